@@ -1,0 +1,28 @@
+/* digest.h - SHA-1, SHA-256, SHA-512 and friends, by OpenSSL; XXH64. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_BASE_DIGEST_H
+#define RH_BASE_DIGEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum { RH_DIGEST_MAX = 64, RH_DIGEST_HEX = 2 * RH_DIGEST_MAX + 1 };
+
+struct rh_digest;
+/* "sha1", "sha256", "sha512" (case and a dash do not matter; also sha224,
+ * sha384, md5); NULL when unknown. */
+struct rh_digest *rh_digest_new(const char *algorithm);
+void rh_digest_add(struct rh_digest *d, const void *bytes, size_t n);
+/* Lower-case hex; may be called once. */
+void rh_digest_hex(struct rh_digest *d, char ret_hex[RH_DIGEST_HEX]);
+void rh_digest_reset(struct rh_digest *d);
+void rh_digest_free(struct rh_digest *d);
+RH_FREEP(rh_digest_freep, struct rh_digest, rh_digest_free)
+
+/* One-shot, for workers: SHA-1 of a chunk as 40 lower-case hex and a NUL. */
+void rh_sha1_hex(const void *bytes, size_t n, char ret_hex[41]);
+void rh_sha256_hex(const void *bytes, size_t n, char ret_hex[65]);
+
+#endif

@@ -1,0 +1,203 @@
+/* error.c - the error object. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rehost/rehost.h"
+
+struct rh_error {
+    enum rh_error_id id;
+    char *message; /* printable */
+    char *where;   /* printable, "" when unknown */
+    char *hint;    /* printable, "" when there is none */
+};
+
+static const struct {
+    const char *name;
+    enum rh_error_class class;
+    const char *hint;
+} table[] = {
+    {"NONE", RH_CLASS_INTERNAL, NULL},
+#define ERR(id, class, hint) {#id, RH_CLASS_##class, hint},
+#include "base/errors.def"
+#undef ERR
+};
+
+static const struct {
+    int exit_status;
+} classes[] = {
+    [RH_CLASS_USAGE] = {2},    [RH_CLASS_INPUT] = {3},
+    [RH_CLASS_BLOCKED] = {4},  [RH_CLASS_IO] = {1},
+    [RH_CLASS_SERVICE] = {1},  [RH_CLASS_INTERNAL] = {1},
+    [RH_CLASS_MEMORY] = {1},   [RH_CLASS_CANCELLED] = {130},
+};
+
+enum rh_error_class rh_error_class_of(enum rh_error_id id)
+{
+    return table[id].class;
+}
+
+const char *rh_error_name_of(enum rh_error_id id)
+{
+    return table[id].name;
+}
+
+const char *rh_error_hint_of(enum rh_error_id id)
+{
+    return table[id].hint;
+}
+
+int rh_error_exit_of(enum rh_error_id id)
+{
+    return classes[table[id].class].exit_status;
+}
+
+/* Replace *slot by a printable copy of `text`; takes `text`. */
+static void keep(char **slot, char *text)
+{
+    free(*slot);
+    *slot = rh_printable(text);
+    free(text);
+}
+
+static void set(rh_error **err, enum rh_error_id id, char *message)
+{
+    const char *hint = table[id].hint;
+    rh_error *e;
+
+    if (!err || *err) {
+        free(message);
+        return;
+    }
+    e = rh_new0(rh_error);
+    e->id = id;
+    keep(&e->message, message);
+    e->where = rh_strdup("");
+    e->hint = rh_strdup(hint ? _(hint) : "");
+    *err = e;
+}
+
+int rh_fail(rh_error **err, enum rh_error_id id, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    set(err, id, rh_vprintf(_(fmt), ap));
+    va_end(ap);
+    return -1;
+}
+
+/* No room and no such file deserve their own ids, whoever meets them. */
+static enum rh_error_id by_errno(enum rh_error_id id, int number)
+{
+    if (number == ENOSPC || number == EDQUOT || number == EFBIG)
+        return RH_ERR_NO_SPACE;
+    if (id == RH_ERR_FILE_OPEN && (number == ENOENT || number == ENOTDIR))
+        return RH_ERR_FILE_NOT_FOUND;
+    return id;
+}
+
+int rh_fail_errno(rh_error **err, enum rh_error_id id, int number,
+                  const char *fmt, ...)
+{
+    RH_AUTO(rh_freep) char *text = NULL;
+    char reason[128];
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = rh_vprintf(_(fmt), ap);
+    va_end(ap);
+    set(err, by_errno(id, number),
+        rh_printf("%s: %s", text,
+                  strerror_r(number, reason, sizeof reason)));
+    return -1;
+}
+
+int rh_where(rh_error **err, const char *subject)
+{
+    if (err && *err && !(*err)->where[0] && subject)
+        keep(&(*err)->where, rh_strdup(subject));
+    return -1;
+}
+
+int rh_while(rh_error **err, const char *fmt, ...)
+{
+    RH_AUTO(rh_freep) char *context = NULL;
+    va_list ap;
+
+    if (!err || !*err)
+        return -1;
+    va_start(ap, fmt);
+    context = rh_vprintf(_(fmt), ap);
+    va_end(ap);
+    keep(&(*err)->message, rh_printf("%s: %s", context, (*err)->message));
+    return -1;
+}
+
+int rh_hint(rh_error **err, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!err || !*err)
+        return -1;
+    va_start(ap, fmt);
+    keep(&(*err)->hint, rh_vprintf(_(fmt), ap));
+    va_end(ap);
+    return -1;
+}
+
+enum rh_error_id rh_error_number(const rh_error *e)
+{
+    return e ? e->id : RH_ERR_NONE;
+}
+
+int rh_error_status(const rh_error *e)
+{
+    return e ? rh_error_exit_of(e->id) : 0;
+}
+
+const char *rh_error_id(const rh_error *e)
+{
+    return e ? table[e->id].name : "";
+}
+
+const char *rh_error_message(const rh_error *e)
+{
+    return e ? e->message : "";
+}
+
+const char *rh_error_where(const rh_error *e)
+{
+    return e ? e->where : "";
+}
+
+const char *rh_error_hint(const rh_error *e)
+{
+    return e ? e->hint : "";
+}
+
+void rh_error_free(rh_error *e)
+{
+    if (!e)
+        return;
+    free(e->message);
+    free(e->where);
+    free(e->hint);
+    free(e);
+}
+
+void rh_error_freep(rh_error **e)
+{
+    rh_error_free(*e);
+}
+
+void rh_error_drop(rh_error **err)
+{
+    if (!err)
+        return;
+    rh_error_free(*err);
+    *err = NULL;
+}

@@ -1,0 +1,50 @@
+/* lib.h - what one user of the library set: bounds, log, progress, cancel.
+ *
+ * Every long loop asks rh_go_on() once per unit of work (at most 1 MiB of data
+ * or a few milliseconds). */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_BASE_LIB_H
+#define RH_BASE_LIB_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+typedef struct rh_lib rh_lib;
+enum rh_log_level { RH_LOG_DEBUG, RH_LOG_INFO, RH_LOG_WARN };
+
+struct rh_lib {
+    atomic_bool cancelled;
+    unsigned threads;        /* workers, at least 1 */
+    uint64_t memory;         /* bytes of buffers all workers may hold */
+    uint64_t max_disk_size;  /* largest virtual disk taken, bytes */
+    char *trust;             /* CA file for signatures, or NULL */
+    bool require_manifest;
+    char *temp_dir;          /* for spools and overlays; NULL: $TMPDIR */
+
+    void (*log)(void *user, int level, const char *line);
+    void *log_user;
+    void (*progress)(void *user, const char *stage, uint64_t done,
+                     uint64_t total);
+    void *progress_user;
+    uint64_t progress_last; /* monotonic nanoseconds of the last report */
+};
+
+/* 0, or -1 with CANCELLED. */
+int rh_go_on(rh_lib *lib, rh_error **err);
+/* Report progress of a stage ("copy", "verify", "guest"); at most ten times a
+ * second, the end always.  On the thread that runs the job only. */
+void rh_progress(rh_lib *lib, const char *stage, uint64_t done,
+                 uint64_t total);
+void rh_log(rh_lib *lib, enum rh_log_level level, const char *fmt, ...)
+    RH_PRINTF(3, 4);
+
+/* A folder for temporary files: lib->temp_dir, $TMPDIR, or /var/tmp.
+ * Borrowed. */
+const char *rh_temp_dir(const rh_lib *lib);
+/* An unlinked temporary file, open for reading and writing; -1 on failure. */
+int rh_temp_file(const rh_lib *lib, rh_error **err);
+
+#endif

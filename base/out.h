@@ -1,0 +1,86 @@
+/* out.h - where results go: files that appear whole or not at all.
+ *
+ * rh_outdir makes a hidden folder under --out, and renames it to its name
+ * once everything in it was written and fsync'ed.  rh_out is one sink of bytes
+ * in it, or a pipe. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_BASE_OUT_H
+#define RH_BASE_OUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/lib.h"
+
+struct rh_out;
+struct rh_out_ops {
+    int (*write)(struct rh_out *o, const void *buf, size_t n, uint64_t offset,
+                 rh_error **err); /* seekable: any thread, any order */
+    int (*finish)(struct rh_out *o, uint64_t size, rh_error **err);
+    void (*close)(struct rh_out *o);
+};
+struct rh_out {
+    const struct rh_out_ops *ops;
+    char *name;
+    bool seekable;     /* false: offsets must follow each other without gaps */
+    uint64_t position; /* of a sink that is not seekable */
+    int fd;            /* of a plain file, else -1 */
+    void *state;
+};
+
+struct rh_out *rh_out_make(const struct rh_out_ops *ops, const char *name,
+                           bool seekable, void *state);
+/* A new file (O_EXCL), sparse where nothing is written. */
+struct rh_out *rh_out_file_at(int dirfd, const char *name, rh_error **err);
+struct rh_out *rh_out_fd(int fd, const char *name); /* pipe; takes fd */
+/* Compress everything that passes into `to` (takes it): "zstd" or "gzip". */
+struct rh_out *rh_out_pack(struct rh_out *to, const char *codec, int level,
+                           unsigned threads, rh_error **err);
+int rh_out_write(struct rh_out *o, const void *buf, size_t n, uint64_t offset,
+                 rh_error **err);
+/* Set the final size (sparse end) and fsync; the file stays open until
+ * rh_out_close, which frees it (and leaves a failed file to its folder). */
+int rh_out_finish(struct rh_out *o, uint64_t size, rh_error **err);
+void rh_out_close(struct rh_out *o);
+RH_FREEP(rh_out_closep, struct rh_out, rh_out_close)
+
+/* --- a result folder --------------------------------------------------------- */
+struct rh_outdir {
+    char *path;  /* DIR/NAME, the final one */
+    char *part;  /* DIR/.NAME.PID.part, while it is being made */
+    int fd;      /* of the hidden folder */
+    bool replace;
+};
+/* Create DIR if it is missing, then the hidden folder.  FILE_EXISTS when the
+ * result is already there and `replace` is false.  Hidden folders left by runs
+ * that were killed are removed. */
+struct rh_outdir *rh_outdir_new(const char *dir, const char *name,
+                                bool replace, rh_error **err);
+/* A whole small file in it, fsync'ed. */
+int rh_outdir_put(struct rh_outdir *d, const char *name, const void *bytes,
+                  size_t n, bool executable, rh_error **err);
+/* fsync, rename (exchanging with the earlier result when replacing), fsync the
+ * parent. */
+int rh_outdir_commit(struct rh_outdir *d, rh_error **err);
+/* Remove what was not committed, free. */
+void rh_outdir_close(struct rh_outdir *d);
+RH_FREEP(rh_outdir_closep, struct rh_outdir, rh_outdir_close)
+/* The same for a single file (disk convert IN OUT): writes PATH's hidden
+ * neighbour, renames at the end. */
+struct rh_outfile;
+struct rh_outfile *rh_outfile_new(const char *path, bool replace,
+                                  struct rh_out **ret_out, rh_error **err);
+int rh_outfile_commit(struct rh_outfile *f, rh_error **err);
+void rh_outfile_close(struct rh_outfile *f);
+RH_FREEP(rh_outfile_closep, struct rh_outfile, rh_outfile_close)
+
+/* Write all of buf at offset, with a clear error for a full disk. */
+int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
+                  const char *name, rh_error **err);
+/* Every byte outside A-Z a-z 0-9 . _ - becomes '-'; never empty, "." or "..".
+ * The caller frees. */
+char *rh_safe_name(const char *name);
+
+#endif

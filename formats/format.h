@@ -1,0 +1,247 @@
+/* format.h - the contract of a disk format: how one is read and written.
+ *
+ * A driver is one folder, one const struct rh_format, and one line in
+ * formats/registry.c.  Reading: open() validates everything once and keeps
+ * decoded, bounded numbers; then extent() and read() may be called from any
+ * number of threads.  Writing: the copy (convert/copy.c) hands over units in
+ * ascending order; encode() runs in parallel, place() in order decides where
+ * bytes go, and the copy writes the pieces.  So the output is the same for any
+ * number of threads, and positions are known without going back. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_FORMATS_FORMAT_H
+#define RH_FORMATS_FORMAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/codec.h"
+#include "base/error.h"
+#include "base/io.h"
+#include "base/lib.h"
+#include "base/out.h"
+
+/* --- problems: what a sound reader still has to say about its file --------- */
+/* Not errors: the disk reads; each becomes a finding.  `id` is a finding id of
+ * report/findings.def ("VMDK-UNCLEAN"). */
+struct rh_problem {
+    char *id;
+    char *message; /* translated, printable */
+};
+struct rh_problems {
+    struct rh_problem *items;
+    size_t count, room;
+};
+
+/* --- reading ----------------------------------------------------------------- */
+enum rh_extent_kind {
+    RH_EXTENT_DATA, /* bytes are stored */
+    RH_EXTENT_ZERO, /* reads as zeros, and says so */
+    RH_EXTENT_HOLE, /* not allocated here: zeros, or the parent's */
+};
+struct rh_extent {
+    uint64_t length; /* bytes from the asked offset, > 0 */
+    enum rh_extent_kind kind;
+};
+
+struct rh_reader;
+struct rh_writer;
+struct rh_unit;
+
+struct rh_open_options {
+    rh_lib *lib;
+    struct rh_place *place; /* where siblings and parents are; NULL: none */
+    unsigned depth;         /* of the snapshot chain so far */
+    bool ignore_parent;     /* describe only: do not open the parent */
+};
+
+/* What a compressed cluster of the source is, for --compress keep. */
+struct rh_packed {
+    const void *bytes; /* within the codec's scratch memory */
+    size_t size;
+    enum { RH_PACKED_ZLIB, RH_PACKED_RAW_DEFLATE, RH_PACKED_ZSTD } codec;
+    uint32_t plain_size;
+};
+
+/* One piece of a disk, as a forward reader meets it. */
+struct rh_piece {
+    uint64_t offset; /* on the virtual disk */
+    uint32_t length; /* plain bytes */
+    const void *packed; /* zlib stream to inflate, or NULL: `plain` holds it */
+    size_t packed_size;
+    const void *plain;
+};
+
+struct rh_format {
+    const char *name;  /* "vmdk", "qcow2", "vhd", "vhdx", "raw" */
+    const char *about; /* one line, N_() */
+    /* Does the file look like ours?  `head` holds its first bytes (at most
+     * 4 KiB), `tail` its last 512 (NULL when not seekable). */
+    bool (*probe)(const uint8_t *head, size_t n, const uint8_t *tail,
+                  uint64_t size);
+
+    /* Reading; NULL when the driver only writes.  On failure open() leaves
+     * nothing behind; reader->state is its own. */
+    int (*open)(struct rh_reader *r, const struct rh_open_options *o,
+                rh_error **err);
+    /* What is at `offset` (< size), as far as it is alike: merged as widely as
+     * is cheap (at least one table's reach for holes). Thread-safe. */
+    int (*extent)(struct rh_reader *r, uint64_t offset,
+                  struct rh_extent *ret, rh_error **err);
+    /* Exactly n bytes; the range is inside the disk. Thread-safe with one
+     * codec per thread. */
+    int (*read)(struct rh_reader *r, struct rh_codec *codec, void *buf,
+                size_t n, uint64_t offset, rh_error **err);
+    /* Optional: the packed bytes of the cluster that starts at `offset`;
+     * ret->bytes == NULL when it is not stored packed.  Thread-safe. */
+    int (*packed)(struct rh_reader *r, struct rh_codec *codec,
+                  uint64_t offset, struct rh_packed *ret, rh_error **err);
+    void (*close)(struct rh_reader *r);
+
+    /* Optional: reading forward only, without seeking.  open_stream() reads
+     * the head of the stream (r->size is known after it); next() gives the
+     * next piece in the file's order (valid until the next call), and 1 at the
+     * end, when everything was checked (tables against grains met). */
+    int (*open_stream)(struct rh_reader *r, struct rh_stream *s,
+                       const struct rh_open_options *o, rh_error **err);
+    int (*next)(struct rh_reader *r, struct rh_piece *ret, rh_error **err);
+    /* Optional: deep check for `disk check`: every table and every grain;
+     * problems are added to r->problems, damage is an error. */
+    int (*check)(struct rh_reader *r, struct rh_codec *codec, rh_error **err);
+
+    /* Writing; NULL when the driver only reads. */
+    const struct rh_writer_ops *writer;
+};
+
+struct rh_reader {
+    const struct rh_format *format;
+    rh_lib *lib;          /* borrowed */
+    struct rh_io *io;     /* referenced; NULL when streaming */
+    char *name;           /* for messages */
+    uint64_t size;        /* of the virtual disk, bytes, > 0 */
+    const char *variant;  /* "streamOptimized", "dynamic", "v3"; static */
+    uint32_t grain;       /* unit of allocation, bytes (0: none) */
+    bool compressed;      /* holds packed clusters of `grain` bytes */
+    bool file_order;      /* data lies in the file in the disk's order */
+    char *backing_file;   /* as named by the file, or NULL */
+    char *adapter_type;   /* a hint on the controller ("lsilogic") or NULL */
+    struct rh_problems problems;
+    struct rh_reader *parent; /* owned: what holes show, or NULL */
+    void *state;
+};
+
+/* Open by content.  `io` is referenced.  `format` forces one (NULL: probe;
+ * plain bytes are taken as raw only when "raw" is forced).  The driver's own
+ * file is r->io; siblings come from o->place only. */
+struct rh_reader *rh_reader_open(struct rh_io *io, const char *format,
+                                 const struct rh_open_options *o,
+                                 rh_error **err);
+/* Forward only.  Takes `s`.  DISK_NOT_SEEKABLE when the format can't. */
+struct rh_reader *rh_reader_open_stream(struct rh_stream *s,
+                                        const struct rh_open_options *o,
+                                        rh_error **err);
+void rh_reader_close(struct rh_reader *r);
+RH_FREEP(rh_reader_closep, struct rh_reader, rh_reader_close)
+/* Through the parents: HOLE is answered only where nobody has data. */
+int rh_reader_extent(struct rh_reader *r, uint64_t offset,
+                     struct rh_extent *ret, rh_error **err);
+int rh_reader_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
+                   size_t n, uint64_t offset, rh_error **err);
+/* Bytes stored for data (a walk over the map, not over the data). */
+int rh_reader_allocated(struct rh_reader *r, uint64_t *ret_bytes,
+                        rh_error **err);
+void rh_problem_add(struct rh_reader *r, const char *id, const char *fmt, ...)
+    RH_PRINTF(3, 4);
+
+/* --- writing -------------------------------------------------------------------- */
+enum rh_compress {
+    RH_COMPRESS_NONE,
+    RH_COMPRESS_ZLIB,
+    RH_COMPRESS_ZSTD,
+    RH_COMPRESS_KEEP, /* carry the source's deflate data over */
+};
+
+struct rh_create_options {
+    rh_lib *lib;
+    uint64_t size;         /* of the virtual disk, bytes */
+    uint32_t cluster_size; /* 0: the format's own */
+    enum rh_compress compress;
+    bool may_seek;         /* the sink can be written at any offset */
+    struct rh_reader *source; /* its map is known: for layouts up front; may be
+                                 NULL */
+};
+
+/* Bytes to go to the sink. */
+struct rh_iov {
+    uint64_t offset; /* in the sink */
+    const void *bytes;
+    size_t size;
+};
+
+/* A run of the disk on its way: at most writer->unit bytes, aligned to it. */
+struct rh_unit {
+    uint64_t offset;
+    size_t length;  /* plain bytes; the last unit may be short */
+    uint8_t *data;  /* plain bytes, or NULL when packed clusters are kept */
+    uint8_t *room;  /* writer->room bytes of memory for the encoder's use */
+    struct rh_codec *codec;
+    struct rh_packed *packed; /* per cluster, with RH_COMPRESS_KEEP; or NULL */
+    void *state;    /* writer->unit_state bytes, zeroed once per worker */
+    struct rh_iov *iov; /* what to write: filled by place() */
+    size_t iov_count;   /* at most writer->iov_max */
+};
+
+struct rh_writer_ops {
+    /* Decide the layout; fill w->unit, w->room, w->iov_max, w->unit_state. */
+    int (*create)(struct rh_writer *w, const struct rh_create_options *o,
+                  rh_error **err);
+    /* Any thread, optional: find zero clusters, compress, checksum. */
+    int (*encode)(struct rh_writer *w, struct rh_unit *u, rh_error **err);
+    /* In ascending order (or, with w->any_order, in any), one at a time,
+     * cheap: give the unit's bytes their places in u->iov.  May write its own
+     * metadata by rh_out_write(w->out). */
+    int (*place)(struct rh_writer *w, struct rh_unit *u, rh_error **err);
+    /* All units are written: tables, footer, header; *ret_size is the file's
+     * final size.  The caller then finishes the sink. */
+    int (*finish)(struct rh_writer *w, uint64_t *ret_size, rh_error **err);
+    void (*close)(struct rh_writer *w);
+};
+
+struct rh_writer {
+    const struct rh_format *format;
+    rh_lib *lib;
+    struct rh_out *out; /* borrowed */
+    uint64_t base;      /* offset in the sink where this disk's bytes start */
+    uint64_t size;      /* of the virtual disk */
+    uint64_t unit;      /* bytes per unit: a multiple of 64 KiB, 1 MiB usual */
+    size_t room;        /* encoder's memory per unit */
+    size_t iov_max;
+    size_t unit_state;
+    bool any_order;     /* units may come in any order (forward sources) */
+    bool every_unit;    /* also all-zero units must be handed over */
+    void *state;
+};
+
+struct rh_writer *rh_writer_open(const char *format, struct rh_out *out,
+                                 const struct rh_create_options *o,
+                                 rh_error **err);
+void rh_writer_close(struct rh_writer *w);
+RH_FREEP(rh_writer_closep, struct rh_writer, rh_writer_close)
+
+/* --- registry --------------------------------------------------------------------- */
+const struct rh_format *rh_format_at(size_t i); /* NULL at the end */
+const struct rh_format *rh_format_named(const char *name);
+/* By content; NULL when nothing fits. */
+const struct rh_format *rh_format_probe(struct rh_io *io, rh_error **err);
+
+/* --- overlay: a reader that is also writable --------------------------------------- */
+/* Takes nothing: `base` must outlive it.  Changes live in an unlinked sparse
+ * file, 64 KiB units; extent() and read() of the returned reader see them. */
+struct rh_reader *rh_overlay_new(struct rh_reader *base, rh_lib *lib,
+                                 rh_error **err);
+int rh_overlay_write(struct rh_reader *overlay, const void *buf, size_t n,
+                     uint64_t offset, rh_error **err);
+uint64_t rh_overlay_changed(const struct rh_reader *overlay); /* bytes */
+bool rh_is_overlay(const struct rh_reader *r);
+
+#endif

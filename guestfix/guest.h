@@ -1,0 +1,88 @@
+/* guest.h - a guest's files, however they are reached.
+ *
+ * Detection and fixes are written once against this; they never know whether
+ * the file system is read in-process (libext2fs, FAT) or in an appliance
+ * (libguestfs).  Paths are absolute in the guest ("/etc/fstab"), symbolic
+ * links are followed inside the guest's root, mounts of /boot, /boot/efi, /usr,
+ * /var are resolved by the implementation. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_GUESTFIX_GUEST_H
+#define RH_GUESTFIX_GUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+
+struct rh_guest;
+
+struct rh_guest_stat {
+    char type; /* 'f', 'd', 'l', or '?' */
+    uint64_t size;
+    uint32_t mode; /* permission bits */
+    uint32_t uid, gid;
+    int64_t mtime;
+    uint64_t inode;
+};
+
+struct rh_guest_ops {
+    const char *backend; /* "direct" or "libguestfs" */
+    /* Each returns 0, or -1 with err.  A missing file is FILE_NOT_FOUND. */
+    int (*stat)(struct rh_guest *g, const char *path, bool follow,
+                struct rh_guest_stat *ret, rh_error **err);
+    int (*list)(struct rh_guest *g, const char *path, char ***ret_names,
+                rh_error **err); /* NULL-ended, sorted; both levels are yours */
+    int (*read)(struct rh_guest *g, const char *path, uint64_t limit,
+                void **ret_bytes, size_t *ret_size, rh_error **err);
+    /* Replace or create, atomically for readers of the result; keeps owner,
+     * mode and extended attributes of a file that is replaced; a new one gets
+     * `mode`, root's ownership, and its folder's SELinux label. */
+    int (*write)(struct rh_guest *g, const char *path, const void *bytes,
+                 size_t n, uint32_t mode, rh_error **err);
+    int (*rename)(struct rh_guest *g, const char *from, const char *to,
+                  rh_error **err);
+    int (*copy)(struct rh_guest *g, const char *from, const char *to,
+                rh_error **err); /* with owner, mode, attributes */
+    int (*remove)(struct rh_guest *g, const char *path, rh_error **err);
+    int (*make_dir)(struct rh_guest *g, const char *path, uint32_t mode,
+                    rh_error **err); /* parents too; exists is fine */
+    int (*symlink)(struct rh_guest *g, const char *target, const char *path,
+                   rh_error **err);
+    int (*read_link)(struct rh_guest *g, const char *path, char **ret,
+                     rh_error **err);
+    int (*get_xattr)(struct rh_guest *g, const char *path, const char *name,
+                     void **ret_bytes, size_t *ret_size, rh_error **err);
+    int (*set_xattr)(struct rh_guest *g, const char *path, const char *name,
+                     const void *bytes, size_t n, rh_error **err);
+    int (*free_space)(struct rh_guest *g, const char *path,
+                      uint64_t *ret_bytes, rh_error **err);
+    /* Write everything back; only after this do the overlays hold it. */
+    int (*sync)(struct rh_guest *g, rh_error **err);
+    void (*close)(struct rh_guest *g);
+};
+
+/* A volume of the guest's disks (partition, logical volume) and its content. */
+struct rh_volume {
+    size_t disk;          /* index of the VM's disk (first one of a volume) */
+    unsigned partition;   /* 1..; 0: the whole disk or a logical volume */
+    uint64_t offset, size; /* on the disk; LV: of its first segment */
+    const char *device;   /* as VMware's Linux names it: "/dev/sda1",
+                             "/dev/mapper/vg-lv" */
+    const char *fstype;   /* "ext4 xfs btrfs vfat ntfs swap LVM2_member
+                             crypto_LUKS BitLocker iso9660 ufs ..." or NULL */
+    const char *uuid, *label; /* of the file system; NULL: none */
+    const char *part_uuid, *part_type; /* GPT, lower case; MBR: "0x83" */
+    const char *vg, *lv;  /* of a logical volume */
+    bool bootable;        /* MBR active flag */
+};
+
+struct rh_guest {
+    const struct rh_guest_ops *ops;
+    RH_VEC(struct rh_volume) volumes;
+    size_t root_volume; /* index, SIZE_MAX: none found */
+    struct rh_arena *arena;
+    void *state;
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* guestfix.h - look into a guest and change what the new machine needs.
+ *
+ * The disks are readers, with an overlay on each; edits land in the overlays
+ * and nowhere else.  The same call plans (dry run: the overlays are thrown
+ * away) and applies, so that a report cannot promise something else. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_GUESTFIX_GUESTFIX_H
+#define RH_GUESTFIX_GUESTFIX_H
+
+#include <jansson.h>
+
+#include "base/lib.h"
+#include "formats/format.h"
+#include "profiles/profile.h"
+#include "report/findings.h"
+#include "vm/vm.h"
+
+/* What the new machine will be: decided by the plan. */
+struct rh_machine {
+    const char *target;  /* "kvm" or "xen" */
+    const char *devices; /* "virtio", "vmware", "emulated" */
+    const char *disk;    /* "virtio-scsi", "virtio-blk", "pvscsi", "sata", "ide",
+                            "xen" */
+    const char *nic;     /* "virtio", "vmxnet3", "e1000", "xen" ... */
+    const char *firmware; /* "bios" or "uefi" */
+    bool secure_boot;
+};
+
+struct rh_guest_options {
+    rh_lib *lib;
+    const struct rh_profiles *profiles;
+    struct rh_vm *vm;       /* facts go in with from GUEST; MACs are read */
+    const struct rh_machine *machine;
+    const char *drivers;    /* --drivers DIR-OR-ISO, or NULL */
+    const char *const *keys; /* --key of LUKS volumes, NULL-ended; or NULL */
+    bool no_appliance;      /* direct backend only: never start libguestfs */
+    struct rh_findings *findings;
+    struct rh_edits *edits;
+};
+
+/* Facts found in the guest, as JSON for report.json ("guest" object). */
+struct rh_guest_facts {
+    json_t *json;
+    char *backend; /* "direct", "libguestfs" or "none" */
+};
+
+/* Look only: OS, boot loader, NICs; fills vm and facts.  A guest that cannot be
+ * read (unknown, encrypted) is a finding, not an error. */
+int rh_guest_inspect(struct rh_reader **overlays, size_t count,
+                     const struct rh_guest_options *o,
+                     struct rh_guest_facts *ret, rh_error **err);
+/* Look, then make the edits that machine needs, into the overlays.  Failing to
+ * edit a guest that could be read is an error; nothing to do is none. */
+int rh_guest_fix(struct rh_reader **overlays, size_t count,
+                 const struct rh_guest_options *o,
+                 struct rh_guest_facts *ret, rh_error **err);
+void rh_guest_facts_free(struct rh_guest_facts *f);
+
+#endif

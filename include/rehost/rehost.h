@@ -1,0 +1,170 @@
+/* rehost.h - turn VMware and Nutanix VM exports into Xen or KVM VMs.
+ *
+ * Results    int: 0 done, -1 failed.  Pointer: NULL failed.
+ * Errors     the last parameter; may be NULL; untouched on success.
+ * Ownership  *_new, *_open give you an object: pass it to its *_free (NULL is
+ *            fine).  A `char *` is yours: free() it.  A `const char *` is
+ *            borrowed from the object it came from and dies with it, or with
+ *            the next call that changes it.
+ * Parents    free children first: plan and disk, then package, then library.
+ * Threads    one thread per rh_lib at a time; different ones are independent.
+ *            Exceptions, from any thread and from signal handlers: rh_cancel.
+ *            From any thread: rh_disk_read.
+ * Units      bytes, always.  Text is UTF-8.
+ * Keys       options and values go by name, the same names as the command
+ *            line's long options without dashes ("threads", "memory",
+ *            "network-map") and the keys of vm.json ("nics/0/mac").
+ * Memory     what an input decides is bounded and reported (class MEMORY);
+ *            running out of memory for small bookkeeping ends the process. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef REHOST_H
+#define REHOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define REHOST_API 1 /* grows with every added call; nothing is taken away */
+
+#if defined(__GNUC__)
+#define RH_PUBLIC __attribute__((visibility("default")))
+#else
+#define RH_PUBLIC
+#endif
+
+typedef struct rh_lib rh_lib;         /* settings, log, progress, cancel flag */
+typedef struct rh_error rh_error;     /* why a call failed and what to do */
+typedef struct rh_package rh_package; /* one opened export: VMs + disks */
+typedef struct rh_disk rh_disk;       /* a virtual disk, readable anywhere */
+typedef struct rh_plan rh_plan;       /* package + targets + decisions */
+typedef struct rh_report rh_report;   /* dry runs of one or many packages */
+
+/* --- errors ------------------------------------------------------------------ */
+/* The exit status that the command line gives it: 1 failed (I/O, a service,
+ * internal), 2 usage, 3 input refused, 4 blocked, 130 cancelled. */
+RH_PUBLIC int rh_error_status(const rh_error *);
+RH_PUBLIC const char *rh_error_id(const rh_error *);      /* "VMDK_GRAIN" */
+RH_PUBLIC const char *rh_error_message(const rh_error *); /* one line */
+RH_PUBLIC const char *rh_error_where(const rh_error *);   /* "a.vmdk" or "" */
+RH_PUBLIC const char *rh_error_hint(const rh_error *);    /* what next, or "" */
+RH_PUBLIC char *rh_error_json(const rh_error *); /* {"error":{...}} */
+RH_PUBLIC void rh_error_free(rh_error *);
+/* The i-th error id with its exit status and default hint; NULL at the end. */
+RH_PUBLIC const char *rh_error_list(size_t i, int *ret_status,
+                                    const char **ret_hint);
+
+/* --- the library object -------------------------------------------------------- */
+#define RH_LOG_DEBUG_LEVEL 0
+#define RH_LOG_INFO_LEVEL  1
+#define RH_LOG_WARN_LEVEL  2
+typedef void rh_log_fn(void *user, int level, const char *line);
+typedef void rh_progress_fn(void *user, const char *stage, uint64_t done,
+                            uint64_t total);
+
+RH_PUBLIC const char *rh_version(void);
+RH_PUBLIC char *rh_build_info(void); /* lines: libraries, formats, targets */
+RH_PUBLIC rh_lib *rh_new(rh_error **);
+RH_PUBLIC void rh_free(rh_lib *);
+/* "threads", "memory", "max-disk-size", "trust", "require-manifest",
+ * "temp-dir", "lang". */
+RH_PUBLIC int rh_set(rh_lib *, const char *key, const char *value,
+                     rh_error **);
+RH_PUBLIC void rh_on_log(rh_lib *, rh_log_fn *, void *user);
+RH_PUBLIC void rh_on_progress(rh_lib *, rh_progress_fn *, void *user);
+RH_PUBLIC void rh_cancel(rh_lib *); /* sticky */
+/* i-th name of "formats", "targets", "profiles", "findings"; NULL at the end. */
+RH_PUBLIC const char *rh_list(rh_lib *, const char *what, size_t i);
+/* All profiles, or one, as JSON. */
+RH_PUBLIC char *rh_profiles_json_text(rh_lib *, const char *id, rh_error **);
+
+/* --- packages ------------------------------------------------------------------- */
+/* `source`: OVA, OVF, VMX, folder, bare disk, "-" (standard input), URL.
+ * Options before opening go by rh_package_option: "vm", "configuration",
+ * "fill" (repeat, most trusted first), "set" ("cpus=4"; repeat), "strict",
+ * "guest" ("yes": inspect looks into the guest). */
+typedef struct rh_options rh_options; /* a list of key, value */
+RH_PUBLIC rh_options *rh_options_new(void);
+RH_PUBLIC int rh_options_add(rh_options *, const char *key, const char *value,
+                             rh_error **);
+RH_PUBLIC void rh_options_free(rh_options *);
+
+RH_PUBLIC rh_package *rh_package_load(rh_lib *, const char *source,
+                                      const rh_options *, rh_error **);
+RH_PUBLIC void rh_package_unload(rh_package *);
+RH_PUBLIC char *rh_package_describe(rh_package *, const char *as,
+                                    rh_error **); /* "json text template" */
+RH_PUBLIC size_t rh_package_vm_count(const rh_package *);
+RH_PUBLIC const char *rh_package_vm_name(const rh_package *, size_t vm);
+/* A value by key ("nics/0/mac") as text, NULL when unset; *ret_from is where
+ * it came from ("ovf", "fill:FILE" ...), yours to free, may be NULL. */
+RH_PUBLIC char *rh_package_value(rh_package *, size_t vm, const char *key,
+                                 char **ret_from);
+
+/* --- plans: decide, look at the report, then run exactly that -------------------- */
+/* Plan options: "to" (repeat), "out", "name", "devices", "format", "compress",
+ * "no-guest-fix", "drivers", "network-map" (repeat), "storage", "vmid", "sr",
+ * "xva-sum", "overwrite", "key" (repeat), "need" (repeat), "cluster-size",
+ * "target-version". */
+RH_PUBLIC rh_plan *rh_plan_new(rh_package *, const rh_options *, rh_error **);
+RH_PUBLIC rh_report *rh_plan_report(rh_plan *, rh_error **);
+/* Do it; results appear under the plan's "out". */
+RH_PUBLIC int rh_plan_run(rh_plan *, rh_error **);
+/* i-th result folder after a run; NULL at the end. */
+RH_PUBLIC const char *rh_plan_result(const rh_plan *, size_t i);
+RH_PUBLIC char *rh_plan_summary(rh_plan *); /* what was done, for people */
+RH_PUBLIC void rh_plan_free(rh_plan *);
+
+/* --- reports ----------------------------------------------------------------------- */
+/* Dry runs over many sources, in parallel; broken ones become rows. */
+RH_PUBLIC rh_report *rh_report_run(rh_lib *, const char *const *sources,
+                                   size_t count, const rh_options *,
+                                   rh_error **);
+RH_PUBLIC char *rh_report_render(rh_report *, const char *as,
+                                 rh_error **); /* "text json html" */
+RH_PUBLIC int rh_report_status(const rh_report *); /* 0, 3 or 4: see cli.md */
+RH_PUBLIC void rh_report_free(rh_report *);
+
+/* --- results ------------------------------------------------------------------------ */
+/* Options: "timeout" (seconds), "screenshot" (file), "devices". *ret_text says
+ * what was seen. */
+RH_PUBLIC int rh_boot(rh_lib *, const char *result_dir, const rh_options *,
+                      char **ret_json, rh_error **);
+/* Compare the result with the source, edits aside. */
+RH_PUBLIC int rh_verify(rh_lib *, const char *source, const char *result_dir,
+                        char **ret_text, rh_error **);
+
+/* --- disks --------------------------------------------------------------------------- */
+#define RH_EXTENT_IS_DATA 0
+#define RH_EXTENT_IS_ZERO 1 /* stored as zeros */
+#define RH_EXTENT_IS_HOLE 2 /* not stored */
+typedef int rh_extent_fn(void *user, uint64_t offset, uint64_t length,
+                         int kind);
+
+/* `format` NULL: by content. "-" reads standard input forward. */
+RH_PUBLIC rh_disk *rh_disk_open(rh_lib *, const char *path,
+                                const char *format, rh_error **);
+RH_PUBLIC uint64_t rh_disk_size(const rh_disk *);
+RH_PUBLIC int rh_disk_read(rh_disk *, void *buf, size_t n, uint64_t offset,
+                           rh_error **);
+RH_PUBLIC int rh_disk_map(rh_disk *, rh_extent_fn *, void *user, rh_error **);
+RH_PUBLIC char *rh_disk_json(rh_disk *, rh_error **); /* rehost.disk/1 */
+RH_PUBLIC int rh_disk_check(rh_disk *, rh_error **);
+/* i-th problem found so far; NULL at the end. */
+RH_PUBLIC const char *rh_disk_problem(const rh_disk *, size_t i,
+                                      const char **ret_id);
+/* Options: "format" (qcow2 raw vhd), "compress", "cluster-size", "overwrite".
+ * `path` "-" is standard output. */
+RH_PUBLIC int rh_disk_convert(rh_disk *, const char *path, const rh_options *,
+                              rh_error **);
+/* *ret_same, else *ret_offset is the first byte that differs. */
+RH_PUBLIC int rh_disk_compare(rh_disk *, rh_disk *, int *ret_same,
+                              uint64_t *ret_offset, rh_error **);
+RH_PUBLIC void rh_disk_free(rh_disk *);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

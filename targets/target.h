@@ -1,0 +1,90 @@
+/* target.h - the contract of a target: its limits, and what it emits.
+ *
+ * A target is one folder: TARGET.c, model.yaml (its limits and properties as
+ * data), README.md; and one line in targets/registry.c. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_TARGETS_TARGET_H
+#define RH_TARGETS_TARGET_H
+
+#include "base/lib.h"
+#include "base/out.h"
+#include "formats/format.h"
+#include "profiles/profile.h"
+#include "report/findings.h"
+#include "vm/vm.h"
+
+struct rh_network_map {
+    const char *from, *to; /* `from` "*" matches any */
+};
+
+struct rh_target_options {
+    const char *format;   /* --format, or NULL: the target's own */
+    const char *devices;  /* "virtio vmware emulated": decided, never "auto" */
+    struct rh_network_map *networks;
+    size_t network_count;
+    const char *storage;  /* --storage (Proxmox), or NULL */
+    const char *vmid;     /* --vmid, or NULL */
+    const char *sr;       /* --sr (Xen), or NULL */
+    const char *xva_sum;  /* "sha1" or "xxhash" */
+    const char *compress; /* "none zlib zstd keep" */
+    const char *host_version; /* "8.2", "8.3" for xen; "8", "9" for kvm; NULL */
+};
+
+/* One disk of the result. */
+struct rh_target_disk {
+    size_t index;            /* of vm->disks */
+    const char *file;        /* "disk0.qcow2", NULL: inside the XVA */
+    uint64_t virtual_size;   /* bytes, as written */
+    uint64_t file_size;      /* bytes, once written */
+    const char *bus;         /* resolved: "scsi0", "virtio0", "sata1", "ide0" */
+};
+
+/* What the plan decided and what emit writes. */
+struct rh_target_job {
+    const struct rh_vm *vm;
+    const struct rh_profile *profile;
+    const struct rh_profile_devices *devices;
+    const struct rh_target_options *options;
+    const char *name;        /* the safe NAME of the result */
+    const char *firmware;    /* resolved: "bios" or "uefi" */
+    struct rh_target_disk *disks;
+    size_t disk_count;       /* in order: the boot disk first */
+    struct rh_outdir *out;   /* the hidden result folder */
+    rh_lib *lib;
+};
+
+struct rh_target {
+    const char *name;   /* "kvm", "xen" */
+    const char *about;
+    const char *format; /* default of --format */
+    /* Compare VM and choices with the limits; only findings. */
+    int (*check)(const struct rh_target_job *job, struct rh_findings *findings,
+                 rh_error **err);
+    /* Give each disk its bus name and file name (job->disks[i].bus, .file). */
+    int (*assign)(struct rh_target_job *job, struct rh_findings *findings,
+                  rh_error **err);
+    /* Write the configuration files into job->out once the disks are there. */
+    int (*emit)(const struct rh_target_job *job, rh_error **err);
+    /* Targets whose disks lie inside one archive (XVA): open it, get a sink
+     * per disk, close it.  NULL when disks are files of their own. */
+    const struct rh_archive_ops *archive;
+};
+
+struct rh_archive;
+struct rh_archive_ops {
+    /* `out`: NAME.xva in job->out, or a pipe. */
+    struct rh_archive *(*open)(const struct rh_target_job *job,
+                               struct rh_out *out, rh_error **err);
+    /* A writer for disk `i` of the job, to be fed by the copy, in order. */
+    struct rh_writer *(*disk)(struct rh_archive *a, size_t i,
+                              struct rh_reader *source, rh_error **err);
+    int (*disk_done)(struct rh_archive *a, struct rh_writer *w,
+                     rh_error **err);
+    int (*finish)(struct rh_archive *a, uint64_t *ret_size, rh_error **err);
+    void (*close)(struct rh_archive *a);
+};
+
+const struct rh_target *rh_target_named(const char *name); /* NULL: none */
+const struct rh_target *rh_target_at(size_t i);
+
+#endif

@@ -1,0 +1,148 @@
+/* vm.h - a VM's configuration: every value knows where it came from.
+ *
+ * Values are reached as members (vm->cpus.number) where code knows which one it
+ * wants, and by key ("cpus", "nics/0/mac") where it does not: --set, fill files,
+ * provenance, JSON, templates.  fields.def is the one list.  What the source
+ * does not say is RH_VALUE_UNSET (JSON null), never a default. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_VM_VM_H
+#define RH_VM_VM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+
+enum rh_value_kind { RH_VALUE_UNSET, RH_VALUE_NUMBER, RH_VALUE_BOOL, RH_VALUE_TEXT };
+
+/* Order of trust: a later one replaces an earlier one (rh_vm_offer). */
+enum rh_from {
+    RH_FROM_NOBODY,
+    RH_FROM_DEFAULT, /* a profile's default: "default:PROFILE" */
+    RH_FROM_DISK,    /* the disk's partition table, boot code ("disk") */
+    RH_FROM_FILL,    /* a --fill file: "fill:FILE" */
+    RH_FROM_GUEST,   /* found inside the guest */
+    RH_FROM_OVF,     /* the package's descriptor */
+    RH_FROM_VMX,
+    RH_FROM_SET      /* --set: the last word */
+};
+
+struct rh_value {
+    enum rh_value_kind kind;
+    enum rh_from from;
+    bool boolean;
+    uint64_t number;
+    const char *text;   /* in the VM's arena */
+    const char *detail; /* fill file's name, profile id, "EFI system partition
+                           on vmdisk1"; NULL: none */
+};
+
+struct rh_disk_config {
+    struct rh_value id, file, format, variant, capacity_bytes, controller, bus,
+        unit, boot_order, mode, serial;
+    bool empty;             /* a new disk without a file */
+    const char *compression; /* of the file in the package: "gzip" or NULL */
+    uint64_t chunk_size;    /* the file is in parts of this size; 0: whole */
+    uint64_t file_size;     /* as the descriptor says it, 0: not said */
+    const char *parent_id;  /* delta over another disk of the package */
+    uint64_t populated_size; /* descriptor's hint, 0: none */
+    bool boot;              /* the disk the VM starts from, once known */
+};
+struct rh_nic_config {
+    struct rh_value model, network, mac, connected, slot, vlan, guest_name;
+};
+struct rh_cdrom_config {
+    struct rh_value file, controller, bus, unit, connected;
+};
+/* Hardware that has no field: serial ports, USB, sound, passthrough ... */
+struct rh_device {
+    const char *kind; /* "floppy serial parallel usb sound pci-passthrough vtpm
+                         nvram nvdimm watchdog video vmci tpm scsi-passthrough
+                         other" */
+    const char *name;
+    const char *detail; /* subtype, backing */
+    bool required;
+};
+
+struct rh_vm {
+    struct rh_arena *arena;
+    const char *id;
+#define VM_FIELD(key, member, kind, about) struct rh_value member;
+#define DISK_FIELD(key, member, kind, about)
+#define NIC_FIELD(key, member, kind, about)
+#define CDROM_FIELD(key, member, kind, about)
+#include "vm/fields.def"
+#undef VM_FIELD
+#undef DISK_FIELD
+#undef NIC_FIELD
+#undef CDROM_FIELD
+    RH_VEC(struct rh_disk_config) disks;
+    RH_VEC(struct rh_nic_config) nics;
+    RH_VEC(struct rh_cdrom_config) cdroms;
+    RH_VEC(struct rh_device) devices;
+    const char *source_kind; /* "vmware", "nutanix", "virtualbox", "other" */
+};
+
+struct rh_vm *rh_vm_new(const char *id);
+void rh_vm_free(struct rh_vm *vm);
+RH_FREEP(rh_vm_freep, struct rh_vm, rh_vm_free)
+
+/* --- setting ------------------------------------------------------------------ */
+void rh_set_number(struct rh_vm *vm, struct rh_value *v, uint64_t n,
+                   enum rh_from from, const char *detail);
+void rh_set_bool(struct rh_vm *vm, struct rh_value *v, bool b,
+                 enum rh_from from, const char *detail);
+void rh_set_text(struct rh_vm *vm, struct rh_value *v, const char *text,
+                 enum rh_from from, const char *detail);
+/* How two known values meet: the more trusted stays, ties keep the first. */
+enum rh_offer_result {
+    RH_OFFER_TAKEN,  /* was unset or less trusted and equal */
+    RH_OFFER_SAME,   /* both say the same */
+    RH_OFFER_LOST,   /* differs; the old one stays: report it */
+    RH_OFFER_WON,    /* differs; the new one replaced the old: report it */
+};
+enum rh_offer_result rh_vm_offer(struct rh_vm *vm, struct rh_value *v,
+                                 const struct rh_value *offer);
+
+/* --- by key ------------------------------------------------------------------- */
+struct rh_field {
+    const char *key;    /* within its object: "mac" */
+    enum rh_value_kind kind;
+    size_t offset;      /* in struct rh_vm / rh_disk_config / ... */
+    const char *about;  /* N_() */
+};
+/* The tables, ended by key == NULL. */
+extern const struct rh_field rh_vm_fields[], rh_disk_fields[], rh_nic_fields[],
+    rh_cdrom_fields[];
+/* "cpus", "os/name", "nics/0/mac", "disks/1/controller"; also the forms of
+ * --set: "memory" (= memory_bytes, sizes like 8GiB), "os" (= os/profile),
+ * "nic0.mac", "disk1.bus".  NULL when there is no such key or item (an index
+ * one past the end is created for nics when `create`). */
+struct rh_value *rh_vm_value(struct rh_vm *vm, const char *key, bool create,
+                             const struct rh_field **ret_field);
+/* Parse and store text by the field's kind; checks it (rh_vm_check_value). */
+int rh_vm_set(struct rh_vm *vm, const char *key, const char *text,
+              enum rh_from from, const char *detail, rh_error **err);
+/* Call fn for every field of the VM, disks, nics, cdroms, with its full key. */
+int rh_vm_each(struct rh_vm *vm,
+               int (*fn)(void *user, const char *key,
+                         const struct rh_field *field, struct rh_value *v),
+               void *user);
+
+/* --- out -------------------------------------------------------------------------- */
+const char *rh_value_text(const struct rh_value *v, char *buf, size_t n);
+/* "ovf", "fill:prism.json", "default:windows-2019"; the caller frees. */
+char *rh_from_text(const struct rh_value *v);
+/* One VM of rehost.vm/1; the caller has the reference. */
+json_t *rh_vm_json(struct rh_vm *vm);
+
+/* Words of controllers and NIC models as cli.md lists them; NULL: unknown. */
+const char *rh_controller_bus(const char *controller); /* "pvscsi" -> "scsi" */
+bool rh_valid_mac(const char *mac); /* unicast, colons, any case */
+/* A fixed MAC (locally administered, or 00:50:56-like) from a hash. */
+void rh_made_up_mac(const char *seed, unsigned index, char ret_mac[18]);
+
+#endif
