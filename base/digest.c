@@ -1,0 +1,111 @@
+/* digest.c - digests by OpenSSL's EVP. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/digest.h"
+
+#include <ctype.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rh_digest {
+    EVP_MD_CTX *context;
+    const EVP_MD *kind;
+};
+
+static const EVP_MD *kind_named(const char *algorithm)
+{
+    static const struct {
+        const char *name;
+        const EVP_MD *(*kind)(void);
+    } kinds[] = {
+        {"sha1", EVP_sha1},     {"sha256", EVP_sha256},
+        {"sha512", EVP_sha512}, {"sha224", EVP_sha224},
+        {"sha384", EVP_sha384}, {"md5", EVP_md5},
+    };
+    char plain[16];
+    size_t n = 0;
+
+    for (const char *p = algorithm; *p && n + 1 < sizeof plain; p++)
+        if (*p != '-')
+            plain[n++] = (char)tolower((unsigned char)*p);
+    plain[n] = '\0';
+    for (size_t i = 0; i < RH_COUNT(kinds); i++)
+        if (!strcmp(plain, kinds[i].name))
+            return kinds[i].kind();
+    return NULL;
+}
+
+struct rh_digest *rh_digest_new(const char *algorithm)
+{
+    const EVP_MD *kind = kind_named(algorithm);
+    struct rh_digest *d;
+
+    if (!kind)
+        return NULL;
+    d = rh_new0(struct rh_digest);
+    d->kind = kind;
+    d->context = EVP_MD_CTX_new();
+    if (!d->context || !EVP_DigestInit_ex(d->context, kind, NULL)) {
+        rh_digest_free(d); /* a FIPS build without that algorithm */
+        return NULL;
+    }
+    return d;
+}
+
+void rh_digest_add(struct rh_digest *d, const void *bytes, size_t n)
+{
+    EVP_DigestUpdate(d->context, bytes, n);
+}
+
+static void to_hex(const unsigned char *bytes, size_t n, char *hex)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < n; i++) {
+        hex[2 * i] = digits[bytes[i] >> 4];
+        hex[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    hex[2 * n] = '\0';
+}
+
+void rh_digest_hex(struct rh_digest *d, char ret_hex[RH_DIGEST_HEX])
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+
+    EVP_DigestFinal_ex(d->context, sum, &n);
+    to_hex(sum, n, ret_hex);
+}
+
+void rh_digest_reset(struct rh_digest *d)
+{
+    EVP_DigestInit_ex(d->context, d->kind, NULL);
+}
+
+void rh_digest_free(struct rh_digest *d)
+{
+    if (!d)
+        return;
+    EVP_MD_CTX_free(d->context);
+    free(d);
+}
+
+static void one_shot(const EVP_MD *kind, const void *bytes, size_t n,
+                     char *hex)
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+
+    EVP_Digest(bytes, n, sum, &length, kind, NULL);
+    to_hex(sum, length, hex);
+}
+
+void rh_sha1_hex(const void *bytes, size_t n, char ret_hex[41])
+{
+    one_shot(EVP_sha1(), bytes, n, ret_hex);
+}
+
+void rh_sha256_hex(const void *bytes, size_t n, char ret_hex[65])
+{
+    one_shot(EVP_sha256(), bytes, n, ret_hex);
+}

@@ -1,0 +1,82 @@
+/* lib.c - settings, log, progress, cancel, temporary files. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/lib.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+int rh_go_on(rh_lib *lib, rh_error **err)
+{
+    if (!lib || !atomic_load_explicit(&lib->cancelled, memory_order_relaxed))
+        return 0;
+    return rh_fail(err, RH_ERR_CANCELLED, "stopped on request");
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void rh_progress(rh_lib *lib, const char *stage, uint64_t done, uint64_t total)
+{
+    enum { TENTH = 100000000 };
+    uint64_t now;
+
+    if (!lib || !lib->progress)
+        return;
+    now = now_ns();
+    if (now - lib->progress_last < TENTH && !(total && done >= total))
+        return;
+    lib->progress_last = now;
+    lib->progress(lib->progress_user, stage, done, total);
+}
+
+void rh_log(rh_lib *lib, enum rh_log_level level, const char *fmt, ...)
+{
+    RH_AUTO(rh_freep) char *text = NULL;
+    RH_AUTO(rh_freep) char *line = NULL;
+    va_list ap;
+
+    if (!lib || !lib->log)
+        return;
+    va_start(ap, fmt);
+    text = rh_vprintf(_(fmt), ap);
+    va_end(ap);
+    line = rh_printable(text);
+    lib->log(lib->log_user, (int)level, line);
+}
+
+const char *rh_temp_dir(const rh_lib *lib)
+{
+    const char *dir = lib && lib->temp_dir ? lib->temp_dir
+                                           : secure_getenv("TMPDIR");
+
+    return dir && dir[0] ? dir : "/var/tmp";
+}
+
+int rh_temp_file(const rh_lib *lib, rh_error **err)
+{
+    const char *dir = rh_temp_dir(lib);
+    RH_AUTO(rh_freep) char *name = NULL;
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        return fd;
+    /* Not every file system has O_TMPFILE. */
+    name = rh_printf("%s/rehost-XXXXXX", dir);
+    fd = mkostemp(name, O_CLOEXEC);
+    if (fd < 0) {
+        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                      "cannot make a temporary file");
+        return rh_where(err, dir);
+    }
+    unlink(name);
+    return fd;
+}

@@ -1,0 +1,450 @@
+/* out.c - sinks of bytes, and results that appear by rename. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/out.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
+                  const char *name, rh_error **err)
+{
+    const char *p = buf;
+
+    while (n) {
+        ssize_t done = pwrite(fd, p, n, (off_t)offset);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0) {
+            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                          "writing at 0x%llx failed",
+                          (unsigned long long)offset);
+            return rh_where(err, name);
+        }
+        p += done;
+        n -= (size_t)done;
+        offset += (uint64_t)done;
+    }
+    return 0;
+}
+
+/* --- sinks ------------------------------------------------------------------------ */
+
+struct rh_out *rh_out_make(const struct rh_out_ops *ops, const char *name,
+                           bool seekable, void *state)
+{
+    struct rh_out *o = rh_new0(struct rh_out);
+
+    o->ops = ops;
+    o->name = rh_strdup(name);
+    o->seekable = seekable;
+    o->fd = -1;
+    o->state = state;
+    return o;
+}
+
+int rh_out_write(struct rh_out *o, const void *buf, size_t n, uint64_t offset,
+                 rh_error **err)
+{
+    if (n == 0)
+        return 0;
+    if (!o->seekable && offset != o->position) {
+        rh_fail(err, RH_ERR_BUG,
+                "a pipe was asked to go from 0x%llx to 0x%llx",
+                (unsigned long long)o->position, (unsigned long long)offset);
+        return rh_where(err, o->name);
+    }
+    if (o->ops->write(o, buf, n, offset, err) < 0)
+        return -1;
+    if (!o->seekable)
+        o->position += n;
+    return 0;
+}
+
+int rh_out_finish(struct rh_out *o, uint64_t size, rh_error **err)
+{
+    return o->ops->finish ? o->ops->finish(o, size, err) : 0;
+}
+
+void rh_out_close(struct rh_out *o)
+{
+    if (!o)
+        return;
+    if (o->ops->close)
+        o->ops->close(o);
+    free(o->name);
+    free(o);
+}
+
+static int file_write(struct rh_out *o, const void *buf, size_t n,
+                      uint64_t offset, rh_error **err)
+{
+    return rh_pwrite_all(o->fd, buf, n, offset, o->name, err);
+}
+
+static int file_finish(struct rh_out *o, uint64_t size, rh_error **err)
+{
+    if (ftruncate(o->fd, (off_t)size) == 0 && fsync(o->fd) == 0)
+        return 0;
+    rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "cannot complete the file");
+    return rh_where(err, o->name);
+}
+
+static void file_close(struct rh_out *o)
+{
+    close(o->fd);
+}
+
+struct rh_out *rh_out_file_at(int dirfd, const char *name, rh_error **err)
+{
+    static const struct rh_out_ops ops = {file_write, file_finish, file_close};
+    struct rh_out *o;
+    int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+    if (fd < 0) {
+        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "cannot create it");
+        rh_where(err, name);
+        return NULL;
+    }
+    o = rh_out_make(&ops, name, true, NULL);
+    o->fd = fd;
+    return o;
+}
+
+static int pipe_write(struct rh_out *o, const void *buf, size_t n,
+                      uint64_t offset, rh_error **err)
+{
+    const char *p = buf;
+
+    (void)offset;
+    while (n) {
+        ssize_t done = write((int)(intptr_t)o->state, p, n);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0) {
+            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "writing failed");
+            return rh_where(err, o->name);
+        }
+        p += done;
+        n -= (size_t)done;
+    }
+    return 0;
+}
+
+static void pipe_close(struct rh_out *o)
+{
+    close((int)(intptr_t)o->state);
+}
+
+struct rh_out *rh_out_fd(int fd, const char *name)
+{
+    static const struct rh_out_ops ops = {pipe_write, NULL, pipe_close};
+
+    return rh_out_make(&ops, name, false, (void *)(intptr_t)fd);
+}
+
+char *rh_safe_name(const char *name)
+{
+    char *safe = rh_strndup(name, 200);
+    bool dots = true;
+
+    for (char *p = safe; *p; p++) {
+        if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
+            *p = '-';
+        if (*p != '.')
+            dots = false;
+    }
+    if (!dots)
+        return safe;
+    free(safe);
+    return rh_strdup("vm");
+}
+
+/* --- removing what is ours ------------------------------------------------------------ */
+
+/* Our hidden folders are flat but for what a killed run may have left. */
+static void remove_tree(int parent, const char *name, int depth)
+{
+    struct dirent *entry;
+    DIR *d;
+    int fd;
+
+    if (unlinkat(parent, name, 0) == 0 || depth > 8)
+        return;
+    fd = openat(parent, name,
+                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    d = fdopendir(fd);
+    if (!d) {
+        close(fd);
+        return;
+    }
+    while ((entry = readdir(d)))
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            remove_tree(fd, entry->d_name, depth + 1);
+    closedir(d);
+    unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+/* ".NAME.PID.part": made by us, and nobody holds its lock any more?  The lock
+ * is what counts; a PID may have been given away again. */
+static bool abandoned(int dir, const char *entry)
+{
+    int fd = openat(dir, entry, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    bool free_lock;
+
+    if (fd < 0)
+        return false;
+    free_lock = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    close(fd);
+    return free_lock;
+}
+
+static bool is_part_of(const char *entry, const char *name)
+{
+    size_t n = strlen(name);
+    const char *p;
+
+    if (entry[0] != '.' || strncmp(entry + 1, name, n) || entry[n + 1] != '.')
+        return false;
+    p = entry + n + 2;
+    if (!isdigit((unsigned char)*p))
+        return false;
+    while (isdigit((unsigned char)*p))
+        p++;
+    return strcmp(p, ".part") == 0;
+}
+
+static void remove_abandoned(int dir, const char *name)
+{
+    int fd = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    rewinddir(d);
+    while ((entry = readdir(d)))
+        if (is_part_of(entry->d_name, name) && abandoned(dir, entry->d_name))
+            remove_tree(dir, entry->d_name, 0);
+    closedir(d);
+}
+
+/* --- result folders ---------------------------------------------------------------- */
+
+static int make_folders(const char *path, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(path);
+
+    for (char *p = copy + 1; p[-1]; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char keep = *p;
+
+        *p = '\0';
+        if (mkdir(copy, 0777) < 0 && errno != EEXIST && errno != EROFS &&
+            errno != EACCES && errno != EISDIR) {
+            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                          "cannot create the folder");
+            return rh_where(err, copy);
+        }
+        *p = keep;
+        if (!keep)
+            break;
+    }
+    return 0;
+}
+
+static int make_part(struct rh_outdir *d, const char *dir, rh_error **err)
+{
+    if (mkdir(d->part, 0777) < 0) {
+        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                      "cannot create the result folder");
+        return rh_where(err, dir);
+    }
+    d->fd = open(d->part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (d->fd < 0 || flock(d->fd, LOCK_EX | LOCK_NB) < 0) {
+        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                      "cannot use the result folder");
+        return rh_where(err, dir);
+    }
+    return 0;
+}
+
+struct rh_outdir *rh_outdir_new(const char *dir, const char *name,
+                                bool replace, rh_error **err)
+{
+    RH_AUTO(rh_outdir_closep) struct rh_outdir *d = NULL;
+    RH_AUTO(rh_closep) int parent = -1;
+
+    if (make_folders(dir, err) < 0)
+        return NULL;
+    parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0) {
+        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "cannot use the folder");
+        rh_where(err, dir);
+        return NULL;
+    }
+    remove_abandoned(parent, name);
+    d = rh_new0(struct rh_outdir);
+    d->fd = -1;
+    d->path = rh_printf("%s/%s", dir, name);
+    d->part = rh_printf("%s/.%s.%ld.part", dir, name, (long)getpid());
+    d->replace = replace;
+    if (!replace && faccessat(parent, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        rh_fail(err, RH_ERR_FILE_EXISTS, "a result is already there");
+        rh_where(err, d->path);
+        return NULL;
+    }
+    if (make_part(d, dir, err) < 0)
+        return NULL;
+    return RH_TAKE(d);
+}
+
+int rh_outdir_put(struct rh_outdir *d, const char *name, const void *bytes,
+                  size_t n, bool executable, rh_error **err)
+{
+    RH_AUTO(rh_out_closep) struct rh_out *o = rh_out_file_at(d->fd, name, err);
+
+    if (!o || rh_out_write(o, bytes, n, 0, err) < 0)
+        return -1;
+    if (executable && fchmod(o->fd, 0755) < 0)
+        return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                             "cannot make it executable");
+    return rh_out_finish(o, n, err);
+}
+
+static int sync_parent(const char *path)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(path);
+    RH_AUTO(rh_closep) int fd = open(dirname(copy), O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 ? -1 : fsync(fd);
+}
+
+/* Exchange when an earlier result stands there: at no moment is there none. */
+static int rename_over(const char *part, const char *path, bool replace)
+{
+    if (renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EEXIST) /* file systems without the flag */
+        return errno == EINVAL ? rename(part, path) : -1;
+    if (!replace)
+        return -1;
+    if (renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_EXCHANGE) < 0)
+        return -1;
+    remove_tree(AT_FDCWD, part, 0);
+    return 0;
+}
+
+int rh_outdir_commit(struct rh_outdir *d, rh_error **err)
+{
+    if (fsync(d->fd) < 0 || rename_over(d->part, d->path, d->replace) < 0) {
+        if (errno == EEXIST)
+            rh_fail(err, RH_ERR_FILE_EXISTS, "a result is already there");
+        else
+            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                          "cannot give the result its name");
+        return rh_where(err, d->path);
+    }
+    free(d->part);
+    d->part = NULL;
+    sync_parent(d->path);
+    return 0;
+}
+
+void rh_outdir_close(struct rh_outdir *d)
+{
+    if (!d)
+        return;
+    if (d->part)
+        remove_tree(AT_FDCWD, d->part, 0);
+    rh_closep(&d->fd);
+    free(d->part);
+    free(d->path);
+    free(d);
+}
+
+/* --- single result files -------------------------------------------------------------- */
+
+struct rh_outfile {
+    char *path, *part;
+    struct rh_out *out;
+    bool replace;
+};
+
+struct rh_outfile *rh_outfile_new(const char *path, bool replace,
+                                  struct rh_out **ret_out, rh_error **err)
+{
+    RH_AUTO(rh_outfile_closep) struct rh_outfile *f = NULL;
+    RH_AUTO(rh_freep) char *copy = rh_strdup(path);
+    RH_AUTO(rh_freep) char *dir = rh_strdup(dirname(copy));
+    RH_AUTO(rh_closep) int parent = -1;
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+
+    if (!replace && access(path, F_OK) == 0) {
+        rh_fail(err, RH_ERR_FILE_EXISTS, "the file is already there");
+        rh_where(err, path);
+        return NULL;
+    }
+    parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent >= 0)
+        remove_abandoned(parent, name);
+    f = rh_new0(struct rh_outfile);
+    f->path = rh_strdup(path);
+    f->part = rh_printf("%s/.%s.%ld.part", dir, name, (long)getpid());
+    f->replace = replace;
+    f->out = rh_out_file_at(AT_FDCWD, f->part, err);
+    if (!f->out) {
+        free(f->part);
+        f->part = NULL;
+        return NULL;
+    }
+    flock(f->out->fd, LOCK_EX | LOCK_NB);
+    *ret_out = f->out;
+    return RH_TAKE(f);
+}
+
+int rh_outfile_commit(struct rh_outfile *f, rh_error **err)
+{
+    int done = f->replace ? rename(f->part, f->path)
+                          : rename_over(f->part, f->path, false);
+
+    if (done < 0) {
+        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                      "cannot give the result its name");
+        return rh_where(err, f->path);
+    }
+    free(f->part);
+    f->part = NULL;
+    sync_parent(f->path);
+    return 0;
+}
+
+void rh_outfile_close(struct rh_outfile *f)
+{
+    if (!f)
+        return;
+    if (f->part)
+        unlink(f->part);
+    rh_out_close(f->out);
+    free(f->part);
+    free(f->path);
+    free(f);
+}
