@@ -1,0 +1,223 @@
+/* findings.c - the list of things a person should know.
+ *
+ * Texts are translated when they are made; ids never are. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "report/findings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define INFO    RH_SEVERITY_INFO
+#define CAUTION RH_SEVERITY_CAUTION
+#define BLOCKER RH_SEVERITY_BLOCKER
+static const struct {
+    const char *name;
+    enum rh_severity severity;
+    bool automatic;
+    const char *remedy;
+} table[RH_F_COUNT] = {
+    [RH_F_NONE] = {"NONE", INFO, false, NULL},
+#define FINDING(id, severity, automatic, about, remedy) \
+    [RH_F_##id] = {#id, severity, automatic, remedy},
+#include "report/findings.def"
+#undef FINDING
+};
+
+/* "NIC_RENAME" in C is "NIC-RENAME" for people. */
+static void dashed(const char *name, char *to, size_t room)
+{
+    size_t i;
+
+    for (i = 0; name[i] && i + 1 < room; i++)
+        to[i] = name[i] == '_' ? '-' : name[i];
+    to[i] = '\0';
+}
+
+/* Made once per thread, so that the pointer stays good without a lock. */
+const char *rh_finding_name(enum rh_finding_id id)
+{
+    static _Thread_local char printed[RH_F_COUNT][48];
+
+    if (!printed[id][0])
+        dashed(table[id].name, printed[id], sizeof printed[id]);
+    return printed[id];
+}
+
+const char *rh_severity_name(enum rh_severity s)
+{
+    static const char *const names[] = {"info", "caution", "blocker"};
+
+    return names[s];
+}
+
+/* Takes `message`, which must be printable already. */
+static struct rh_finding *add(struct rh_findings *list, enum rh_finding_id id,
+                              const char *subject, char *message)
+{
+    struct rh_finding *f;
+
+    for (size_t i = 0; i < list->count; i++) {
+        f = &list->items[i];
+        if (f->id == id && !strcmp(f->subject, subject) &&
+            !strcmp(f->message, message)) {
+            free(message);
+            return f;
+        }
+    }
+    f = rh_vec_add(list);
+    f->id = id;
+    f->severity = table[id].severity;
+    f->automatic = table[id].automatic;
+    f->subject = rh_printable(subject);
+    f->message = message;
+    f->remedy = table[id].remedy ? rh_strdup(_(table[id].remedy)) : NULL;
+    return f;
+}
+
+struct rh_finding *rh_find(struct rh_findings *list, enum rh_finding_id id,
+                           const char *subject, const char *fmt, ...)
+{
+    RH_AUTO(rh_freep) char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = rh_vprintf(_(fmt), ap);
+    va_end(ap);
+    return add(list, id, subject ? subject : "vm", rh_printable(text));
+}
+
+struct rh_finding *rh_find_named(struct rh_findings *list, const char *id,
+                                 const char *subject, const char *message)
+{
+    enum rh_finding_id found = RH_F_PLAN_OTHER;
+
+    for (int i = RH_F_NONE + 1; i < RH_F_COUNT; i++) {
+        if (!strcmp(rh_finding_name((enum rh_finding_id)i), id))
+            found = (enum rh_finding_id)i;
+    }
+    return add(list, found, subject ? subject : "vm", rh_printable(message));
+}
+
+void rh_findings_copy(struct rh_findings *to, const struct rh_findings *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const struct rh_finding *f = &from->items[i];
+        struct rh_finding *copy =
+            add(to, f->id, f->subject, rh_strdup(f->message));
+
+        copy->severity = f->severity;
+        copy->automatic = f->automatic;
+        free(copy->remedy);
+        copy->remedy = rh_strdup(f->remedy);
+    }
+}
+
+static int worst_first(const void *a, const void *b)
+{
+    const struct rh_finding *x = a, *y = b;
+    int order;
+
+    if (x->severity != y->severity)
+        return x->severity < y->severity ? 1 : -1;
+    order = strcmp(table[x->id].name, table[y->id].name);
+    order = order ? order : strcmp(x->subject, y->subject);
+    return order ? order : strcmp(x->message, y->message);
+}
+
+void rh_findings_sort(struct rh_findings *list)
+{
+    if (list->count > 1)
+        qsort(list->items, list->count, sizeof *list->items, worst_first);
+}
+
+enum rh_severity rh_findings_worst(const struct rh_findings *list)
+{
+    enum rh_severity worst = RH_SEVERITY_INFO;
+
+    for (size_t i = 0; i < list->count; i++)
+        worst = RH_MAX(worst, list->items[i].severity);
+    return worst;
+}
+
+bool rh_findings_has(const struct rh_findings *list, enum rh_finding_id id)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i].id == id)
+            return true;
+    }
+    return false;
+}
+
+void rh_findings_free(struct rh_findings *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i].subject);
+        free(list->items[i].message);
+        free(list->items[i].remedy);
+    }
+    free(list->items);
+    *list = (struct rh_findings){0};
+}
+
+json_t *rh_findings_json(const struct rh_findings *list)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct rh_finding *f = &list->items[i];
+
+        json_array_append_new(
+            array, json_pack("{s:s, s:s, s:s, s:s, s:s?, s:b}", "id",
+                             rh_finding_name(f->id), "severity",
+                             rh_severity_name(f->severity), "subject",
+                             f->subject, "message", f->message, "remedy",
+                             f->remedy, "automatic", f->automatic));
+    }
+    return array;
+}
+
+void rh_edits_free(struct rh_edits *e)
+{
+    for (size_t i = 0; i < e->count; i++) {
+        free(e->items[i].where);
+        free(e->items[i].what);
+        free(e->items[i].before);
+        free(e->items[i].after);
+        free(e->items[i].fix);
+    }
+    free(e->items);
+    *e = (struct rh_edits){0};
+}
+
+/* A guest's file may hold any bytes; JSON may not. */
+static json_t *text_or_null(const char *text)
+{
+    RH_AUTO(rh_freep) char *printable = NULL;
+
+    if (!text)
+        return json_null();
+    if (rh_valid_utf8(text, strlen(text)))
+        return json_string(text);
+    printable = rh_printable(text);
+    return json_string(printable);
+}
+
+json_t *rh_edits_json(const struct rh_edits *e, bool with_contents)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < e->count; i++) {
+        const struct rh_edit *edit = &e->items[i];
+        json_t *o = json_object();
+
+        json_object_set_new(o, "where", text_or_null(edit->where));
+        json_object_set_new(o, "what", text_or_null(edit->what));
+        json_object_set_new(o, "fix", text_or_null(edit->fix));
+        if (with_contents) {
+            json_object_set_new(o, "before", text_or_null(edit->before));
+            json_object_set_new(o, "after", text_or_null(edit->after));
+        }
+        json_array_append_new(array, o);
+    }
+    return array;
+}
