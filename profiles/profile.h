@@ -21,12 +21,12 @@ struct rh_profile_devices {
 };
 
 struct rh_profile_fix {
-    const char *name;      /* "linux.initramfs-drivers" */
-    json_t *arguments;     /* object, may be NULL */
+    const char *name;  /* "linux.initramfs-drivers" */
+    json_t *arguments; /* object, may be NULL */
 };
 
 struct rh_profile_target {
-    bool supported;        /* false: a blocker, `why` says it */
+    bool supported; /* false: a blocker, `why` says it */
     const char *why;
     const char *devices_auto; /* "virtio", "vmware" or "emulated" */
     struct rh_profile_devices virtio, vmware, emulated; /* disk NULL: none */
@@ -34,33 +34,36 @@ struct rh_profile_target {
 };
 
 struct rh_profile {
-    const char *id;      /* "debian-12" */
+    const char *id; /* "debian-12" */
     const char *about;
-    const char *family;  /* "linux windows freebsd openbsd netbsd solaris other" */
-    const char *parent;  /* the profile it refines, or NULL */
+    const char
+        *family; /* "linux windows freebsd openbsd netbsd solaris other" */
+    const char *parent;       /* the profile it refines, or NULL */
     const char *pve_ostype;   /* "l26", "win10" ... */
     const char *libosinfo;    /* id URL or NULL */
     const char *xen_template; /* XCP-ng's base template name, or NULL */
     const char *clock;        /* "utc" or "localtime" */
     const char *default_firmware;
-    uint64_t least_memory;    /* bytes, 0: not said */
+    uint64_t least_memory; /* bytes, 0: not said */
     struct rh_profile_target kvm, xen;
-    json_t *raw;              /* the whole document, merged with its parents */
+    json_t *raw; /* the whole document, merged with its parents */
 };
 
 struct rh_profiles; /* all of them, loaded once */
 struct rh_profiles *rh_profiles_load(rh_error **err);
 void rh_profiles_free(struct rh_profiles *all);
 RH_FREEP(rh_profiles_freep, struct rh_profiles, rh_profiles_free)
-const struct rh_profile *rh_profile_at(const struct rh_profiles *all,
-                                       size_t i);
+const struct rh_profile *rh_profile_at(const struct rh_profiles *all, size_t i);
 const struct rh_profile *rh_profile_named(const struct rh_profiles *all,
                                           const char *id);
 /* The most specific one for what is known of the VM (os_* values; guest facts
  * beat osType beat CIM id); never NULL ("other" at last). */
 const struct rh_profile *rh_profile_match(const struct rh_profiles *all,
                                           const struct rh_vm *vm);
+/* For what inspection found: "debian", "12.5"; NULL when none fits. */
+const struct rh_profile *rh_profile_for_guest(const struct rh_profiles *all,
+                                              const char *id,
+                                              const char *version);
 json_t *rh_profile_json(const struct rh_profile *p);
-/* For messages: the file a profile came from. */
 
 #endif
