@@ -38,6 +38,10 @@ int rh_io_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
     }
     if (n == 0)
         return 0;
+    if (offset + n >
+        atomic_load_explicit(&io->high_water, memory_order_relaxed))
+        atomic_store_explicit(&io->high_water, offset + n,
+                              memory_order_relaxed);
     return io->ops->read(io, buf, n, offset, err);
 }
 

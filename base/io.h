@@ -10,6 +10,7 @@
 #ifndef RH_BASE_IO_H
 #define RH_BASE_IO_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,6 +39,7 @@ struct rh_io {
     void *state;
     int fd;               /* a plain file's descriptor, else -1 */
     uint64_t fd_offset;   /* where this io starts in fd */
+    atomic_uint_least64_t high_water; /* how far it has been read (a hint) */
 };
 
 /* Reads past the end fail with FILE_SHORT. Thread-safe. */
@@ -93,6 +95,9 @@ void rh_stream_close(struct rh_stream *s);
 RH_FREEP(rh_stream_closep, struct rh_stream, rh_stream_close)
 struct rh_stream *rh_stream_fd(int fd, const char *name); /* takes fd */
 struct rh_stream *rh_stream_io(struct rh_io *io); /* refs io; from its start */
+/* The same stream again with `n` bytes put back in front. Takes `rest`. */
+struct rh_stream *rh_stream_prefix(const void *bytes, size_t n,
+                                   struct rh_stream *rest);
 /* Decompress by magic: gzip, xz, zstd, bzip2 through libarchive's or the
  * libraries' stream readers.  Takes `from`.  *ret_codec (may be NULL) is the
  * codec's name or NULL when it was plain. */

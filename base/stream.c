@@ -125,6 +125,47 @@ struct rh_stream *rh_stream_io(struct rh_io *io)
     return rh_stream_make(&ops, io->name, rh_io_ref(io));
 }
 
+struct prefix {
+    char *bytes;
+    size_t size, at;
+    struct rh_stream *rest;
+};
+
+static int prefix_read(struct rh_stream *s, void *buf, size_t n,
+                       size_t *ret_n, rh_error **err)
+{
+    struct prefix *p = s->state;
+    size_t part = RH_MIN(n, p->size - p->at);
+
+    if (part == 0)
+        return rh_stream_read(p->rest, buf, n, ret_n, err);
+    memcpy(buf, p->bytes + p->at, part);
+    p->at += part;
+    *ret_n = part;
+    return 0;
+}
+
+static void prefix_close(struct rh_stream *s)
+{
+    struct prefix *p = s->state;
+
+    rh_stream_close(p->rest);
+    free(p->bytes);
+    free(p);
+}
+
+struct rh_stream *rh_stream_prefix(const void *bytes, size_t n,
+                                   struct rh_stream *rest)
+{
+    static const struct rh_stream_ops ops = {prefix_read, prefix_close};
+    struct prefix *p = rh_new0(struct prefix);
+
+    p->bytes = rh_memdup0(bytes, n);
+    p->size = n;
+    p->rest = rest;
+    return rh_stream_make(&ops, rest->name, p);
+}
+
 /* One buffer of the stream into the spool file; zeros stay a hole. */
 static int spool_part(int fd, const char *buf, size_t n, uint64_t at,
                       const char *name, rh_error **err)

@@ -193,6 +193,7 @@ struct rh_reader *rh_overlay_new(struct rh_reader *base, rh_lib *lib,
     r = rh_new0(struct rh_reader);
     r->format = &overlay_format;
     r->lib = lib;
+    r->io = rh_io_ref(base->io);
     r->name = rh_strdup(base->name);
     r->size = base->size;
     r->variant = base->variant;

@@ -1,0 +1,73 @@
+/* cli.h - what the commands share.  This folder lives on the public header
+ * alone: it is the library's first customer. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_CLI_H
+#define RH_CLI_H
+
+#include <libintl.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "rehost/rehost.h"
+
+#define _(text)  dgettext("rehost", (text))
+#define N_(text) (text)
+
+enum { CLI_USAGE = 2 };
+
+struct cli;
+
+/* One long option of a command. */
+struct cli_option {
+    const char *name;     /* without dashes */
+    char letter;          /* short form, or 0 */
+    const char *argument; /* NULL: a switch */
+    const char *about;    /* N_() */
+    enum { TO_COMMAND, TO_LIB, TO_OPTIONS } whose;
+};
+
+struct cli_command {
+    const char *name;
+    const char *usage;    /* "SOURCE [--json]" */
+    const char *about;    /* one line, N_() */
+    const char *examples; /* lines, as they are typed; may be NULL */
+    const struct cli_option *options; /* ended by name == NULL */
+    int (*run)(struct cli *cli);
+};
+
+struct cli {
+    const struct cli_command *command;
+    const char *title;    /* "disk convert" */
+    rh_lib *lib;
+    rh_options *options;  /* TO_OPTIONS, as given */
+    const char **switches; /* TO_COMMAND: name, value pairs */
+    size_t switch_count;
+    const char **words;   /* what is left: sources, files */
+    size_t word_count;
+    bool json;
+};
+
+extern const struct cli_option cli_common_options[];
+
+/* The value of a TO_COMMAND option, "" for a switch, NULL when not given. */
+const char *cli_given(const struct cli *cli, const char *name);
+/* Print the error (two lines, or JSON), free it, return its exit status. */
+int cli_fail(const struct cli *cli, rh_error *e);
+int cli_usage(const struct cli *cli, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Print a result to standard output, or fail; frees text. */
+int cli_print(const struct cli *cli, char *text, rh_error *e);
+/* Write text to a file ("-": standard output). */
+int cli_save(const struct cli *cli, const char *path, const char *text);
+
+/* progress.c */
+int cli_progress_start(struct cli *cli, const char *mode);
+void cli_progress_end(void);
+
+int cli_main(int argc, char **argv);
+
+extern const struct cli_command cli_inspect, cli_report, cli_convert,
+    cli_profiles, cli_boot, cli_verify, cli_disk_info, cli_disk_map,
+    cli_disk_check, cli_disk_convert, cli_disk_compare;
+
+#endif

@@ -1,0 +1,328 @@
+/* disk.c - rehost disk info|map|check|convert|compare. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const struct cli_option input_options[] = {
+    {"format", 'f', "FORMAT", N_("take the input as this format (else by its "
+                                 "content; plain bytes need raw)"),
+     TO_COMMAND},
+    {NULL, 0, NULL, NULL, TO_COMMAND},
+};
+
+static rh_disk *open_word(struct cli *cli, size_t i, const char *format,
+                          int *ret_status)
+{
+    rh_error *e = NULL;
+    rh_disk *disk;
+
+    disk = rh_disk_open(cli->lib, cli->words[i], format, &e);
+    if (!disk)
+        *ret_status = cli_fail(cli, e);
+    return disk;
+}
+
+static int need_words(struct cli *cli, size_t n)
+{
+    if (cli->word_count == n)
+        return 0;
+    return cli_usage(cli, n == 1 ? _("one file is needed")
+                                 : _("two files are needed"));
+}
+
+/* --- info ------------------------------------------------------------------------ */
+
+/* The JSON is ours and flat: picking values out of it by key keeps the text
+ * and the JSON the same without a JSON library here. */
+static void print_value(const char *json, const char *key, const char *label)
+{
+    char pattern[64];
+    const char *at, *end;
+
+    snprintf(pattern, sizeof pattern, "\"%s\": ", key);
+    at = strstr(json, pattern);
+    if (!at)
+        return;
+    at += strlen(pattern);
+    end = at + strcspn(at, ",\n");
+    if (!strncmp(at, "null", 4))
+        return;
+    if (*at == '"') {
+        at++;
+        end--;
+    }
+    printf("%-18s %.*s\n", label, (int)(end - at), at);
+}
+
+static void print_problems(const rh_disk *disk)
+{
+    const char *text, *id;
+
+    for (size_t i = 0; (text = rh_disk_problem(disk, i, &id)); i++)
+        printf(_("problem:           %s [%s]\n"), text, id);
+}
+
+static int run_info(struct cli *cli)
+{
+    int status = need_words(cli, 1);
+    rh_error *e = NULL;
+    rh_disk *disk;
+    char *text;
+
+    if (status)
+        return status;
+    disk = open_word(cli, 0, cli_given(cli, "format"), &status);
+    if (!disk)
+        return status;
+    text = rh_disk_json(disk, &e);
+    if (!text) {
+        status = cli_fail(cli, e);
+    } else if (cli->json) {
+        status = cli_print(cli, text, NULL);
+        text = NULL;
+    } else {
+        print_value(text, "format", _("format:"));
+        print_value(text, "variant", _("variant:"));
+        print_value(text, "virtual_size", _("virtual size:"));
+        print_value(text, "file_size", _("file size:"));
+        print_value(text, "allocated_bytes", _("allocated:"));
+        print_value(text, "cluster_size", _("cluster size:"));
+        print_value(text, "backing_file", _("backing file:"));
+        print_problems(disk);
+    }
+    free(text);
+    rh_disk_free(disk);
+    return status;
+}
+
+const struct cli_command cli_disk_info = {
+    "info", "FILE [--json]", N_("format, variant, sizes, problems of a disk"),
+    "  rehost disk info web01-disk1.vmdk\n"
+    "  rehost disk info --json disk.qcow2\n",
+    input_options, run_info};
+
+/* --- map ---------------------------------------------------------------------------- */
+
+struct mapping {
+    bool json;
+    bool some;
+};
+
+static int print_extent(void *user, uint64_t offset, uint64_t length, int kind)
+{
+    struct mapping *m = user;
+    bool data = kind == RH_EXTENT_IS_DATA;
+
+    if (m->json)
+        printf("%s{\"start\": %" PRIu64 ", \"length\": %" PRIu64
+               ", \"data\": %s, \"zero\": %s}",
+               m->some ? ",\n " : "[", offset, length,
+               data ? "true" : "false", data ? "false" : "true");
+    else
+        printf("%16" PRIu64 " %16" PRIu64 " %s\n", offset, length,
+               data                        ? _("data")
+               : kind == RH_EXTENT_IS_ZERO ? _("zero")
+                                           : _("hole"));
+    m->some = true;
+    return 0;
+}
+
+/* data and zero alone tell a JSON reader: runs that differ only in being a hole
+ * or a stored zero are joined. */
+struct joining {
+    struct mapping mapping;
+    uint64_t offset, length;
+    int kind;
+};
+
+static int join_extent(void *user, uint64_t offset, uint64_t length, int kind)
+{
+    struct joining *j = user;
+
+    if (kind == RH_EXTENT_IS_HOLE)
+        kind = RH_EXTENT_IS_ZERO;
+    if (j->length && j->kind == kind) {
+        j->length += length;
+        return 0;
+    }
+    if (j->length)
+        print_extent(&j->mapping, j->offset, j->length, j->kind);
+    j->offset = offset;
+    j->length = length;
+    j->kind = kind;
+    return 0;
+}
+
+static int print_map(struct cli *cli, rh_disk *disk, rh_error **e)
+{
+    struct joining j = {.mapping = {.json = cli->json}};
+    int failed;
+
+    if (!cli->json) {
+        printf("%16s %16s\n", _("start"), _("length"));
+        return rh_disk_map(disk, print_extent, &j.mapping, e);
+    }
+    failed = rh_disk_map(disk, join_extent, &j, e);
+    if (!failed && j.length)
+        print_extent(&j.mapping, j.offset, j.length, j.kind);
+    if (!failed)
+        puts("]");
+    return failed;
+}
+
+static int run_map(struct cli *cli)
+{
+    int status = need_words(cli, 1);
+    rh_error *e = NULL;
+    rh_disk *disk;
+
+    if (status)
+        return status;
+    disk = open_word(cli, 0, cli_given(cli, "format"), &status);
+    if (!disk)
+        return status;
+    if (print_map(cli, disk, &e) < 0)
+        status = cli_fail(cli, e);
+    rh_disk_free(disk);
+    return status;
+}
+
+const struct cli_command cli_disk_map = {
+    "map", "FILE [--json]", N_("which parts of a disk hold data"),
+    "  rehost disk map web01-disk1.vmdk\n", input_options, run_map};
+
+/* --- check -------------------------------------------------------------------------------- */
+
+static int report_check(struct cli *cli, rh_disk *disk)
+{
+    size_t count = 0;
+    rh_error *e = NULL;
+
+    if (cli->json)
+        return cli_print(cli, rh_disk_json(disk, &e), e);
+    print_problems(disk);
+    while (rh_disk_problem(disk, count, NULL))
+        count++;
+    if (count)
+        printf(dngettext("rehost", "sound, with %zu problem\n",
+                         "sound, with %zu problems\n", count),
+               count);
+    else
+        puts(_("sound"));
+    return 0;
+}
+
+static int run_check(struct cli *cli)
+{
+    int status = need_words(cli, 1);
+    rh_error *e = NULL;
+    rh_disk *disk;
+
+    if (status)
+        return status;
+    disk = open_word(cli, 0, cli_given(cli, "format"), &status);
+    if (!disk)
+        return status;
+    if (rh_disk_check(disk, &e) < 0)
+        status = cli_fail(cli, e);
+    else
+        status = report_check(cli, disk);
+    rh_disk_free(disk);
+    return status;
+}
+
+const struct cli_command cli_disk_check = {
+    "check", "FILE [--json]",
+    N_("read every table and every grain of a disk, and say what is wrong"),
+    "  rehost disk check web01-disk1.vmdk\n", input_options, run_check};
+
+/* --- convert ---------------------------------------------------------------------------------- */
+
+static const struct cli_option convert_options[] = {
+    {"input-format", 'f', "FORMAT",
+     N_("take the input as this format (else by its content)"), TO_COMMAND},
+    {"format", 'O', "qcow2|raw|vhd",
+     N_("the output's form (else by the file's ending, else qcow2)"),
+     TO_OPTIONS},
+    {"compress", 0, "none|zlib|zstd|keep",
+     N_("compress clusters of a qcow2; keep: carry VMDK's deflate over"),
+     TO_OPTIONS},
+    {"cluster-size", 0, "SIZE", N_("of a qcow2, 4 KiB to 2 MiB"), TO_OPTIONS},
+    {"overwrite", 0, NULL, N_("replace OUT when it is there"), TO_OPTIONS},
+    {NULL, 0, NULL, NULL, TO_COMMAND},
+};
+
+static int run_convert(struct cli *cli)
+{
+    int status = need_words(cli, 2);
+    rh_error *e = NULL;
+    rh_disk *disk;
+
+    if (status)
+        return status;
+    disk = open_word(cli, 0, cli_given(cli, "input-format"), &status);
+    if (!disk)
+        return status;
+    if (rh_disk_convert(disk, cli->words[1], cli->options, &e) < 0)
+        status = cli_fail(cli, e);
+    rh_disk_free(disk);
+    return status;
+}
+
+const struct cli_command cli_disk_convert = {
+    "convert", "IN OUT [-O FORMAT]",
+    N_("write a disk in another form (OUT or IN may be - for a pipe)"),
+    "  rehost disk convert web01-disk1.vmdk web01.qcow2\n"
+    "  rehost disk convert -O raw disk.vhd - | ssh host 'dd of=/dev/vg/web01'\n"
+    "  curl -s https://files.example/disk.vmdk | rehost disk convert - d.qcow2\n",
+    convert_options, run_convert};
+
+/* --- compare --------------------------------------------------------------------------------------- */
+
+static int print_comparison(struct cli *cli, int same, uint64_t offset)
+{
+    if (cli->json && same)
+        puts("{\"identical\": true}");
+    else if (cli->json)
+        printf("{\"identical\": false, \"offset\": %" PRIu64 "}\n", offset);
+    else if (same)
+        puts("identical");
+    else
+        printf(_("first difference at byte %" PRIu64 "\n"), offset);
+    return same ? 0 : 1;
+}
+
+static int run_compare(struct cli *cli)
+{
+    int status = need_words(cli, 2), same = 0;
+    uint64_t offset = 0;
+    rh_error *e = NULL;
+    rh_disk *a = NULL, *b = NULL;
+
+    if (status)
+        return status;
+    a = open_word(cli, 0, cli_given(cli, "format"), &status);
+    if (a)
+        b = open_word(cli, 1, cli_given(cli, "other-format"), &status);
+    if (b)
+        status = rh_disk_compare(a, b, &same, &offset, &e) < 0
+                     ? cli_fail(cli, e)
+                     : print_comparison(cli, same, offset);
+    rh_disk_free(a);
+    rh_disk_free(b);
+    return status;
+}
+
+static const struct cli_option compare_options[] = {
+    {"format", 'f', "FORMAT", N_("take A as this format"), TO_COMMAND},
+    {"other-format", 'F', "FORMAT", N_("take B as this format"), TO_COMMAND},
+    {NULL, 0, NULL, NULL, TO_COMMAND},
+};
+
+const struct cli_command cli_disk_compare = {
+    "compare", "A B", N_("are two disks alike, whatever their formats?"),
+    "  rehost disk compare web01-disk1.vmdk disk0.qcow2\n", compare_options,
+    run_compare};

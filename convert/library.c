@@ -1,0 +1,156 @@
+/* library.c - the public rh_lib and what it can tell of itself. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <jansson.h>
+#include <libxml/xmlversion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+#include "base/codec.h"
+#include "base/lib.h"
+#include "base/limits.h"
+#include "formats/format.h"
+#include "profiles/profile.h"
+#include "report/findings.h"
+#include "rehost/rehost.h"
+
+#ifndef RH_VERSION
+#define RH_VERSION "0.1.0"
+#endif
+
+const char *rh_version(void)
+{
+    return RH_VERSION;
+}
+
+rh_lib *rh_new(rh_error **err)
+{
+    rh_lib *lib = rh_new0(rh_lib);
+    int cores = get_nprocs();
+
+    (void)err;
+    lib->threads = cores > 0 ? (unsigned)cores : 1;
+    lib->memory = 32 * RH_MIB;
+    lib->max_disk_size = RH_LIMIT_DISK_SIZE;
+    return lib;
+}
+
+void rh_free(rh_lib *lib)
+{
+    if (!lib)
+        return;
+    free(lib->trust);
+    free(lib->temp_dir);
+    free(lib);
+}
+
+static int bad_value(const char *key, const char *value, rh_error **err)
+{
+    return rh_fail(err, RH_ERR_USAGE, "--%s cannot be \"%s\"", key, value);
+}
+
+static int set_size(uint64_t *slot, const char *key, const char *value,
+                    rh_error **err)
+{
+    uint64_t n;
+
+    if (!rh_parse_size(value, &n) || n == 0)
+        return bad_value(key, value, err);
+    *slot = n;
+    return 0;
+}
+
+static int set_threads(rh_lib *lib, const char *value, rh_error **err)
+{
+    uint64_t n;
+
+    if (!rh_parse_u64(value, &n) || n == 0 || n > 1024)
+        return bad_value("threads", value, err);
+    lib->threads = (unsigned)n;
+    return 0;
+}
+
+static int set_text(char **slot, const char *value)
+{
+    free(*slot);
+    *slot = rh_strdup(value);
+    return 0;
+}
+
+static int set_language(const char *value, rh_error **err)
+{
+    if (!strcmp(value, "auto")) {
+        rh_text_language(NULL);
+        return 0;
+    }
+    if (strcmp(value, "en") && strcmp(value, "ja"))
+        return bad_value("lang", value, err);
+    rh_text_language(value);
+    return 0;
+}
+
+static int set_manifest(rh_lib *lib, const char *value, rh_error **err)
+{
+    if (!rh_parse_bool(value, &lib->require_manifest))
+        return bad_value("require-manifest", value, err);
+    return 0;
+}
+
+int rh_set(rh_lib *lib, const char *key, const char *value, rh_error **err)
+{
+    if (!strcmp(key, "threads"))
+        return set_threads(lib, value, err);
+    if (!strcmp(key, "memory"))
+        return set_size(&lib->memory, key, value, err);
+    if (!strcmp(key, "max-disk-size"))
+        return set_size(&lib->max_disk_size, key, value, err);
+    if (!strcmp(key, "trust"))
+        return set_text(&lib->trust, value);
+    if (!strcmp(key, "temp-dir"))
+        return set_text(&lib->temp_dir, value);
+    if (!strcmp(key, "require-manifest"))
+        return set_manifest(lib, value, err);
+    if (!strcmp(key, "lang"))
+        return set_language(value, err);
+    return rh_fail(err, RH_ERR_USAGE, "there is no setting \"%s\"", key);
+}
+
+void rh_on_log(rh_lib *lib, rh_log_fn *fn, void *user)
+{
+    lib->log = fn;
+    lib->log_user = user;
+}
+
+void rh_on_progress(rh_lib *lib, rh_progress_fn *fn, void *user)
+{
+    lib->progress = fn;
+    lib->progress_user = user;
+}
+
+void rh_cancel(rh_lib *lib)
+{
+    atomic_store(&lib->cancelled, true);
+}
+
+const char *rh_error_list(size_t i, int *ret_status, const char **ret_hint)
+{
+    if (i + 1 >= RH_ERR_COUNT)
+        return NULL;
+    if (ret_status)
+        *ret_status = rh_error_exit_of((enum rh_error_id)(i + 1));
+    if (ret_hint)
+        *ret_hint = rh_error_hint_of((enum rh_error_id)(i + 1));
+    return rh_error_name_of((enum rh_error_id)(i + 1));
+}
+
+char *rh_error_json(const rh_error *e)
+{
+    json_t *doc = json_pack(
+        "{s:{s:s, s:s, s:s, s:s}}", "error", "code", rh_error_id(e), "message",
+        rh_error_message(e), "hint", rh_error_hint(e), "subject",
+        rh_error_where(e));
+    char *text = json_dumps(doc, JSON_INDENT(2));
+
+    json_decref(doc);
+    return text;
+}
