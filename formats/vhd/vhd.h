@@ -1,0 +1,58 @@
+/* vhd.h - what the reader and the writers of VHD share: the footer. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_FORMATS_VHD_VHD_H
+#define RH_FORMATS_VHD_VHD_H
+
+#include "base/limits.h"
+#include "formats/format.h"
+
+enum {
+    VHD_SECTOR = 512,
+    VHD_FOOTER = 512,
+    VHD_HEADER = 1024,
+    VHD_NO_BLOCK = 0xffffffff, /* table entry of a block that is not there */
+};
+enum vhd_type { VHD_FIXED = 2, VHD_DYNAMIC = 3, VHD_DIFFERENCING = 4 };
+
+/* The most a VHD holds: MAX_VHD_SIZE of XCP-ng's storage manager, and QEMU's
+ * 0xff000000 sectors. */
+#define VHD_MOST (2040 * RH_GIB)
+
+struct vhd_geometry {
+    uint64_t cylinders;
+    unsigned heads, sectors;
+};
+
+/* The footer, decoded. */
+struct vhd_footer {
+    uint32_t features, version, type;
+    uint64_t header;    /* offset of the dynamic header */
+    char creator[4];
+    uint64_t size;      /* "current size", bytes */
+    struct vhd_geometry geometry;
+    uint8_t uuid[16];
+    bool saved_state;
+};
+
+/* Ones' complement of the sum of n bytes, the four at `field` left out. */
+uint32_t rh_vhd_sum(const uint8_t *p, size_t n, size_t field);
+/* Cylinders, heads, sectors of a disk, by the specification's rule. */
+struct vhd_geometry rh_vhd_geometry(uint64_t size);
+uint64_t rh_vhd_geometry_size(const struct vhd_geometry *g);
+
+/* Has it the mark and a right sum? */
+bool rh_vhd_footer_good(const uint8_t p[VHD_FOOTER]);
+void rh_vhd_footer_decode(const uint8_t p[VHD_FOOTER], struct vhd_footer *ret);
+void rh_vhd_footer_encode(const struct vhd_footer *f, uint8_t p[VHD_FOOTER]);
+
+/* The identity of a disk to be written: from its size and first 64 KiB, which
+ * hold the partition table with the disk's own id. */
+int rh_vhd_make_uuid(const struct rh_create_options *o, uint8_t ret[16],
+                     rh_error **err);
+/* Fill what both writers do alike; fails beyond VHD_MOST. */
+int rh_vhd_new_footer(const struct rh_create_options *o, enum vhd_type type,
+                      struct vhd_footer *ret, rh_error **err);
+
+extern const struct rh_writer_ops rh_vhd_dynamic_writer, rh_vhd_fixed_writer;
+
+#endif
