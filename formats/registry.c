@@ -5,7 +5,10 @@
 #include <string.h>
 
 /* One line per driver; raw is last and never found by content. */
-#define RH_FORMATS(X)
+#define RH_FORMATS(X)                                                          \
+    X(vhdx)                                                                    \
+    X(vhd)                                                                     \
+    X(vhd_fixed)
 
 #define DECLARE(name) extern const struct rh_format rh_format_##name;
 RH_FORMATS(DECLARE)

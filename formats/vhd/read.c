@@ -13,12 +13,12 @@
 #include "formats/vhd/vhd.h"
 
 enum { AT_TYPE = 60 }; /* in the footer */
-enum { /* offsets in the dynamic header */
-    AT_TABLE = 16,
-    AT_VERSION = 24,
-    AT_ENTRIES = 28,
-    AT_BLOCK_SIZE = 32,
-    AT_SUM = 36,
+enum {                 /* offsets in the dynamic header */
+       AT_TABLE = 16,
+       AT_VERSION = 24,
+       AT_ENTRIES = 28,
+       AT_BLOCK_SIZE = 32,
+       AT_SUM = 36,
 };
 enum {
     LEAST_BLOCK = 4096,
@@ -35,7 +35,8 @@ struct vhd {
     uint64_t bitmap;  /* bytes of bitmap in front of them */
 };
 
-/* --- open: the footer ---------------------------------------------------------- */
+/* --- open: the footer
+ * ---------------------------------------------------------- */
 static bool probe(const uint8_t *head, size_t n, const uint8_t *tail,
                   uint64_t size)
 {
@@ -170,7 +171,8 @@ static int decide_size(struct rh_reader *r, const struct vhd_footer *f,
     return r->size ? 0 : rh_fail(err, RH_ERR_VHD_SIZE, "a disk of no sector");
 }
 
-/* --- open: header and table -------------------------------------------------------- */
+/* --- open: header and table
+ * -------------------------------------------------------- */
 static int read_header(struct rh_reader *r, struct vhd *v, uint64_t end,
                        uint64_t *ret_table, uint64_t *ret_entries,
                        rh_error **err)
@@ -178,8 +180,7 @@ static int read_header(struct rh_reader *r, struct vhd *v, uint64_t end,
     uint8_t h[VHD_HEADER];
     uint64_t at = v->footer.header;
 
-    if (at % VHD_SECTOR || at < VHD_FOOTER || at > end ||
-        end - at < VHD_HEADER)
+    if (at % VHD_SECTOR || at < VHD_FOOTER || at > end || end - at < VHD_HEADER)
         return rh_fail(err, RH_ERR_VHD_HEADER,
                        "the dynamic header at 0x%" PRIx64
                        " lies outside the file (it ends at 0x%" PRIx64 ")",
@@ -235,10 +236,9 @@ static int check_table(const struct rh_reader *r, const struct vhd *v,
                        ")",
                        at, entries * 4, end);
     if (at < header + VHD_HEADER && header < at + entries * 4)
-        return rh_fail(err, RH_ERR_VHD_TABLE,
-                       "the block table at 0x%" PRIx64
-                       " overlaps the dynamic header",
-                       at);
+        return rh_fail(
+            err, RH_ERR_VHD_TABLE,
+            "the block table at 0x%" PRIx64 " overlaps the dynamic header", at);
     return 0;
 }
 
@@ -255,8 +255,7 @@ static int check_block(const struct vhd *v, uint64_t i, uint64_t table_at,
                        " reaches past the end of the data (0x%" PRIx64 ")",
                        i, at, end);
     if (at < VHD_FOOTER ||
-        (at < v->footer.header + VHD_HEADER &&
-         v->footer.header < at + size) ||
+        (at < v->footer.header + VHD_HEADER && v->footer.header < at + size) ||
         (at < table_at + table_size && table_at < at + size))
         return rh_fail(err, RH_ERR_VHD_BLOCK,
                        "block %" PRIu64 " at 0x%" PRIx64
@@ -382,7 +381,8 @@ static void vhd_close(struct rh_reader *r)
         vhd_free(r->state);
 }
 
-/* --- the map ------------------------------------------------------------------------- */
+/* --- the map
+ * ------------------------------------------------------------------------- */
 static int fixed_extent(struct rh_reader *r, uint64_t offset,
                         struct rh_extent *ret, rh_error **err)
 {
@@ -448,7 +448,9 @@ static int vhd_extent(struct rh_reader *r, uint64_t offset,
     return 0;
 }
 
-/* --- the bytes --------------------------------------------------------------------------- */
+/* --- the bytes
+ * ---------------------------------------------------------------------------
+ */
 /* Zero what lies in sectors whose bit is clear; `offset` is in the block. */
 static void blank(const uint8_t *bits, uint64_t first_sector, uint8_t *buf,
                   size_t n, uint64_t offset)
@@ -505,8 +507,8 @@ static int vhd_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
         return rh_io_read(r->io, buf, n, offset, err);
     while (n) {
         uint64_t block = offset / v->block, in_block = offset % v->block;
-        uint64_t room = RH_MIN(v->block - in_block,
-                               (uint64_t)(BITS - 1) * 8 * VHD_SECTOR);
+        uint64_t room =
+            RH_MIN(v->block - in_block, (uint64_t)(BITS - 1) * 8 * VHD_SECTOR);
         size_t part = (size_t)RH_MIN((uint64_t)n, room);
 
         if (v->table[block] == VHD_NO_BLOCK)
@@ -520,7 +522,9 @@ static int vhd_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
     return 0;
 }
 
-/* --- check ---------------------------------------------------------------------------------- */
+/* --- check
+ * ----------------------------------------------------------------------------------
+ */
 /* Sectors marked as never written must be zero, and none may be marked beyond
  * the disk's end. Counts the sectors that break either rule. */
 static int check_piece(struct rh_reader *r, const struct vhd *v, uint64_t block,

@@ -10,20 +10,20 @@
 #include "base/digest.h"
 
 enum { /* offsets in the footer */
-    AT_FEATURES = 8,
-    AT_VERSION = 12,
-    AT_HEADER = 16,
-    AT_CREATOR = 28,
-    AT_CREATOR_VERSION = 32,
-    AT_ORIGINAL_SIZE = 40,
-    AT_CURRENT_SIZE = 48,
-    AT_CYLINDERS = 56,
-    AT_HEADS = 58,
-    AT_SECTORS = 59,
-    AT_TYPE = 60,
-    AT_SUM = 64,
-    AT_UUID = 68,
-    AT_SAVED = 84,
+       AT_FEATURES = 8,
+       AT_VERSION = 12,
+       AT_HEADER = 16,
+       AT_CREATOR = 28,
+       AT_CREATOR_VERSION = 32,
+       AT_ORIGINAL_SIZE = 40,
+       AT_CURRENT_SIZE = 48,
+       AT_CYLINDERS = 56,
+       AT_HEADS = 58,
+       AT_SECTORS = 59,
+       AT_TYPE = 60,
+       AT_SUM = 64,
+       AT_UUID = 68,
+       AT_SAVED = 84,
 };
 enum { VERSION = 0x00010000, RESERVED_FEATURE = 2 };
 

@@ -26,9 +26,9 @@ struct vhd_geometry {
 /* The footer, decoded. */
 struct vhd_footer {
     uint32_t features, version, type;
-    uint64_t header;    /* offset of the dynamic header */
+    uint64_t header; /* offset of the dynamic header */
     char creator[4];
-    uint64_t size;      /* "current size", bytes */
+    uint64_t size; /* "current size", bytes */
     struct vhd_geometry geometry;
     uint8_t uuid[16];
     bool saved_state;

@@ -39,16 +39,17 @@ struct block_room {
 
 struct writer {
     struct vhd_footer footer;
-    uint32_t *table;    /* as in the file's numbers: sector or VHD_NO_BLOCK */
-    uint8_t *batmap;    /* bit set: every sector of the block is written */
+    uint32_t *table; /* as in the file's numbers: sector or VHD_NO_BLOCK */
+    uint8_t *batmap; /* bit set: every sector of the block is written */
     uint64_t entries, batmap_size, first; /* first: where blocks start */
-    uint64_t next;      /* where the next block goes */
-    uint64_t done;      /* blocks up to here have been handed over */
-    bool forward;       /* the table is in the pipe already */
-    uint8_t *zeros;     /* STRIDE bytes, when forward */
+    uint64_t next;                        /* where the next block goes */
+    uint64_t done;  /* blocks up to here have been handed over */
+    bool forward;   /* the table is in the pipe already */
+    uint8_t *zeros; /* STRIDE bytes, when forward */
 };
 
-/* --- the head of the file ------------------------------------------------------- */
+/* --- the head of the file
+ * ------------------------------------------------------- */
 static void put_header(const struct writer *v, uint8_t *p)
 {
     memcpy(p, "cxsparse", 8);
@@ -93,11 +94,11 @@ static int write_head(struct rh_writer *w, rh_error **err)
     return rh_out_write(w->out, head, (size_t)v->first, w->base, err);
 }
 
-/* --- layout ------------------------------------------------------------------------ */
+/* --- layout
+ * ------------------------------------------------------------------------ */
 static void give_place(struct writer *v, uint64_t block)
 {
-    v->table[block] =
-        (uint32_t)((v->next + PAGE - VHD_SECTOR) / VHD_SECTOR);
+    v->table[block] = (uint32_t)((v->next + PAGE - VHD_SECTOR) / VHD_SECTOR);
     v->next += STRIDE;
 }
 
@@ -134,9 +135,8 @@ static int make_tables(struct rh_writer *w, struct writer *v, rh_error **err)
     v->entries = rh_div_up(v->footer.size, BLOCK);
     v->batmap_size = rh_round_up(rh_div_up(v->entries, 8), VHD_SECTOR);
     table_size = rh_round_up(v->entries * 4, VHD_SECTOR);
-    v->first = rh_round_up(TABLE_AT + table_size + BATMAP_HEADER +
-                               v->batmap_size,
-                           PAGE);
+    v->first = rh_round_up(
+        TABLE_AT + table_size + BATMAP_HEADER + v->batmap_size, PAGE);
     v->next = v->first;
     v->table = rh_alloc_big((size_t)v->entries * 4, err);
     v->batmap = rh_calloc(1, (size_t)v->batmap_size);
@@ -189,7 +189,9 @@ static int vhd_create(struct rh_writer *w, const struct rh_create_options *o,
     return 0;
 }
 
-/* --- blocks --------------------------------------------------------------------------- */
+/* --- blocks
+ * ---------------------------------------------------------------------------
+ */
 /* Mark the 4 KiB pages that hold something; short gaps join their neighbours
  * for writing, not in the bitmap. */
 static int vhd_encode(struct rh_writer *w, struct rh_unit *u, rh_error **err)
@@ -208,8 +210,7 @@ static int vhd_encode(struct rh_writer *w, struct rh_unit *u, rh_error **err)
         if (rh_all_zero(u->data + at, n))
             continue;
         /* The last page of a disk may be short: no bit beyond its end. */
-        bitmap[at / PAGE] =
-            (uint8_t)(0xff << (8 - rh_div_up(n, VHD_SECTOR)));
+        bitmap[at / PAGE] = (uint8_t)(0xff << (8 - rh_div_up(n, VHD_SECTOR)));
         if (room->count && at - last[-1].end < HOLE)
             last[-1].end = at + n;
         else
@@ -243,19 +244,18 @@ static int fill_until(struct rh_writer *w, uint64_t block, rh_error **err)
     return 0;
 }
 
-static int place_forward(struct rh_writer *w, struct rh_unit *u,
-                         rh_error **err)
+static int place_forward(struct rh_writer *w, struct rh_unit *u, rh_error **err)
 {
     struct writer *v = w->state;
     struct block_room *room = (void *)u->room;
     uint64_t block = u->offset / BLOCK, at;
 
     if (v->table[block] == VHD_NO_BLOCK)
-        return room->count ? rh_fail(err, RH_ERR_BUG,
-                                     "data at 0x%" PRIx64
-                                     " where the map had none",
-                                     u->offset)
-                           : 0;
+        return room->count
+                   ? rh_fail(err, RH_ERR_BUG,
+                             "data at 0x%" PRIx64 " where the map had none",
+                             u->offset)
+                   : 0;
     if (fill_until(w, block, err) < 0)
         return -1;
     at = w->base + (uint64_t)v->table[block] * VHD_SECTOR + VHD_SECTOR - PAGE;

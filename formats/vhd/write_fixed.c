@@ -61,8 +61,7 @@ static int fixed_place(struct rh_writer *w, struct rh_unit *u, rh_error **err)
     return 0;
 }
 
-static int fixed_finish(struct rh_writer *w, uint64_t *ret_size,
-                        rh_error **err)
+static int fixed_finish(struct rh_writer *w, uint64_t *ret_size, rh_error **err)
 {
     struct fixed *v = w->state;
     uint8_t footer[VHD_FOOTER];

@@ -9,7 +9,7 @@
 #include "formats/vhdx/vhdx.h"
 
 enum {
-    HEADERS_AT = 64 * 1024,  /* and 128 KiB */
+    HEADERS_AT = 64 * 1024, /* and 128 KiB */
     HEADER = 4096,
     REGIONS_AT = 192 * 1024, /* and 256 KiB */
     TABLE = 64 * 1024,       /* of a region or metadata table */
@@ -38,32 +38,37 @@ static const struct {
     uint32_t size; /* bytes, 0: any */
     const char *name;
 } items[ITEMS] = {
-    [FILE_PARAMETERS] = {{0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d,
-                          0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b},
-                         8, "file parameters"},
+    [FILE_PARAMETERS] = {{0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3,
+                          0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b},
+                         8,
+                         "file parameters"},
     [DISK_SIZE] = {{0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2, 0x11,
                     0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8},
-                   8, "virtual disk size"},
+                   8,
+                   "virtual disk size"},
     [DISK_ID] = {{0xab, 0x12, 0xca, 0xbe, 0xe6, 0xb2, 0x23, 0x45, 0x93, 0xef,
                   0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46},
-                 0, "virtual disk id"},
+                 0,
+                 "virtual disk id"},
     [LOGICAL_SECTOR] = {{0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47, 0xba,
                          0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f},
-                        4, "logical sector size"},
+                        4,
+                        "logical sector size"},
     [PHYSICAL_SECTOR] = {{0xc7, 0x48, 0xa3, 0xcd, 0x5d, 0x44, 0x71, 0x44, 0x9c,
                           0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56},
-                         4, "physical sector size"},
+                         4,
+                         "physical sector size"},
     [PARENT_LOCATOR] = {{0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45, 0xab,
                          0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c},
-                        0, "parent locator"},
+                        0,
+                        "parent locator"},
 };
 
 uint32_t rh_vhdx_sum(const uint8_t *p, size_t n, size_t field)
 {
     static const uint32_t nibble[16] = {
-        0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
-        0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
-        0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+        0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
+        0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
         0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
     };
     uint32_t sum = 0xffffffff;
@@ -76,7 +81,8 @@ uint32_t rh_vhdx_sum(const uint8_t *p, size_t n, size_t field)
     return ~sum;
 }
 
-/* --- the headers ---------------------------------------------------------------- */
+/* --- the headers
+ * ---------------------------------------------------------------- */
 static bool header_good(const uint8_t p[HEADER])
 {
     return !memcmp(p, "head", 4) &&
@@ -122,12 +128,12 @@ static int read_headers(struct rh_reader *r, struct vhdx *v, rh_error **err)
         rh_problem_add(r, "VHDX-HEADER",
                        N_("the header at 0x%x is damaged; the other was used"),
                        good[0] ? 2 * HEADERS_AT : HEADERS_AT);
-    newer = !good[0] ||
-            (good[1] && rh_le64(p[1] + 8) > rh_le64(p[0] + 8));
+    newer = !good[0] || (good[1] && rh_le64(p[1] + 8) > rh_le64(p[0] + 8));
     return take_header(r, v, p[newer], err);
 }
 
-/* --- the log -------------------------------------------------------------------------- */
+/* --- the log
+ * -------------------------------------------------------------------------- */
 /* Entries start on 4 KiB and bear the GUID of the header's log.  Any that is
  * there may have to be written into the file first. */
 static int check_log(struct rh_reader *r, const struct vhdx *v, rh_error **err)
@@ -151,7 +157,8 @@ static int check_log(struct rh_reader *r, const struct vhdx *v, rh_error **err)
     return 0;
 }
 
-/* --- the region tables -------------------------------------------------------------------- */
+/* --- the region tables
+ * -------------------------------------------------------------------- */
 static int take_region(struct rh_reader *r, struct vhdx *v, const uint8_t *p,
                        rh_error **err)
 {
@@ -199,8 +206,7 @@ static int take_regions(struct rh_reader *r, struct vhdx *v, const uint8_t *p,
         if (take_region(r, v, p + 16 + i * 32, err) < 0)
             return -1;
     if (!v->bat.size || !v->metadata.size)
-        return rh_fail(err, RH_ERR_VHDX_REGION,
-                       "the region table names no %s",
+        return rh_fail(err, RH_ERR_VHDX_REGION, "the region table names no %s",
                        v->bat.size ? "metadata region" : "block table");
     if (overlap(&v->bat, &v->metadata) || overlap(&v->bat, &v->log) ||
         overlap(&v->metadata, &v->log))
@@ -214,8 +220,8 @@ static int read_regions(struct rh_reader *r, struct vhdx *v, rh_error **err)
     RH_AUTO(rh_freep) uint8_t *p = rh_malloc(TABLE);
 
     for (unsigned i = 0; i < 2; i++) {
-        if (rh_io_read(r->io, p, TABLE, REGIONS_AT + (uint64_t)i * TABLE,
-                       err) < 0)
+        if (rh_io_read(r->io, p, TABLE, REGIONS_AT + (uint64_t)i * TABLE, err) <
+            0)
             return -1;
         if (memcmp(p, "regi", 4) != 0 ||
             rh_le32(p + SUM_AT) != rh_vhdx_sum(p, TABLE, SUM_AT))
@@ -232,7 +238,9 @@ static int read_regions(struct rh_reader *r, struct vhdx *v, rh_error **err)
                    "the mark and a right checksum");
 }
 
-/* --- the metadata ---------------------------------------------------------------------------- */
+/* --- the metadata
+ * ----------------------------------------------------------------------------
+ */
 static int find_item(const uint8_t guid[16])
 {
     for (int i = 0; i < ITEMS; i++)
@@ -276,8 +284,8 @@ static int number(struct rh_reader *r, const struct vhdx *v,
     uint8_t p[8] = {0};
 
     if (!found[item].size)
-        return rh_fail(err, RH_ERR_VHDX_METADATA,
-                       "the metadata lacks the %s", items[item].name);
+        return rh_fail(err, RH_ERR_VHDX_METADATA, "the metadata lacks the %s",
+                       items[item].name);
     if (rh_io_read(r->io, p, items[item].size,
                    v->metadata.offset + found[item].offset, err) < 0)
         return -1;
@@ -305,8 +313,8 @@ static int check_numbers(struct rh_reader *r, struct vhdx *v, uint64_t flags,
         return rh_fail(err, RH_ERR_VHDX_METADATA,
                        "logical sectors of %" PRIu64 " bytes", v->sector);
     if (r->size == 0 || r->size > 64 * RH_TIB || r->size % v->sector)
-        return rh_fail(err, RH_ERR_VHDX_METADATA,
-                       "a disk of %" PRIu64 " bytes", r->size);
+        return rh_fail(err, RH_ERR_VHDX_METADATA, "a disk of %" PRIu64 " bytes",
+                       r->size);
     if (v->sector != 512)
         rh_problem_add(r, "VHDX-SECTOR",
                        N_("the disk has logical sectors of 4096 bytes"));

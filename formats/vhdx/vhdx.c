@@ -24,7 +24,7 @@ enum state {
 };
 enum {
     ENTRY = 8,
-    BATCH = 512,          /* entries read at once */
+    BATCH = 512,              /* entries read at once */
     BITMAP_SECTORS = 1 << 23, /* that one bitmap block tells of */
 };
 
@@ -66,15 +66,15 @@ static int read_entries(struct rh_reader *r, uint64_t first, uint64_t count,
     return 0;
 }
 
-/* --- open ------------------------------------------------------------------------- */
+/* --- open
+ * ------------------------------------------------------------------------- */
 struct check {
-    uint8_t *taken;   /* a bit per MiB of the file */
-    uint64_t last;    /* offset of the last block met */
+    uint8_t *taken; /* a bit per MiB of the file */
+    uint64_t last;  /* offset of the last block met */
     bool ascending;
 };
 
-static int take(struct check *c, uint64_t offset, uint64_t size,
-                rh_error **err)
+static int take(struct check *c, uint64_t offset, uint64_t size, rh_error **err)
 {
     for (uint64_t m = offset / RH_MIB; m < (offset + size) / RH_MIB; m++) {
         if (c->taken[m / 8] & 1 << (m % 8))
@@ -185,7 +185,8 @@ static int vhdx_open(struct rh_reader *r, const struct rh_open_options *o,
     return 0;
 }
 
-/* --- reading -------------------------------------------------------------------------- */
+/* --- reading
+ * -------------------------------------------------------------------------- */
 static enum rh_extent_kind kind_of(const struct block *b)
 {
     if (b->state == FULLY_PRESENT)

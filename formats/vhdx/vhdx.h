@@ -12,11 +12,11 @@ struct vhdx_region {
 
 struct vhdx {
     struct vhdx_region bat, metadata, log;
-    uint8_t log_guid[16];  /* all zero: no log */
-    uint64_t block;        /* bytes of a block */
-    uint64_t sector;       /* logical, 512 or 4096 */
-    uint64_t ratio;        /* payload blocks per sector bitmap block */
-    uint64_t blocks;       /* payload blocks of the disk */
+    uint8_t log_guid[16]; /* all zero: no log */
+    uint64_t block;       /* bytes of a block */
+    uint64_t sector;      /* logical, 512 or 4096 */
+    uint64_t ratio;       /* payload blocks per sector bitmap block */
+    uint64_t blocks;      /* payload blocks of the disk */
 };
 
 /* The headers, the region tables and the metadata, all checked. */
