@@ -1,0 +1,293 @@
+# rehost: one plain Makefile.  `make help` lists the targets.
+#
+#   make                      build/rehost, build/librehost.so.1, build/librehost.a
+#   make CC=clang B=build-clang     another compiler, another build folder
+#   make WERROR=1             warnings are errors (also when CI is set)
+#   make V=1                  shows the commands
+#
+# Sources are found by wildcard: a new file in a known folder is picked up.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+VERSION := 0.1.0
+SONAME  := librehost.so.1
+B       ?= build
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+T       ?=
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+CLANG   ?= clang
+AR      := ar
+say = $(if $(V),,@echo '  $(1)';)
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+# --- sources -----------------------------------------------------------------
+LIB_DIRS := base vm formats formats/* report ova profiles guestfix guestfix/* \
+            targets targets/* convert
+LIB_SRC  := $(sort $(wildcard $(LIB_DIRS:=/*.c)))
+CLI_SRC  := $(sort $(wildcard cli/*.c))
+EX_SRC   := $(sort $(wildcard examples/*.c))
+FUZZ_SRC := $(sort $(wildcard fuzz/*.c))
+UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
+HEADERS  := $(sort $(wildcard $(LIB_DIRS:=/*.h) cli/*.h include/rehost/*.h))
+C_FILES  := $(LIB_SRC) $(CLI_SRC) $(EX_SRC) $(FUZZ_SRC) $(UNIT_SRC) \
+            $(wildcard tests/*.c bench/*.c) $(HEADERS)
+PO       := $(sort $(wildcard po/*.po))
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+PROGRAM  := $(if $(CLI_SRC),$(B)/rehost)
+LIBS     := $(B)/$(SONAME) $(B)/librehost.so $(B)/librehost.a
+MO       := $(PO:po/%.po=$(B)/locale/%/LC_MESSAGES/rehost.mo)
+UNITS    := $(UNIT_SRC:tests/unit/%.c=$(B)/unit-%)
+EXAMPLES := $(EX_SRC:%.c=$(B)/%)
+REPLAYS  := $(FUZZ_SRC:fuzz/%.c=$(B)/replay-%)
+FUZZERS  := $(FUZZ_SRC:fuzz/%.c=$(B)/fuzz-%)
+
+# --- dependencies --------------------------------------------------------------
+# Without the optional ones rehost builds and says what it lacks (--version).
+NEEDED   := libxml-2.0 zlib libarchive openssl libdeflate libzstd libxxhash \
+            jansson yaml-0.1 hivex ext2fs com_err
+OPTIONAL := libcurl:HAVE_LIBCURL libguestfs:HAVE_LIBGUESTFS libisal:HAVE_ISAL
+have      = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
+FOUND    := $(foreach o,$(OPTIONAL),$(if $(call \
+              have,$(firstword $(subst :, ,$(o)))),$(o)))
+PACKAGES := $(NEEDED) $(foreach o,$(FOUND),$(firstword $(subst :, ,$(o))))
+PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null && echo -lm)
+
+# --- flags ---------------------------------------------------------------------
+SAN ?=
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+SAN_tsan := -fsanitize=thread
+SAN_fuzz := $(SAN_asan) -fsanitize=fuzzer-no-link
+SANITIZE := $(SAN_$(SAN)) $(if $(SAN),-fno-omit-frame-pointer)
+HARDEN   := $(if $(SAN),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
+WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
+ifneq ($(CI)$(WERROR),)
+WARN     += -Werror
+endif
+OPT      ?= -O2 -g
+CPP  := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -Iinclude \
+        -DRH_VERSION='"$(VERSION)"' \
+        $(foreach o,$(FOUND),-D$(lastword $(subst :, ,$(o)))=1) $(PKG_CFLAGS)
+ALL_CFLAGS := -std=c17 $(OPT) -fPIC -fvisibility=hidden -pthread $(WARN) \
+              $(HARDEN) $(SANITIZE) $(CFLAGS)
+ALL_LDFLAGS := -pthread $(SANITIZE) -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
+COMPILE = $(CC) $(CPP) $(CPPFLAGS) $(ALL_CFLAGS)
+# While the tree grows, a call that is not there yet is a warning.
+GROWING := -Wl,--warn-unresolved-symbols
+# Sanitizer runtimes live in the program, so their symbols stay open here.
+NO_UNDEFINED := $(if $(SAN),,-Wl,-z,defs) $(GROWING)
+
+# --- build ---------------------------------------------------------------------
+.PHONY: all
+all: $(LIBS) $(PROGRAM) $(MO)
+
+# A change of compiler or flags rebuilds, a change of the file list links again.
+.PHONY: FORCE
+FORCE:
+define stamp
+@mkdir -p $(@D)
+@printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || \
+	printf '%s\n' '$(subst ','\'',$(1))' >$@
+endef
+$(B)/obj/flags: FORCE
+	$(call stamp,$(COMPILE) $(ALL_LDFLAGS) $(PKG_LIBS))
+$(B)/obj/files: FORCE
+	$(call stamp,$(LIB_SRC) $(CLI_SRC))
+$(B)/obj/places: FORCE
+	$(call stamp,$(PREFIX))
+
+# Only base/data.c knows where data lies: in the tree as long as the library is
+# loaded from it (the folder above build/), else below RH_DATADIR.
+$(B)/obj/base/data.o: CPPFLAGS += -DRH_DATADIR='"$(PREFIX)/share/rehost"'
+$(B)/obj/base/data.o: $(B)/obj/places
+
+$(B)/obj/%.o: %.c $(B)/obj/flags
+	@mkdir -p $(@D)
+	@$(if $(PKG_LIBS),,echo "a library is missing: run scripts/deps build" >&2; \
+	  pkg-config --print-errors --exists $(PACKAGES); exit 1)
+	$(call say,CC      $<)$(COMPILE) -MMD -MP -c -o $@ $<
+
+$(B)/librehost.a: $(call obj,$(LIB_SRC)) $(B)/obj/files
+	@rm -f $@
+	$(call say,AR      $@)$(AR) rcsD $@ $(filter %.o,$^)
+
+$(B)/$(SONAME): $(call obj,$(LIB_SRC)) librehost.map $(B)/obj/files
+	$(call say,LINK    $@)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script,librehost.map \
+	  $(NO_UNDEFINED) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(PKG_LIBS)
+
+$(B)/librehost.so: $(B)/$(SONAME)
+	@ln -sf $(SONAME) $@
+
+# The program lives on the public library alone; it finds it beside itself in
+# the tree and in ../lib when installed.
+RPATH = -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
+$(B)/rehost: $(call obj,$(CLI_SRC)) $(B)/librehost.so $(B)/obj/files
+	$(call say,LINK    $@)$(CC) $(GROWING) $(ALL_LDFLAGS) $(RPATH) -o $@ $(filter %.o,$^) -L$(B) -lrehost $(PKG_LIBS)
+
+$(B)/examples/%: examples/%.c $(B)/librehost.so $(B)/obj/flags
+	@mkdir -p $(@D)
+	$(call say,CC      $<)$(CC) -std=c17 $(OPT) $(WARN) $(SANITIZE) -Iinclude -MMD -MP -o $@ $< \
+	  -L$(B) -lrehost $(RPATH) -Wl,-rpath,'$$ORIGIN/..'
+
+# Tests and fuzzers reach inside: they link the static library.
+$(B)/unit-%: $(B)/obj/tests/unit/%.o $(B)/librehost.a
+	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(PKG_LIBS)
+$(B)/replay-%: $(B)/obj/fuzz/%.o $(B)/obj/tests/replay.o $(B)/librehost.a
+	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+$(B)/fuzz-%: $(B)/obj/fuzz/%.o $(B)/librehost.a
+	$(call say,LINK    $@)$(CC) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+.PHONY: units examples replays fuzzers
+units: $(UNITS)
+examples: $(EXAMPLES)
+replays: $(REPLAYS)
+fuzzers: $(FUZZERS)
+.PRECIOUS: $(B)/obj/%.o
+
+# Messages: build/locale/LANG/LC_MESSAGES/rehost.mo, as the tree's data lookup
+# expects.  `make po` takes new texts over into po/.
+$(B)/locale/%/LC_MESSAGES/rehost.mo: po/%.po
+	@mkdir -p $(@D)
+	$(call say,MSGFMT  $<)msgfmt --check-format -o $@ $<
+.PHONY: po
+po:
+	scripts/po $(VERSION)
+
+# --- tests -----------------------------------------------------------------------
+# Every one of these works from nothing: what is missing is installed first.
+ALL_TESTED = all units examples replays
+.PHONY: check check-boot check-xen run-tests demo bench
+check:
+	@scripts/deps build check
+	@$(MAKE) run-tests
+check-boot:
+	@scripts/deps build check boot
+	@$(MAKE) run-tests DIR=tests/boot
+check-xen:
+	@scripts/deps build check xen
+	@$(MAKE) run-tests DIR=tests/xen
+run-tests: $(ALL_TESTED)
+	@REHOST_BUILD=$(B) REHOST_SAN=$(SAN) CC="$(CC)" \
+	  tests/run $(if $(DIR),-d $(DIR)) $(T)
+demo:
+	@scripts/deps build demo
+	@$(MAKE) all
+	@scripts/demo
+bench:
+	@scripts/deps build bench
+	@$(MAKE) all
+	@bench/run
+
+.PHONY: asan tsan fuzz
+# Leaks are errors too; what a sanitizer says ends the program with status 99,
+# which no test expects.
+export ASAN_OPTIONS  ?= exitcode=99:detect_leaks=1:strict_string_checks=1
+export UBSAN_OPTIONS ?= print_stacktrace=1
+export TSAN_OPTIONS  ?= exitcode=99:halt_on_error=1
+asan:
+	@scripts/deps build check
+	@$(MAKE) B=build-asan SAN=asan OPT="-O1 -g" run-tests
+tsan:
+	@scripts/deps build check
+	@$(MAKE) B=build-tsan SAN=tsan OPT="-O1 -g" T="$(or $(T),copy)" run-tests
+# T: seconds for each fuzzer; F: only this one.
+fuzz:
+	@scripts/deps build fuzz
+	@$(MAKE) B=build-fuzz SAN=fuzz CC=$(CLANG) OPT="-O1 -g" fuzzers
+	@scripts/fuzz "$(or $(T),60)" $(F)
+
+# --- care ------------------------------------------------------------------------
+.PHONY: lint format hdr-check abi-check abi-accept compile_commands.json
+lint: compile_commands.json
+	@scripts/deps build lint
+	@scripts/layers
+	@$(MAKE) hdr-check abi-check
+	@scripts/lint $(C_FILES)
+format:
+	clang-format -i $(C_FILES)
+hdr-check: $(HEADERS:%=$(B)/hdr/%.ok)
+$(B)/hdr/%.ok: % $(B)/obj/flags
+	@mkdir -p $(@D)
+	@printf '#include "%s"\n#include "%s"\n' $< $< | $(COMPILE) -Wno-unused \
+	  -Wno-unused-function -MMD -MF $@.d -MT $@ -fsyntax-only -x c - && touch $@
+abi-check: $(B)/$(SONAME)
+	@scripts/abi check $<
+abi-accept:
+	@scripts/abi accept
+define command
+{"directory": "$(CURDIR)", "file": "$(1)", "output": "$(call obj,$(1))", "arguments": [$(subst $(space),$(comma) ,$(foreach \
+  w,$(COMPILE) -c $(1),"$(subst ",\",$(subst ',,$(w)))"))]}
+endef
+comma := ,
+empty :=
+space := $(empty) $(empty)
+define newline
+
+
+endef
+compile_commands.json:
+	$(file >$@,[$(subst }$(space){,}$(comma)$(newline){,$(strip $(foreach \
+	  f,$(filter-out examples/%,$(filter %.c,$(C_FILES))),$(call command,$(f)))))])
+
+# --- install -----------------------------------------------------------------------
+DATA    = $(DESTDIR)$(PREFIX)/share/rehost
+MANDIR  = $(DESTDIR)$(PREFIX)/share/man
+COMPDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+put     = install -D -m 644 $(1) $(2)
+MAN     = $(wildcard docs/man/*.[1-8])
+MODELS  = $(wildcard targets/*/*.yaml)
+$(B)/rehost.pc: rehost.pc.in $(B)/obj/places
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
+	  -e 's|@PACKAGES@|$(PACKAGES)|' $< >$@
+.PHONY: install uninstall clean help
+install: all $(B)/rehost.pc
+	install -D -m 755 $(B)/rehost $(DESTDIR)$(PREFIX)/bin/rehost
+	install -D -m 755 $(B)/$(SONAME) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/librehost.so
+	$(call put,$(B)/librehost.a,$(DESTDIR)$(LIBDIR)/librehost.a)
+	$(call put,$(B)/rehost.pc,$(DESTDIR)$(LIBDIR)/pkgconfig/rehost.pc)
+	$(call put,include/rehost/rehost.h,$(DESTDIR)$(PREFIX)/include/rehost/rehost.h)
+	@set -e; for f in $(MAN); do \
+	  $(call put,$$f,$(MANDIR)/man$${f##*.}/$${f##*/}); done
+	@set -e; for f in $(wildcard completions/rehost); do \
+	  $(call put,$$f,$(COMPDIR)/rehost); done
+	@set -e; for f in $(wildcard profiles/*.yaml); do \
+	  $(call put,$$f,$(DATA)/$$f); done
+	@set -e; for f in $(MODELS); do \
+	  $(call put,$$f,$(DATA)/models/$${f#targets/}); done
+	@set -e; for f in $(wildcard docs/schemas/*); do \
+	  $(call put,$$f,$(DATA)/schemas/$${f##*/}); done
+	@set -e; for f in $(MO:$(B)/%=%); do $(call put,$(B)/$$f,$(DATA)/$$f); done
+uninstall:
+	rm -rf $(DATA)
+	rm -f $(DESTDIR)$(PREFIX)/bin/rehost $(DESTDIR)$(LIBDIR)/$(SONAME) \
+	  $(DESTDIR)$(LIBDIR)/librehost.so $(DESTDIR)$(LIBDIR)/librehost.a \
+	  $(DESTDIR)$(LIBDIR)/pkgconfig/rehost.pc $(COMPDIR)/rehost \
+	  $(foreach m,$(MAN),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	rm -rf $(DESTDIR)$(PREFIX)/include/rehost
+clean:
+	rm -rf build build-asan build-tsan build-fuzz build-clang compile_commands.json
+
+help:
+	@echo 'make               build/rehost and build/librehost.{so.1,so,a}'
+	@echo 'make demo          install what is missing, build, convert a sample, boot it'
+	@echo 'make check [T=..]  every test that boots no guest; T names some of tests/*.sh'
+	@echo 'make check-boot    tests that boot guests in software emulation'
+	@echo 'make check-xen     boot a converted disk on a real Xen (about 10 minutes)'
+	@echo 'make asan / tsan   the tests under ASan+UBSan; the copy under TSan'
+	@echo 'make fuzz [T=60] [F=NAME]   every fuzzer (or one) for T seconds'
+	@echo 'make bench         benchmarks against the peers'
+	@echo 'make lint          clang-format, clang-tidy, cppcheck, layers, headers, ABI'
+	@echo 'make format po     reformat; take new messages over into po/'
+	@echo 'make abi-accept    take new public calls over into librehost.map'
+	@echo 'make install uninstall [DESTDIR=] [PREFIX=/usr/local]'
+	@echo 'make compile_commands.json hdr-check abi-check clean'
+	@echo 'CC=clang  B=build-clang (folder)  WERROR=1  OPT="-O0 -g"'
+
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(FUZZ_SRC) \
+  $(UNIT_SRC) tests/replay.c)) $(EXAMPLES:=.d) $(HEADERS:%=$(B)/hdr/%.ok.d)

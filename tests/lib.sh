@@ -1,0 +1,238 @@
+# lib.sh - what test scripts are written with.
+#
+#   . "$(dirname "$0")/lib.sh"
+#
+#   test_stream_vmdk_reads_back() {
+#       need qemu-img
+#       run "$REHOST" disk convert in.vmdk out.raw
+#       expect_status 0
+#       expect_same_disk in.vmdk out.raw
+#   }
+#   run_tests
+#
+# Every function named test_... is one test, run in the order written, in a
+# subshell and in a folder of its own below the script's ($PWD; $SCRATCH is the
+# script's, for what several tests share).  The first expectation that does not
+# hold ends the test and shows what was expected and what was there.  A test
+# counts as passed when it returned, at least one expectation was checked, and
+# none failed.  What must be made once comes before run_tests, in plain shell.
+# Loops that know their cases only at run time call `check NAME COMMAND...`.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+set -u
+set -o pipefail
+export LC_ALL=C.UTF-8 TZ=UTC
+unset LANGUAGE
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+: "${REHOST_BUILD:=build}"
+SCRIPT=$(realpath "$0")
+BUILD=$(cd "$TOP" && cd "$REHOST_BUILD" && pwd) || exit 1
+REHOST=$BUILD/rehost
+: "${RH_SHARED:=$TOP/../shared}"
+SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/rehost-test.XXXXXX") || exit 1
+export TOP BUILD REHOST RH_SHARED SCRATCH REHOST_BUILD
+trap 'cd /; chmod -R u+w "$SCRATCH" 2>/dev/null; rm -rf "$SCRATCH"' EXIT
+trap 'exit 1' INT TERM HUP
+cd "$SCRATCH" || exit 1
+
+# --- results -----------------------------------------------------------------
+# Names are the test's own words: underscores read as spaces elsewhere.
+ok() {
+    echo "ok $1"
+}
+not_ok() { # NAME [LINE...]
+    echo "not ok $1"
+    shift
+    [ $# -eq 0 ] || printf '  %s\n' "$@"
+}
+# As a whole script's or a test's line; in a test, prefer `skip_test REASON`.
+skip() { # NAME REASON
+    echo "skip $1 # $2"
+}
+# End the running test: 77 is "not here", 1 is "does not hold".
+skip_test() {
+    echo "$*" >"$SCRATCH/.skip"
+    exit 77
+}
+fail() { # LINE...
+    printf '  %s\n' "$@"
+    exit 1
+}
+held() {
+    : >"$SCRATCH/.held"
+}
+
+_try() { # NAME COMMAND...
+    local name=$1 out=$SCRATCH/.out status
+    shift
+    rm -f "$SCRATCH/.held" "$SCRATCH/.skip"
+    mkdir -p "$SCRATCH/$name"
+    (cd "$SCRATCH/$name" && "$@") >"$out" 2>&1
+    status=$?
+    if [ $status = 0 ] && [ ! -e "$SCRATCH/.held" ]; then
+        echo "  nothing was expected in this test" >>"$out"
+        status=1
+    fi
+    case $status in
+    0) ok "$name" ;;
+    77) skip "$name" "$(cat "$SCRATCH/.skip" 2>/dev/null)" ;;
+    *) not_ok "$name"
+       # Indented, so that nothing a test prints passes for a result.
+       tail -n 40 "$out" | sed 's/^\(ok\|not ok\|skip\|done\)\b/  &/' ;;
+    esac
+    chmod -R u+w "$SCRATCH/$name" 2>/dev/null
+    rm -rf "${SCRATCH:?}/$name"
+}
+check() {
+    _try "$@"
+}
+# Every test_... function of this script, then the mark that the end was reached.
+run_tests() {
+    local name
+    for name in $(grep -o '^test_[a-zA-Z0-9_]*' "$SCRIPT"); do
+        _try "${name#test_}" "$name"
+    done
+    finish
+}
+# Scripts without test_ functions end with this.
+finish() {
+    echo "done"
+}
+
+# --- needs -------------------------------------------------------------------
+need() { # TOOL...
+    local tool
+    for tool; do
+        command -v "$tool" >/dev/null || skip_test "$tool is not installed"
+    done
+}
+# A file or folder of the shared material: its path is $RH_SHARED/$1.
+need_shared() {
+    [ -e "$RH_SHARED/$1" ] || skip_test "shared material $1 is not here"
+}
+# What the build holds, by its name in rehost --version (libguestfs, libcurl).
+need_built_with() {
+    "$REHOST" --version | grep -qi "$1" || skip_test "built without $1"
+}
+
+# --- doing and expecting -----------------------------------------------------
+# Runs a command; leaves $status, $stdout and $stderr (files: .stdout .stderr).
+run() {
+    ran="$*"
+    "$@" >.stdout 2>.stderr </dev/null
+    status=$?
+    stdout=$(tr -d '\0' <.stdout)
+    stderr=$(tr -d '\0' <.stderr)
+    case $stderr in
+    *"Sanitizer: "* | *"runtime error: "*)
+        fail "ran: $ran" "a sanitizer spoke:" "$stderr" ;;
+    esac
+}
+_shown() { # what the last command was and said
+    printf '  ran: %s\n' "$ran"
+    head -c 3000 .stdout | sed 's/^/  stdout: /'
+    head -c 3000 .stderr | sed 's/^/  stderr: /'
+}
+_differ() { # WHAT EXPECTED FOUND
+    [ -z "${ran-}" ] || _shown
+    fail "$1" "  expected: $2" "  found:    $3"
+}
+expect_status() { # N
+    [ "$status" = "$1" ] || _differ "exit status" "$1" "$status"
+    held
+}
+expect_equal() { # FOUND EXPECTED [WHAT]
+    [ "$1" = "$2" ] || _differ "${3:-value}" "$2" "$1"
+    held
+}
+expect_stdout() { # REGEX (extended)
+    grep -qE -- "$1" .stdout || _differ "standard output" "/$1/" "no such line"
+    held
+}
+expect_no_stdout() { # REGEX
+    ! grep -qE -- "$1" .stdout || _differ "standard output" "no /$1/" \
+        "$(grep -E -m 1 -- "$1" .stdout)"
+    held
+}
+expect_stderr() { # REGEX
+    grep -qE -- "$1" .stderr || _differ "standard error" "/$1/" "no such line"
+    held
+}
+expect_silent() {
+    [ ! -s .stderr ] || _differ "standard error" "nothing" "$stderr"
+    held
+}
+# The two lines of an error: [ID] at the end of the first, then a hint.
+expect_error() { # ID STATUS
+    expect_status "$2"
+    expect_stderr "^rehost: error: .* \[$1\]$"
+    expect_stderr "^  hint: ."
+}
+# The last command's JSON, or FILE's, by a jq filter that must give EXPECTED.
+expect_json() { # FILTER EXPECTED [FILE]
+    local found
+    found=$(jq -r "$1" "${3:-.stdout}" 2>&1)
+    [ "$found" = "$2" ] || _differ "${3:-standard output}: $1" "$2" "$found"
+    held
+}
+expect_file() { # PATH...
+    local f
+    for f; do
+        [ -e "$f" ] || _differ "files" "$f" "$(ls -A "$(dirname "$f")" 2>&1)"
+    done
+    held
+}
+# A folder that is not there, or has nothing in it, hidden names included.
+expect_empty() { # DIR
+    local there
+    there=$(ls -A "$1" 2>/dev/null)
+    [ -z "$there" ] || _differ "what is left in $1" "nothing" "$there"
+    held
+}
+expect_same_file() { # A B
+    cmp -- "$1" "$2" >.cmp 2>&1 || _differ "$1" "same bytes as $2" "$(cat .cmp)"
+    held
+}
+# Two disks of any format, as QEMU reads them; it also checks what it can.
+expect_same_disk() { # A B [FORMAT-OF-A [FORMAT-OF-B]]
+    qemu-img compare -s ${3:+-f "$3"} ${4:+-F "$4"} "$1" "$2" >.cmp 2>&1 ||
+        _differ "disk $2" "the contents of $1" "$(cat .cmp)"
+    held
+}
+expect_sound_qcow2() { # FILE
+    qemu-img check -f qcow2 "$1" >.cmp 2>&1 ||
+        _differ "qemu-img check $1" "no errors" "$(cat .cmp)"
+    held
+}
+# A JSON file against one of our schemas, by an outside validator.
+expect_schema() { # FILE SCHEMA-NAME
+    python3 - "$1" "$TOP/docs/schemas/$2" >.cmp 2>&1 <<'PY' ||
+import json, sys, jsonschema
+schema = json.load(open(sys.argv[2]))
+jsonschema.Draft202012Validator.check_schema(schema)
+jsonschema.validate(json.load(open(sys.argv[1])), schema,
+                    cls=jsonschema.Draft202012Validator)
+PY
+        _differ "$1" "valid after $2" "$(grep -v '^  File' .cmp | tail -n 5)"
+    held
+}
+
+# --- making things -----------------------------------------------------------
+# A file with data here and there and holes between: SIZE in bytes, any size.
+make_disk() { # FILE SIZE [SEED]
+    python3 - "$@" <<'PY'
+import random, sys
+path, size = sys.argv[1], int(sys.argv[2])
+r = random.Random(sys.argv[3] if len(sys.argv) > 3 else "rehost")
+with open(path, "wb") as f:
+    f.truncate(size)
+    at = 0
+    while at < size:
+        n = min(r.choice((512, 4096, 65536, 200704)), size - at)
+        f.seek(at)
+        if r.random() < 0.5:
+            f.write(r.randbytes(n))
+        else:
+            f.write(bytes([r.randrange(1, 255)]) * n)
+        at += n + r.choice((0, 512, 65536, 1 << 20, 5 << 20))
+PY
+}
