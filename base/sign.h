@@ -1,0 +1,32 @@
+/* sign.h - was this text signed by the holder of that certificate? */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_BASE_SIGN_H
+#define RH_BASE_SIGN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+struct rh_signed {
+    const char *algorithm; /* of the digest that was signed: "sha256" */
+    const unsigned char *signature;
+    size_t signature_size;
+    const void *text; /* what was signed */
+    size_t text_size;
+    const char *pem; /* the signer's certificate, then its chain */
+    size_t pem_size;
+};
+struct rh_signer {
+    char *subject; /* one line, RFC 2253, UTF-8; the caller frees */
+    bool trusted;  /* a chain leads to a certificate of the CA file */
+    bool expired;  /* the certificate is no longer, or not yet, valid */
+    char *reason;  /* why not trusted, or NULL; the caller frees */
+};
+/* CERT_INVALID when the certificate doesn't read, CERT_MISMATCH when the
+ * signature is not over that text, FILE_OPEN... when the CA file is bad.
+ * `ca_file` NULL: nobody is trusted. */
+int rh_sign_check(const struct rh_signed *s, const char *ca_file,
+                  struct rh_signer *ret, rh_error **err);
+
+#endif
