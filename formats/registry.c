@@ -6,9 +6,11 @@
 
 /* One line per driver; raw is last and never found by content. */
 #define RH_FORMATS(X)                                                          \
+    X(qcow2)                                                                   \
     X(vhdx)                                                                    \
     X(vhd)                                                                     \
-    X(vhd_fixed)
+    X(vhd_fixed)                                                               \
+    X(raw)
 
 #define DECLARE(name) extern const struct rh_format rh_format_##name;
 RH_FORMATS(DECLARE)
