@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "formats/vhd/vhd.h"
 
 enum { UNIT = 1024 * 1024 };
@@ -29,6 +30,7 @@ static int fixed_create(struct rh_writer *w, const struct rh_create_options *o,
     if (!o->may_seek)
         v->zeros = rh_calloc(1, UNIT);
     w->unit = UNIT;
+    w->room = 1;
     w->iov_max = 1;
     w->state = v;
     return 0;
@@ -49,10 +51,20 @@ static int fill_until(struct rh_writer *w, uint64_t offset, rh_error **err)
     return 0;
 }
 
+/* In a file, zeros may stay a hole: room[0] says so. */
+static int fixed_encode(struct rh_writer *w, struct rh_unit *u, rh_error **err)
+{
+    (void)err;
+    u->room[0] = w->out->seekable && rh_all_zero(u->data, u->length);
+    return 0;
+}
+
 static int fixed_place(struct rh_writer *w, struct rh_unit *u, rh_error **err)
 {
     struct fixed *v = w->state;
 
+    if (u->room[0])
+        return 0;
     if (fill_until(w, u->offset, err) < 0)
         return -1;
     u->iov[0] = (struct rh_iov){w->base + u->offset, u->data, u->length};
@@ -88,6 +100,7 @@ static void fixed_close(struct rh_writer *w)
 
 const struct rh_writer_ops rh_vhd_fixed_writer = {
     .create = fixed_create,
+    .encode = fixed_encode,
     .place = fixed_place,
     .finish = fixed_finish,
     .close = fixed_close,
