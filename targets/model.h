@@ -1,0 +1,23 @@
+/* model.h - a hypervisor model as data: targets/FOLDER/model.yaml.
+ *
+ * Limits are numbers that the plan compares with the VM; properties are what
+ * people weigh when they choose.  Another provider's model is another file. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_TARGETS_MODEL_H
+#define RH_TARGETS_MODEL_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+
+/* The document of targets/FOLDER ("xcp-ng", "kvm"); the caller has the
+ * reference.  Texts for people are objects by language: {"en": "...", "ja":
+ * "..."}. */
+json_t *rh_model_load(const char *folder, rh_error **err);
+/* limits/KEY as a number ("7") or a size ("2040GiB", bytes); UINT64_MAX when
+ * the model does not limit it. */
+uint64_t rh_model_limit(const json_t *model, const char *key);
+/* The text in a language, else the English one; borrowed. */
+const char *rh_model_text(const json_t *texts, const char *lang);
+
+#endif
