@@ -1,0 +1,113 @@
+/* ovf_other.c - hardware that a target has no equal of: said, not carried. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/limits.h"
+#include "ova/ovf.h"
+
+/* What becomes of each kind; `id` is the finding. */
+static const struct {
+    const char *kind;
+    enum rh_finding_id id;
+    const char *about; /* NULL: nothing worth saying */
+} kinds[] = {
+    {"serial", RH_F_DEVICE_SERIAL, N_("a serial port")},
+    {"floppy", RH_F_DEVICE_DROPPED, N_("a floppy drive")},
+    {"parallel", RH_F_DEVICE_DROPPED, N_("a parallel port")},
+    {"usb", RH_F_DEVICE_DROPPED, N_("a USB controller")},
+    {"sound", RH_F_DEVICE_DROPPED, N_("a sound card")},
+    {"watchdog", RH_F_DEVICE_DROPPED, N_("a watchdog")},
+    {"other", RH_F_DEVICE_DROPPED, N_("another device")},
+    {"pci-passthrough", RH_F_DEVICE_PASSTHROUGH,
+     N_("a device of the host that was passed through")},
+    {"scsi-passthrough", RH_F_DEVICE_SCSI_PASSTHROUGH,
+     N_("a SCSI device of the host that was passed through")},
+    {"nvdimm", RH_F_DEVICE_NVDIMM, N_("a non-volatile memory module")},
+    {"nvram", RH_F_NVRAM_CONTENTS, N_("UEFI variables (NVRAM)")},
+    {"tpm", RH_F_TPM_CONTENTS, N_("a virtual TPM")},
+    {"video", RH_F_NONE, NULL},
+    {"vmci", RH_F_NONE, NULL},
+};
+
+struct rh_device *rh_vm_add_device(struct rh_vm *vm,
+                                   struct rh_findings *findings,
+                                   const char *kind, const char *name,
+                                   const char *detail, bool required)
+{
+    struct rh_device *d = rh_vec_add(&vm->devices);
+
+    d->kind = rh_arena_strdup(vm->arena, kind);
+    d->name = rh_arena_strdup(vm->arena, name);
+    d->detail = rh_arena_strdup(vm->arena, detail);
+    d->required = required;
+    for (size_t i = 0; i < RH_COUNT(kinds); i++) {
+        if (!strcmp(kinds[i].kind, kind) && kinds[i].about)
+            rh_find(findings, kinds[i].id, "vm", "%s: %s%s%s%s",
+                    _(kinds[i].about), name, detail ? " (" : "",
+                    detail ? detail : "", detail ? ")" : "");
+    }
+    return d;
+}
+
+static const struct {
+    unsigned type;          /* 0: any */
+    const char *in_subtype; /* part of it, or NULL: any */
+    const char *kind;
+} devices[] = {
+    {0, "vmware.vtpm", "tpm"}, /* as type 1, or 34: the subtype tells */
+    {0, "pci.passthrough", "pci-passthrough"},
+    {0, "nvdimm", "nvdimm"},
+    {0, "vmware.vmci", "vmci"},
+    {0, "soundcard", "sound"},
+    {0, "watchdog", "watchdog"},
+    {14, NULL, "floppy"},
+    {21, NULL, "serial"},
+    {22, NULL, "parallel"},
+    {23, NULL, "usb"},
+    {24, NULL, "video"},
+    {35, NULL, "sound"},
+    {1, NULL, "other"},
+};
+
+static const char *kind_of(const struct rh_item *item)
+{
+    const char *subtype = item->field[RH_ITEM_SUBTYPE];
+
+    for (size_t i = 0; i < RH_COUNT(devices); i++) {
+        const char *part = devices[i].in_subtype;
+
+        if (devices[i].type && devices[i].type != item->type)
+            continue;
+        if (!part || (subtype && strcasestr(subtype, part)))
+            return devices[i].kind;
+    }
+    return NULL;
+}
+
+void rh_ovf_other_item(struct rh_ovf *o, const struct rh_item *item,
+                       struct rh_vm *vm, struct rh_findings *findings)
+{
+    const char *subtype = item->field[RH_ITEM_SUBTYPE];
+    const char *kind = kind_of(item);
+    const char *type = item->field[RH_ITEM_TYPE];
+
+    (void)o;
+    if (!kind) {
+        rh_find(findings, RH_F_OVF_ITEM_UNKNOWN, "vm",
+                "the hardware item \"%s\" has the resource type \"%s\"%s%s; "
+                "rehost does not know it",
+                rh_ovf_item_name(item), type ? type : "", subtype ? ", " : "",
+                subtype ? subtype : "")
+            ->severity =
+            item->required ? RH_SEVERITY_CAUTION : RH_SEVERITY_INFO;
+        return;
+    }
+    /* An NVDIMM is a controller and the devices on it; one finding is enough.
+     */
+    if (!strcmp(kind, "nvdimm") && strcasestr(subtype, "controller"))
+        return;
+    if (!strcmp(kind, "tpm"))
+        rh_set_bool(vm, &vm->tpm, true, RH_FROM_OVF, NULL);
+    rh_vm_add_device(vm, findings, kind, rh_ovf_item_name(item), subtype,
+                     item->required);
+}
