@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
@@ -314,6 +315,16 @@ struct rh_outdir *rh_outdir_new(const char *dir, const char *name,
     if (make_part(d, dir, err) < 0)
         return NULL;
     return RH_TAKE(d);
+}
+
+int rh_outdir_space(const struct rh_outdir *d, uint64_t *ret_bytes)
+{
+    struct statvfs v;
+
+    if (fstatvfs(d->fd, &v) < 0)
+        return -1;
+    *ret_bytes = (uint64_t)v.f_bavail * v.f_frsize;
+    return 0;
 }
 
 int rh_outdir_put(struct rh_outdir *d, const char *name, const void *bytes,

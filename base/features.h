@@ -1,0 +1,18 @@
+/* features.h - what this build was made with, for --version. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_BASE_FEATURES_H
+#define RH_BASE_FEATURES_H
+
+#ifdef HAVE_LIBGUESTFS
+#define RH_WITH_LIBGUESTFS "yes"
+#else
+#define RH_WITH_LIBGUESTFS "no (guests on XFS, btrfs, NTFS stay unseen)"
+#endif
+
+#ifdef HAVE_LIBCURL
+#define RH_WITH_LIBCURL "yes"
+#else
+#define RH_WITH_LIBCURL "no (packages at http(s) addresses are not read)"
+#endif
+
+#endif

@@ -1,0 +1,294 @@
+/* package.c - rehost inspect, report, convert, profiles. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+/* What inspect, report and convert all understand of a package. */
+#define SOURCE_OPTIONS                                                         \
+    {"fill", 0, "FILE",                                                        \
+     N_("configuration the package lacks: Prism JSON, acli text, .vmx, .ovf, " \
+        "overlay (repeat, most trusted first)"),                               \
+     TO_OPTIONS},                                                              \
+        {"set", 0, "KEY=VALUE", N_("the last word on a field: cpus=4"),        \
+         TO_OPTIONS},                                                          \
+        {"strict", 0, NULL, N_("a guess is a blocker"), TO_OPTIONS},           \
+        {"vm", 0, "ID-OR-NAME", N_("one VM of a collection"), TO_OPTIONS},     \
+        {"configuration", 0, "ID", N_("one OVF deployment option"),            \
+         TO_OPTIONS},                                                          \
+        {"require-manifest", 0, NULL,                                          \
+         N_("refuse a package without a manifest"), TO_LIB},                   \
+        {"trust", 0, "CA-FILE",                                                \
+         N_("refuse a package whose signature does not lead to this CA"),      \
+         TO_LIB},                                                              \
+        {"key", 0, "KEY", N_("of an encrypted volume in the guest"),           \
+         TO_OPTIONS}
+
+/* What a plan understands beside. */
+#define PLAN_OPTIONS                                                           \
+    {"to", 0, "xen|kvm|all", N_("the model to convert for (repeat for both)"), \
+     TO_OPTIONS},                                                              \
+        {"devices", 0, "virtio|vmware|emulated|auto",                          \
+         N_("which devices the guest will see"), TO_OPTIONS},                  \
+        {"format", 0, "qcow2|raw|vhd|xva", N_("the disks' form"), TO_OPTIONS}, \
+        {"compress", 0, "none|zlib|zstd|keep",                                 \
+         N_("for formats that compress"), TO_OPTIONS},                         \
+        {"no-guest-fix", 0, NULL, N_("leave the disks' contents as they are"), \
+         TO_OPTIONS},                                                          \
+        {"drivers", 0, "DIR-OR-ISO", N_("virtio-win or Xen PV drivers"),       \
+         TO_OPTIONS},                                                          \
+        {"network-map", 0, "FROM=TO", N_("a network's name on the target"),    \
+         TO_OPTIONS},                                                          \
+        {"storage", 0, "NAME", N_("Proxmox storage"), TO_OPTIONS},             \
+        {"vmid", 0, "N", N_("Proxmox VM id"), TO_OPTIONS},                     \
+        {"sr", 0, "NAME", N_("Xen storage repository"), TO_OPTIONS},           \
+        {"target-version", 0, "VERSION",                                       \
+         N_("of the host: 8.2 or 8.3 (xen), 8 or 9 (kvm)"), TO_OPTIONS}
+
+static const struct cli_option end = {NULL, 0, NULL, NULL, TO_COMMAND};
+
+/* --- inspect ------------------------------------------------------------------- */
+
+static const struct cli_option inspect_options[] = {
+    {"guest", 0, NULL, N_("also look inside the guest"), TO_OPTIONS},
+    {"template", 0, NULL,
+     N_("an overlay file with just what is missing, to fill in for --fill"),
+     TO_COMMAND},
+    SOURCE_OPTIONS,
+    {NULL, 0, NULL, NULL, TO_COMMAND},
+};
+
+static int run_inspect(struct cli *cli)
+{
+    rh_error *e = NULL;
+    rh_package *p;
+    const char *as = cli->json                     ? "json"
+                     : cli_given(cli, "template") ? "template"
+                                                  : "text";
+    int status;
+
+    if (cli->word_count != 1)
+        return cli_usage(cli, _("one source is needed"));
+    p = rh_package_load(cli->lib, cli->words[0], cli->options, &e);
+    if (!p)
+        return cli_fail(cli, e);
+    cli_progress_end();
+    status = cli_print(cli, rh_package_describe(p, as, &e), e);
+    rh_package_unload(p);
+    return status;
+}
+
+const struct cli_command cli_inspect = {
+    "inspect", "SOURCE [--json] [--guest] [--fill FILE] [--set KEY=VALUE]",
+    N_("the VM as it is understood, each value with where it came from"),
+    "  rehost inspect web01.ova\n"
+    "  rehost inspect web01.ova --json --guest\n"
+    "  rehost inspect vm.qcow2 --fill prism.json --set nic0.network=LAN\n"
+    "  rehost inspect vm.ova --template > vm.yaml\n",
+    inspect_options, run_inspect};
+
+/* --- report ------------------------------------------------------------------------ */
+
+static const struct cli_option report_options[] = {
+    {"json", 0, "[FILE]", N_("the report as JSON (to FILE, else printed)"),
+     TO_COMMAND},
+    {"html", 0, "FILE", N_("one self-contained page"), TO_COMMAND},
+    {"no-guest", 0, NULL, N_("do not look inside the guests"), TO_OPTIONS},
+    {"need", 0, "NEED,...",
+     N_("what the models are weighed by: isolation, delta-backup, hci, "
+        "low-latency, replication, overcommit, vmware-devices"),
+     TO_OPTIONS},
+    PLAN_OPTIONS,
+    SOURCE_OPTIONS,
+    {NULL, 0, NULL, NULL, TO_COMMAND},
+};
+
+static int save_report(struct cli *cli, rh_report *r, const char *as,
+                       const char *path)
+{
+    rh_error *e = NULL;
+    char *text = rh_report_render(r, as, &e);
+    int status;
+
+    if (!text)
+        return cli_fail(cli, e);
+    if (!path[0])
+        return cli_print(cli, text, NULL);
+    status = cli_save(cli, path, text);
+    free(text);
+    return status;
+}
+
+static int print_report(struct cli *cli, rh_report *r)
+{
+    const char *json = cli_given(cli, "json");
+    const char *html = cli_given(cli, "html");
+    int status = 0;
+
+    if (json)
+        status = save_report(cli, r, "json", json);
+    if (!status && html)
+        status = save_report(cli, r, "html", html);
+    if (!status && (!json || json[0]) && !(html && !strcmp(html, "-")))
+        status = save_report(cli, r, "text", "");
+    return status ? status : rh_report_status(r);
+}
+
+static int run_report(struct cli *cli)
+{
+    rh_error *e = NULL;
+    rh_report *r;
+    int status;
+
+    if (cli->word_count == 0)
+        return cli_usage(cli, _("a source is needed"));
+    r = rh_report_run(cli->lib, cli->words, cli->word_count, cli->options, &e);
+    if (!r)
+        return cli_fail(cli, e);
+    cli_progress_end();
+    status = print_report(cli, r);
+    rh_report_free(r);
+    return status;
+}
+
+const struct cli_command cli_report = {
+    "report", "SOURCE... --to xen|kvm|all [--json [FILE]] [--html FILE]",
+    N_("a dry run: what fits, what would change, what must be done by hand"),
+    "  rehost report web01.ova --to all\n"
+    "  rehost report /exports/*.ova --to all --html fleet.html\n"
+    "  rehost report web01.ova --to xen --json | jq '.vms[].targets'\n",
+    report_options, run_report};
+
+/* --- convert ------------------------------------------------------------------------- */
+
+static const struct cli_option convert_options[] = {
+    {"out", 'o', "DIR",
+     N_("where the results appear, as DIR/NAME (- for an XVA: standard "
+        "output)"),
+     TO_OPTIONS},
+    {"name", 0, "NAME", N_("the result's name instead of the VM's"),
+     TO_OPTIONS},
+    {"overwrite", 0, NULL, N_("replace an earlier result"), TO_OPTIONS},
+    {"cluster-size", 0, "SIZE", N_("of a qcow2"), TO_OPTIONS},
+    {"xva-sum", 0, "sha1|xxhash", N_("checksums in an XVA"), TO_OPTIONS},
+    PLAN_OPTIONS,
+    SOURCE_OPTIONS,
+    {NULL, 0, NULL, NULL, TO_COMMAND},
+};
+
+static char *results_json(const rh_plan *plan)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    const char *path;
+
+    if (!f)
+        return NULL;
+    fputs("{\"results\": [", f);
+    for (size_t i = 0; (path = rh_plan_result(plan, i)); i++) {
+        fprintf(f, "%s\"", i ? ", " : "");
+        for (const char *p = path; *p; p++) {
+            if (*p == '"' || *p == '\\')
+                fputc('\\', f);
+            if ((unsigned char)*p >= 0x20)
+                fputc(*p, f);
+        }
+        fputc('"', f);
+    }
+    fputs("]}\n", f);
+    fclose(f);
+    return text;
+}
+
+static int convert(struct cli *cli, rh_package *p)
+{
+    rh_error *e = NULL;
+    rh_plan *plan = rh_plan_new(p, cli->options, &e);
+    int status = 0;
+
+    if (!plan || rh_plan_run(plan, &e) < 0)
+        status = cli_fail(cli, e);
+    cli_progress_end();
+    if (!status && rh_plan_result(plan, 0))
+        status = cli_print(cli, cli->json ? results_json(plan)
+                                          : rh_plan_summary(plan),
+                           NULL);
+    rh_plan_free(plan);
+    return status;
+}
+
+static int run_convert(struct cli *cli)
+{
+    rh_error *e = NULL;
+    rh_package *p;
+    int status;
+
+    if (cli->word_count != 1)
+        return cli_usage(cli, _("one source is needed"));
+    p = rh_package_load(cli->lib, cli->words[0], cli->options, &e);
+    if (!p)
+        return cli_fail(cli, e);
+    status = convert(cli, p);
+    rh_package_unload(p);
+    return status;
+}
+
+const struct cli_command cli_convert = {
+    "convert", "SOURCE --to xen|kvm --out DIR [options]",
+    N_("a VM that boots on the target: disks, configuration, import script"),
+    "  rehost convert web01.ova --to kvm --out /srv/import\n"
+    "  rehost convert web01.ova --to xen --to kvm --out /srv/import\n"
+    "  rehost convert web01.ova --to kvm --devices vmware --format raw --out .\n"
+    "  rehost convert web01.ova --to xen --out - | ssh host xe vm-import "
+    "filename=/dev/stdin\n",
+    convert_options, run_convert};
+
+/* --- profiles ---------------------------------------------------------------------------- */
+
+/* The JSON is our own: "id" and "about" stand on lines of their own. */
+static void print_profiles(const char *json)
+{
+    const char *at = json;
+
+    while ((at = strstr(at, "\n      \"id\": \""))) {
+        const char *id = at + 14, *about;
+        int n = (int)strcspn(id, "\"");
+
+        about = strstr(json, "\"about\": \"");
+        for (const char *next = about; next && next < at + 4096;
+             next = strstr(next + 1, "\"about\": \""))
+            if (next > at) {
+                about = next;
+                break;
+            }
+        printf("%-18.*s %.*s\n", n, id,
+               about ? (int)strcspn(about + 10, "\"") : 0,
+               about ? about + 10 : "");
+        at += 14;
+    }
+}
+
+static int run_profiles(struct cli *cli)
+{
+    rh_error *e = NULL;
+    char *text;
+
+    if (cli->word_count > 1)
+        return cli_usage(cli, _("one profile at most"));
+    text = rh_profiles_json_text(cli->lib,
+                                 cli->word_count ? cli->words[0] : NULL, &e);
+    if (!text)
+        return cli_fail(cli, e);
+    if (cli->json || cli->word_count)
+        return cli_print(cli, text, NULL);
+    print_profiles(text);
+    free(text);
+    return 0;
+}
+
+const struct cli_command cli_profiles = {
+    "profiles", "[--json] [ID]",
+    N_("the operating systems that are known, and what each needs"),
+    "  rehost profiles\n  rehost profiles debian-12\n", &end, run_profiles};

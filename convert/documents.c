@@ -1,0 +1,184 @@
+/* documents.c - what convert leaves beside the disks. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/documents.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "rehost/rehost.h"
+#include "report/render.h"
+
+int rh_put_json(struct rh_outdir *dir, const char *name, json_t *doc,
+                rh_error **err)
+{
+    RH_AUTO(rh_freep) char *text = json_dumps(doc, JSON_INDENT(2));
+
+    if (!text)
+        return rh_fail(err, RH_ERR_BUG, "%s cannot be written", name);
+    return rh_outdir_put(dir, name, text, strlen(text), false, err);
+}
+
+json_t *rh_report_document(void)
+{
+    return json_pack("{s:s, s:[], s:[]}", "schema", "rehost.report/1", "vms",
+                     "failed");
+}
+
+static const char *effort_of(const struct rh_plan_target *t)
+{
+    bool manual = t->verdict == RH_BLOCKED;
+    bool some = t->verdict == RH_CAUTION;
+
+    return manual ? "manual" : some ? "some-caution" : "easy";
+}
+
+static json_t *target_json(const struct rh_plan_target *t)
+{
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:{s:s, s:s?, s:s?, s:s}, "
+        "s:O?}",
+        "target", t->target->name, "verdict", rh_verdict_name(t->verdict),
+        "effort", effort_of(t), "findings", rh_findings_json(&t->findings),
+        "edits", rh_edits_json(&t->edits, false), "output_bytes",
+        (json_int_t)t->output_bytes, "seconds", (json_int_t)t->seconds,
+        "devices", "choice", t->options.devices, "disk", t->devices.disk,
+        "nic", t->devices.nic, "firmware", t->job.firmware, "guest",
+        t->guest.json);
+}
+
+json_t *rh_plan_vm_json(struct rh_plan *plan, struct rh_plan_vm *v)
+{
+    json_t *targets = json_array();
+
+    for (size_t i = 0; i < v->targets.count; i++)
+        json_array_append_new(targets, target_json(&v->targets.items[i]));
+    return json_pack("{s:s, s:o, s:o, s:O?}", "source", plan->package->path,
+                     "vm", rh_vm_json(plan->package->vms.items[v->index]),
+                     "targets", targets, "recommendation", v->recommendation);
+}
+
+json_t *rh_plan_json(struct rh_plan *plan)
+{
+    json_t *vms = json_array();
+
+    for (size_t i = 0; i < plan->vms.count; i++)
+        json_array_append_new(vms,
+                              rh_plan_vm_json(plan, &plan->vms.items[i]));
+    return vms;
+}
+
+/* --- the receipt ---------------------------------------------------------------------- */
+
+static json_t *source_json(const struct rh_package *p)
+{
+    static const char *const states[] = {"absent", "unverified", "verified"};
+    json_t *files = json_array();
+
+    for (size_t i = 0; i < p->members.count; i++) {
+        const struct rh_member *m = &p->members.items[i];
+
+        json_array_append_new(
+            files, json_pack("{s:s, s:I, s:s?, s:s?, s:b}", "name", m->name,
+                             "bytes", (json_int_t)m->size, "algorithm",
+                             m->algorithm, "digest", m->digest, "verified",
+                             m->verified));
+    }
+    return json_pack("{s:s, s:s, s:s, s:o}", "path", p->path, "kind", p->kind,
+                     "manifest", states[p->manifest], "files", files);
+}
+
+static json_t *disks_json(const struct rh_plan_target *t,
+                          const struct rh_receipt_disk *receipts)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < t->job.disk_count; i++) {
+        const struct rh_target_disk *d = &t->job.disks[i];
+        const struct rh_value *id = &t->job.vm->disks.items[d->index].id;
+
+        json_array_append_new(
+            list,
+            json_pack("{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:s?}", "disk",
+                      (int)d->index, "id",
+                      id->kind == RH_VALUE_TEXT ? id->text : NULL, "file",
+                      d->file, "bus", d->bus, "virtual_size",
+                      (json_int_t)d->virtual_size, "file_bytes",
+                      (json_int_t)d->file_size, "data_bytes",
+                      (json_int_t)receipts[i].data_bytes, "content_digest",
+                      receipts[i].content[0] ? receipts[i].content : NULL));
+    }
+    return list;
+}
+
+static json_t *receipt_json(struct rh_plan *plan, struct rh_plan_vm *v,
+                            struct rh_plan_target *t,
+                            const struct rh_receipt_disk *disks)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "schema",
+                     "rehost.receipt/1", "tool", "rehost", "version",
+                     rh_version(), "vm", v->name, "target", t->target->name,
+                     "source", source_json(plan->package), "disks",
+                     disks_json(t, disks), "edits",
+                     rh_edits_json(&t->edits, true));
+}
+
+static json_t *one_target_report(struct rh_plan *plan, struct rh_plan_vm *v,
+                                 struct rh_plan_target *t)
+{
+    json_t *doc = rh_report_document();
+    json_t *targets = json_array();
+
+    json_array_append_new(targets, target_json(t));
+    json_array_append_new(
+        json_object_get(doc, "vms"),
+        json_pack("{s:s, s:o, s:o, s:O?}", "source", plan->package->path, "vm",
+                  rh_vm_json(plan->package->vms.items[v->index]), "targets",
+                  targets, "recommendation", v->recommendation));
+    return doc;
+}
+
+static int put_report(struct rh_plan *plan, struct rh_plan_vm *v,
+                      struct rh_plan_target *t, rh_error **err)
+{
+    json_t *doc = one_target_report(plan, v, t);
+    RH_AUTO(rh_freep) char *html = NULL;
+    int failed = rh_put_json(t->job.out, "report.json", doc, err);
+
+    if (!failed) {
+        html = rh_render_html(doc, err);
+        failed = !html || rh_outdir_put(t->job.out, "report.html", html,
+                                        strlen(html), false, err) < 0;
+    }
+    json_decref(doc);
+    return failed ? -1 : 0;
+}
+
+/* vm.json: rehost.vm/1 with this VM alone. */
+static int put_vm(struct rh_plan *plan, struct rh_plan_vm *v,
+                  struct rh_plan_target *t, rh_error **err)
+{
+    json_t *doc = rh_package_json(plan->package);
+    json_t *all = json_object_get(doc, "vms");
+    json_t *one = json_incref(json_array_get(all, v->index));
+    int failed;
+
+    json_object_set_new(doc, "vms", json_pack("[o]", one));
+    failed = rh_put_json(t->job.out, "vm.json", doc, err);
+    json_decref(doc);
+    return failed;
+}
+
+int rh_write_documents(struct rh_plan *plan, struct rh_plan_vm *v,
+                       struct rh_plan_target *t,
+                       const struct rh_receipt_disk *disks, rh_error **err)
+{
+    json_t *receipt;
+    int failed;
+
+    if (put_vm(plan, v, t, err) < 0 || put_report(plan, v, t, err) < 0)
+        return -1;
+    receipt = receipt_json(plan, v, t, disks);
+    failed = rh_put_json(t->job.out, "receipt.json", receipt, err);
+    json_decref(receipt);
+    return failed;
+}

@@ -1,0 +1,22 @@
+/* documents.h - vm.json, report.json, report.html, receipt.json. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_CONVERT_DOCUMENTS_H
+#define RH_CONVERT_DOCUMENTS_H
+
+#include "convert/plan.h"
+
+struct rh_receipt_disk {
+    char content[65]; /* content digest, see copy.c; "" when not taken */
+    uint64_t data_bytes;
+};
+
+/* Write them into t->job.out. */
+int rh_write_documents(struct rh_plan *plan, struct rh_plan_vm *v,
+                       struct rh_plan_target *t,
+                       const struct rh_receipt_disk *disks, rh_error **err);
+/* The caller has the reference. */
+json_t *rh_report_document(void); /* an empty rehost.report/1 */
+int rh_put_json(struct rh_outdir *dir, const char *name, json_t *doc,
+                rh_error **err);
+
+#endif

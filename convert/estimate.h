@@ -1,0 +1,13 @@
+/* estimate.h - how much space and time a conversion will take. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_CONVERT_ESTIMATE_H
+#define RH_CONVERT_ESTIMATE_H
+
+#include "convert/plan.h"
+
+/* Fill t->output_bytes and t->seconds from the data found and a short
+ * measurement of this machine (once per process, about 20 ms). */
+void rh_estimate(rh_lib *lib, const struct rh_plan_vm *v,
+                 struct rh_plan_target *t);
+
+#endif

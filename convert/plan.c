@@ -1,0 +1,532 @@
+/* plan.c - decide devices, disks, findings and edits; write nothing. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/estimate.h"
+#include "rehost/rehost.h"
+
+static void plan_freep(rh_plan **plan)
+{
+    rh_plan_free(*plan);
+}
+
+/* --- options ---------------------------------------------------------------------- */
+
+static int add_target(const char **names, size_t *count, const char *name,
+                      rh_error **err)
+{
+    if (!rh_target_named(name)) {
+        rh_fail(err, RH_ERR_PLAN_OPTION, "there is no target \"%s\"", name);
+        return rh_hint(err, "use --to kvm, --to xen, or for a report --to all");
+    }
+    for (size_t i = 0; i < *count; i++)
+        if (!strcmp(names[i], name))
+            return 0;
+    names[(*count)++] = rh_target_named(name)->name;
+    return 0;
+}
+
+enum { TARGETS_MAX = 8 };
+
+static int read_targets(const rh_plan *plan, const char **names,
+                        size_t *ret_count, rh_error **err)
+{
+    const char *to;
+    size_t count = 0;
+
+    for (size_t i = 0; (to = rh_option_at(plan->options, "to", i)); i++) {
+        if (strcmp(to, "all")) {
+            if (add_target(names, &count, to, err) < 0)
+                return -1;
+            continue;
+        }
+        for (size_t t = 0; rh_target_at(t) && t < TARGETS_MAX; t++)
+            if (add_target(names, &count, rh_target_at(t)->name, err) < 0)
+                return -1;
+    }
+    *ret_count = count;
+    if (count)
+        return 0;
+    rh_fail(err, RH_ERR_PLAN_OPTION, "no target was named");
+    return rh_hint(err, "add --to kvm or --to xen");
+}
+
+static int read_networks(rh_plan *plan, rh_error **err)
+{
+    const char *map;
+
+    for (size_t i = 0; (map = rh_option_at(plan->options, "network-map", i));
+         i++) {
+        const char *equals = strrchr(map, '=');
+        struct rh_network_map *m;
+
+        if (!equals || equals == map || !equals[1]) {
+            rh_fail(err, RH_ERR_PLAN_OPTION,
+                    "--network-map cannot be \"%s\"", map);
+            return rh_hint(err, "write FROM=TO, for example "
+                                "--network-map \"VM Network=vmbr0\"");
+        }
+        plan->networks = rh_realloc_array(
+            plan->networks, plan->network_count + 1, sizeof *plan->networks);
+        m = &plan->networks[plan->network_count++];
+        m->from = rh_arena_strndup(plan->package->arena, map,
+                                   (size_t)(equals - map));
+        m->to = rh_arena_strdup(plan->package->arena, equals + 1);
+    }
+    return 0;
+}
+
+static int check_word(const rh_plan *plan, const char *key,
+                      const char *const *words, rh_error **err)
+{
+    const char *value = rh_option(plan->options, key);
+    struct rh_buf all = {0};
+
+    if (!value)
+        return 0;
+    for (size_t i = 0; words[i]; i++) {
+        if (!strcmp(words[i], value))
+            return 0;
+        rh_buf_printf(&all, "%s%s", i ? ", " : "", words[i]);
+    }
+    rh_fail(err, RH_ERR_PLAN_OPTION, "--%s cannot be \"%s\"", key, value);
+    rh_hint(err, "use one of: %s", all.data);
+    rh_buf_free(&all);
+    return -1;
+}
+
+static int check_options(const rh_plan *plan, rh_error **err)
+{
+    static const char *const devices[] = {"virtio", "vmware", "emulated",
+                                          "auto", NULL};
+    static const char *const formats[] = {"qcow2", "raw", "vhd", "xva", NULL};
+    static const char *const compress[] = {"none", "zlib", "zstd", "keep",
+                                           NULL};
+    static const char *const sums[] = {"sha1", "xxhash", NULL};
+
+    return check_word(plan, "devices", devices, err) ||
+                   check_word(plan, "format", formats, err) ||
+                   check_word(plan, "compress", compress, err) ||
+                   check_word(plan, "xva-sum", sums, err)
+               ? -1
+               : 0;
+}
+
+/* --- one VM for one target ------------------------------------------------------------ */
+
+enum rh_verdict rh_plan_verdict(const struct rh_findings *findings)
+{
+    enum rh_verdict verdict = RH_READY;
+
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct rh_finding *f = &findings->items[i];
+
+        if (f->severity == RH_SEVERITY_BLOCKER)
+            return RH_BLOCKED;
+        if (f->severity == RH_SEVERITY_CAUTION && !f->automatic)
+            verdict = RH_CAUTION;
+    }
+    return verdict;
+}
+
+const char *rh_verdict_name(enum rh_verdict v)
+{
+    static const char *const names[] = {"ready", "caution", "blocked"};
+
+    return names[v];
+}
+
+static const struct rh_profile_target *
+profile_for(const struct rh_profile *profile, const char *target)
+{
+    return strcmp(target, "xen") ? &profile->kvm : &profile->xen;
+}
+
+static const struct rh_profile_devices *
+devices_named(const struct rh_profile_target *p, const char *name)
+{
+    if (!strcmp(name, "vmware"))
+        return &p->vmware;
+    return !strcmp(name, "emulated") ? &p->emulated : &p->virtio;
+}
+
+/* What was asked for when the profile has it, else the profile's own choice,
+ * else whatever it has. */
+static void choose_devices(struct rh_plan_target *t,
+                           const struct rh_profile_target *p,
+                           const char *asked)
+{
+    const char *tries[] = {asked, p->devices_auto, "virtio", "emulated",
+                           "vmware"};
+    bool was_asked = asked && strcmp(asked, "auto");
+
+    for (size_t i = was_asked ? 0 : 1; i < RH_COUNT(tries); i++) {
+        const struct rh_profile_devices *d;
+
+        if (!tries[i])
+            continue;
+        d = devices_named(p, tries[i]);
+        if (!d->disk)
+            continue;
+        t->options.devices = tries[i];
+        t->devices = *d;
+        if (was_asked && i)
+            rh_find(&t->findings, RH_F_DEVICES_CHANGED, "vm",
+                    _("--devices %s is not offered for this system on %s; "
+                      "%s is used"),
+                    asked, t->target->name, tries[i]);
+        return;
+    }
+    t->options.devices = "emulated";
+    t->devices = (struct rh_profile_devices){"sata", "e1000", NULL};
+}
+
+static void fill_options(const rh_plan *plan, struct rh_plan_target *t)
+{
+    const rh_options *o = plan->options;
+
+    t->options.format = rh_option(o, "format");
+    t->options.networks = plan->networks;
+    t->options.network_count = plan->network_count;
+    t->options.storage = rh_option(o, "storage");
+    t->options.vmid = rh_option(o, "vmid");
+    t->options.sr = rh_option(o, "sr");
+    t->options.xva_sum = rh_option(o, "xva-sum");
+    t->options.compress = rh_option(o, "compress");
+    t->options.host_version = rh_option(o, "target-version");
+}
+
+static void fill_job(const rh_plan *plan, const struct rh_plan_vm *v,
+                     struct rh_plan_target *t)
+{
+    const struct rh_vm *vm = plan->package->vms.items[v->index];
+    struct rh_target_job *job = &t->job;
+
+    job->vm = vm;
+    job->profile = v->profile;
+    job->devices = &t->devices;
+    job->options = &t->options;
+    job->name = v->name;
+    job->firmware = vm->firmware.kind == RH_VALUE_TEXT ? vm->firmware.text
+                    : v->profile->default_firmware
+                        ? v->profile->default_firmware
+                        : "bios";
+    job->lib = plan->lib;
+    job->disk_count = vm->disks.count;
+    job->disks = rh_calloc(vm->disks.count, sizeof *job->disks);
+    for (size_t i = 0; i < vm->disks.count; i++) {
+        const struct rh_disk_config *d = &vm->disks.items[v->order[i]];
+
+        job->disks[i].index = v->order[i];
+        job->disks[i].virtual_size = v->disks[i]
+                                         ? v->disks[i]->size
+                                         : d->capacity_bytes.number;
+    }
+    t->machine = (struct rh_machine){
+        .target = t->target->name,
+        .devices = t->options.devices,
+        .disk = t->devices.disk,
+        .nic = t->devices.nic,
+        .firmware = job->firmware,
+        .secure_boot = vm->secure_boot.boolean,
+    };
+}
+
+static int make_overlays(struct rh_plan_vm *v, struct rh_reader ***ret,
+                         size_t count, rh_lib *lib, rh_error **err)
+{
+    struct rh_reader **list = rh_calloc(count, sizeof *list);
+
+    *ret = list;
+    for (size_t i = 0; i < count; i++) {
+        list[i] = rh_overlay_new(v->disks[i], lib, err);
+        if (!list[i])
+            return -1;
+    }
+    return 0;
+}
+
+static void free_overlays(struct rh_reader **list, size_t count)
+{
+    for (size_t i = 0; list && i < count; i++)
+        rh_reader_close(list[i]);
+    free(list);
+}
+
+static struct rh_guest_options guest_options(rh_plan *plan,
+                                             struct rh_plan_vm *v)
+{
+    return (struct rh_guest_options){
+        .lib = plan->lib,
+        .profiles = plan->profiles,
+        .vm = plan->package->vms.items[v->index],
+        .drivers = rh_option(plan->options, "drivers"),
+    };
+}
+
+/* --key may come again and again. */
+static const char **guest_keys(const rh_plan *plan)
+{
+    const char **keys = NULL, *key;
+    size_t n = 0;
+
+    for (; (key = rh_option_at(plan->options, "key", n)); n++) {
+        keys = rh_realloc_array(keys, n + 2, sizeof *keys);
+        keys[n] = key;
+        keys[n + 1] = NULL;
+    }
+    return keys;
+}
+
+static int fix_guest(rh_plan *plan, struct rh_plan_vm *v,
+                     struct rh_plan_target *t, rh_error **err)
+{
+    struct rh_guest_options o = guest_options(plan, v);
+    const char **keys;
+    int failed;
+
+    if (rh_option_yes(plan->options, "no-guest-fix") ||
+        rh_option_yes(plan->options, "no-guest")) {
+        rh_find(&t->findings, RH_F_GUEST_NOT_FIXED, "os",
+                _("what is inside the disks stays as it is"));
+        return 0;
+    }
+    if (v->disks_missing) {
+        rh_find(&t->findings, RH_F_GUEST_NOT_SEEN, "os",
+                _("the guest could not be looked at: a disk's file is not "
+                  "there"));
+        return 0;
+    }
+    if (t->job.disk_count == 0)
+        return 0;
+    if (make_overlays(v, &t->overlays, t->job.disk_count, plan->lib, err) < 0)
+        return -1;
+    keys = guest_keys(plan);
+    o.machine = &t->machine;
+    o.keys = keys;
+    o.findings = &t->findings;
+    o.edits = &t->edits;
+    failed = rh_guest_fix(t->overlays, t->job.disk_count, &o, &t->guest, err);
+    free(keys);
+    return failed;
+}
+
+static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
+                       struct rh_plan_target *t, rh_error **err)
+{
+    const struct rh_profile_target *p =
+        profile_for(v->profile, t->target->name);
+    struct rh_package *package = plan->package;
+
+    rh_findings_copy(&t->findings, &package->findings);
+    rh_findings_copy(&t->findings, &package->vm_findings.items[v->index]);
+    fill_options(plan, t);
+    choose_devices(t, p, rh_option(plan->options, "devices"));
+    fill_job(plan, v, t);
+    if (!p->supported)
+        rh_find(&t->findings, RH_F_OS_UNSUPPORTED, "os", "%s",
+                p->why ? _(p->why)
+                       : _("this system does not run on this model"));
+    if (t->target->assign(&t->job, &t->findings, err) < 0 ||
+        t->target->check(&t->job, &t->findings, err) < 0 ||
+        fix_guest(plan, v, t, err) < 0)
+        return -1;
+    rh_findings_sort(&t->findings);
+    t->verdict = rh_plan_verdict(&t->findings);
+    rh_estimate(plan->lib, v, t);
+    return 0;
+}
+
+/* --- one VM ------------------------------------------------------------------------------- */
+
+/* The boot disk first, then as the controllers have them. */
+static void order_disks(const struct rh_vm *vm, struct rh_plan_vm *v)
+{
+    size_t n = 0;
+
+    v->order = rh_calloc(vm->disks.count, sizeof *v->order);
+    for (size_t i = 0; i < vm->disks.count; i++)
+        if (vm->disks.items[i].boot && n == 0)
+            v->order[n++] = i;
+    for (size_t i = 0; i < vm->disks.count; i++)
+        if (n == 0 || i != v->order[0] || !vm->disks.items[v->order[0]].boot)
+            v->order[n++] = i;
+}
+
+static bool name_taken(const rh_plan *plan, const char *name)
+{
+    for (size_t i = 0; i + 1 < plan->vms.count; i++)
+        if (plan->vms.items[i].name && !strcmp(plan->vms.items[i].name, name))
+            return true;
+    return false;
+}
+
+static void name_vm(rh_plan *plan, struct rh_plan_vm *v)
+{
+    const struct rh_vm *vm = plan->package->vms.items[v->index];
+    const char *given = rh_option(plan->options, "name");
+    RH_AUTO(rh_freep) char *base =
+        rh_safe_name(given && plan->package->vms.count == 1 ? given
+                     : vm->name.kind == RH_VALUE_TEXT       ? vm->name.text
+                     : vm->id                               ? vm->id
+                                                            : "vm");
+    char *name = rh_strdup(base);
+
+    for (unsigned i = 2; name_taken(plan, name); i++) {
+        free(name);
+        name = rh_printf("%s-%u", base, i);
+    }
+    v->name = name;
+}
+
+/* Look once, before devices are chosen: the OS decides the profile. */
+static int look_at_guest(rh_plan *plan, struct rh_plan_vm *v, rh_error **err)
+{
+    struct rh_guest_options o = guest_options(plan, v);
+    size_t count = plan->package->vms.items[v->index]->disks.count;
+    struct rh_guest_facts facts = {0};
+    struct rh_findings ignored = {0}; /* the fix will say them again */
+    struct rh_edits none = {0};
+    struct rh_reader **overlays = NULL;
+    const char **keys;
+    int failed;
+
+    if (v->disks_missing || count == 0 ||
+        rh_option_yes(plan->options, "no-guest") ||
+        rh_option_yes(plan->options, "no-guest-fix"))
+        return 0;
+    keys = guest_keys(plan);
+    o.keys = keys;
+    o.findings = &ignored;
+    o.edits = &none;
+    failed = make_overlays(v, &overlays, count, plan->lib, err);
+    if (!failed)
+        failed = rh_guest_inspect(overlays, count, &o, &facts, err);
+    free_overlays(overlays, count);
+    free(keys);
+    rh_guest_facts_free(&facts);
+    rh_findings_free(&ignored);
+    rh_edits_free(&none);
+    return failed;
+}
+
+static int plan_vm(rh_plan *plan, struct rh_plan_vm *v, const char **targets,
+                   size_t target_count, rh_error **err)
+{
+    struct rh_vm *vm = plan->package->vms.items[v->index];
+
+    name_vm(plan, v);
+    order_disks(vm, v);
+    if (rh_plan_open_disks(plan, v, err) < 0 || look_at_guest(plan, v, err) < 0)
+        return -1;
+    v->profile = rh_profile_match(plan->profiles, vm);
+    /* The list must not move while jobs point into it. */
+    for (size_t i = 0; i < target_count; i++)
+        rh_vec_add(&v->targets)->target = rh_target_named(targets[i]);
+    for (size_t i = 0; i < target_count; i++)
+        if (plan_target(plan, v, &v->targets.items[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+int rh_plan_prepare(rh_plan *plan, rh_error **err)
+{
+    const char *targets[TARGETS_MAX];
+    size_t count = 0;
+
+    if (plan->vms.count)
+        return 0;
+    if (plan->package->vms.count == 0)
+        return rh_fail(err, RH_ERR_PLAN_NO_VM, "no VM was found in it");
+    if (read_targets(plan, targets, &count, err) < 0)
+        return -1;
+    for (size_t i = 0; i < plan->package->vms.count; i++) {
+        struct rh_plan_vm *v = rh_vec_add(&plan->vms);
+
+        v->index = i;
+        if (plan_vm(plan, v, targets, count, err) < 0)
+            return rh_where(err, plan->package->path);
+    }
+    return 0;
+}
+
+/* --- making and freeing --------------------------------------------------------------------- */
+
+static rh_options *copy_options(const rh_options *from)
+{
+    rh_options *to = rh_options_new();
+
+    for (size_t i = 0; from && i < from->list.count; i++)
+        rh_options_add(to, from->list.items[i].key, from->list.items[i].value,
+                       NULL);
+    return to;
+}
+
+rh_plan *rh_plan_new(rh_package *package, const rh_options *options,
+                     rh_error **err)
+{
+    RH_AUTO(plan_freep) rh_plan *plan = rh_new0(rh_plan);
+
+    plan->lib = package->lib;
+    plan->package = package;
+    plan->own_options = copy_options(options);
+    plan->options = plan->own_options;
+    if (check_options(plan, err) < 0 || read_networks(plan, err) < 0)
+        return NULL;
+    plan->profiles = rh_profiles_load(err);
+    if (!plan->profiles)
+        return NULL;
+    return RH_TAKE(plan);
+}
+
+static void target_free(struct rh_plan_target *t)
+{
+    free_overlays(t->overlays, t->job.disk_count);
+    free(t->job.disks);
+    rh_findings_free(&t->findings);
+    rh_edits_free(&t->edits);
+    rh_guest_facts_free(&t->guest);
+}
+
+void rh_plan_vm_free(struct rh_plan_vm *v)
+{
+    for (size_t i = 0; i < v->targets.count; i++)
+        target_free(&v->targets.items[i]);
+    free(v->targets.items);
+    for (size_t i = 0; v->disks && i < v->disk_count; i++)
+        rh_reader_close(v->disks[i]);
+    free(v->disks);
+    free(v->order);
+    free(v->name);
+    json_decref(v->recommendation);
+}
+
+void rh_plan_free(rh_plan *plan)
+{
+    if (!plan)
+        return;
+    for (size_t i = 0; i < plan->vms.count; i++)
+        rh_plan_vm_free(&plan->vms.items[i]);
+    free(plan->vms.items);
+    for (size_t i = 0; i < plan->results.count; i++)
+        free(plan->results.items[i]);
+    free(plan->results.items);
+    rh_buf_free(&plan->summary);
+    free(plan->networks);
+    rh_profiles_free(plan->profiles);
+    rh_options_free(plan->own_options);
+    free(plan);
+}
+
+const char *rh_plan_result(const rh_plan *plan, size_t i)
+{
+    return i < plan->results.count ? plan->results.items[i] : NULL;
+}
+
+char *rh_plan_summary(rh_plan *plan)
+{
+    return rh_strdup(plan->summary.data ? plan->summary.data : "");
+}

@@ -1,0 +1,57 @@
+/* plan_disks.c - open a VM's disks, and what they have to say. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+
+#include "convert/plan.h"
+
+/* What the readers found odd becomes findings of the VM. */
+static void note_problems(struct rh_plan *plan, struct rh_plan_vm *v,
+                          const struct rh_reader *r, size_t disk)
+{
+    RH_AUTO(rh_freep) char *subject = rh_printf("disks/%zu", disk);
+
+    for (; r; r = r->parent)
+        for (size_t i = 0; i < r->problems.count; i++)
+            rh_find_named(&plan->package->vm_findings.items[v->index],
+                          r->problems.items[i].id, subject,
+                          r->problems.items[i].message);
+}
+
+static int open_one(struct rh_plan *plan, struct rh_plan_vm *v, size_t i,
+                    rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *cause = NULL;
+    uint64_t data = 0;
+
+    v->disks[i] =
+        rh_package_disk(plan->package, v->index, v->order[i], &cause);
+    if (!v->disks[i]) {
+        /* A report works from the descriptor alone. */
+        if (plan->for_report &&
+            rh_error_number(cause) == RH_ERR_FILE_NOT_FOUND) {
+            v->disks_missing = true;
+            return 0;
+        }
+        if (err && !*err)
+            *err = RH_TAKE(cause);
+        return -1;
+    }
+    note_problems(plan, v, v->disks[i], v->order[i]);
+    if (v->disks[i]->io && rh_reader_allocated(v->disks[i], &data, err) < 0)
+        return -1;
+    v->data_bytes += data;
+    return 0;
+}
+
+int rh_plan_open_disks(struct rh_plan *plan, struct rh_plan_vm *v,
+                       rh_error **err)
+{
+    size_t count = plan->package->vms.items[v->index]->disks.count;
+
+    v->disks = rh_calloc(count, sizeof *v->disks);
+    v->disk_count = count;
+    for (size_t i = 0; i < count; i++)
+        if (open_one(plan, v, i, err) < 0)
+            return -1;
+    return 0;
+}
