@@ -413,6 +413,25 @@ static int look_at_guest(rh_plan *plan, struct rh_plan_vm *v, rh_error **err)
     return failed;
 }
 
+int rh_plan_inspect_vm(struct rh_package *p, size_t vm,
+                       const struct rh_profiles *profiles,
+                       const rh_options *options, rh_error **err)
+{
+    rh_plan plan = {.lib = p->lib,
+                    .package = p,
+                    .options = options,
+                    .profiles = (struct rh_profiles *)(uintptr_t)profiles,
+                    .for_report = true};
+    struct rh_plan_vm v = {.index = vm};
+    int failed;
+
+    order_disks(p->vms.items[vm], &v);
+    failed = rh_plan_open_disks(&plan, &v, err) < 0 ||
+             look_at_guest(&plan, &v, err) < 0;
+    rh_plan_vm_free(&v);
+    return failed ? -1 : 0;
+}
+
 static int plan_vm(rh_plan *plan, struct rh_plan_vm *v, const char **targets,
                    size_t target_count, rh_error **err)
 {

@@ -65,6 +65,10 @@ int rh_plan_prepare(struct rh_plan *plan, rh_error **err);
 /* plan_disks.c: open the VM's disks in the result's order. */
 int rh_plan_open_disks(struct rh_plan *plan, struct rh_plan_vm *v,
                        rh_error **err);
+/* Look inside the guest of one VM for `inspect --guest`. */
+int rh_plan_inspect_vm(struct rh_package *p, size_t vm,
+                       const struct rh_profiles *profiles,
+                       const rh_options *options, rh_error **err);
 void rh_plan_vm_free(struct rh_plan_vm *v);
 enum rh_verdict rh_plan_verdict(const struct rh_findings *findings);
 const char *rh_verdict_name(enum rh_verdict v);

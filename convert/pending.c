@@ -1,0 +1,110 @@
+/* pending.c - weak stand-ins for parts that are being built beside this one;
+ * each goes away with the part that replaces it. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guestfix/guestfix.h"
+#include "ova/describe.h"
+#include "targets/target.h"
+
+#define WEAK __attribute__((weak))
+#define NOT_BUILT(value)                                                       \
+    {                                                                          \
+        rh_fail(err, RH_ERR_UNAVAILABLE, "this part is not built in");         \
+        return value;                                                          \
+    }
+
+WEAK const struct rh_target *rh_target_named(const char *name)
+{
+    (void)name;
+    return NULL;
+}
+WEAK const struct rh_target *rh_target_at(size_t i)
+{
+    (void)i;
+    return NULL;
+}
+WEAK int rh_guest_inspect(struct rh_reader **overlays, size_t count,
+                          const struct rh_guest_options *o,
+                          struct rh_guest_facts *ret, rh_error **err)
+{
+    (void)overlays, (void)count, (void)o, (void)ret, (void)err;
+    return 0;
+}
+WEAK int rh_guest_fix(struct rh_reader **overlays, size_t count,
+                      const struct rh_guest_options *o,
+                      struct rh_guest_facts *ret, rh_error **err)
+{
+    (void)overlays, (void)count, (void)o, (void)ret, (void)err;
+    return 0;
+}
+WEAK void rh_guest_facts_free(struct rh_guest_facts *f)
+{
+    (void)f;
+}
+WEAK struct rh_package *rh_package_open(rh_lib *lib, const char *source,
+                                        const struct rh_package_options *o,
+                                        rh_error **err)
+{
+    (void)lib, (void)source, (void)o;
+    NOT_BUILT(NULL)
+}
+WEAK void rh_package_free(struct rh_package *p)
+{
+    (void)p;
+}
+WEAK int rh_package_fill(struct rh_package *p, const char *file,
+                         rh_error **err)
+{
+    (void)p, (void)file;
+    NOT_BUILT(-1)
+}
+WEAK int rh_package_set(struct rh_package *p, const char *assignment,
+                        rh_error **err)
+{
+    (void)p, (void)assignment;
+    NOT_BUILT(-1)
+}
+WEAK int rh_package_complete(struct rh_package *p, bool strict, rh_error **err)
+{
+    (void)p, (void)strict, (void)err;
+    return 0;
+}
+WEAK char *rh_package_template(struct rh_package *p, size_t vm)
+{
+    (void)p, (void)vm;
+    return NULL;
+}
+WEAK char *rh_package_text(struct rh_package *p)
+{
+    (void)p;
+    return NULL;
+}
+WEAK json_t *rh_package_json(struct rh_package *p)
+{
+    (void)p;
+    return NULL;
+}
+WEAK struct rh_io *rh_package_file(struct rh_package *p, const char *name,
+                                   struct rh_member **ret_member,
+                                   rh_error **err)
+{
+    (void)p, (void)name, (void)ret_member;
+    NOT_BUILT(NULL)
+}
+WEAK struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm,
+                                       size_t disk, rh_error **err)
+{
+    (void)p, (void)vm, (void)disk;
+    NOT_BUILT(NULL)
+}
+WEAK struct rh_member *rh_package_disk_member(struct rh_package *p, size_t vm,
+                                              size_t disk, size_t i)
+{
+    (void)p, (void)vm, (void)disk, (void)i;
+    return NULL;
+}
+WEAK int rh_package_check_digest(struct rh_package *p, struct rh_member *m,
+                                 const char *hex, rh_error **err)
+{
+    (void)p, (void)m, (void)hex, (void)err;
+    return 0;
+}
