@@ -48,9 +48,10 @@ FUZZERS  := $(FUZZ_SRC:fuzz/%.c=$(B)/fuzz-%)
 
 # --- dependencies --------------------------------------------------------------
 # Without the optional ones rehost builds and says what it lacks (--version).
-NEEDED   := libxml-2.0 zlib libarchive openssl libdeflate libzstd libxxhash \
+NEEDED   := libxml-2.0 zlib libarchive openssl libzstd libxxhash \
             jansson yaml-0.1 hivex ext2fs com_err
-OPTIONAL := libcurl:HAVE_LIBCURL libguestfs:HAVE_LIBGUESTFS libisal:HAVE_ISAL
+OPTIONAL := libdeflate:HAVE_LIBDEFLATE libcurl:HAVE_LIBCURL \
+            libguestfs:HAVE_LIBGUESTFS libisal:HAVE_ISAL
 have      = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
 FOUND    := $(foreach o,$(OPTIONAL),$(if $(call \
               have,$(firstword $(subst :, ,$(o)))),$(o)))
