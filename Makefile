@@ -206,9 +206,9 @@ fuzz:
 .PHONY: lint format hdr-check abi-check abi-accept compile_commands.json
 lint: compile_commands.json
 	@scripts/deps build lint
+	@scripts/lint $(C_FILES)
 	@scripts/layers
 	@$(MAKE) hdr-check abi-check
-	@scripts/lint $(C_FILES)
 format:
 	clang-format -i $(C_FILES)
 hdr-check: $(HEADERS:%=$(B)/hdr/%.ok)
