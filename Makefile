@@ -76,7 +76,7 @@ CPP  := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -Iinclude \
         $(foreach o,$(FOUND),-D$(lastword $(subst :, ,$(o)))=1) $(PKG_CFLAGS)
 ALL_CFLAGS := -std=c17 $(OPT) -fPIC -fvisibility=hidden -pthread $(WARN) \
               $(HARDEN) $(SANITIZE) $(CFLAGS)
-ALL_LDFLAGS := -pthread $(SANITIZE) -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
+ALL_LDFLAGS := -pthread $(SANITIZE) -Wl,--as-needed -Wl,-z,relro $(LDFLAGS)
 COMPILE = $(CC) $(CPP) $(CPPFLAGS) $(ALL_CFLAGS)
 # While the tree grows, a call that is not there yet is a warning.
 GROWING := -Wl,--warn-unresolved-symbols
@@ -244,7 +244,7 @@ MAN     = $(wildcard docs/man/*.[1-8])
 MODELS  = $(wildcard targets/*/*.yaml)
 $(B)/rehost.pc: rehost.pc.in $(B)/obj/places
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
-	  -e 's|@PACKAGES@|$(PACKAGES)|' $< >$@
+	  -e 's|@LIBS@|$(PKG_LIBS)|' $< >$@
 .PHONY: install uninstall clean help
 install: all $(B)/rehost.pc
 	install -D -m 755 $(B)/rehost $(DESTDIR)$(PREFIX)/bin/rehost
