@@ -252,7 +252,7 @@ static const char *nic_model(struct rh_ovf *o, const char *list,
 {
     static const char *const known[][2] = {
         {"vmxnet3", "vmxnet3"},   {"vmxnet2", "vmxnet2"},
-        {"vmxnet", "vmxnet2"},    {"e1000", "e1000"},
+        {"vmxnet", "vmxnet"},     {"e1000", "e1000"},
         {"e1000e", "e1000e"},     {"pcnet32", "pcnet32"},
         {"flexible", "flexible"}, {"virtio", "virtio"},
         {"sriov", "sriov"},       {"rtl8139", "rtl8139"}};

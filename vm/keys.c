@@ -204,7 +204,7 @@ static const struct {
                    "virtio-blk lsilogicsas=lsisas virtio=virtio-blk "
                    "ahci=sata"},
     {"model", "vmxnet3 vmxnet2 e1000 e1000e pcnet32 flexible virtio sriov "
-              "rtl8139 vmxnet=vmxnet2 pcnet=pcnet32 virtio-net=virtio"},
+              "rtl8139 vmxnet pcnet=pcnet32 virtio-net=virtio"},
     {"os/family", "linux windows freebsd openbsd netbsd solaris other"},
 };
 
