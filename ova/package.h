@@ -73,16 +73,17 @@ int rh_package_complete(struct rh_package *p, bool strict, rh_error **err);
 /* The overlay file with just what is missing, with comments (YAML). */
 char *rh_package_template(struct rh_package *p, size_t vm);
 
-/* The raw bytes of a disk's file in the package, as stored (for the digest)
- * and its member (NULL when not listed). FILE_NOT_FOUND when absent. */
+/* The raw bytes of a file of the package by its member's name, as stored (for
+ * the digest), and its member.  PACKAGE_FILE_MISSING when absent. */
 struct rh_io *rh_package_file(struct rh_package *p, const char *name,
                               struct rh_member **ret_member, rh_error **err);
 /* Disk `disk` of VM `vm`, opened (decompressed, chunks joined, parents
  * followed).  For a new empty disk: a reader of zeros. */
 struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm,
                                   size_t disk, rh_error **err);
-/* Every file that reading that disk will read (its own, extents, parents), for
- * verification: i-th member, NULL at the end. */
+/* Every file that reading that disk will read (its own or its chunks, extents,
+ * parents), for verification: i-th member, NULL at the end.  Valid until the
+ * next disk is opened. */
 struct rh_member *rh_package_disk_member(struct rh_package *p, size_t vm,
                                          size_t disk, size_t i);
 /* Compare; the error is MANIFEST_MISMATCH (exit 3). */
