@@ -161,7 +161,7 @@ po:
 
 # --- tests -----------------------------------------------------------------------
 # Every one of these works from nothing: what is missing is installed first.
-ALL_TESTED = all units examples replays
+ALL_TESTED = all units examples replays $(B)/tables
 .PHONY: check check-boot check-xen run-tests demo bench
 check:
 	@scripts/deps build check
@@ -235,6 +235,13 @@ compile_commands.json:
 	$(file >$@,[$(subst }$(space){,}$(comma)$(newline){,$(strip $(foreach \
 	  f,$(filter-out examples/%,$(filter %.c,$(C_FILES))),$(call command,$(f)))))])
 
+# The lists of errors and findings are made from the library's own tables.
+.PHONY: docs
+$(B)/tables: $(B)/obj/docs/tables.o $(B)/librehost.a
+	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+docs: $(B)/tables
+	@set -e; for t in errors findings; do $(B)/tables $$t >docs/$$t.md; done
+
 # --- install -----------------------------------------------------------------------
 DATA    = $(DESTDIR)$(PREFIX)/share/rehost
 MANDIR  = $(DESTDIR)$(PREFIX)/share/man
@@ -291,4 +298,4 @@ help:
 	@echo 'CC=clang  B=build-clang (folder)  WERROR=1  OPT="-O0 -g"'
 
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(FUZZ_SRC) \
-  $(UNIT_SRC) tests/replay.c)) $(EXAMPLES:=.d) $(HEADERS:%=$(B)/hdr/%.ok.d)
+  $(UNIT_SRC) tests/replay.c docs/tables.c)) $(EXAMPLES:=.d) $(HEADERS:%=$(B)/hdr/%.ok.d)

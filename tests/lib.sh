@@ -194,7 +194,7 @@ expect_same_file() { # A B
 }
 # Two disks of any format, as QEMU reads them; it also checks what it can.
 expect_same_disk() { # A B [FORMAT-OF-A [FORMAT-OF-B]]
-    qemu-img compare -s ${3:+-f "$3"} ${4:+-F "$4"} "$1" "$2" >.cmp 2>&1 ||
+    qemu-img compare ${3:+-f "$3"} ${4:+-F "$4"} "$1" "$2" >.cmp 2>&1 ||
         _differ "disk $2" "the contents of $1" "$(cat .cmp)"
     held
 }

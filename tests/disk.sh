@@ -1,0 +1,173 @@
+# rehost disk over plain, qcow2 and VHD disks: what comes out is what went in,
+# as QEMU sees it, and nothing half-made is ever left.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+
+# Sizes that are no multiple of a grain, a cluster, a VHD block or a sector run.
+SIZES="512 65536 1049088 20971520 33554944"
+
+round_trip() { # SIZE FORMAT QEMU-FORMAT
+    need qemu-img
+    make_disk in.raw "$1" "$1"
+    run "$REHOST" disk convert in.raw "out.$2"
+    expect_status 0
+    expect_silent
+    expect_same_disk in.raw "out.$2" raw "$3"
+    run "$REHOST" disk convert "out.$2" back.raw
+    expect_status 0
+    run cmp in.raw back.raw
+    expect_status 0
+    run "$REHOST" disk compare in.raw "out.$2"
+    expect_status 0
+    expect_stdout '^identical$'
+}
+for size in $SIZES; do
+    check "raw_to_qcow2_of_$size" round_trip "$size" qcow2 qcow2
+    check "raw_to_vhd_of_$size" round_trip "$size" vhd vpc
+done
+
+test_empty_disk_costs_nothing() {
+    need qemu-img
+    truncate -s 1T in.raw
+    run "$REHOST" disk convert in.raw out.qcow2
+    expect_status 0
+    expect_sound_qcow2 out.qcow2
+    expect_same_disk in.raw out.qcow2 raw qcow2
+    [ "$(stat -c %s out.qcow2)" -lt 1000000 ] || fail "$(stat -c %s out.qcow2)"
+    run "$REHOST" disk convert out.qcow2 back.raw
+    expect_status 0
+    expect_equal "$(stat -c %s back.raw)" 1099511627776
+    [ "$(stat -c %b back.raw)" -lt 1000 ] || fail "$(stat -c %b back.raw) blocks"
+}
+test_result_does_not_depend_on_threads() {
+    make_disk in.raw 50331648
+    "$REHOST" disk convert --threads 1 in.raw one.qcow2
+    "$REHOST" disk convert --threads 5 --memory 64MiB in.raw five.qcow2
+    run cmp one.qcow2 five.qcow2
+    expect_status 0
+}
+test_to_a_pipe() {
+    make_disk in.raw 5242880
+    "$REHOST" disk convert -O raw in.raw - >out.raw || fail "status $?"
+    run cmp in.raw out.raw
+    expect_status 0
+}
+test_from_a_pipe() {
+    need qemu-img
+    make_disk in.raw 5242880
+    qemu-img convert -f raw -O qcow2 in.raw in.qcow2
+    cat in.qcow2 | "$REHOST" disk convert - out.raw || fail "status $?"
+    run cmp in.raw out.raw
+    expect_status 0
+}
+test_map_covers_the_disk_without_gaps() {
+    make_disk in.raw 20971520
+    "$REHOST" disk convert in.raw in.qcow2
+    run "$REHOST" disk map --json in.qcow2
+    expect_status 0
+    expect_json '[.[].length] | add' 20971520
+    expect_json '. as $m | [range(1; length) |
+        $m[.].start == $m[.-1].start + $m[.-1].length] | all' true
+}
+test_compare_names_the_first_difference() {
+    make_disk a.raw 3145728
+    cp a.raw b.raw
+    printf x | dd of=b.raw bs=1 seek=2000000 conv=notrunc status=none
+    run "$REHOST" disk compare a.raw b.raw
+    expect_status 1
+    expect_stdout '2000000'
+}
+
+# --- what must not happen ---------------------------------------------------------
+left_behind() { # names but the source's
+    find . -name '.*.part' -o -name 'out.*'
+}
+test_existing_output_stays_untouched() {
+    make_disk in.raw 1048576
+    echo precious >out.qcow2
+    run "$REHOST" disk convert in.raw out.qcow2
+    expect_error FILE_EXISTS 1
+    expect_equal "$(cat out.qcow2)" precious
+    run "$REHOST" disk convert --overwrite in.raw out.qcow2
+    expect_status 0
+}
+test_source_is_never_the_output() {
+    make_disk in.raw 1048576
+    sha256sum in.raw >before
+    run "$REHOST" disk convert --overwrite in.raw in.raw
+    expect_error USAGE 2
+    run sha256sum -c before
+    expect_status 0
+}
+test_unknown_bytes_are_refused() {
+    head -c 100000 /dev/urandom >in.bin
+    run "$REHOST" disk convert in.bin out.qcow2
+    expect_error DISK_FORMAT_UNKNOWN 3
+    expect_equal "$(left_behind)" ""
+}
+test_missing_source() {
+    run "$REHOST" disk convert none.vmdk out.qcow2
+    expect_error FILE_NOT_FOUND 1
+    expect_equal "$(left_behind)" ""
+}
+test_unwritable_target() {
+    make_disk in.raw 1048576
+    run "$REHOST" disk convert in.raw /proc/out.qcow2
+    expect_error FILE_WRITE 1
+}
+test_full_target_leaves_nothing() {
+    [ "$(id -u)" = 0 ] || skip_test "only root can mount a small file system"
+    mkdir small
+    mount -t tmpfs -o size=2m none small 2>/dev/null ||
+        skip_test "a tmpfs cannot be mounted here"
+    head -c 8388608 /dev/urandom >in.raw
+    run "$REHOST" disk convert in.raw small/out.qcow2
+    left=$(ls -A small)
+    umount small
+    expect_error NO_SPACE 1
+    expect_equal "$left" ""
+}
+test_kill_leaves_no_result_and_a_rerun_clears_up() {
+    head -c 60000000 /dev/urandom >in.raw
+    truncate -s 600M in.raw
+    mkfifo slow
+    # Fed by a pipe that stalls, the conversion is surely not done when killed.
+    (head -c 30000000 in.raw; sleep 20) | "$REHOST" disk convert \
+        --input-format raw - out.qcow2 &
+    sleep 1
+    pkill -KILL -f "disk convert --input-format raw - out.qcow2"
+    wait 2>/dev/null
+    [ ! -e out.qcow2 ] || fail "out.qcow2 is there"
+    run "$REHOST" disk convert in.raw out.qcow2
+    expect_status 0
+    expect_equal "$(find . -name '.*.part')" ""
+}
+test_interrupt_stops_within_a_second() {
+    truncate -s 3G in.raw
+    for i in 0 1 2 3 4 5 6 7; do
+        head -c 40000000 /dev/urandom |
+            dd of=in.raw bs=1M seek=$((i * 300)) conv=notrunc status=none
+    done
+    "$REHOST" disk convert --compress zstd --threads 1 in.raw out.qcow2 \
+        2>.stderr &
+    pid=$!
+    sleep 0.3
+    kill -INT $pid
+    start=$(date +%s%N)
+    wait $pid
+    status=$?
+    took=$((($(date +%s%N) - start) / 1000000))
+    ran="an interrupted conversion"
+    expect_error CANCELLED 130
+    [ $took -lt 1000 ] || fail "stopped after $took ms"
+    expect_equal "$(left_behind)" ""
+}
+test_progress_as_json_lines() {
+    make_disk in.raw 20971520
+    run "$REHOST" disk convert --progress json in.raw out.qcow2
+    expect_status 0
+    tail -n 1 .stderr >last
+    expect_json '.progress.stage' copy last
+    expect_json '.progress.done == .progress.total' true last
+}
+run_tests

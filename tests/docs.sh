@@ -1,0 +1,52 @@
+# What is written for people agrees with what the program does.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+
+same_as_made() { # TABLE
+    run "$BUILD/tables" "$1"
+    expect_status 0
+    expect_same_file .stdout "$TOP/docs/$1.md"
+}
+test_errors_page_is_current() {
+    same_as_made errors
+}
+test_findings_page_is_current() {
+    same_as_made findings
+}
+
+# Every command answers --help with a usage line, examples, and exit status 0.
+commands() {
+    "$REHOST" --help | sed -n 's/^  \(disk [a-z]*\|[a-z]*\)  .*/\1/p' |
+        grep -v '^rehost'
+}
+help_of() {
+    # shellcheck disable=SC2086  # "disk info" is two words
+    run "$REHOST" $1 --help
+    expect_status 0
+    expect_stdout "^usage: rehost $1 "
+    expect_stdout "^Examples:"
+    expect_silent
+}
+while read -r command; do
+    check "help_of_${command// /_}" help_of "$command"
+done < <(commands)
+
+test_no_command_is_usage() {
+    run "$REHOST" frobnicate
+    expect_status 2
+    expect_stderr 'frobnicate'
+    expect_stderr '^  hint: '
+}
+test_unknown_option_is_usage() {
+    run "$REHOST" disk info --frobnicate x
+    expect_status 2
+    expect_stderr '\[USAGE\]'
+}
+test_version_says_what_is_built_in() {
+    run "$REHOST" --version
+    expect_status 0
+    expect_stdout '^rehost [0-9]+\.[0-9]+'
+    expect_stdout 'zlib|libdeflate'
+    expect_stdout '^libguestfs: (yes|no)'
+}
+run_tests
