@@ -109,18 +109,3 @@ WEAK int rh_package_check_digest(struct rh_package *p, struct rh_member *m,
     (void)p, (void)m, (void)hex, (void)err;
     return 0;
 }
-WEAK size_t rh_package_add_vm(struct rh_package *p, struct rh_vm *vm)
-{
-    (void)p, (void)vm;
-    return 0;
-}
-WEAK void rh_package_note_file(struct rh_package *p,
-                               const struct rh_file_note *f)
-{
-    (void)p, (void)f;
-}
-WEAK void rh_package_note_disk(struct rh_package *p,
-                               const struct rh_disk_note *d)
-{
-    (void)p, (void)d;
-}
