@@ -70,8 +70,7 @@ static int raw_read(struct unpack *u, void *buf, size_t n, size_t *ret_n,
     return 0;
 }
 
-/* --- gzip
- * ------------------------------------------------------------------------ */
+/* --- gzip ---------------------------------------------------------------- */
 
 static int damaged(const struct unpack *u, const char *why, rh_error **err)
 {
@@ -150,8 +149,7 @@ static int gzip_start(struct unpack *u, rh_error **err)
     return 0;
 }
 
-/* --- xz, zstd, bzip2
- * --------------------------------------------------------------- */
+/* --- xz, zstd, bzip2 ----------------------------------------------------- */
 
 static la_ssize_t archive_input(struct archive *a, void *user, const void **ret)
 {
@@ -217,8 +215,7 @@ static int archive_read(struct unpack *u, void *buf, size_t n, size_t *ret_n,
     return 0;
 }
 
-/* --- the stream
- * --------------------------------------------------------------------- */
+/* --- the stream ---------------------------------------------------------- */
 
 static int unpack_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
                        rh_error **err)

@@ -41,17 +41,6 @@ WEAK void rh_guest_facts_free(struct rh_guest_facts *f)
 {
     (void)f;
 }
-WEAK struct rh_package *rh_package_open(rh_lib *lib, const char *source,
-                                        const struct rh_package_options *o,
-                                        rh_error **err)
-{
-    (void)lib, (void)source, (void)o;
-    NOT_BUILT(NULL)
-}
-WEAK void rh_package_free(struct rh_package *p)
-{
-    (void)p;
-}
 WEAK int rh_package_fill(struct rh_package *p, const char *file,
                          rh_error **err)
 {
@@ -83,29 +72,4 @@ WEAK json_t *rh_package_json(struct rh_package *p)
 {
     (void)p;
     return NULL;
-}
-WEAK struct rh_io *rh_package_file(struct rh_package *p, const char *name,
-                                   struct rh_member **ret_member,
-                                   rh_error **err)
-{
-    (void)p, (void)name, (void)ret_member;
-    NOT_BUILT(NULL)
-}
-WEAK struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm,
-                                       size_t disk, rh_error **err)
-{
-    (void)p, (void)vm, (void)disk;
-    NOT_BUILT(NULL)
-}
-WEAK struct rh_member *rh_package_disk_member(struct rh_package *p, size_t vm,
-                                              size_t disk, size_t i)
-{
-    (void)p, (void)vm, (void)disk, (void)i;
-    return NULL;
-}
-WEAK int rh_package_check_digest(struct rh_package *p, struct rh_member *m,
-                                 const char *hex, rh_error **err)
-{
-    (void)p, (void)m, (void)hex, (void)err;
-    return 0;
 }

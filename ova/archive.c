@@ -18,8 +18,7 @@
 #include "base/limits.h"
 #include "base/out.h"
 
-/* --- libarchive over an rh_io
- * ------------------------------------------------- */
+/* --- libarchive over an rh_io -------------------------------------------- */
 
 struct feed {
     struct rh_io *io;
@@ -141,8 +140,7 @@ static struct archive *start(const struct rh_archive *s, struct feed *f,
     return RH_TAKE(a);
 }
 
-/* --- unpacking a member
- * ------------------------------------------------------------- */
+/* --- unpacking a member -------------------------------------------------- */
 
 /* Stand before the member's data. */
 static int find_data(const struct rh_archive *s, struct archive *a,
@@ -232,8 +230,7 @@ static struct rh_io *unpack(const struct rh_archive *s,
     return unpack_to(s, e, f, err);
 }
 
-/* --- the place
- * ---------------------------------------------------------------------- */
+/* --- the place ----------------------------------------------------------- */
 
 struct rh_archive *rh_archive_new(rh_lib *lib, struct rh_io *io)
 {
@@ -298,9 +295,14 @@ struct rh_place *rh_archive_place(struct rh_archive *a)
     return p;
 }
 
-/* --- zip
- * ------------------------------------------------------------------------------
- */
+const struct rh_index *rh_archive_index(const struct rh_place *p)
+{
+    const struct rh_archive *a = p->state;
+
+    return &a->index;
+}
+
+/* --- zip ----------------------------------------------------------------- */
 
 bool rh_zip_probe(const void *head, size_t n)
 {

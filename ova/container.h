@@ -46,11 +46,11 @@ static inline struct rh_container *rh_container_of(const struct rh_package *p)
     return p->state;
 }
 
-/* --- source.c ------------------------------------------------------------------ */
+/* --- source.c ------------------------------------------------------------ */
 /* Find out what p->path is: fills kind, base, io, name. */
 int rh_source_open(struct rh_package *p, const char *source, rh_error **err);
 
-/* --- files.c: the files that a descriptor names --------------------------------- */
+/* --- files.c: the files that a descriptor names -------------------------- */
 /* The stored file, or its chunks; count 0: it is not there. */
 struct rh_part {
     const char *name; /* in the package's arena */
@@ -80,7 +80,7 @@ struct rh_member *rh_member_find(struct rh_package *p, const char *name);
 /* Its index; made when it is not there yet. */
 size_t rh_member_of(struct rh_package *p, const char *name, uint64_t size);
 
-/* --- digests.c: manifest and certificate ------------------------------------------ */
+/* --- digests.c: manifest and certificate --------------------------------- */
 /* Read them, and check the descriptor's text. */
 int rh_digests_open(struct rh_package *p, const char *text, size_t n,
                     rh_error **err);

@@ -14,8 +14,7 @@
 
 enum { TOLD_MAX = 20 }; /* findings of one kind about single names */
 
-/* --- the manifest
- * --------------------------------------------------------------- */
+/* --- the manifest -------------------------------------------------------- */
 
 static bool ends_in(const char *name, const char *ending)
 {
@@ -73,8 +72,7 @@ static void tell_about_lines(struct rh_package *p)
                 "the manifest's digests are of an old kind (SHA-1 or MD5)");
 }
 
-/* --- the signature
- * ------------------------------------------------------------------ */
+/* --- the signature ------------------------------------------------------- */
 
 static void take_signer(struct rh_package *p, struct rh_signer *signer)
 {
@@ -143,8 +141,7 @@ static int open_certificate(struct rh_package *p, const char *text, size_t n,
     return 0;
 }
 
-/* --- the descriptor's own digest
- * ------------------------------------------------------- */
+/* --- the descriptor's own digest ----------------------------------------- */
 
 static int mismatch(const char *name, const char *algorithm, const char *want,
                     const char *found, rh_error **err)
@@ -217,8 +214,7 @@ int rh_digests_open(struct rh_package *p, const char *text, size_t n,
     return check_descriptor(p, text, n, err);
 }
 
-/* --- the whole
- * ------------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------- */
 
 /* Lines for files that are not there: harmless by themselves, since a disk
  * that is needed says so on its own. */

@@ -17,8 +17,7 @@ struct opening {
     unsigned depth; /* of the chain of deltas */
 };
 
-/* --- the file's bytes
- * ---------------------------------------------------------- */
+/* --- the file's bytes ---------------------------------------------------- */
 
 static void watch(struct rh_package *p, const char *name, uint64_t size)
 {
@@ -145,8 +144,7 @@ static struct rh_io *open_file(struct rh_package *p, const char *href,
     return done ? done : unpack(p, io, href, err);
 }
 
-/* --- the disk in it
- * ----------------------------------------------------------------- */
+/* --- the disk in it ------------------------------------------------------ */
 
 static bool is_raw_name(const char *href)
 {
@@ -284,8 +282,7 @@ static struct rh_reader *open_empty(const struct opening *o,
     return rh_reader_open(io, "raw", &options, err);
 }
 
-/* --- what only the file can say
- * -------------------------------------------------------- */
+/* --- what only the file can say ------------------------------------------ */
 
 static void learn_text(struct rh_vm *vm, struct rh_value *v, const char *text)
 {

@@ -110,8 +110,7 @@ static int refuse(const char *href, enum reach reach, rh_error **err)
                    href);
 }
 
-/* --- is it there
- * ---------------------------------------------------------------- */
+/* --- is it there --------------------------------------------------------- */
 
 /* Its index knows, without unpacking anything. */
 static int look_in_archive(struct rh_package *p, const char *name,
@@ -266,8 +265,7 @@ int rh_file_missing(const struct rh_package *p, const char *href,
     return rh_where(err, href);
 }
 
-/* --- members
- * --------------------------------------------------------------------- */
+/* --- members ------------------------------------------------------------- */
 
 static size_t member_index(const struct rh_package *p, const char *name)
 {
@@ -356,8 +354,7 @@ static int list_manifest(struct rh_package *p, rh_error **err)
     return 0;
 }
 
-/* --- what the descriptor names
- * ------------------------------------------------------ */
+/* --- what the descriptor names ------------------------------------------- */
 
 const struct rh_file_note *rh_file_note_of(const struct rh_package *p,
                                            const char *href)

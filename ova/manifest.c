@@ -245,8 +245,7 @@ const struct rh_manifest_line *rh_manifest_find(const struct rh_manifest *m,
                    name_only);
 }
 
-/* --- the signature
- * ------------------------------------------------------------ */
+/* --- the signature ------------------------------------------------------- */
 
 static unsigned nibble(char c)
 {

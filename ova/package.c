@@ -9,8 +9,7 @@
 #include "ova/container.h"
 #include "ova/view.h"
 
-/* --- notes of the parsers
- * -------------------------------------------------------- */
+/* --- notes of the parsers ------------------------------------------------ */
 
 void rh_package_note_file(struct rh_package *p, const struct rh_file_note *f)
 {
@@ -46,8 +45,7 @@ size_t rh_package_add_vm(struct rh_package *p, struct rh_vm *vm)
     return p->vms.count - 1;
 }
 
-/* --- a bare disk
- * -------------------------------------------------------------------- */
+/* --- a bare disk --------------------------------------------------------- */
 
 /* "dir/web01.vmdk" is a VM "web01" with that one disk; all else is open. */
 static void bare_disk(struct rh_package *p)
@@ -68,8 +66,7 @@ static void bare_disk(struct rh_package *p)
     rh_member_of(p, c->name, c->io->size);
 }
 
-/* --- the whole
- * ------------------------------------------------------------------------ */
+/* --- the whole ----------------------------------------------------------- */
 
 static int take_descriptor(struct rh_package *p,
                            const struct rh_package_options *o, rh_error **err)

@@ -105,8 +105,7 @@ static int unknown(const char *name, const struct head *h, rh_error **err)
     return rh_where(err, name);
 }
 
-/* --- descriptors in an archive or a folder
- * ------------------------------------ */
+/* --- descriptors in an archive or a folder ------------------------------- */
 
 struct names {
     RH_VEC(char *) list;
@@ -226,8 +225,7 @@ static int open_folder(struct rh_package *p, const char *path, rh_error **err)
     return c->base ? choose_descriptor(p, &all, err) : -1;
 }
 
-/* --- one file
- * ------------------------------------------------------------------ */
+/* --- one file ------------------------------------------------------------ */
 
 static const char *last_part(const char *path)
 {
@@ -316,8 +314,7 @@ static int read_head(struct rh_io *io, struct head *ret, rh_error **err)
     return rh_io_read(io, ret->bytes, ret->n, 0, err);
 }
 
-/* --- forward only: spooled
- * -------------------------------------------------------- */
+/* --- forward only: spooled ----------------------------------------------- */
 
 /* A stream whose first bytes were read already. */
 struct begun {
@@ -433,8 +430,7 @@ static int take_io(struct rh_package *p, struct rh_io *io, const char *path,
     return take_stream(p, rh_stream_io(io), err);
 }
 
-/* --- the whole
- * ------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------- */
 
 static int open_stdin(struct rh_package *p, rh_error **err)
 {

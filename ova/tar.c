@@ -261,8 +261,7 @@ static int take_extension(struct tar *t, char type, uint64_t size,
     return 0;
 }
 
-/* --- members
- * ---------------------------------------------------------------------- */
+/* --- members ------------------------------------------------------------- */
 
 /* The name by the header alone: prefix "/" name.  GNU's own format uses the
  * prefix's place for other things. */
@@ -393,8 +392,7 @@ static int take_header(struct tar *t, const uint8_t *p, rh_error **err)
     return take_member(t, p, size, err);
 }
 
-/* --- the whole
- * --------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------- */
 
 /* Behind the end mark only padding belongs.  Writers pad to 10 KiB, so a look
  * at the first MiB tells. */
