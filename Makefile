@@ -132,7 +132,7 @@ $(B)/rehost: $(call obj,$(CLI_SRC)) $(B)/librehost.so $(B)/obj/files
 
 $(B)/examples/%: examples/%.c $(B)/librehost.so $(B)/obj/flags
 	@mkdir -p $(@D)
-	$(call say,CC      $<)$(CC) -std=c17 $(OPT) $(WARN) $(SANITIZE) -Iinclude -MMD -MP -o $@ $< \
+	$(call say,CC      $<)$(CC) -std=c17 $(OPT) $(WARN) $(SANITIZE) $(GROWING) -Iinclude -MMD -MP -o $@ $< \
 	  -L$(B) -lrehost $(RPATH) -Wl,-rpath,'$$ORIGIN/..'
 
 # Tests and fuzzers reach inside: they link the static library.
