@@ -6,6 +6,7 @@
 
 /* One line per driver; raw is last and never found by content. */
 #define RH_FORMATS(X)                                                          \
+    X(vmdk)                                                                    \
     X(qcow2)                                                                   \
     X(vhdx)                                                                    \
     X(vhd)                                                                     \

@@ -1,0 +1,304 @@
+/* parts.c - from the descriptor to the files it names.
+ *
+ * A name is one component inside the place the disk came from; nothing else is
+ * ever opened.  In an embedded descriptor the name is a label and means
+ * nothing.  Parents are found the same way, and their content id must be the
+ * one that the child remembers. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <iconv.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "formats/vmdk/vmdk.h"
+
+/* --- names -------------------------------------------------------------------- */
+
+/* `name` as UTF-8, when the descriptor was written in another encoding (which
+ * only a name that is no UTF-8 shows).  The caller frees. */
+static char *decode_name(const struct vmdk_text *t, const char *name)
+{
+    size_t n = strlen(name), room = 4 * n + 1, left = room - 1;
+    char *in = (char *)(uintptr_t)name, *out, *at;
+    iconv_t how;
+
+    if (rh_valid_utf8(name, n) || !t->encoding)
+        return rh_strdup(name);
+    how = iconv_open("UTF-8", t->encoding);
+    if (how == (iconv_t)-1)
+        return rh_strdup(name);
+    out = at = rh_calloc(room, 1);
+    if (iconv(how, &in, &n, &at, &left) == (size_t)-1) {
+        free(out);
+        out = rh_strdup(name);
+    }
+    iconv_close(how);
+    return out;
+}
+
+/* Open a neighbour.  What is wrong with it is the input's fault: missing and
+ * unreadable files are told as `id`. */
+static struct rh_io *open_name(const struct rh_open_options *o,
+                               const char *name, enum rh_error_id id,
+                               const char *what, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *cause = NULL;
+    struct rh_io *io;
+    enum rh_error_id why;
+
+    if (strchr(name, '/')) {
+        rh_fail(err, RH_ERR_NAME_UNSAFE,
+                "%s \"%s\" is not a plain name inside the package", _(what),
+                name);
+        return NULL;
+    }
+    if (!o->place) {
+        rh_fail(err, id, "%s \"%s\" is needed, but the disk came alone",
+                _(what), name);
+        return NULL;
+    }
+    io = rh_place_open(o->place, name, &cause);
+    if (io)
+        return io;
+    why = rh_error_number(cause);
+    rh_fail(err, rh_error_class_of(why) == RH_CLASS_INPUT ? why : id,
+            "%s \"%s\": %s", _(what), name, rh_error_message(cause));
+    return NULL;
+}
+
+/* --- extents of a text descriptor -------------------------------------------------- */
+
+static int open_flat(struct vmdk_part *part, const struct vmdk_line *line,
+                     rh_error **err)
+{
+    uint64_t end = line->offset + line->size; /* both below 2^62 */
+
+    part->offset = line->offset;
+    if (end <= part->io->size)
+        return 0;
+    return rh_fail(err, RH_ERR_VMDK_EXTENT,
+                   "descriptor line %u: extent \"%s\" is too short (0x%llx to "
+                   "0x%llx wanted, file ends at 0x%llx)", line->number,
+                   line->name, VMDK_X(line->offset), VMDK_X(end),
+                   VMDK_X(part->io->size));
+}
+
+static int open_sparse(struct vmdk *v, struct vmdk_part *part,
+                       const struct vmdk_line *line, rh_error **err)
+{
+    struct vmdk_map *(*open)(struct vmdk_cache *, struct rh_io *, rh_error **) =
+        line->type == VMDK_SESPARSE     ? rh_vmdk_sesparse
+        : line->type == VMDK_VMFSSPARSE ? rh_vmdk_cowd
+                                        : rh_vmdk_hosted;
+
+    part->map = open(&v->cache, part->io, err);
+    if (!part->map)
+        return -1;
+    rh_io_unref(part->io);
+    part->io = NULL;
+    if (part->map->size == line->size)
+        return 0;
+    return rh_fail(err, RH_ERR_VMDK_EXTENT,
+                   "descriptor line %u: extent \"%s\" should hold 0x%llx bytes, "
+                   "but its header (at 0x0) says 0x%llx", line->number,
+                   line->name, VMDK_X(line->size), VMDK_X(part->map->size));
+}
+
+static int open_line(struct vmdk *v, const struct vmdk_line *line,
+                     const struct rh_open_options *o, uint64_t start,
+                     rh_error **err)
+{
+    struct vmdk_part *part = rh_vec_add(&v->parts);
+    RH_AUTO(rh_freep) char *name = NULL;
+
+    part->start = start;
+    part->size = line->size;
+    if (line->type == VMDK_ZERO)
+        return 0;
+    name = decode_name(&v->text, line->name);
+    part->io = open_name(o, name, RH_ERR_VMDK_EXTENT, N_("extent"), err);
+    if (!part->io)
+        return rh_while(err, "descriptor line %u", line->number);
+    if (line->type == VMDK_FLAT || line->type == VMDK_VMFS)
+        return open_flat(part, line, err);
+    return open_sparse(v, part, line, err);
+}
+
+static int read_text(struct rh_io *io, struct vmdk_text *ret, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *text = NULL;
+    size_t n, end;
+
+    if (io->size > RH_LIMIT_VMDK_TEXT)
+        return rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
+                       "the descriptor is larger than 1 MiB (0x%llx bytes)",
+                       VMDK_X(io->size));
+    if (rh_io_slurp(io, RH_LIMIT_VMDK_TEXT, &text, &n, err) < 0)
+        return -1;
+    end = strnlen(text, n);
+    if (end < n && (text[end] || memcmp(text + end, text + end + 1,
+                                        n - end - 1) != 0))
+        return rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
+                       "a NUL byte stands in the descriptor, at 0x%zx", end);
+    return rh_vmdk_text_parse(text, n, ret, err);
+}
+
+static int open_lines(struct rh_reader *r, const struct rh_open_options *o,
+                      rh_error **err)
+{
+    struct vmdk *v = r->state;
+    uint64_t start = 0;
+
+    if (read_text(r->io, &v->text, err) < 0)
+        return -1;
+    for (size_t i = 0; i < v->text.lines.count; i++) {
+        if (open_line(v, &v->text.lines.items[i], o, start, err) < 0)
+            return -1;
+        start += v->text.lines.items[i].size;
+    }
+    r->size = v->text.size;
+    return 0;
+}
+
+/* --- a file that holds its descriptor ------------------------------------------------ */
+
+/* VirtualBox rounds the header's capacity up to a grain; the extent line has
+ * the true size, which VirtualBox itself uses. */
+static int check_embedded(const struct vmdk_text *t,
+                          const struct vmdk_header *h, rh_error **err)
+{
+    const struct vmdk_line *line = t->lines.items;
+
+    if (strcmp(t->create_type, "monolithicSparse") != 0 &&
+        strcmp(t->create_type, "streamOptimized") != 0)
+        return rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
+                       "the descriptor at 0x%llx has createType %s, but it "
+                       "stands in a sparse file", VMDK_X(h->descriptor),
+                       t->create_type);
+    if (t->lines.count != 1 || line->type != VMDK_SPARSE)
+        return rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
+                       "the descriptor at 0x%llx names other extents than the "
+                       "file it stands in", VMDK_X(h->descriptor));
+    if (line->size > h->capacity || h->capacity - line->size >= h->grain)
+        return rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
+                       "the descriptor at 0x%llx says 0x%llx bytes, the header "
+                       "0x%llx", VMDK_X(h->descriptor), VMDK_X(line->size),
+                       VMDK_X(h->capacity));
+    return 0;
+}
+
+int rh_vmdk_embedded(struct rh_reader *r, const struct vmdk_header *h,
+                     const char *text, rh_error **err)
+{
+    struct vmdk *v = r->state;
+
+    if (rh_vmdk_text_parse(text, (size_t)h->descriptor_size, &v->text, err) < 0)
+        return rh_while(err, "at 0x%llx", VMDK_X(h->descriptor));
+    if (check_embedded(&v->text, h, err) < 0)
+        return -1;
+    r->size = v->text.size;
+    return 0;
+}
+
+static int open_embedded(struct rh_reader *r, rh_error **err)
+{
+    struct vmdk *v = r->state;
+    RH_AUTO(rh_freep) char *text = NULL;
+    const struct vmdk_header *h;
+    struct vmdk_part *part = rh_vec_add(&v->parts);
+
+    part->map = rh_vmdk_hosted(&v->cache, r->io, err);
+    if (!part->map)
+        return -1;
+    h = &part->map->header;
+    if (!h->descriptor)
+        return rh_fail(err, RH_ERR_VMDK_PART,
+                       "the file has no descriptor (0x0 at 0x1c): it is one "
+                       "part of a disk");
+    text = rh_malloc((size_t)h->descriptor_size);
+    if (rh_io_read(r->io, text, (size_t)h->descriptor_size, h->descriptor,
+                   err) < 0 ||
+        rh_vmdk_embedded(r, h, text, err) < 0)
+        return -1;
+    part->size = r->size;
+    return 0;
+}
+
+int rh_vmdk_parts_open(struct rh_reader *r, const struct rh_open_options *o,
+                       rh_error **err)
+{
+    uint8_t magic[8] = {0};
+
+    if (rh_io_read(r->io, magic, RH_MIN(r->io->size, sizeof magic), 0, err) < 0)
+        return -1;
+    if (memcmp(magic, "KDMV", 4) == 0)
+        return open_embedded(r, err);
+    if (memcmp(magic, "COWD", 4) == 0 || rh_le64(magic) == 0xcafebabe)
+        return rh_fail(err, RH_ERR_VMDK_PART,
+                       "this is the data of an ESX disk (by its magic number "
+                       "at 0x0), without its descriptor");
+    return open_lines(r, o, err);
+}
+
+/* --- parents ------------------------------------------------------------------------------ */
+
+/* The hint may be a path of the host it came from: the file is looked for by
+ * its last component, beside the child, and nowhere else. */
+static const char *last_component(const char *hint)
+{
+    const char *last = hint;
+
+    for (const char *p = hint; *p; p++)
+        if (*p == '/' || *p == '\\')
+            last = p + 1;
+    return last;
+}
+
+static int check_parent(const struct rh_reader *r, const struct rh_reader *p,
+                        rh_error **err)
+{
+    const struct vmdk *v = r->state, *parent = p->state;
+
+    if (!parent->text.cid_known || parent->text.cid != v->text.parent_cid)
+        return rh_fail(err, RH_ERR_VMDK_PARENT_CID,
+                       "parent \"%s\" has content id %08x, but the disk was "
+                       "made on %08x: the parent was changed since, or it is "
+                       "another", v->text.parent_hint, parent->text.cid,
+                       v->text.parent_cid);
+    if (p->size > r->size)
+        return rh_fail(err, RH_ERR_DISK_PARENT,
+                       "parent \"%s\" is larger than the disk (0x%llx and "
+                       "0x%llx bytes)", v->text.parent_hint, VMDK_X(p->size),
+                       VMDK_X(r->size));
+    return 0;
+}
+
+int rh_vmdk_parent_open(struct rh_reader *r, const struct rh_open_options *o,
+                        rh_error **err)
+{
+    struct vmdk *v = r->state;
+    struct rh_open_options below = *o;
+    struct rh_io *io;
+
+    if (!v->text.has_parent || o->ignore_parent)
+        return 0;
+    if (!v->text.parent_hint)
+        return rh_fail(err, RH_ERR_DISK_PARENT,
+                       "the disk is a snapshot (parentCID %08x), but does not "
+                       "name its parent", v->text.parent_cid);
+    if (v->text.parent_cid == VMDK_NO_PARENT)
+        return rh_fail(err, RH_ERR_DISK_PARENT,
+                       "the disk names a parent, \"%s\", but no content id of "
+                       "it", v->text.parent_hint);
+    if (++below.depth >= RH_LIMIT_CHAIN)
+        return rh_fail(err, RH_ERR_DISK_PARENT,
+                       "the chain of snapshots is longer than %d disks",
+                       RH_LIMIT_CHAIN);
+    io = open_name(o, last_component(v->text.parent_hint), RH_ERR_DISK_PARENT,
+                   N_("parent"), err);
+    if (!io)
+        return -1;
+    r->parent = rh_reader_open(io, "vmdk", &below, err);
+    rh_io_unref(io);
+    return r->parent ? check_parent(r, r->parent, err) : -1;
+}
