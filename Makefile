@@ -168,10 +168,10 @@ check:
 	@$(MAKE) run-tests
 check-boot:
 	@scripts/deps build check boot
-	@$(MAKE) run-tests DIR=tests/boot
+	@TEST_TIMEOUT=2700 $(MAKE) run-tests DIR=tests/boot
 check-xen:
 	@scripts/deps build check xen
-	@$(MAKE) run-tests DIR=tests/xen
+	@TEST_TIMEOUT=2700 $(MAKE) run-tests DIR=tests/xen
 run-tests: $(ALL_TESTED)
 	@REHOST_BUILD=$(B) REHOST_SAN=$(SAN) CC="$(CC)" \
 	  tests/run $(if $(DIR),-d $(DIR)) $(T)

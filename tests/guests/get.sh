@@ -31,7 +31,7 @@ add_flags() {
     local w
     for w in "$@"; do
         case $w in
-            zstd|xz|lz4) flags+=(--initrd "$w") ;;
+            zstd|xz|lz4|none) flags+=(--initrd "$w") ;;
             early|uefi|lvm|usrmerge|static) flags+=("--$w") ;;
             xfs|btrfs) flags+=(--fs "$w") ;;
             *) echo "get.sh: no such guest: $kind" >&2; exit 2 ;;
