@@ -61,7 +61,8 @@ struct job {
     uint64_t next_ticket, serving;
     uint64_t failed;      /* lowest ticket that failed, else UINT64_MAX */
     rh_error *error;      /* of that ticket */
-    uint64_t done;        /* data bytes finished */
+    uint64_t done;        /* bytes of units finished */
+    uint64_t own;         /* data bytes of this disk; UINT64_MAX: unknown */
     struct rh_digest *content;
     bool forward;         /* the source is read by next() */
     bool have_piece, at_end;
@@ -563,7 +564,7 @@ static void wait_all(struct job *j)
     pthread_mutex_lock(&j->lock);
     while (j->running) {
         struct timespec t;
-        uint64_t done = c->done_before + j->done;
+        uint64_t done = c->done_before + RH_MIN(j->done, j->own);
 
         clock_gettime(CLOCK_REALTIME, &t);
         t.tv_nsec += 100000000;
@@ -671,13 +672,15 @@ int rh_copy_run(struct rh_copy *c, rh_error **err)
                     .source = c->source,
                     .writer = c->writer,
                     .failed = UINT64_MAX,
+                    .own = UINT64_MAX,
                     .forward = can_go_forward(c)};
     bool whole = !j.forward && c->compress != RH_COMPRESS_KEEP;
     int failed;
 
-    if (!j.forward && !c->total &&
-        rh_reader_allocated(c->source, &c->total, err) < 0)
+    if (!j.forward && rh_reader_allocated(c->source, &j.own, err) < 0)
         return -1;
+    if (!j.forward && !c->total)
+        c->total = j.own;
     pthread_mutex_init(&j.lock, NULL);
     pthread_cond_init(&j.turn, NULL);
     pthread_cond_init(&j.idle, NULL);
@@ -686,7 +689,7 @@ int rh_copy_run(struct rh_copy *c, rh_error **err)
     if (!failed)
         failed = c->writer->format->writer->finish(c->writer, &c->file_size,
                                                    err);
-    c->data_bytes = j.done;
+    c->data_bytes = RH_MIN(j.done, j.own);
     c->content[0] = '\0';
     if (!failed && j.content) {
         char hex[RH_DIGEST_HEX];
@@ -696,7 +699,7 @@ int rh_copy_run(struct rh_copy *c, rh_error **err)
     }
     if (!failed)
         rh_progress(c->lib, c->stage ? c->stage : "copy",
-                    c->done_before + j.done, c->total);
+                    c->done_before + c->data_bytes, c->total);
     rh_digest_free(j.content);
     pthread_mutex_destroy(&j.lock);
     pthread_cond_destroy(&j.turn);

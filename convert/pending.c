@@ -73,3 +73,15 @@ WEAK json_t *rh_package_json(struct rh_package *p)
     (void)p;
     return NULL;
 }
+WEAK int rh_vmx_parse(struct rh_package *p, const char *name,
+                      const char *text, size_t n,
+                      const struct rh_package_options *o, rh_error **err)
+{
+    (void)p, (void)name, (void)text, (void)n, (void)o;
+    NOT_BUILT(-1)
+}
+WEAK struct rh_io *rh_io_http(rh_lib *lib, const char *url, rh_error **err)
+{
+    (void)lib, (void)url;
+    NOT_BUILT(NULL)
+}
