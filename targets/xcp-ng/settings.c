@@ -1,0 +1,286 @@
+/* settings.c - what the VM becomes on XCP-ng, one decision each. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "targets/model.h"
+#include "targets/xcp-ng/xen.h"
+
+/* Positions 0 to 3 are on the emulated IDE bus as well, which is all that the
+ * firmware and a guest without PV drivers see; 3 is kept for the CD drive. */
+unsigned rh_xen_position(size_t disk)
+{
+    return (unsigned)(disk < XEN_CD_POSITION ? disk : disk + 1);
+}
+
+/* --- networks ------------------------------------------------------------------ */
+static const char *mapped(const struct rh_target_options *o, const char *from)
+{
+    const char *any = NULL;
+
+    for (size_t i = 0; i < o->network_count; i++) {
+        if (!strcmp(o->networks[i].from, from))
+            return o->networks[i].to;
+        if (!strcmp(o->networks[i].from, "*"))
+            any = o->networks[i].to;
+    }
+    return any;
+}
+
+char *rh_xen_network(const struct rh_target_job *job, size_t nic,
+                     bool *ret_mapped)
+{
+    const struct rh_value *v = &job->vm->nics.items[nic].network;
+    const char *from = v->kind == RH_VALUE_TEXT ? v->text : "";
+    const char *to = mapped(job->options, from);
+
+    if (ret_mapped)
+        *ret_mapped = to != NULL;
+    if (to)
+        return rh_printable(to);
+    return *from ? rh_printable(from) : rh_strdup("VM Network");
+}
+
+bool rh_xen_is_bridge(const char *network)
+{
+    size_t n = 0;
+
+    if (!strncmp(network, "xenbr", 5))
+        n = 5;
+    else if (!strncmp(network, "xapi", 4))
+        n = 4;
+    return n && network[n] &&
+           strspn(network + n, "0123456789") == strlen(network + n);
+}
+
+/* --- identities ------------------------------------------------------------------ */
+static const char *text_of(const struct rh_value *v)
+{
+    return v->kind == RH_VALUE_TEXT && v->text ? v->text : "";
+}
+
+/* What tells this VM from others: its name, UUID, disks and MACs. */
+static void add_identity(struct rh_buf *b, const struct rh_target_job *job)
+{
+    const struct rh_vm *vm = job->vm;
+
+    rh_buf_printf(b, "%s\n%s\n%s\n", text_of(&vm->name), text_of(&vm->uuid),
+                  vm->id ? vm->id : "");
+    for (size_t i = 0; i < vm->disks.count; i++)
+        rh_buf_printf(
+            b, "%s %llu\n", text_of(&vm->disks.items[i].id),
+            (unsigned long long)vm->disks.items[i].capacity_bytes.number);
+    for (size_t i = 0; i < vm->nics.count; i++)
+        rh_buf_printf(b, "%s\n", text_of(&vm->nics.items[i].mac));
+}
+
+void rh_xen_uuid(const struct rh_target_job *job, const char *role, size_t i,
+                 char ret[37])
+{
+    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
+    char hex[65];
+
+    add_identity(&b, job);
+    rh_buf_printf(&b, "%s %zu", role, i);
+    rh_sha256_hex(b.data, b.length, hex);
+    hex[12] = '8'; /* version 8: made by a rule of our own */
+    hex[16] = "89ab"[strtoul((char[2]){hex[16], 0}, NULL, 16) & 3];
+    snprintf(ret, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+             hex + 16, hex + 20);
+}
+
+static bool valid_uuid(const char *text)
+{
+    bool zero = true;
+
+    if (strlen(text) != 36)
+        return false;
+    for (size_t i = 0; i < 36; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+            return false;
+        zero = zero && (dash || text[i] == '0');
+    }
+    return !zero;
+}
+
+void rh_xen_vm_uuid(const struct rh_target_job *job, char ret[37])
+{
+    const char *text = text_of(&job->vm->uuid);
+
+    if (!valid_uuid(text)) {
+        rh_xen_uuid(job, "VM", 0, ret);
+        return;
+    }
+    for (size_t i = 0; i <= 36; i++)
+        ret[i] = (char)tolower((unsigned char)text[i]);
+}
+
+void rh_xen_mac(const struct rh_target_job *job, size_t nic, char ret[18])
+{
+    const char *mac = text_of(&job->vm->nics.items[nic].mac);
+
+    if (!rh_valid_mac(mac)) {
+        char seed[37];
+
+        rh_xen_uuid(job, "VIF", nic, seed);
+        rh_made_up_mac(seed, (unsigned)nic, ret);
+        return;
+    }
+    for (size_t i = 0; i < 18; i++)
+        ret[i] = (char)tolower((unsigned char)mac[i]);
+}
+
+/* --- sizes and choices ----------------------------------------------------------- */
+uint64_t rh_xen_cpus(const struct rh_target_job *job)
+{
+    const struct rh_value *v = &job->vm->cpus;
+
+    return v->kind == RH_VALUE_NUMBER && v->number ? v->number : 1;
+}
+
+uint64_t rh_xen_cores(const struct rh_target_job *job)
+{
+    const struct rh_value *v = &job->vm->cores_per_socket;
+
+    if (v->kind != RH_VALUE_NUMBER || !v->number ||
+        rh_xen_cpus(job) % v->number)
+        return 1;
+    return v->number;
+}
+
+uint64_t rh_xen_memory(const struct rh_target_job *job)
+{
+    const struct rh_value *v = &job->vm->memory_bytes;
+
+    return v->kind == RH_VALUE_NUMBER && v->number ? v->number : RH_GIB;
+}
+
+/* "disk,cdrom,network" becomes "cdn"; what is not said comes behind. */
+void rh_xen_boot_order(const struct rh_target_job *job, char ret[4])
+{
+    static const struct {
+        const char *word;
+        char letter;
+    } words[] = {{"disk", 'c'}, {"cdrom", 'd'}, {"network", 'n'}};
+    const char *p = text_of(&job->vm->boot_order);
+    size_t n = 0;
+
+    ret[0] = '\0';
+    for (; *p && n < 3; p += strcspn(p, ","), p += *p == ',')
+        for (size_t i = 0; i < RH_COUNT(words); i++)
+            if (!strncmp(p, words[i].word, strlen(words[i].word)) &&
+                !strchr(ret, words[i].letter)) {
+                ret[n++] = words[i].letter;
+                ret[n] = '\0';
+            }
+    for (size_t i = 0; i < RH_COUNT(words) && n < 3; i++)
+        if (!strchr(ret, words[i].letter)) {
+            ret[n++] = words[i].letter;
+            ret[n] = '\0';
+        }
+}
+
+const char *rh_xen_template(const struct rh_target_job *job)
+{
+    const char *name = job->profile ? job->profile->xen_template : NULL;
+
+    return name ? name : "Other install media";
+}
+
+bool rh_xen_wants_tpm(const struct rh_target_job *job)
+{
+    return job->vm->tpm.kind == RH_VALUE_BOOL && job->vm->tpm.boolean;
+}
+
+bool rh_xen_is_uefi(const struct rh_target_job *job)
+{
+    return job->firmware && !strcmp(job->firmware, "uefi");
+}
+
+bool rh_xen_is_windows(const struct rh_target_job *job)
+{
+    return job->profile && job->profile->family &&
+           !strcmp(job->profile->family, "windows");
+}
+
+bool rh_xen_is_xva(const struct rh_target_job *job)
+{
+    return !job->options->format || !strcmp(job->options->format, "xva");
+}
+
+char *rh_xen_name(const struct rh_target_job *job)
+{
+    const char *name = text_of(&job->vm->name);
+
+    return rh_printable(*name ? name : job->name);
+}
+
+char *rh_xen_description(const struct rh_target_job *job)
+{
+    return rh_printable(text_of(&job->vm->annotation));
+}
+
+/* --- platform flags ----------------------------------------------------------------- */
+/* Guests older than these know only the first platform device. */
+static bool is_old_windows(const struct rh_target_job *job)
+{
+    static const char *const old[] = {"windows-2000", "windows-2003",
+                                      "windows-2008", "windows-7",
+                                      "windows-vista", "windows-xp"};
+
+    for (size_t i = 0; i < RH_COUNT(old); i++)
+        if (!strncmp(job->profile->id, old[i], strlen(old[i])))
+            return true;
+    return false;
+}
+
+static void set(json_t *flags, const char *key, const char *value)
+{
+    json_object_set_new(flags, key, json_string(value));
+}
+
+static bool is_true(const struct rh_value *v)
+{
+    return v->kind == RH_VALUE_BOOL && v->boolean;
+}
+
+static void add_choices(json_t *flags, const struct rh_target_job *job)
+{
+    char cores[24];
+
+    snprintf(cores, sizeof cores, "%llu",
+             (unsigned long long)rh_xen_cores(job));
+    set(flags, "cores-per-socket", cores);
+    set(flags, "device-model", rh_xen_is_uefi(job) ? "qemu-upstream-uefi"
+                                                   : "qemu-upstream-compat");
+    set(flags, "secureboot",
+        rh_xen_is_uefi(job) && is_true(&job->vm->secure_boot) ? "true"
+                                                              : "false");
+    set(flags, "timeoffset", "0");
+    if (is_true(&job->vm->nested_virtualization)) {
+        set(flags, "exp-nested-hvm", "true"); /* 8.2 */
+        set(flags, "nested-virt", "true");    /* 8.3 */
+    }
+}
+
+json_t *rh_xen_platform(const struct rh_target_job *job, rh_error **err)
+{
+    json_t *model = rh_model_load("xcp-ng", err), *all, *flags;
+
+    if (!model)
+        return NULL;
+    all = json_object_get(model, "platform");
+    flags = json_object();
+    json_object_update(flags, json_object_get(all, "any"));
+    if (job->profile && job->profile->family)
+        json_object_update(flags, json_object_get(all, job->profile->family));
+    if (rh_xen_is_windows(job) && is_old_windows(job))
+        json_object_del(flags, "device_id");
+    add_choices(flags, job);
+    json_decref(model);
+    return flags;
+}
