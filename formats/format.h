@@ -182,7 +182,8 @@ struct rh_iov {
 struct rh_unit {
     uint64_t offset;
     size_t length;  /* plain bytes; the last unit may be short */
-    uint8_t *data;  /* plain bytes, or NULL when packed clusters are kept */
+    uint8_t *data;  /* plain bytes in a buffer of writer->unit bytes, or NULL
+                       when packed clusters are kept */
     uint8_t *room;  /* writer->room bytes of memory for the encoder's use */
     struct rh_codec *codec;
     struct rh_packed *packed; /* per cluster, with RH_COMPRESS_KEEP; or NULL */

@@ -18,9 +18,8 @@ static json_t *value(yaml_document_t *doc, const yaml_node_t *n, int depth);
 
 static const char *scalar(const yaml_node_t *n)
 {
-    return n && n->type == YAML_SCALAR_NODE
-               ? (const char *)n->data.scalar.value
-               : NULL;
+    return n && n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value
+                                            : NULL;
 }
 
 static json_t *sequence(yaml_document_t *doc, const yaml_node_t *n, int depth)

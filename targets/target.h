@@ -72,10 +72,12 @@ struct rh_target {
 
 struct rh_archive;
 struct rh_archive_ops {
-    /* `out`: NAME.xva in job->out, or a pipe. */
+    /* `out`: NAME.xva in job->out, or a pipe; compressed by the caller when it
+     * is to be.  Borrowed, as `job` is. */
     struct rh_archive *(*open)(const struct rh_target_job *job,
                                struct rh_out *out, rh_error **err);
-    /* A writer for disk `i` of the job, to be fed by the copy, in order. */
+    /* A writer for disk `i` of the job, to be fed by the copy, in order; the
+     * caller closes it after disk_done(). */
     struct rh_writer *(*disk)(struct rh_archive *a, size_t i,
                               struct rh_reader *source, rh_error **err);
     int (*disk_done)(struct rh_archive *a, struct rh_writer *w,

@@ -43,15 +43,7 @@ static const char *subject(const char *kind, size_t i, char buf[32])
 
 static void check_guest(const struct check *c)
 {
-    const struct rh_profile *p = c->job->profile;
-
-    if (p && !p->xen.supported)
-        rh_find(c->findings, RH_F_XEN_GUEST, "os", N_("%s: %s"),
-                p->about ? p->about : p->id,
-                p->xen.why ? p->xen.why
-                           : _("XCP-ng does not support this guest"));
-    if (c->job->options->devices &&
-        !strcmp(c->job->options->devices, "vmware"))
+    if (c->job->options->devices && !strcmp(c->job->options->devices, "vmware"))
         rh_find(c->findings, RH_F_XEN_DEVICES, "vm",
                 N_("XCP-ng has no PVSCSI and no VMXNET3: --devices vmware is "
                    "for the KVM model"));
@@ -61,7 +53,8 @@ static void check_guest(const struct check *c)
                    "fast ones with the PV drivers"));
 }
 
-/* --- disks ------------------------------------------------------------------------ */
+/* --- disks
+ * ------------------------------------------------------------------------ */
 static void check_disk_size(const struct check *c, size_t i, uint64_t size,
                             const char *where)
 {
@@ -112,9 +105,9 @@ static void check_disks(const struct check *c)
         rh_find(c->findings, RH_F_XEN_DISK_COUNT, "vm",
                 N_("the VM has %zu disks; XCP-ng attaches at most 254"),
                 vm->disks.count);
-    else if (blind && vm->disks.count > seen)
-        rh_find(c->findings, RH_F_XEN_DISK_POSITION, subject("disks", seen,
-                                                             where),
+    else if (blind && c->job->disk_count > seen)
+        rh_find(c->findings, RH_F_XEN_DISK_POSITION,
+                subject("disks", c->job->disks[seen].index, where),
                 N_("the guest sees only its first %zu disks until it has PV "
                    "drivers"),
                 seen);
@@ -124,7 +117,8 @@ static void check_disks(const struct check *c)
                    "only"));
 }
 
-/* --- network ------------------------------------------------------------------------ */
+/* --- network
+ * ------------------------------------------------------------------------ */
 static void check_nic(const struct check *c, size_t i)
 {
     const struct rh_nic_config *n = &c->job->vm->nics.items[i];
@@ -159,7 +153,8 @@ static void check_nics(const struct check *c)
                    "import through the web page makes new ones"));
 }
 
-/* --- machine ------------------------------------------------------------------------- */
+/* --- machine
+ * ------------------------------------------------------------------------- */
 static void check_cpus(const struct check *c)
 {
     const struct rh_value *cores = &c->job->vm->cores_per_socket;
@@ -168,16 +163,14 @@ static void check_cpus(const struct check *c)
     if (cpus > limit(c, "cpus"))
         rh_find(c->findings, RH_F_XEN_CPU_COUNT, "vm",
                 N_("%llu virtual CPUs; XCP-ng gives a VM at most %llu"),
-                (unsigned long long)cpus,
-                (unsigned long long)limit(c, "cpus"));
+                (unsigned long long)cpus, (unsigned long long)limit(c, "cpus"));
     else if (cpus > limit(c, "cpus_supported"))
         rh_find(c->findings, RH_F_XEN_CPU_MANY, "vm",
                 N_("%llu virtual CPUs are more than %llu, up to which XCP-ng "
                    "is supported"),
                 (unsigned long long)cpus,
                 (unsigned long long)limit(c, "cpus_supported"));
-    if (cores->kind == RH_VALUE_NUMBER && cores->number &&
-        cpus % cores->number)
+    if (cores->kind == RH_VALUE_NUMBER && cores->number && cpus % cores->number)
         rh_find(c->findings, RH_F_XEN_TOPOLOGY, "vm",
                 N_("%llu virtual CPUs cannot be shared out to sockets of %llu: "
                    "each becomes a socket"),

@@ -12,7 +12,7 @@
 
 #include "targets/xcp-ng/xen.h"
 
-#define NOTHING "OpaqueRef:NULL"
+#define NOTHING  "OpaqueRef:NULL"
 #define LONG_AGO "19700101T00:00:00Z"
 
 /* Ids: the VM is 000, the SR 001, then the disks' VDIs (at most 254: three
@@ -33,15 +33,23 @@ void rh_xen_disk_ref(size_t disk, char ret[REF_SIZE])
     ref(REF_DISKS + disk, ret);
 }
 
-/* --- XML-RPC ----------------------------------------------------------------------- */
+/* --- XML-RPC
+ * ----------------------------------------------------------------------- */
 static void add_escaped(struct rh_buf *b, const char *text)
 {
     for (; *text; text++) {
         switch (*text) {
-        case '&': rh_buf_puts(b, "&amp;"); break;
-        case '<': rh_buf_puts(b, "&lt;"); break;
-        case '>': rh_buf_puts(b, "&gt;"); break;
-        default: rh_buf_putc(b, *text);
+        case '&':
+            rh_buf_puts(b, "&amp;");
+            break;
+        case '<':
+            rh_buf_puts(b, "&lt;");
+            break;
+        case '>':
+            rh_buf_puts(b, "&gt;");
+            break;
+        default:
+            rh_buf_putc(b, *text);
         }
     }
 }
@@ -124,12 +132,25 @@ static void empties(struct rh_buf *b, enum empty kind, const char *names)
     for (char *name = strtok_r(copy, " ", &at); name;
          name = strtok_r(NULL, " ", &at)) {
         switch (kind) {
-        case TEXT: text(b, name, ""); break;
-        case MAP: open_map(b, name); close_map(b); break;
-        case SET: set(b, name, 0, 0); break;
-        case NULL_REF: text(b, name, NOTHING); break;
-        case NO: boolean(b, name, false); break;
-        case ZERO: number(b, name, 0); break;
+        case TEXT:
+            text(b, name, "");
+            break;
+        case MAP:
+            open_map(b, name);
+            close_map(b);
+            break;
+        case SET:
+            set(b, name, 0, 0);
+            break;
+        case NULL_REF:
+            text(b, name, NOTHING);
+            break;
+        case NO:
+            boolean(b, name, false);
+            break;
+        case ZERO:
+            number(b, name, 0);
+            break;
         }
     }
 }
@@ -176,7 +197,9 @@ static void add_qos(struct rh_buf *b)
     empties(b, ZERO, "status_code");
 }
 
-/* --- the VM ---------------------------------------------------------------------------- */
+/* --- the VM
+ * ----------------------------------------------------------------------------
+ */
 static void add_boot(struct rh_buf *b, const struct rh_target_job *job)
 {
     char order[4];
@@ -219,7 +242,7 @@ static int add_platform(struct rh_buf *b, const struct rh_target_job *job,
     if (!flags)
         return -1;
     open_map(b, "platform");
-    json_object_foreach(flags, key, value)
+    json_object_foreach (flags, key, value)
         text(b, key, json_string_value(value));
     close_map(b);
     json_decref(flags);
@@ -298,7 +321,9 @@ static int add_vm(struct rh_buf *b, const struct rh_target_job *job,
     return 0;
 }
 
-/* --- disks -------------------------------------------------------------------------------- */
+/* --- disks
+ * --------------------------------------------------------------------------------
+ */
 static void add_sr(struct rh_buf *b, const struct rh_target_job *job)
 {
     open_object(b, "SR", REF_SR);
@@ -322,8 +347,8 @@ static void add_vdi(struct rh_buf *b, const struct rh_target_job *job, size_t i,
     const struct rh_value *id = &job->vm->disks.items[d->index].id;
     RH_AUTO(rh_freep) char *vm = rh_xen_name(job);
     RH_AUTO(rh_freep) char *label = rh_printf("%s %zu", vm, i);
-    RH_AUTO(rh_freep) char *about =
-        rh_printable(id->kind == RH_VALUE_TEXT ? id->text : "");
+    RH_AUTO(rh_freep)
+    char *about = rh_printable(id->kind == RH_VALUE_TEXT ? id->text : "");
 
     open_object(b, "VDI", REF_DISKS + i);
     add_uuid(b, job, "VDI", i);
@@ -341,8 +366,9 @@ static void add_vdi(struct rh_buf *b, const struct rh_target_job *job, size_t i,
             "sharable storage_lock");
     empties(b, NULL_REF, "metadata_of_pool metrics parent snapshot_of");
     empties(b, SET, "allowed_operations crash_dumps snapshots tags");
-    empties(b, MAP, "blobs current_operations other_config sm_config "
-                    "xenstore_data");
+    empties(b, MAP,
+            "blobs current_operations other_config sm_config "
+            "xenstore_data");
     empties(b, TEXT, "location");
     date(b, "snapshot_time");
     close_object(b);
@@ -376,7 +402,9 @@ static void add_vbd(struct rh_buf *b, const struct rh_target_job *job, size_t i,
     close_object(b);
 }
 
-/* --- network ------------------------------------------------------------------------------- */
+/* --- network
+ * -------------------------------------------------------------------------------
+ */
 /* NICs on one network share its object: the index of the first one there. */
 static size_t network_of(const struct rh_target_job *job, size_t nic)
 {
@@ -441,7 +469,9 @@ static void add_vif(struct rh_buf *b, const struct rh_target_job *job,
     close_object(b);
 }
 
-/* --- the document ----------------------------------------------------------------------------- */
+/* --- the document
+ * -----------------------------------------------------------------------------
+ */
 /* xapi refuses what is newer than itself: the oldest release that is current
  * (8.2) and the pair that Xen Orchestra writes. */
 static void add_version(struct rh_buf *b)

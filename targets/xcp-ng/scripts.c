@@ -29,7 +29,8 @@ static void add_setting(struct rh_buf *b, const char *name, const char *text)
     rh_buf_putc(b, '\n');
 }
 
-/* --- parts of both scripts --------------------------------------------------------- */
+/* --- parts of both scripts
+ * --------------------------------------------------------- */
 static const char usage[] =
     "usage() {\n"
     "    cat <<'END'\n"
@@ -155,7 +156,9 @@ static void add_tail(struct rh_buf *b, const struct rh_target_job *job)
                    "uuid=%s\\n' \"$uuid\"\n");
 }
 
-/* --- XVA ------------------------------------------------------------------------------- */
+/* --- XVA
+ * -------------------------------------------------------------------------------
+ */
 char *rh_xen_import_xva(const struct rh_target_job *job)
 {
     struct rh_buf b = {0};
@@ -175,7 +178,8 @@ char *rh_xen_import_xva(const struct rh_target_job *job)
     return rh_buf_take(&b);
 }
 
-/* --- disks as files ------------------------------------------------------------------------ */
+/* --- disks as files
+ * ------------------------------------------------------------------------ */
 static const char undo[] =
     "# On a failure, take away what was made.\n"
     "uuid= vdis=\n"
@@ -232,7 +236,7 @@ static int add_settings(struct rh_buf *b, const struct rh_target_job *job,
                   (unsigned long long)rh_xen_cpus(job),
                   (unsigned long long)rh_xen_cpus(job),
                   rh_xen_is_uefi(job) ? "uefi" : "bios", order);
-    json_object_foreach(flags, key, value) {
+    json_object_foreach (flags, key, value) {
         rh_buf_printf(b, "set_vm platform:%s=", key);
         add_quoted(b, json_string_value(value));
         rh_buf_putc(b, '\n');
@@ -310,8 +314,8 @@ char *rh_xen_import_disks(const struct rh_target_job *job, rh_error **err)
     for (size_t i = 0; i < job->vm->nics.count; i++)
         add_find_network(&b, job, i);
     rh_buf_puts(&b, undo);
-    rh_buf_printf(&b, add_disk,
-                  qcow2 ? " sm-config:image-format=qcow2" : "", format);
+    rh_buf_printf(&b, add_disk, qcow2 ? " sm-config:image-format=qcow2" : "",
+                  format);
     if (add_vm(&b, job, err) < 0)
         return NULL;
     add_disks(&b, job);
@@ -320,7 +324,9 @@ char *rh_xen_import_disks(const struct rh_target_job *job, rh_error **err)
     return rh_buf_take(&b);
 }
 
-/* --- words ------------------------------------------------------------------------------------ */
+/* --- words
+ * ------------------------------------------------------------------------------------
+ */
 char *rh_xen_import_words(const struct rh_target_job *job)
 {
     struct rh_buf b = {0};

@@ -15,7 +15,8 @@ unsigned rh_xen_position(size_t disk)
     return (unsigned)(disk < XEN_CD_POSITION ? disk : disk + 1);
 }
 
-/* --- networks ------------------------------------------------------------------ */
+/* --- networks
+ * ------------------------------------------------------------------ */
 static const char *mapped(const struct rh_target_options *o, const char *from)
 {
     const char *any = NULL;
@@ -55,7 +56,8 @@ bool rh_xen_is_bridge(const char *network)
            strspn(network + n, "0123456789") == strlen(network + n);
 }
 
-/* --- identities ------------------------------------------------------------------ */
+/* --- identities
+ * ------------------------------------------------------------------ */
 static const char *text_of(const struct rh_value *v)
 {
     return v->kind == RH_VALUE_TEXT && v->text ? v->text : "";
@@ -134,7 +136,8 @@ void rh_xen_mac(const struct rh_target_job *job, size_t nic, char ret[18])
         ret[i] = (char)tolower((unsigned char)mac[i]);
 }
 
-/* --- sizes and choices ----------------------------------------------------------- */
+/* --- sizes and choices
+ * ----------------------------------------------------------- */
 uint64_t rh_xen_cpus(const struct rh_target_job *job)
 {
     const struct rh_value *v = &job->vm->cpus;
@@ -224,12 +227,13 @@ char *rh_xen_description(const struct rh_target_job *job)
     return rh_printable(text_of(&job->vm->annotation));
 }
 
-/* --- platform flags ----------------------------------------------------------------- */
+/* --- platform flags
+ * ----------------------------------------------------------------- */
 /* Guests older than these know only the first platform device. */
 static bool is_old_windows(const struct rh_target_job *job)
 {
-    static const char *const old[] = {"windows-2000", "windows-2003",
-                                      "windows-2008", "windows-7",
+    static const char *const old[] = {"windows-2000",  "windows-2003",
+                                      "windows-2008",  "windows-7",
                                       "windows-vista", "windows-xp"};
 
     for (size_t i = 0; i < RH_COUNT(old); i++)
@@ -255,8 +259,8 @@ static void add_choices(json_t *flags, const struct rh_target_job *job)
     snprintf(cores, sizeof cores, "%llu",
              (unsigned long long)rh_xen_cores(job));
     set(flags, "cores-per-socket", cores);
-    set(flags, "device-model", rh_xen_is_uefi(job) ? "qemu-upstream-uefi"
-                                                   : "qemu-upstream-compat");
+    set(flags, "device-model",
+        rh_xen_is_uefi(job) ? "qemu-upstream-uefi" : "qemu-upstream-compat");
     set(flags, "secureboot",
         rh_xen_is_uefi(job) && is_true(&job->vm->secure_boot) ? "true"
                                                               : "false");

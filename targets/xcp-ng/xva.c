@@ -30,7 +30,7 @@ struct rh_archive {
     struct rh_out *out;
     uint64_t position; /* where the next entry goes */
     bool xxhash;
-    uint8_t *zeros;    /* CHUNK bytes */
+    uint8_t *zeros; /* CHUNK bytes */
     char zero_sum[41];
 };
 
@@ -49,12 +49,13 @@ struct chunk_room {
 struct disk {
     struct rh_archive *archive;
     char ref[16];
-    uint64_t chunks; /* of the whole disk */
-    uint64_t next;   /* chunks below this are placed or were left out */
+    uint64_t chunks;    /* of the whole disk */
+    uint64_t next;      /* chunks below this are placed or were left out */
     struct frame first; /* of chunk 0, when the source has zeros there */
 };
 
-/* --- tar ------------------------------------------------------------------------- */
+/* --- tar
+ * ------------------------------------------------------------------------- */
 void rh_xen_tar_header(uint8_t p[512], const char *name, uint64_t size)
 {
     unsigned sum = 0;
@@ -96,7 +97,8 @@ static int write_file(struct rh_archive *a, const char *name, const char *text,
     return n % TAR ? write_at(a, padding, TAR - n % TAR, err) : 0;
 }
 
-/* --- chunks -------------------------------------------------------------------------- */
+/* --- chunks
+ * -------------------------------------------------------------------------- */
 static void checksum(const struct rh_archive *a, const void *bytes,
                      char ret[41])
 {
@@ -213,7 +215,8 @@ static const struct rh_format chunk_format = {
     .writer = &chunk_writer,
 };
 
-/* --- the archive ------------------------------------------------------------------------- */
+/* --- the archive
+ * ------------------------------------------------------------------------- */
 static struct rh_writer *archive_disk(struct rh_archive *a, size_t i,
                                       struct rh_reader *source, rh_error **err)
 {
