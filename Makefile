@@ -96,7 +96,7 @@ define stamp
 	printf '%s\n' '$(subst ','\'',$(1))' >$@
 endef
 $(B)/obj/flags: FORCE
-	$(call stamp,$(COMPILE) $(ALL_LDFLAGS) $(PKG_LIBS))
+	$(call stamp,$(filter-out -Werror,$(COMPILE)) $(ALL_LDFLAGS) $(PKG_LIBS))
 $(B)/obj/files: FORCE
 	$(call stamp,$(LIB_SRC) $(CLI_SRC))
 $(B)/obj/places: FORCE
@@ -173,7 +173,7 @@ check-xen:
 	@scripts/deps build check xen
 	@TEST_TIMEOUT=2700 $(MAKE) run-tests DIR=tests/xen
 run-tests: $(ALL_TESTED)
-	@REHOST_BUILD=$(B) REHOST_SAN=$(SAN) CC="$(CC)" \
+	@MAKEFLAGS= REHOST_BUILD=$(B) REHOST_SAN=$(SAN) CC="$(CC)" OPT="$(OPT)" \
 	  tests/run $(if $(DIR),-d $(DIR)) $(T)
 demo:
 	@scripts/deps build demo

@@ -15,7 +15,7 @@ test_the_public_header_is_plain_c99_and_cxx() {
     expect_status 0
 }
 test_every_header_stands_alone() {
-    run make -C "$TOP" -s B="$BUILD" hdr-check
+    run make_in_tree hdr-check
     expect_silent
     expect_status 0
 }

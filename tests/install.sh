@@ -4,7 +4,7 @@
 
 root=$SCRATCH/root
 installed=$root/usr/local
-make -C "$TOP" -s B="$BUILD" SAN="${REHOST_SAN-}" DESTDIR="$root" install \
+make_in_tree DESTDIR="$root" install \
     >"$SCRATCH/install.log" 2>&1 || cat "$SCRATCH/install.log"
 
 test_install_puts_everything_in_place() {
@@ -58,7 +58,7 @@ C
     expect_stdout "^$(pkg-config --modversion rehost)"
 }
 test_uninstall_leaves_nothing() {
-    make -C "$TOP" -s B="$BUILD" SAN="${REHOST_SAN-}" DESTDIR="$root" uninstall
+    make_in_tree DESTDIR="$root" uninstall
     expect_equal "$(find "$root" ! -type d)" ""
 }
 run_tests

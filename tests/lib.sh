@@ -216,6 +216,12 @@ PY
     held
 }
 
+# Our own Makefile, for the build that is being tested.
+make_in_tree() { # ARGUMENT...
+    make -C "$TOP" -s --no-print-directory B="$REHOST_BUILD" \
+        SAN="${REHOST_SAN-}" "$@"
+}
+
 # --- making things -----------------------------------------------------------
 # A file with data here and there and holes between: SIZE in bytes, any size.
 make_disk() { # FILE SIZE [SEED]
