@@ -279,7 +279,10 @@ static int check_forward(rh_disk *d, const struct rh_writer *w,
 {
     uint32_t cluster = o->cluster_size ? o->cluster_size : 64 * 1024;
 
-    if (d->reader->io || (w->any_order && d->reader->grain % cluster == 0))
+    if (d->reader->io)
+        return 0;
+    if (w->any_order && (rh_same_word(w->format->name, "raw") ||
+                         d->reader->grain % cluster == 0))
         return 0;
     rh_fail(err, RH_ERR_DISK_NOT_SEEKABLE,
             "a disk from a pipe can go to raw or qcow2 of clusters no larger "

@@ -174,10 +174,7 @@ static int grain_fails(const struct vmdk_map *m, uint64_t number, uint64_t at,
 static int check_place(const struct vmdk_map *m, uint64_t number, uint64_t at,
                        rh_error **err)
 {
-    uint64_t need = m->compressed ? VMDK_RECORD + 1
-                    : number + 1 == m->grains
-                        ? rh_vmdk_grain_length(m, number)
-                        : m->grain;
+    uint64_t need = m->compressed ? VMDK_RECORD + 1 : m->grain;
 
     if (at > m->data_end || need > m->data_end - at)
         return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
