@@ -1,6 +1,6 @@
 /* qcow2.c - the driver's row: QEMU's disk format, read and written. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "formats/qcow2/qcow2.h"
+#include "formats/qcow2/reader.h"
 
 #include "base/bytes.h"
 
@@ -59,5 +59,11 @@ const struct rh_format rh_format_qcow2 = {
     .name = "qcow2",
     .about = N_("QEMU's format, versions 2 and 3"),
     .probe = probe,
+    .open = rh_qcow2_open,
+    .extent = rh_qcow2_extent,
+    .read = rh_qcow2_read,
+    .packed = rh_qcow2_packed,
+    .check = rh_qcow2_check,
+    .close = rh_qcow2_close,
     .writer = &writer,
 };

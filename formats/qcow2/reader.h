@@ -1,0 +1,97 @@
+/* reader.h - what the parts of the qcow2 reader share. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_FORMATS_QCOW2_READER_H
+#define RH_FORMATS_QCOW2_READER_H
+
+#include <pthread.h>
+
+#include "formats/qcow2/qcow2.h"
+
+/* --- tables in the file, through a small cache that any thread may use
+ * -------- */
+enum { Q_PIECE = 64 * 1024, Q_PIECES = 16 };
+
+struct rh_qcow2_tables {
+    pthread_mutex_t lock;
+    struct {
+        uint64_t offset; /* in the file */
+        size_t size;     /* 0: empty */
+        uint64_t used;
+        uint8_t *bytes;
+    } pieces[Q_PIECES];
+    uint64_t clock;
+};
+void rh_qcow2_tables_init(struct rh_qcow2_tables *t);
+void rh_qcow2_tables_free(struct rh_qcow2_tables *t);
+/* A copy of n bytes at `offset`. */
+int rh_qcow2_tables_get(struct rh_qcow2_tables *t, struct rh_io *io,
+                        uint64_t offset, void *buf, size_t n, rh_error **err);
+
+/* --- the decoded header
+ * ---------------------------------------------------------- */
+struct rh_qcow2 {
+    unsigned version, bits;
+    uint64_t cluster;                 /* bytes */
+    uint64_t size;                    /* of the virtual disk, bytes */
+    uint64_t l1;                      /* place, bytes */
+    uint64_t l1_count;                /* entries that the size needs */
+    uint64_t reftable, reftable_size; /* bytes; 0, 0: none usable */
+    uint64_t incompatible;
+    uint32_t snapshots;
+    uint8_t compression;
+    bool extended;   /* L2 entries of 16 bytes, 32 subclusters */
+    uint64_t entry;  /* bytes of an L2 entry */
+    uint64_t per_l2; /* entries in an L2 table */
+    unsigned subs;   /* subclusters in a cluster: 1 or 32 */
+    uint64_t sub;    /* bytes of one */
+    char *backing_name, *backing_format; /* or NULL */
+    struct rh_qcow2_tables tables;
+};
+/* Read and judge the header; fills *ret but for the tables. */
+int rh_qcow2_read_header(struct rh_io *io, struct rh_qcow2 *ret,
+                         rh_error **err);
+
+/* --- one L2 entry, decoded
+ * ---------------------------------------------------------- */
+enum rh_qcow2_kind {
+    Q_IS_HOLE, /* not allocated: zeros, or the backing file's */
+    Q_IS_ZERO,
+    Q_IS_DATA,
+    Q_IS_PACKED, /* a compressed cluster */
+};
+struct rh_qcow2_spot {
+    enum rh_qcow2_kind kind;
+    uint64_t at;     /* in the file: of the asked byte (DATA), of the packed
+                        bytes (PACKED) */
+    uint64_t size;   /* PACKED: bytes to read, the stream ends within them */
+    uint64_t length; /* bytes of the disk from the asked offset on that are
+                        alike (DATA: and lie side by side when asked so) */
+};
+/* What subcluster `sub` of an entry is; `raw` points at the entry. */
+enum rh_qcow2_kind rh_qcow2_kind_of(const struct rh_qcow2 *q,
+                                    const uint8_t *raw, unsigned sub);
+void rh_qcow2_packed_at(const struct rh_qcow2 *q, uint64_t word,
+                        uint64_t *ret_at, uint64_t *ret_size);
+
+/* --- the survey that open() makes: every table is judged once
+ * ------------------------- */
+struct rh_qcow2_survey {
+    bool packed;     /* some cluster is compressed */
+    bool file_order; /* data lies in the disk's order */
+};
+int rh_qcow2_survey(const struct rh_qcow2 *q, rh_lib *lib, struct rh_io *io,
+                    struct rh_qcow2_survey *ret, rh_error **err);
+
+/* The callbacks of the row in qcow2.c. */
+int rh_qcow2_open(struct rh_reader *r, const struct rh_open_options *o,
+                  rh_error **err);
+int rh_qcow2_extent(struct rh_reader *r, uint64_t offset, struct rh_extent *ret,
+                    rh_error **err);
+int rh_qcow2_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
+                  size_t n, uint64_t offset, rh_error **err);
+int rh_qcow2_packed(struct rh_reader *r, struct rh_codec *codec,
+                    uint64_t offset, struct rh_packed *ret, rh_error **err);
+int rh_qcow2_check(struct rh_reader *r, struct rh_codec *codec, rh_error **err);
+void rh_qcow2_close(struct rh_reader *r);
+
+#endif
