@@ -329,7 +329,9 @@ static int open_backing(struct rh_reader *r, const struct rh_qcow2 *q,
         r->parent = rh_reader_open(io, q->backing_format, &deeper, &cause);
     if (r->parent)
         return 0;
-    rh_while(&cause, "backing file \"%s\"", q->backing_name);
+    /* Once is enough for a long chain. */
+    if (o->depth == 0)
+        rh_while(&cause, "backing file \"%s\"", q->backing_name);
     if (err && !*err)
         *err = RH_TAKE(cause);
     rh_error_free(cause);
