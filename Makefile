@@ -76,12 +76,10 @@ CPP  := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -Iinclude \
         $(foreach o,$(FOUND),-D$(lastword $(subst :, ,$(o)))=1) $(PKG_CFLAGS)
 ALL_CFLAGS := -std=c17 $(OPT) -fPIC -fvisibility=hidden -pthread $(WARN) \
               $(HARDEN) $(SANITIZE) $(CFLAGS)
-ALL_LDFLAGS := -pthread $(SANITIZE) -Wl,--as-needed -Wl,-z,relro $(LDFLAGS)
+ALL_LDFLAGS := -pthread $(SANITIZE) -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
 COMPILE = $(CC) $(CPP) $(CPPFLAGS) $(ALL_CFLAGS)
-# While the tree grows, a call that is not there yet is a warning.
-GROWING := -Wl,--warn-unresolved-symbols
 # Sanitizer runtimes live in the program, so their symbols stay open here.
-NO_UNDEFINED := $(if $(SAN),,-Wl,-z,defs) $(GROWING)
+NO_UNDEFINED := $(if $(SAN),,-Wl,-z,defs)
 
 # --- build ---------------------------------------------------------------------
 .PHONY: all
@@ -128,11 +126,11 @@ $(B)/librehost.so: $(B)/$(SONAME)
 # the tree and in ../lib when installed.
 RPATH = -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 $(B)/rehost: $(call obj,$(CLI_SRC)) $(B)/librehost.so $(B)/obj/files
-	$(call say,LINK    $@)$(CC) $(GROWING) $(ALL_LDFLAGS) $(RPATH) -o $@ $(filter %.o,$^) -L$(B) -lrehost $(PKG_LIBS)
+	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) $(RPATH) -o $@ $(filter %.o,$^) -L$(B) -lrehost $(PKG_LIBS)
 
 $(B)/examples/%: examples/%.c $(B)/librehost.so $(B)/obj/flags
 	@mkdir -p $(@D)
-	$(call say,CC      $<)$(CC) -std=c17 $(OPT) $(WARN) $(SANITIZE) $(GROWING) -Iinclude -MMD -MP -o $@ $< \
+	$(call say,CC      $<)$(CC) -std=c17 $(OPT) $(WARN) $(SANITIZE) -Iinclude -MMD -MP -o $@ $< \
 	  -L$(B) -lrehost $(RPATH) -Wl,-rpath,'$$ORIGIN/..'
 
 # Tests and fuzzers reach inside: they link the static library.
