@@ -1,0 +1,484 @@
+#!/usr/bin/env python3
+# make_vhd.py DIR - makes VHD and VHDX files, sound, odd and hostile, and
+# DIR/index, one line for each:
+#
+#   NAME read SIZE SHA256     reads as SIZE bytes with that content
+#   NAME refuse ID            refused with that error id, exit status 3
+#   NAME blocked ID           likewise, exit status 4
+#
+# Independent of the code under test: written from the format's documents.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+import hashlib
+import random
+import struct
+import sys
+
+SECTOR = 512
+NONE = 0xffffffff
+
+
+# --- VHD ---------------------------------------------------------------------
+def vhd_sum(data, at):
+    data = bytearray(data)
+    data[at:at + 4] = bytes(4)
+    return ~sum(data) & 0xffffffff
+
+
+def geometry(size):
+    total = min(size // SECTOR, 65535 * 16 * 255)
+    if total >= 65535 * 16 * 63:
+        spt, heads, tracks = 255, 16, total // 255
+    else:
+        spt, tracks = 17, total // 17
+        heads = max((tracks + 1023) // 1024, 4)
+        if tracks >= heads * 1024 or heads > 16:
+            spt, heads, tracks = 31, 16, total // 31
+        if tracks >= heads * 1024:
+            spt, heads, tracks = 63, 16, total // 63
+    return tracks // heads, heads, spt
+
+
+def footer(size, kind=3, creator=b"win ", header=512, chs=None, version=0x10000,
+           saved=0, good=True, cookie=b"conectix"):
+    c, h, s = chs or geometry(size)
+    f = bytearray(512)
+    struct.pack_into(">8sIIQI4sI4sQQHBBI", f, 0, cookie, 2, version,
+                     header if kind != 2 else 0xffffffffffffffff, 0, creator,
+                     0x000a0000, b"Wi2k", size, size, c, h, s, kind)
+    f[68:84] = bytes(range(1, 17))
+    f[84] = saved
+    struct.pack_into(">I", f, 64, vhd_sum(f, 64) ^ (0 if good else 1))
+    return bytes(f)
+
+
+def header(entries, block, table=1536, version=0x10000, good=True,
+           cookie=b"cxsparse", parent=None):
+    h = bytearray(1024)
+    struct.pack_into(">8sQQIII", h, 0, cookie, 0xffffffffffffffff, table,
+                     version, entries, block)
+    if parent:
+        h[40:56] = parent
+    struct.pack_into(">I", h, 36, vhd_sum(h, 36) ^ (0 if good else 1))
+    return bytes(h)
+
+
+def up(n, unit):
+    return (n + unit - 1) // unit * unit
+
+
+class Vhd:
+    """A dynamic VHD; `disk` is its content, `present` the blocks stored."""
+
+    def __init__(self, size, block=2 << 20, seed=0, order=None, every=2):
+        r = random.Random(seed)
+        self.size, self.block = size, block
+        self.count = (size + block - 1) // block
+        self.bitmap = up(max(block // SECTOR // 8, 1), SECTOR)
+        self.disk = bytearray(size)
+        self.present = [i for i in range(self.count) if i % every == 0]
+        for i in self.present:
+            for _ in range(4):
+                n = r.choice((512, 4096, 20000))
+                at = i * block + r.randrange(block)
+                n = max(0, min(n, size - at, (i + 1) * block - at))
+                self.disk[at:at + n] = r.randbytes(n)
+        if order:
+            order(self.present)
+        self.entries, self.table, self.head = self.count, 1536, 512
+        self.footer, self.header = {}, {}
+        self.bats = {}      # entry: sector, instead of the true one
+        self.bits = {}      # block: bitmap, instead of all ones
+        self.junk = {}      # block: bytes there, instead of the disk's
+        self.gap = 0        # sectors between blocks
+        self.cut = 0        # bytes taken off the end
+        self.tail = self.copy = True  # footers are there
+
+    def bytes(self):
+        first = up(max(self.table + self.entries * 4, self.head + 1024), SECTOR)
+        if self.table >= 1 << 20:
+            first = 4096
+        out, bat = {}, [NONE] * self.entries
+        at = first
+        for i in self.present:
+            at += self.gap * SECTOR
+            bat[i] = at // SECTOR
+            data = bytes(self.disk[i * self.block:(i + 1) * self.block])
+            data = self.junk.get(i, data).ljust(self.block, b"\0")
+            bits = self.bits.get(i, b"\xff" * self.bitmap)
+            out[at] = bits.ljust(self.bitmap, b"\0") + data
+            at += self.bitmap + self.block
+        for i, sector in self.bats.items():
+            bat[i] = sector
+        foot = footer(self.size, **{"header": self.head, **self.footer})
+        if self.copy:
+            out[0] = foot if self.copy is True else self.copy
+        out[self.head] = header(self.entries, self.block,
+                                **{"table": self.table, **self.header})
+        out[self.table] = struct.pack(">%dI" % len(bat), *bat)
+        end = max(p + len(b) for p, b in out.items())
+        image = bytearray(up(end, SECTOR))
+        for p, b in out.items():
+            image[p:p + len(b)] = b
+        if self.tail:
+            image += foot if self.tail is True else self.tail
+        return bytes(image[:len(image) - self.cut])
+
+
+# --- VHDX --------------------------------------------------------------------
+def crc32c(data):
+    crc = 0xffffffff
+    for b in data:
+        crc = crc >> 8 ^ TABLE[(crc ^ b) & 255]
+    return crc ^ 0xffffffff
+
+
+TABLE = []
+for n in range(256):
+    for _ in range(8):
+        n = n >> 1 ^ (0x82f63b78 if n & 1 else 0)
+    TABLE.append(n)
+
+
+def guid(text):
+    a, b, c, d, e = text.split("-")
+    return struct.pack("<IHH", int(a, 16), int(b, 16), int(c, 16)) + \
+        bytes.fromhex(d + e)
+
+
+BAT = guid("2DC27766-F623-4200-9D64-115E9BFD4A08")
+METADATA = guid("8B7CA206-4790-4B9A-B8FE-575F050F886E")
+PARAMETERS = guid("CAA16737-FA36-4D43-B3B6-33F0AA44E76B")
+DISK_SIZE = guid("2FA54224-CD1B-4876-B211-5DBED83BF4B8")
+LOGICAL = guid("8141BF1D-A96F-4709-BA47-F233A8FAAB5F")
+PHYSICAL = guid("CDA348C7-445D-4471-9CC9-E9885251C556")
+MIB = 1 << 20
+
+
+def sealed(data, good=True):
+    data = bytearray(data)
+    data[4:8] = bytes(4)
+    struct.pack_into("<I", data, 4, crc32c(data) ^ (0 if good else 1))
+    return bytes(data)
+
+
+class Vhdx:
+    def __init__(self, size, block=MIB, sector=512, seed=0, every=2):
+        r = random.Random(seed)
+        self.size, self.block, self.sector = size, block, sector
+        self.ratio = (1 << 23) * sector // block
+        self.count = (size + block - 1) // block
+        self.disk = bytearray(size)
+        self.states = {}
+        for i in range(0, self.count, every):
+            self.states[i] = 6
+            at = i * block + r.randrange(max(1, min(block, size - i * block)))
+            n = min(9000, size - at, (i + 1) * block - at)
+            self.disk[at:at + n] = r.randbytes(n)
+        self.order = list
+        self.sequence = (5, 6)
+        self.good_head, self.good_regions = (True, True), (True, True)
+        self.log_guid, self.log_offset, self.log = bytes(16), MIB, b""
+        self.version, self.flags = 1, 0
+        self.bat_offset, self.bat_size = 3 * MIB, MIB
+        self.metadata_offset = 2 * MIB
+        self.regions = []   # more entries: (guid, offset, length, required)
+        self.items = None   # instead of the true ones
+        self.offsets = {}   # block: file offset
+        self.region_count = None
+
+    def bytes(self):
+        out = {0: b"vhdxfile".ljust(64 * 1024, b"\0")}
+        for i in range(2):
+            h = bytearray(4096)
+            struct.pack_into("<4sIQ16s16s16sHHIQ", h, 0, b"head", 0,
+                             self.sequence[i], b"w" * 16, b"d" * 16,
+                             self.log_guid if i else bytes(16), 0,
+                             self.version, MIB, self.log_offset)
+            out[(64 << 10) * (i + 1)] = sealed(h, self.good_head[i])
+        entries = [(BAT, self.bat_offset, self.bat_size, 1),
+                   (METADATA, self.metadata_offset, MIB, 1)] + self.regions
+        t = bytearray(64 * 1024)
+        struct.pack_into("<4sIII", t, 0, b"regi", 0,
+                         self.region_count or len(entries), 0)
+        for i, e in enumerate(entries):
+            struct.pack_into("<16sQII", t, 16 + 32 * i, *e)
+        for i in range(2):
+            out[(192 << 10) + (64 << 10) * i] = sealed(t, self.good_regions[i])
+        out[MIB] = self.log.ljust(MIB, b"\0")
+        out[self.metadata_offset] = self.metadata()
+        at, bat = max(self.bat_offset + self.bat_size, 4 * MIB), {}
+        for i in self.order(sorted(self.states)):
+            if self.states[i] != 6:
+                bat[i] = self.states[i]
+                continue
+            bat[i] = self.offsets.get(i, at) | 6
+            out[at] = bytes(
+                self.disk[i * self.block:(i + 1) * self.block]).ljust(
+                    self.block, b"\0")
+            at += self.block
+        table = bytearray(self.bat_size)
+        for i, e in bat.items():
+            struct.pack_into("<Q", table, (i + i // self.ratio) * 8, e)
+        out[self.bat_offset] = bytes(table)
+        end = max(p + len(b) for p, b in out.items())
+        image = bytearray(end)
+        for p, b in sorted(out.items()):
+            image[p:p + len(b)] = b
+        return bytes(image)
+
+    def metadata(self):
+        items = self.items or [
+            (PARAMETERS, struct.pack("<II", self.block, self.flags)),
+            (DISK_SIZE, struct.pack("<Q", self.size)),
+            (LOGICAL, struct.pack("<I", self.sector)),
+            (PHYSICAL, struct.pack("<I", 4096))]
+        m = bytearray(MIB)
+        struct.pack_into("<8sHH", m, 0, b"metadata", 0, len(items))
+        at = 64 * 1024
+        for i, item in enumerate(items):
+            key, data = item[:2]
+            where = item[2] if len(item) > 2 else at
+            struct.pack_into("<16sIII", m, 32 + 32 * i, key, where, len(data),
+                             4 | 2)
+            if where + len(data) <= MIB:
+                m[where:where + len(data)] = data
+            at += 64
+        return bytes(m)
+
+
+# --- the cases ---------------------------------------------------------------
+folder = sys.argv[1]
+index = open(folder + "/index", "w")
+
+
+def put(name, data, *expect):
+    zeros = bytes(65536)
+    with open("%s/%s" % (folder, name), "wb") as f:
+        f.truncate(len(data))
+        for at in range(0, len(data), 65536):
+            if data[at:at + 65536] != zeros[:len(data) - at]:
+                f.seek(at)
+                f.write(data[at:at + 65536])
+    print(name, *expect, file=index)
+
+
+def good(name, data, disk, size=None):
+    disk = bytes(disk[:size])
+    put(name, data, "read", len(disk), hashlib.sha256(disk).hexdigest())
+
+
+def refuse(name, data, error="", blocked=False):
+    put(name, data, "blocked" if blocked else "refuse", error)
+
+
+def vhd(name, change=None, error=None, blocked=False, size=9 << 20, **kw):
+    v = Vhd(size, **kw)
+    if change:
+        change(v)
+    if error:
+        refuse(name + ".vhd", v.bytes(), error, blocked)
+    else:
+        good(name + ".vhd", v.bytes(), v.disk)
+    return v
+
+
+def setter(**values):
+    def change(v):
+        for key, value in values.items():
+            setattr(v, key, value)
+    return change
+
+
+# Sound ones.
+vhd("plain")
+vhd("size-odd", size=(5 << 20) + 1536)
+vhd("one-sector", size=512)
+vhd("block-4k", size=300 * 512, block=4096)
+vhd("block-64k", size=3 << 20, block=65536)
+vhd("block-512k", size=3 << 20, block=512 << 10)
+vhd("block-8m", size=20 << 20, block=8 << 20)
+vhd("backwards", setter(), order=lambda p: p.reverse(), every=1)
+vhd("gaps", setter(gap=7))
+vhd("empty", setter(present=[], disk=bytearray(9 << 20)))
+vhd("table-longer", setter(entries=70))
+vhd("no-copy", setter(copy=b"\xee" * 512))
+vhd("no-footer", setter(tail=b"\xee" * 512))
+vhd("footer-cut", setter(tail=False))
+vhd("saved-state", setter(footer={"saved": 1}))
+vhd("header-elsewhere", setter(head=4096, table=8192))
+vhd("header-behind-table", setter(head=4096, table=1024))
+for creator in (b"win ", b"qem2", b"d2v ", b"CTXS", b"tap\0", b"vbox"):
+    vhd("creator-" + creator.decode().strip(" \0"),
+        setter(footer={"creator": creator}))
+
+
+def bitmap(v):
+    # Sectors that were never written hold junk: they read as zeros.
+    bits = bytearray(b"\xff" * v.bitmap)
+    block = bytearray(v.disk[:v.block])
+    junk = bytearray(block)
+    for s in (0, 1, 9, 77, 1000, 4095):
+        bits[s // 8] &= ~(0x80 >> s % 8)
+        junk[s * 512:(s + 1) * 512] = b"J" * 512
+        v.disk[s * 512:(s + 1) * 512] = bytes(512)
+    v.bits[0], v.junk[0] = bytes(bits), bytes(junk)
+    # A block of which no sector was ever written.
+    v.bits[2], v.junk[2] = bytes(v.bitmap), b"J" * v.block
+    v.disk[2 * v.block:3 * v.block] = bytes(v.block)
+
+
+vhd("bitmap", bitmap)
+for creator in (b"vpc ", b"qemu", b"zzzz"):
+    v = Vhd(9 << 20)
+    v.footer = {"creator": creator}
+    c, h, s = geometry(v.size)
+    good("chs-%s.vhd" % creator.decode().strip(), v.bytes(), v.disk,
+         c * h * s * 512)
+v = Vhd(9 << 20)
+v.footer = {"creator": b"d2v\0", "chs": (65535, 16, 255)}
+good("chs-most.vhd", v.bytes(), v.disk)
+v = Vhd(7 << 20)
+good("fixed.vhd", bytes(v.disk) + footer(v.size, kind=2), v.disk)
+v = Vhd((1 << 20) + 512)
+good("fixed-odd.vhd", bytes(v.disk) + footer(v.size, kind=2), v.disk)
+v = Vhd(9 << 20)
+c, h, s = geometry(v.size)
+good("fixed-chs.vhd", bytes(v.disk) + footer(v.size, kind=2, creator=b"vpc "),
+     v.disk, c * h * s * 512)
+
+# Hostile ones.
+vhd("x-no-footers", setter(copy=b"\xee" * 512, tail=False),
+    "DISK_FORMAT_UNKNOWN")
+vhd("x-no-sums", setter(footer={"good": False}), "VHD_FOOTER")
+vhd("x-version", setter(footer={"version": 0x20000}), "VHD_VERSION")
+vhd("x-type", setter(footer={"kind": 5}), "VHD_FOOTER")
+vhd("x-differencing", setter(footer={"kind": 4}), "DISK_UNSUPPORTED", True)
+vhd("x-footers-differ", setter(copy=footer(8 << 20)), "VHD_FOOTER")
+vhd("x-footers-type", setter(copy=footer(9 << 20, kind=2)), "VHD_FOOTER")
+vhd("x-header-mark", setter(header={"cookie": b"cxsparsf"}), "VHD_HEADER")
+vhd("x-header-sum", setter(header={"good": False}), "VHD_HEADER")
+vhd("x-header-version", setter(header={"version": 0x20000}), "VHD_VERSION")
+for name, at in (("past-end", 1 << 40), ("top", 0xfffffffffffffe00),
+                 ("unaligned", 513), ("on-copy", 0)):
+    vhd("x-header-" + name, setter(footer={"header": at}), "VHD_HEADER")
+for name, at in (("past-end", 1 << 40), ("top", 0xfffffffffffffe00),
+                 ("unaligned", 1537)):
+    vhd("x-table-" + name, setter(header={"table": at}), "VHD_TABLE")
+vhd("x-table-on-header", setter(header={"table": 512}), "VHD_TABLE")
+vhd("x-table-on-copy", setter(header={"table": 0}), "VHD_TABLE")
+for name, block in (("0", 0), ("odd", 3 << 20), ("512", 512),
+                    ("2g", 1 << 31)):
+    v = Vhd(9 << 20)
+    raw = bytearray(v.bytes())
+    raw[512:1536] = header(v.entries, block)
+    refuse("x-block-%s.vhd" % name, raw, "VHD_HEADER")
+for name, entries, error in (("short", 2, "VHD_TABLE"),
+                             ("most", 0xffffffff, "VHD_TABLE"),
+                             ("many", 0x800000, "VHD_TABLE")):
+    v = Vhd(9 << 20)
+    raw = bytearray(v.bytes())
+    raw[512:1536] = header(entries, v.block)
+    refuse("x-entries-%s.vhd" % name, raw, error)
+for name, sector in (("past-end", 0x1000000), ("top", 0xfffffffe),
+                     ("on-copy", 0), ("on-header", 1), ("on-table", 3)):
+    vhd("x-bat-" + name, setter(bats={1: sector}), "VHD_BLOCK")
+vhd("x-bat-twice", lambda v: v.bats.update({1: 4}), "VHD_BLOCK")
+vhd("x-bat-overlap", lambda v: v.bats.update({1: 5}), "VHD_BLOCK")
+vhd("x-bat-behind", setter(entries=70, bats={69: 0x1000000}), "VHD_BLOCK")
+vhd("x-cut", setter(cut=(1 << 20) + 512), "VHD_BLOCK")
+for name, size in (("0", 0), ("most", 0xfffffffffffffe00),
+                   ("2040g", (2040 << 30) + 512)):
+    v = Vhd(9 << 20)
+    v.footer, v.size = {"chs": (65535, 16, 255)}, size
+    refuse("x-size-%s.vhd" % name, v.bytes(), "VHD_SIZE")
+refuse("x-fixed-short.vhd", bytes(5 << 20) + footer(6 << 20, kind=2),
+       "VHD_SIZE")
+refuse("x-fixed-most.vhd",
+       bytes(5 << 20) + footer(0xfffffffffffffe00, kind=2), "VHD_SIZE")
+refuse("x-only-copy.vhd", footer(1 << 20), "VHD_FOOTER")
+
+
+# VHDX: sound ones.
+def vhdx(name, change=None, error=None, blocked=False, size=9 << 20, **kw):
+    v = Vhdx(size, **kw)
+    if change:
+        change(v)
+    if error:
+        refuse(name + ".vhdx", v.bytes(), error, blocked)
+    else:
+        good(name + ".vhdx", v.bytes(), v.disk)
+
+
+vhdx("plain")
+vhdx("size-odd", size=(5 << 20) + 1536)
+vhdx("one-sector", size=512)
+vhdx("block-4m", block=4 << 20)
+vhdx("block-256m", size=20 << 20, block=256 << 20, every=1)
+vhdx("sectors-4k", sector=4096)
+vhdx("ratio", lambda v: v.states.update({5: 3, 7: 2, 1: 1, 3: 0}),
+     size=12 << 20)
+vhdx("backwards", setter(order=lambda p: list(reversed(p))), every=1)
+vhdx("header-1-bad", setter(good_head=(False, True)))
+vhdx("header-2-bad", setter(good_head=(True, False)))
+vhdx("header-1-newer", setter(sequence=(9, 2), log_guid=b"g" * 16,
+                              log=b"loge" + bytes(28) + b"g" * 16))
+vhdx("regions-1-bad", setter(good_regions=(False, True)))
+vhdx("log-guid-empty", setter(log_guid=b"g" * 16))
+vhdx("log-other", setter(log_guid=b"g" * 16,
+                         log=b"loge" + bytes(28) + b"h" * 16))
+vhdx("region-unknown", setter(regions=[(b"r" * 16, 2 * MIB, MIB, 0)]))
+
+# VHDX: hostile ones.
+vhdx("x-log", setter(log_guid=b"g" * 16,
+                     log=b"loge" + bytes(28) + b"g" * 16), "VHDX_LOG", True)
+vhdx("x-headers", setter(good_head=(False, False)), "VHDX_HEADER")
+vhdx("x-version", setter(version=2), "VHDX_HEADER")
+vhdx("x-log-past-end", setter(log_offset=1 << 40), "VHDX_HEADER")
+vhdx("x-log-top", setter(log_offset=0xfffffffffff00000), "VHDX_HEADER")
+vhdx("x-regions", setter(good_regions=(False, False)), "VHDX_REGION")
+vhdx("x-regions-count", setter(region_count=2048), "VHDX_REGION")
+vhdx("x-region-required", setter(regions=[(b"r" * 16, 2 * MIB, MIB, 1)]),
+     "DISK_UNSUPPORTED", True)
+vhdx("x-region-twice", setter(regions=[(BAT, 2 * MIB, MIB, 1)]), "VHDX_REGION")
+vhdx("x-regions-overlap", lambda v: setattr(v, "log_offset", 3 * MIB),
+     "VHDX_REGION")
+vhdx("x-differencing", setter(flags=2), "DISK_UNSUPPORTED", True)
+for name, key, data, error in (
+        ("size-0", DISK_SIZE, struct.pack("<Q", 0), "VHDX_METADATA"),
+        ("size-most", DISK_SIZE, struct.pack("<Q", 0xfffffffffffffe00),
+         "VHDX_METADATA"),
+        ("size-odd", DISK_SIZE, struct.pack("<Q", 1000001), "VHDX_METADATA"),
+        ("size-64t", DISK_SIZE, struct.pack("<Q", 64 << 40), "VHDX_REGION"),
+        ("block-0", PARAMETERS, struct.pack("<II", 0, 0), "VHDX_METADATA"),
+        ("block-odd", PARAMETERS, struct.pack("<II", 3 << 20, 0),
+         "VHDX_METADATA"),
+        ("sector-1k", LOGICAL, struct.pack("<I", 1024), "VHDX_METADATA"),
+        ("item-long", LOGICAL, struct.pack("<Q", 512), "VHDX_METADATA")):
+    v = Vhdx(9 << 20)
+    base = {PARAMETERS: struct.pack("<II", v.block, 0),
+            DISK_SIZE: struct.pack("<Q", v.size),
+            LOGICAL: struct.pack("<I", 512)}
+    base[key] = data
+    v.items = list(base.items())
+    refuse("x-%s.vhdx" % name, v.bytes(), error)
+v = Vhdx(9 << 20)
+v.items = [(PARAMETERS, struct.pack("<II", v.block, 0)),
+           (DISK_SIZE, struct.pack("<Q", v.size))]
+refuse("x-item-missing.vhdx", v.bytes(), "VHDX_METADATA")
+v.items += [(DISK_SIZE, struct.pack("<Q", 4096)),
+            (LOGICAL, struct.pack("<I", 512))]
+refuse("x-item-twice.vhdx", v.bytes(), "VHDX_METADATA")
+v.items = [(PARAMETERS, struct.pack("<II", v.block, 0), 0xfffffff8),
+           (DISK_SIZE, struct.pack("<Q", v.size)),
+           (LOGICAL, struct.pack("<I", 512))]
+refuse("x-item-past-end.vhdx", v.bytes(), "VHDX_METADATA")
+for name, at in (("past-end", 1 << 40), ("top", 0xfffffffffff00000),
+                 ("zero", 0), ("on-bat", 3 * MIB), ("on-block", 4 * MIB)):
+    vhdx("x-bat-" + name, setter(offsets={2: at}), "VHDX_BLOCK")
+for state in (4, 5, 7):
+    vhdx("x-state-%d" % state, lambda v: v.states.update({3: state}),
+         "VHDX_BLOCK")
+refuse("x-short.vhdx", b"vhdxfile".ljust(4096, b"\0"), "VHDX_HEADER")
+v = Vhdx(9 << 20)
+refuse("x-cut.vhdx", v.bytes()[:-(1 << 20) + 512], "VHDX_BLOCK")
+index.close()

@@ -1,0 +1,158 @@
+# VHD and VHDX: files of other writers read exactly, hostile ones are refused,
+# and what rehost writes is what every other reader takes it for.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+
+mkdir -p "$SCRATCH/cases"
+python3 "$TOP/tests/disks/make_vhd.py" "$SCRATCH/cases" || exit 1
+
+# --- the cases of make_vhd.py, one test each -----------------------------------
+reads_exactly() { # FILE SIZE SHA256
+    run "$REHOST" disk convert "$SCRATCH/cases/$1" out.raw
+    expect_status 0
+    expect_silent
+    expect_equal "$(stat -c %s out.raw)" "$2" size
+    expect_equal "$(sha256sum <out.raw | cut -d' ' -f1)" "$3" content
+    run "$REHOST" disk map "$SCRATCH/cases/$1" --json
+    expect_json 'map(.length) | add' "$2"
+    expect_json '[range(1; length) as $i |
+        .[$i].start == .[$i - 1].start + .[$i - 1].length] | all' true
+}
+is_refused() { # FILE ID STATUS
+    run "$REHOST" disk convert "$SCRATCH/cases/$1" out.raw
+    expect_error "$2" "$3"
+    expect_empty .out.raw
+    [ ! -e out.raw ] || fail "out.raw was left"
+    run "$REHOST" disk check "$SCRATCH/cases/$1"
+    expect_status "$3"
+}
+while read -r name what first second; do
+    case $what in
+    read) check "reads_$name" reads_exactly "$name" "$first" "$second" ;;
+    refuse) check "refuses_$name" is_refused "$name" "$first" 3 ;;
+    blocked) check "blocks_$name" is_refused "$name" "$first" 4 ;;
+    esac
+done <"$SCRATCH/cases/index"
+rm -rf "$SCRATCH/cases"
+
+# --- disks of other writers -------------------------------------------------------
+corpus() { # PACKED SIZE SHA256: content as shared/corpus/disks/SOURCES.md has it
+    local file
+    need_shared "corpus/disks/$1"
+    file=$(basename "${1%.*}")
+    case $1 in
+    *.bz2) bzcat "$RH_SHARED/corpus/disks/$1" >"$file" ;;
+    *.xz) xzcat "$RH_SHARED/corpus/disks/$1" >"$file" ;;
+    esac
+    run "$REHOST" disk convert "$file" out.raw
+    expect_status 0
+    expect_equal "$(stat -c %s out.raw)" "$2" size
+    if [ "$3" = zero ]; then
+        cmp -n "$2" out.raw /dev/zero || fail "not all zero"
+    elif [ "$3" != any ]; then
+        expect_equal "$(sha256sum <out.raw | cut -d' ' -f1)" "$3" content
+    fi
+    need qemu-img
+    expect_same_disk "$file" out.raw "$4" raw
+}
+check reads_virtual_pc corpus qemu/virtualpc-dynamic.vhd.bz2 136363130880 any \
+    vpc
+check reads_disk2vhd corpus qemu/d2v-zerofilled.vhd.bz2 263454720 zero vpc
+check reads_qemu corpus dfvfs/ext2.vhd.xz 4212736 \
+    870be7ae16c1fa8faab05c6eb9205dc9a7ae35c5f552c5cf8a267c0bc6a5cb99 vpc
+check reads_hyper_v_vhdx corpus qemu/iotest-dynamic-1G.vhdx.bz2 1073741824 any \
+    vhdx
+
+test_reads_what_qemu_writes() {
+    need qemu-img
+    make_disk in.raw 33554432
+    for o in "vpc subformat=dynamic,force_size=on" \
+        "vpc subformat=fixed,force_size=on" "vhdx subformat=dynamic" \
+        "vhdx subformat=fixed" "vhdx block_size=1M" "vpc subformat=dynamic"; do
+        qemu-img convert -f raw -O "${o% *}" -o "${o#* }" in.raw in.disk
+        run "$REHOST" disk convert in.disk out.raw --overwrite
+        expect_status 0
+        expect_same_disk in.disk out.raw "${o% *}" raw
+    done
+}
+
+# --- what rehost writes ----------------------------------------------------------------
+# One size for all of them: QEMU, libvhdi, the footer, and our own reader.
+sizes_agree() { # FILE SIZE
+    need vhdiinfo qemu-img
+    run qemu-img info -f vpc --output=json "$1"
+    expect_json '."virtual-size"' "$2"
+    run vhdiinfo "$1"
+    expect_stdout "Media size.*\($2 bytes\)"
+    run "$REHOST" disk info "$1" --json
+    expect_json .virtual_size "$2"
+    expect_json .format vhd
+    expect_json '.problems | length' 0
+}
+writes() { # SIZE FORMAT
+    make_disk in.raw "$1" "$1"
+    run "$REHOST" disk convert in.raw out.vhd -O "$2"
+    expect_status 0
+    expect_silent
+    sizes_agree out.vhd "$1"
+    expect_same_disk in.raw out.vhd raw vpc
+    run "$REHOST" disk check out.vhd
+    expect_status 0
+    "$REHOST" disk convert --threads 3 in.raw two.vhd -O "$2"
+    expect_same_file out.vhd two.vhd
+    # Into a pipe as well, with the same content.
+    "$REHOST" disk convert in.raw - -O "$2" >pipe.vhd || fail "status $?"
+    expect_same_disk in.raw pipe.vhd raw vpc
+    sizes_agree pipe.vhd "$1"
+}
+for size in 512 2097152 4194816 33554944 100663296; do
+    check "writes_dynamic_of_$size" writes "$size" vhd
+    check "writes_fixed_of_$size" writes "$size" vhd-fixed
+done
+
+# A block of random data, zeros that are stored, and the disk's last sector.
+test_zeros_inside_blocks_stay_holes() {
+    need qemu-img
+    python3 - <<'PY'
+import random
+with open("in.raw", "wb") as f:
+    f.write(bytes(64 << 20))
+    for at in (3 << 20, (9 << 20) + 12288, (64 << 20) - 512):
+        f.seek(at)
+        f.write(random.Random(at).randbytes(512))
+PY
+    run "$REHOST" disk convert in.raw out.vhd
+    expect_status 0
+    expect_same_disk in.raw out.vhd raw vpc
+    [ "$(stat -c %b out.vhd)" -lt 200 ] || fail "$(stat -c %b out.vhd) blocks"
+    run "$REHOST" disk map out.vhd --json
+    expect_json 'map(select(.data)) | length' 3
+    "$REHOST" disk convert in.raw - -O vhd >pipe.vhd || fail "status $?"
+    expect_same_disk in.raw pipe.vhd raw vpc
+}
+test_large_and_empty_takes_no_room() {
+    need qemu-img
+    truncate -s 2088960M in.raw
+    printf x | dd of=in.raw conv=notrunc bs=1 seek=1500000000000 status=none
+    run "$REHOST" disk convert in.raw out.vhd
+    expect_status 0
+    [ "$(stat -c %b out.vhd)" -lt 20000 ] || fail "$(stat -c %b out.vhd) blocks"
+    sizes_agree out.vhd 2190433320960
+    run "$REHOST" disk compare in.raw out.vhd
+    expect_status 0
+    "$REHOST" disk convert in.raw - -O vhd >pipe.vhd || fail "status $?"
+    expect_same_file out.vhd pipe.vhd
+}
+test_over_2040_gib_is_blocked() {
+    truncate -s $((2088960 * 1048576 + 512)) in.raw
+    run "$REHOST" disk convert in.raw out.vhd
+    expect_error TARGET_DISK_LIMIT 4
+    [ ! -e out.vhd ] || fail "out.vhd was left"
+}
+test_compression_is_refused() {
+    make_disk in.raw 1048576
+    run "$REHOST" disk convert in.raw out.vhd --compress zlib
+    expect_status 2
+    [ ! -e out.vhd ] || fail "out.vhd was left"
+}
+run_tests
