@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ova/describe.h"
 #include "ova/package.h"
 #include "profiles/profile.h"
 
@@ -39,6 +40,34 @@ static int check_profile(const char *key, const char *value, rh_error **err)
                    like.length ? ")" : "");
 }
 
+/* The old value is said, so that nothing is replaced in silence. */
+static int set_one(struct rh_vm *vm, const char *key, const char *text,
+                   struct rh_findings *findings, rh_error **err)
+{
+    const struct rh_field *field = NULL;
+    struct rh_value *v = rh_vm_value(vm, key, false, &field);
+    struct rh_value before = v ? *v : (struct rh_value){0};
+    RH_AUTO(rh_freep) char *was = NULL;
+    RH_AUTO(rh_freep) char *from = NULL;
+    RH_AUTO(rh_freep) char *now = NULL;
+
+    if (rh_vm_set(vm, key, text, RH_FROM_SET, NULL, err))
+        return -1;
+    v = rh_vm_value(vm, key, false, &field);
+    if (before.kind == RH_VALUE_UNSET || before.from <= RH_FROM_DEFAULT ||
+        before.from == RH_FROM_SET || !v)
+        return 0;
+    was = rh_value_for_people(field, &before);
+    from = rh_source_for_people(&before);
+    now = rh_value_for_people(field, v);
+    if (strcmp(was, now))
+        rh_find(findings, RH_F_CONFIG_CONFLICT, key,
+                "%s: %s says %s, --set says %s; --set has the last word",
+                _(field->about), from, was, now)
+            ->severity = RH_SEVERITY_INFO;
+    return 0;
+}
+
 int rh_package_set(struct rh_package *p, const char *assignment, rh_error **err)
 {
     const char *equal = strchr(assignment, '=');
@@ -56,7 +85,8 @@ int rh_package_set(struct rh_package *p, const char *assignment, rh_error **err)
     if (check_profile(key, equal + 1, err))
         return -1;
     for (size_t i = 0; i < p->vms.count; i++) {
-        if (rh_vm_set(p->vms.items[i], key, equal + 1, RH_FROM_SET, NULL, err))
+        if (set_one(p->vms.items[i], key, equal + 1, &p->vm_findings.items[i],
+                    err))
             return -1;
     }
     return 0;
