@@ -13,26 +13,35 @@ struct rh_copy_digest {
     char hex[RH_DIGEST_HEX]; /* filled by the copy */
 };
 
-struct rh_copy {
-    rh_lib *lib;
-    struct rh_reader *source;
+/* Where the disk goes: one writer, and the view it shows of the source: the
+ * source itself, or an overlay with a guest's edits over it. */
+struct rh_copy_sink {
+    struct rh_reader *view;
     struct rh_writer *writer;
     enum rh_compress compress;
-    bool trusted; /* with COMPRESS_KEEP: a digest proves the packed bytes */
-    struct rh_copy_digest *digests;
-    size_t digest_count;
-    const char *stage;      /* of the progress, "copy" */
-    uint64_t done_before;   /* of the progress: other disks' bytes */
-    uint64_t total;         /* 0: this disk's own allocated bytes */
     /* Out. */
-    uint64_t data_bytes;    /* bytes of the source that were data */
-    char content[65];       /* content digest (see copy.c), "" when kept */
-    uint64_t file_size;     /* of the result */
+    char content[65];   /* content digest (see copy.c), "" when not taken */
+    uint64_t file_size; /* of the result */
 };
 
-/* Copy the whole disk: every data byte once, in order, by lib->threads
- * workers within lib->memory.  The writer's tables are complete after it; the
- * caller finishes the sink with c->file_size. */
+struct rh_copy {
+    rh_lib *lib;
+    struct rh_reader *source; /* read once, for all sinks */
+    struct rh_copy_sink *sinks;
+    size_t sink_count;
+    bool trusted;       /* with COMPRESS_KEEP: a digest proves packed bytes */
+    bool want_content;  /* take content digests */
+    struct rh_copy_digest *digests;
+    size_t digest_count;
+    const char *stage;    /* of the progress; NULL: "copy" */
+    uint64_t done_before; /* of the progress: other disks' bytes */
+    uint64_t total;       /* 0: this disk's own allocated bytes */
+    uint64_t data_bytes;  /* out: bytes of the source that were data */
+};
+
+/* Copy the whole disk: every data byte is read once, in order, by lib->threads
+ * workers within lib->memory, and goes to every sink.  The writers' tables are
+ * complete after it; the caller finishes each rh_out with sink->file_size. */
 int rh_copy_run(struct rh_copy *c, rh_error **err);
 
 /* Are two disks alike?  *ret_offset is the first byte that differs. */

@@ -295,12 +295,15 @@ static int copy_to(rh_disk *d, struct rh_out *out, const char *format,
 {
     RH_AUTO(rh_writer_closep)
     struct rh_writer *w = rh_writer_open(format, out, o, err);
-    struct rh_copy c = {.lib = d->lib, .source = d->reader, .writer = w,
-                        .compress = o->compress};
+    struct rh_copy_sink sink = {d->reader, w, o->compress, "", 0};
+    struct rh_copy c = {.lib = d->lib,
+                        .source = d->reader,
+                        .sinks = &sink,
+                        .sink_count = 1};
 
     if (!w || check_forward(d, w, o, err) < 0 || rh_copy_run(&c, err) < 0)
         return -1;
-    return rh_out_finish(out, c.file_size, err);
+    return rh_out_finish(out, sink.file_size, err);
 }
 
 static int copy_to_pipe(rh_disk *d, const char *format,

@@ -11,16 +11,28 @@
 #include "convert/plan.h"
 #include "rehost/rehost.h"
 
-/* One VM going to one target's folder. */
+/* One VM going to one target: its folder, or a pipe. */
 struct run {
     struct rh_plan *plan;
     struct rh_plan_vm *vm;
     struct rh_plan_target *target;
-    struct rh_outdir *dir; /* NULL: a lone archive goes to a pipe */
+    struct rh_outdir *dir;      /* NULL: a lone archive goes to a pipe */
+    struct rh_out *archive_out; /* NAME.xva, or the pipe */
+    struct rh_archive *archive;
+    struct rh_out *out;         /* of the disk that is being written */
+    struct rh_writer *writer;
     enum rh_compress compress;
     uint32_t cluster_size;
-    uint64_t done, total;  /* progress over all disks */
     struct rh_receipt_disk *disks;
+};
+
+/* All targets of one VM: its disks are read once for them together. */
+struct runs {
+    struct rh_plan *plan;
+    struct rh_plan_vm *vm;
+    struct run *items;
+    size_t count;
+    uint64_t done, total; /* progress over all disks */
 };
 
 /* --- digests: the manifest, in the same pass ---------------------------------------- */
@@ -40,14 +52,14 @@ static void digests_free(struct digests *d)
 }
 
 /* The files of this disk that no earlier disk has verified. */
-static int collect_digests(struct run *run, size_t disk, struct digests *ret,
+static int collect_digests(struct runs *runs, size_t disk, struct digests *ret,
                            rh_error **err)
 {
-    struct rh_package *p = run->plan->package;
+    struct rh_package *p = runs->plan->package;
     struct rh_member *m;
 
     for (size_t i = 0;
-         (m = rh_package_disk_member(p, run->vm->index, disk, i)); i++) {
+         (m = rh_package_disk_member(p, runs->vm->index, disk, i)); i++) {
         struct rh_io *io;
 
         if (!m->digest || m->verified)
@@ -66,49 +78,22 @@ static int collect_digests(struct run *run, size_t disk, struct digests *ret,
     return 0;
 }
 
-static int check_digests(struct run *run, const struct digests *d,
+static int check_digests(struct runs *runs, const struct digests *d,
                          rh_error **err)
 {
     for (size_t i = 0; i < d->count; i++)
-        if (rh_package_check_digest(run->plan->package, d->members[i],
+        if (rh_package_check_digest(runs->plan->package, d->members[i],
                                     d->items[i].hex, err) < 0)
             return -1;
     return 0;
 }
 
-/* --- one disk --------------------------------------------------------------------------- */
+/* --- one disk, to all targets ------------------------------------------------------------ */
 
 static struct rh_reader *source_of(const struct run *run, size_t i)
 {
     return run->target->overlays ? run->target->overlays[i]
                                  : run->vm->disks[i];
-}
-
-static int copy_disk(struct run *run, size_t i, struct rh_writer *w,
-                     rh_error **err)
-{
-    __attribute__((cleanup(digests_free))) struct digests digests = {0};
-    struct rh_copy c = {.lib = run->plan->lib,
-                        .source = source_of(run, i),
-                        .writer = w,
-                        .compress = run->compress,
-                        .done_before = run->done,
-                        .total = run->total};
-    struct rh_receipt_disk *receipt = &run->disks[i];
-
-    if (collect_digests(run, run->target->job.disks[i].index, &digests, err) <
-        0)
-        return -1;
-    c.digests = digests.items;
-    c.digest_count = digests.count;
-    c.trusted = digests.count > 0;
-    if (rh_copy_run(&c, err) < 0 || check_digests(run, &digests, err) < 0)
-        return -1;
-    run->done += c.data_bytes;
-    memcpy(receipt->content, c.content, sizeof receipt->content);
-    receipt->data_bytes = c.data_bytes;
-    run->target->job.disks[i].file_size = c.file_size;
-    return 0;
 }
 
 static const char *disk_format(const struct run *run)
@@ -118,92 +103,106 @@ static const char *disk_format(const struct run *run)
     return format ? format : run->target->target->format;
 }
 
-static int write_disk(struct run *run, size_t i, rh_error **err)
+static bool is_archive(const struct run *run)
+{
+    return run->target->target->archive && !strcmp(disk_format(run), "xva");
+}
+
+static int open_file_disk(struct run *run, size_t i, rh_error **err)
 {
     struct rh_target_disk *d = &run->target->job.disks[i];
-    struct rh_reader *source = source_of(run, i);
     struct rh_create_options o = {.lib = run->plan->lib,
                                   .size = d->virtual_size,
                                   .cluster_size = run->cluster_size,
                                   .compress = run->compress,
                                   .may_seek = true,
-                                  .source = source};
-    RH_AUTO(rh_out_closep)
-    struct rh_out *out = rh_out_file_at(run->dir->fd, d->file, err);
-    RH_AUTO(rh_writer_closep) struct rh_writer *w = NULL;
+                                  .source = source_of(run, i)};
 
-    if (!out)
+    run->out = rh_out_file_at(run->dir->fd, d->file, err);
+    if (!run->out)
         return -1;
-    w = rh_writer_open(disk_format(run), out, &o, err);
-    if (!w || copy_disk(run, i, w, err) < 0)
-        return -1;
-    return rh_out_finish(out, d->file_size, err);
+    run->writer = rh_writer_open(disk_format(run), run->out, &o, err);
+    return run->writer ? 0 : -1;
 }
 
-static int write_disks(struct run *run, rh_error **err)
+static int open_disk(struct run *run, size_t i, rh_error **err)
 {
-    for (size_t i = 0; i < run->target->job.disk_count; i++)
-        if (write_disk(run, i, err) < 0)
+    if (!run->archive)
+        return open_file_disk(run, i, err);
+    run->writer = run->target->target->archive->disk(
+        run->archive, i, source_of(run, i), err);
+    return run->writer ? 0 : -1;
+}
+
+static int close_disk(struct run *run, size_t i,
+                      const struct rh_copy_sink *sink, uint64_t data_bytes,
+                      rh_error **err)
+{
+    struct rh_receipt_disk *receipt = &run->disks[i];
+
+    run->target->job.disks[i].file_size = sink->file_size;
+    memcpy(receipt->content, sink->content, sizeof receipt->content);
+    receipt->data_bytes = data_bytes;
+    if (run->archive)
+        return run->target->target->archive->disk_done(run->archive,
+                                                       run->writer, err);
+    return rh_out_finish(run->out, sink->file_size, err);
+}
+
+static void drop_disk(struct run *run)
+{
+    rh_writer_close(run->writer);
+    rh_out_close(run->out);
+    run->writer = NULL;
+    run->out = NULL;
+}
+
+static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
+                     rh_error **err)
+{
+    __attribute__((cleanup(digests_free))) struct digests digests = {0};
+    struct rh_copy c = {.lib = runs->plan->lib,
+                        .source = runs->vm->disks[i],
+                        .sinks = sinks,
+                        .sink_count = runs->count,
+                        .want_content = true,
+                        .done_before = runs->done,
+                        .total = runs->total};
+
+    if (collect_digests(runs, runs->vm->order[i], &digests, err) < 0)
+        return -1;
+    c.digests = digests.items;
+    c.digest_count = digests.count;
+    c.trusted = digests.count > 0;
+    if (rh_copy_run(&c, err) < 0 || check_digests(runs, &digests, err) < 0)
+        return -1;
+    runs->done += c.data_bytes;
+    for (size_t r = 0; r < runs->count; r++)
+        if (close_disk(&runs->items[r], i, &sinks[r], c.data_bytes, err) < 0)
             return -1;
     return 0;
 }
 
-/* --- targets whose disks lie inside one archive ---------------------------------------------- */
-
-static int fill_archive(struct run *run, struct rh_archive *a, rh_error **err)
+static int write_disk(struct runs *runs, size_t i, rh_error **err)
 {
-    const struct rh_archive_ops *ops = run->target->target->archive;
+    struct rh_copy_sink *sinks = rh_calloc(runs->count, sizeof *sinks);
+    int failed = 0;
 
-    for (size_t i = 0; i < run->target->job.disk_count; i++) {
-        RH_AUTO(rh_writer_closep)
-        struct rh_writer *w = ops->disk(a, i, source_of(run, i), err);
+    for (size_t r = 0; r < runs->count && !failed; r++) {
+        struct run *run = &runs->items[r];
 
-        if (!w || copy_disk(run, i, w, err) < 0 ||
-            ops->disk_done(a, w, err) < 0)
-            return -1;
+        failed = open_disk(run, i, err);
+        sinks[r] = (struct rh_copy_sink){source_of(run, i), run->writer,
+                                         run->archive ? RH_COMPRESS_NONE
+                                                      : run->compress,
+                                         "", 0};
     }
-    return 0;
-}
-
-static int write_archive(struct run *run, struct rh_out *out, rh_error **err)
-{
-    const struct rh_archive_ops *ops = run->target->target->archive;
-    struct rh_archive *a = ops->open(&run->target->job, out, err);
-    uint64_t size = 0;
-    int failed;
-
-    if (!a)
-        return -1;
-    failed = fill_archive(run, a, err);
     if (!failed)
-        failed = ops->finish(a, &size, err);
-    if (!failed)
-        failed = rh_out_finish(out, size, err);
-    ops->close(a);
+        failed = copy_disk(runs, i, sinks, err);
+    for (size_t r = 0; r < runs->count; r++)
+        drop_disk(&runs->items[r]);
+    free(sinks);
     return failed;
-}
-
-static struct rh_out *packed_or_plain(struct run *run, struct rh_out *out,
-                                      rh_error **err)
-{
-    if (!out || run->compress != RH_COMPRESS_ZSTD)
-        return out;
-    return rh_out_pack(out, "zstd", 3, run->plan->lib->threads, err);
-}
-
-static int write_archive_file(struct run *run, rh_error **err)
-{
-    RH_AUTO(rh_freep) char *name = rh_printf("%s.xva", run->vm->name);
-    RH_AUTO(rh_out_closep)
-    struct rh_out *out =
-        packed_or_plain(run, rh_out_file_at(run->dir->fd, name, err), err);
-
-    return out ? write_archive(run, out, err) : -1;
-}
-
-static bool is_archive(const struct run *run)
-{
-    return run->target->target->archive && !strcmp(disk_format(run), "xva");
 }
 
 /* --- one VM ----------------------------------------------------------------------------------- */
@@ -244,21 +243,10 @@ static int check_space(const struct run *run, rh_error **err)
     return rh_where(err, run->dir->path);
 }
 
-static int write_all(struct run *run, rh_error **err)
-{
-    if (is_archive(run) ? write_archive_file(run, err)
-                        : write_disks(run, err))
-        return -1;
-    if (run->target->target->emit(&run->target->job, err) < 0)
-        return -1;
-    return rh_write_documents(run->plan, run->vm, run->target, run->disks,
-                              err);
-}
-
-static void tell(struct run *run)
+static void tell(const struct run *run, uint64_t done)
 {
     struct rh_buf *b = &run->plan->summary;
-    RH_AUTO(rh_freep) char *size = rh_human_size(run->done);
+    RH_AUTO(rh_freep) char *size = rh_human_size(done);
     size_t cautions = 0;
     char **result = rh_vec_add(&run->plan->results);
 
@@ -288,70 +276,164 @@ static char *out_folder(const struct run *run)
     return rh_printf("%s/%s", out, run->target->target->name);
 }
 
-static int run_to_folder(struct run *run, rh_error **err)
+static struct rh_out *packed_or_plain(struct run *run, struct rh_out *out,
+                                      rh_error **err)
 {
-    RH_AUTO(rh_freep) char *folder = out_folder(run);
-    RH_AUTO(rh_outdir_closep)
-    struct rh_outdir *dir =
-        rh_outdir_new(folder, run->vm->name,
-                      rh_option_yes(run->plan->options, "overwrite"), err);
-    int failed;
-
-    if (!dir)
-        return -1;
-    run->dir = dir;
-    run->target->job.out = dir;
-    failed = check_space(run, err) || write_all(run, err) ||
-             rh_outdir_commit(dir, err);
-    if (!failed)
-        tell(run);
-    run->target->job.out = NULL;
-    run->dir = NULL;
-    return failed ? -1 : 0;
+    if (!out || run->compress != RH_COMPRESS_ZSTD)
+        return out;
+    return rh_out_pack(out, "zstd", 3, run->plan->lib->threads, err);
 }
 
-static int run_to_pipe(struct run *run, rh_error **err)
+static struct rh_out *standard_output(rh_error **err)
 {
     int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    RH_AUTO(rh_out_closep) struct rh_out *out = NULL;
 
-    if (!is_archive(run) || run->plan->vms.count > 1) {
-        if (fd >= 0)
-            close(fd);
+    if (fd >= 0)
+        return rh_out_fd(fd, "-");
+    rh_fail(err, RH_ERR_FILE_OPEN, "there is no standard output");
+    return NULL;
+}
+
+static int open_archive(struct run *run, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *name = rh_printf("%s.xva", run->vm->name);
+    struct rh_out *out = run->dir ? rh_out_file_at(run->dir->fd, name, err)
+                                  : standard_output(err);
+
+    run->archive_out = packed_or_plain(run, out, err);
+    if (!run->archive_out)
+        return -1;
+    run->archive = run->target->target->archive->open(
+        &run->target->job, run->archive_out, err);
+    return run->archive ? 0 : -1;
+}
+
+static int open_folder(struct run *run, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *folder = out_folder(run);
+
+    run->dir = rh_outdir_new(folder, run->vm->name,
+                             rh_option_yes(run->plan->options, "overwrite"),
+                             err);
+    if (!run->dir)
+        return -1;
+    run->target->job.out = run->dir;
+    return check_space(run, err);
+}
+
+static int begin(struct run *run, rh_error **err)
+{
+    bool to_pipe = !strcmp(rh_option(run->plan->options, "out"), "-");
+
+    if (rh_option_compress(run->plan->options, &run->compress, err) < 0 ||
+        rh_option_cluster(run->plan->options, &run->cluster_size, err) < 0)
+        return -1;
+    if (to_pipe && (!is_archive(run) || run->plan->vms.count > 1 ||
+                    run->vm->targets.count > 1)) {
         rh_fail(err, RH_ERR_PLAN_OPTION,
                 "only one VM as an XVA can go to standard output");
         return rh_hint(err, "use --to xen with --format xva, or give --out a "
                             "folder");
     }
-    if (fd < 0)
-        return rh_fail(err, RH_ERR_FILE_OPEN, "there is no standard output");
-    out = packed_or_plain(run, rh_out_fd(fd, "-"), err);
-    return out ? write_archive(run, out, err) : -1;
+    run->disks = rh_calloc(run->target->job.disk_count, sizeof *run->disks);
+    if (!to_pipe && open_folder(run, err) < 0)
+        return -1;
+    return is_archive(run) ? open_archive(run, err) : 0;
 }
 
-static int run_one(struct rh_plan *plan, struct rh_plan_vm *v,
-                   struct rh_plan_target *t, rh_error **err)
+static int end_archive(struct run *run, rh_error **err)
 {
-    const char *out = rh_option(plan->options, "out");
-    struct run run = {.plan = plan, .vm = v, .target = t};
-    int failed;
+    uint64_t size = 0;
 
-    if (rh_option_compress(plan->options, &run.compress, err) < 0 ||
-        rh_option_cluster(plan->options, &run.cluster_size, err) < 0 ||
-        refuse_blocked(&run, err) < 0)
+    if (run->target->target->archive->finish(run->archive, &size, err) < 0)
         return -1;
-    for (size_t i = 0; i < t->job.disk_count; i++) {
-        uint64_t data;
+    return rh_out_finish(run->archive_out, size, err);
+}
 
-        if (rh_reader_allocated(source_of(&run, i), &data, err) < 0)
+static int end(struct run *run, rh_error **err)
+{
+    if (run->archive && end_archive(run, err) < 0)
+        return -1;
+    if (!run->dir)
+        return 0;
+    if (run->target->target->emit(&run->target->job, err) < 0)
+        return -1;
+    return rh_write_documents(run->plan, run->vm, run->target, run->disks,
+                              err);
+}
+
+static void run_free(struct run *run)
+{
+    if (run->archive)
+        run->target->target->archive->close(run->archive);
+    rh_out_close(run->archive_out);
+    rh_outdir_close(run->dir);
+    run->target->job.out = NULL;
+    free(run->disks);
+}
+
+static int run_all(struct runs *runs, rh_error **err)
+{
+    for (size_t r = 0; r < runs->count; r++)
+        if (begin(&runs->items[r], err) < 0)
             return -1;
-        run.total += data;
+    for (size_t i = 0; i < runs->vm->disk_count; i++)
+        if (write_disk(runs, i, err) < 0)
+            return -1;
+    for (size_t r = 0; r < runs->count; r++)
+        if (end(&runs->items[r], err) < 0)
+            return -1;
+    for (size_t r = 0; r < runs->count; r++) {
+        struct run *run = &runs->items[r];
+
+        if (!run->dir)
+            continue;
+        if (rh_outdir_commit(run->dir, err) < 0)
+            return -1;
+        tell(run, runs->done);
     }
-    run.disks = rh_calloc(t->job.disk_count, sizeof *run.disks);
-    failed = !strcmp(out, "-") ? run_to_pipe(&run, err)
-                               : run_to_folder(&run, err);
-    free(run.disks);
+    return 0;
+}
+
+static int run_vm(struct rh_plan *plan, struct rh_plan_vm *v, rh_error **err)
+{
+    struct runs runs = {plan, v, NULL, v->targets.count, 0, 0};
+    int failed = 0;
+
+    for (size_t i = 0; i < v->disk_count && !failed; i++) {
+        uint64_t data = 0;
+
+        failed = rh_reader_allocated(v->disks[i], &data, err);
+        runs.total += data;
+    }
+    if (failed)
+        return -1;
+    runs.items = rh_calloc(runs.count, sizeof *runs.items);
+    for (size_t r = 0; r < runs.count; r++) {
+        runs.items[r].plan = plan;
+        runs.items[r].vm = v;
+        runs.items[r].target = &v->targets.items[r];
+    }
+    failed = run_all(&runs, err);
+    for (size_t r = 0; r < runs.count; r++)
+        run_free(&runs.items[r]);
+    free(runs.items);
     return failed;
+}
+
+/* A blocker anywhere is said before anything is written. */
+static int refuse_any_blocked(struct rh_plan *plan, rh_error **err)
+{
+    for (size_t i = 0; i < plan->vms.count; i++)
+        for (size_t t = 0; t < plan->vms.items[i].targets.count; t++) {
+            struct run run = {.plan = plan,
+                              .vm = &plan->vms.items[i],
+                              .target = &plan->vms.items[i].targets.items[t]};
+
+            if (refuse_blocked(&run, err) < 0)
+                return -1;
+        }
+    return 0;
 }
 
 int rh_plan_run(rh_plan *plan, rh_error **err)
@@ -362,22 +444,10 @@ int rh_plan_run(rh_plan *plan, rh_error **err)
         rh_fail(err, RH_ERR_PLAN_OPTION, "it was not said where to write");
         return rh_hint(err, "add --out DIR");
     }
-    if (rh_plan_prepare(plan, err) < 0)
+    if (rh_plan_prepare(plan, err) < 0 || refuse_any_blocked(plan, err) < 0)
         return -1;
-    /* A blocker anywhere is said before anything is written. */
     for (size_t i = 0; i < plan->vms.count; i++)
-        for (size_t t = 0; t < plan->vms.items[i].targets.count; t++) {
-            struct run run = {.plan = plan,
-                              .vm = &plan->vms.items[i],
-                              .target = &plan->vms.items[i].targets.items[t]};
-
-            if (refuse_blocked(&run, err) < 0)
-                return -1;
-        }
-    for (size_t i = 0; i < plan->vms.count; i++)
-        for (size_t t = 0; t < plan->vms.items[i].targets.count; t++)
-            if (run_one(plan, &plan->vms.items[i],
-                        &plan->vms.items[i].targets.items[t], err) < 0)
-                return -1;
+        if (run_vm(plan, &plan->vms.items[i], err) < 0)
+            return -1;
     return 0;
 }

@@ -243,6 +243,11 @@ struct rh_reader *rh_overlay_new(struct rh_reader *base, rh_lib *lib,
 int rh_overlay_write(struct rh_reader *overlay, const void *buf, size_t n,
                      uint64_t offset, rh_error **err);
 uint64_t rh_overlay_changed(const struct rh_reader *overlay); /* bytes */
+struct rh_reader *rh_overlay_base(const struct rh_reader *overlay);
+/* Lay the changes within [offset, offset + n) over bytes of the base; *ret_any
+ * (may be NULL) says whether there were any; with buf NULL only that. */
+int rh_overlay_patch(struct rh_reader *overlay, void *buf, size_t n,
+                     uint64_t offset, bool *ret_any, rh_error **err);
 bool rh_is_overlay(const struct rh_reader *r);
 
 #endif

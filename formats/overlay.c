@@ -249,3 +249,31 @@ uint64_t rh_overlay_changed(const struct rh_reader *r)
 {
     return ((const struct overlay *)r->state)->changed * UNIT;
 }
+
+struct rh_reader *rh_overlay_base(const struct rh_reader *r)
+{
+    return ((const struct overlay *)r->state)->base;
+}
+
+int rh_overlay_patch(struct rh_reader *r, void *buf, size_t n, uint64_t offset,
+                     bool *ret_any, rh_error **err)
+{
+    struct overlay *o = r->state;
+    uint64_t end = offset + n, at = offset;
+    bool any = false;
+
+    while (at < end) {
+        uint64_t unit = at / UNIT, next = RH_MIN((unit + 1) * UNIT, end);
+
+        if (is_changed(o, unit)) {
+            any = true;
+            if (buf && read_changed(o, (char *)buf + (at - offset),
+                                    (size_t)(next - at), at, err) < 0)
+                return -1;
+        }
+        at = next;
+    }
+    if (ret_any)
+        *ret_any = any;
+    return 0;
+}

@@ -1,0 +1,82 @@
+/* copy_job.h - what the parts of the copy share while it runs. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_CONVERT_COPY_JOB_H
+#define RH_CONVERT_COPY_JOB_H
+
+#include <pthread.h>
+
+#include "convert/copy.h"
+
+enum { RH_CONTENT_UNIT = 1024 * 1024, RH_CONTENT_RECORD = 8 + 16 };
+
+struct rh_copy_job {
+    struct rh_copy *copy;
+    struct rh_reader *source;
+    uint64_t unit;        /* bytes a worker takes at once */
+    pthread_mutex_t lock;
+    pthread_cond_t turn;  /* serving or failed moved */
+    pthread_cond_t idle;  /* a worker or the hasher ended */
+    unsigned running;
+    uint64_t position;    /* of the disk: what was handed out so far */
+    uint64_t next_ticket, serving;
+    uint64_t failed;      /* lowest ticket that failed, else UINT64_MAX */
+    rh_error *error;      /* of that ticket */
+    uint64_t done;        /* bytes of units finished */
+    uint64_t own;         /* data bytes of this disk; UINT64_MAX: unknown */
+    struct rh_digest **content; /* one per sink, or NULL */
+    bool every_unit;      /* a writer wants the empty ones, too */
+    bool forward;         /* the source is read by next() */
+    bool have_piece, at_end;
+    struct rh_piece piece; /* read ahead: belongs to the next unit */
+};
+
+/* A grain of a forward source that waits to be inflated. */
+struct rh_copy_pending {
+    uint64_t offset;
+    uint32_t length;
+    size_t at, size; /* in worker->packed; size 0: plain bytes of `length` */
+};
+
+/* A worker's memory for one sink: the units that its share is cut into. */
+struct rh_copy_lane {
+    struct rh_copy_sink *sink;
+    struct rh_unit *units; /* unit/writer->unit of them */
+    size_t unit_count, used;
+    uint8_t *patched;      /* the bytes with this sink's edits, or NULL */
+    struct rh_packed *clusters; /* with keep, else NULL */
+    struct rh_buf packed;       /* their bytes */
+    uint8_t *records;      /* content records of this share */
+    size_t record_count;
+};
+
+struct rh_copy_worker {
+    struct rh_copy_job *job;
+    pthread_t thread;
+    uint64_t ticket;
+    uint64_t offset;    /* of the share */
+    size_t length;
+    uint8_t *data;      /* its plain bytes */
+    struct rh_codec *codec;
+    struct rh_buf packed; /* a forward source's waiting bytes */
+    RH_VEC(struct rh_copy_pending) pending;
+    struct rh_copy_lane *lanes; /* per sink */
+    rh_error *error;
+};
+
+/* copy_share.c: what to do next, and a share's bytes. */
+int rh_copy_claim(struct rh_copy_worker *w, bool *ret_more, rh_error **err);
+int rh_copy_fill(struct rh_copy_worker *w, rh_error **err);
+/* Cut the share into the sink's units, with its edits, ready to be encoded. */
+int rh_copy_cut(struct rh_copy_worker *w, struct rh_copy_lane *lane,
+                rh_error **err);
+
+/* copy_hash.c: the thread that takes the files' digests. */
+struct rh_copy_hasher {
+    struct rh_copy_job *job;
+    pthread_t thread;
+    bool started;
+    rh_error *error;
+};
+void *rh_copy_hash(void *hasher);
+
+#endif
