@@ -82,6 +82,7 @@ struct rh_stream {
     const struct rh_stream_ops *ops;
     char *name;
     uint64_t position; /* bytes delivered so far */
+    rh_lib *lib;       /* set it, and a read that waits can be cancelled */
     void *state;
 };
 struct rh_stream *rh_stream_make(const struct rh_stream_ops *ops,

@@ -80,9 +80,10 @@ static int fd_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
 {
     ssize_t got;
 
-    do
-        got = read((int)(intptr_t)s->state, buf, n);
-    while (got < 0 && errno == EINTR);
+    /* A signal ends the wait; whether it meant us, the library knows. */
+    while ((got = read((int)(intptr_t)s->state, buf, n)) < 0 && errno == EINTR)
+        if (rh_go_on(s->lib, err) < 0)
+            return -1;
     if (got < 0)
         return rh_fail_errno(err, RH_ERR_FILE_READ, errno, "reading failed");
     *ret_n = (size_t)got;

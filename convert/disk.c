@@ -90,6 +90,7 @@ static int open_stdin(rh_disk *d, const char *format, rh_error **err)
         size_t n = 0, got = 1;
 
         s = rh_stream_fd(fd, "-");
+        s->lib = d->lib;
         while (n < sizeof head && got) {
             if (rh_stream_read(s, head + n, sizeof head - n, &got, err) < 0) {
                 rh_stream_close(s);
