@@ -62,6 +62,12 @@ struct rh_guest_ops {
     void (*close)(struct rh_guest *g);
 };
 
+/* Where the bytes of a volume lie. */
+struct rh_span {
+    size_t disk;
+    uint64_t offset, length;
+};
+
 /* A volume of the guest's disks (partition, logical volume) and its content. */
 struct rh_volume {
     size_t disk;          /* index of the VM's disk (first one of a volume) */
@@ -75,6 +81,10 @@ struct rh_volume {
     const char *part_uuid, *part_type; /* GPT, lower case; MBR: "0x83" */
     const char *vg, *lv;  /* of a logical volume */
     bool bootable;        /* MBR active flag */
+    bool hibernated;      /* swap that holds a suspended system */
+    /* In order; none: the bytes are not simply there (striped, thin, RAID). */
+    const struct rh_span *spans;
+    size_t span_count;
 };
 
 struct rh_guest {
