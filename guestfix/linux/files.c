@@ -1,0 +1,66 @@
+/* files.c - small conveniences over rh_guest. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guestfix/linux/linux.h"
+
+char *rh_guest_text(struct rh_guest *g, const char *path, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+    void *bytes;
+    size_t n;
+
+    if (g->ops->read(g, path, RH_TEXT_FILE_MAX, &bytes, &n, &why) == 0)
+        return bytes;
+    if (rh_error_number(why) != RH_ERR_FILE_NOT_FOUND &&
+        rh_error_number(why) != RH_ERR_FILE_TYPE && err && !*err)
+        *err = RH_TAKE(why);
+    return NULL;
+}
+
+bool rh_guest_exists(struct rh_guest *g, const char *path)
+{
+    struct rh_guest_stat st;
+
+    return g->ops->stat(g, path, true, &st, NULL) == 0;
+}
+
+bool rh_guest_is_dir(struct rh_guest *g, const char *path)
+{
+    struct rh_guest_stat st;
+
+    return g->ops->stat(g, path, true, &st, NULL) == 0 && st.type == 'd';
+}
+
+char **rh_guest_names(struct rh_guest *g, const char *path)
+{
+    char **names = NULL;
+
+    return g->ops->list(g, path, &names, NULL) == 0 ? names : NULL;
+}
+
+void rh_name_list_free(char **names)
+{
+    for (size_t i = 0; names && names[i]; i++)
+        free(names[i]);
+    free(names);
+}
+
+void rh_name_list_freep(char ***names)
+{
+    rh_name_list_free(*names);
+}
+
+void rh_module_name(const char *path, char ret[64])
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = 0;
+
+    for (path = slash ? slash + 1 : path; *path && n < 63; path++) {
+        if (!strncmp(path, ".ko", 3))
+            break;
+        ret[n++] = *path == '-' ? '_' : *path;
+    }
+    ret[n] = '\0';
+}

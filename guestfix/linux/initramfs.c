@@ -1,0 +1,329 @@
+/* initramfs.c - read an initramfs image: early archives, then one compressed.
+ *
+ * Every image is somebody else's: entries, names and unpacked bytes are
+ * bounded.  A segment that we appended earlier is found by the name in its
+ * gzip header (or in its plain text), so that running twice adds nothing. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guestfix/linux/initramfs.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/limits.h"
+#include "guestfix/linux/linux.h"
+#include "guestfix/linux/segment.h"
+
+enum {
+    ENTRIES_MAX = 200000,
+    NAME_MAX_BYTES = 4096,
+    CONF_MAX = 64 * 1024,
+    NEWC_HEADER = 110,
+};
+#define UNPACKED_MAX (4 * RH_GIB)
+
+const char *rh_initramfs_kind_name(enum rh_initramfs_kind kind)
+{
+    static const char *const names[] = {"unknown", "initramfs-tools", "dracut",
+                                        "mkinitcpio", "mkinitfs", "mkinitrd"};
+
+    return names[kind];
+}
+
+void rh_initramfs_free(struct rh_initramfs *i)
+{
+    for (size_t k = 0; k < i->modules.count; k++)
+        free(i->modules.items[k]);
+    for (size_t k = 0; k < i->waits.count; k++)
+        free(i->waits.items[k]);
+    free(i->modules.items);
+    free(i->waits.items);
+    free(i->modules_at);
+    free(i->conf_modules);
+    memset(i, 0, sizeof *i);
+}
+
+bool rh_initramfs_has(const struct rh_initramfs *i, const char *module)
+{
+    char name[64];
+
+    rh_module_name(module, name);
+    for (size_t k = 0; k < i->modules.count; k++)
+        if (!strcmp(i->modules.items[k], name))
+            return true;
+    return false;
+}
+
+/* --- one entry --------------------------------------------------------------- */
+static bool ends(const char *text, const char *tail)
+{
+    size_t n = strlen(text), m = strlen(tail);
+
+    return n >= m && !strcmp(text + n - m, tail);
+}
+
+static bool is_module(const char *path)
+{
+    const char *ko = strstr(path, ".ko");
+
+    return ko && (!ko[3] || !strcmp(ko + 3, ".gz") || !strcmp(ko + 3, ".xz") ||
+                  !strcmp(ko + 3, ".zst") || !strcmp(ko + 3, ".bz2"));
+}
+
+static void note_module(struct rh_initramfs *i, const char *path)
+{
+    const char *at = strstr(path, "lib/modules/");
+    char name[64];
+
+    rh_module_name(path, name);
+    *rh_vec_add(&i->modules) = rh_strdup(name);
+    if (at && !i->modules_at)
+        i->modules_at = rh_strndup(path, (size_t)(at - path) + 11);
+}
+
+/* Marks of each builder.  First row that fits decides. */
+static const struct {
+    const char *path;
+    enum rh_initramfs_kind kind;
+} marks[] = {
+    {"conf/initramfs.conf", RH_INITRAMFS_TOOLS},
+    {"scripts/init-premount", RH_INITRAMFS_TOOLS},
+    {"conf/arch.conf", RH_INITRAMFS_TOOLS},
+    {"usr/lib/dracut", RH_INITRAMFS_DRACUT},
+    {"lib/dracut", RH_INITRAMFS_DRACUT},
+    {"usr/lib/initrd-release", RH_INITRAMFS_DRACUT},
+    {"dracut-state.sh", RH_INITRAMFS_DRACUT},
+    {"init_functions", RH_INITRAMFS_MKINITCPIO},
+    {"etc/mkinitcpio.d", RH_INITRAMFS_MKINITCPIO},
+    {"sbin/nlplug-findfs", RH_INITRAMFS_MKINITFS},
+    {"usr/sbin/nlplug-findfs", RH_INITRAMFS_MKINITFS},
+    {"bin/nash", RH_INITRAMFS_MKINITRD},
+    {"sbin/nash", RH_INITRAMFS_MKINITRD},
+    {"lib/mkinitrd", RH_INITRAMFS_MKINITRD},
+    {"run_all.sh", RH_INITRAMFS_MKINITRD},
+};
+
+static const char *const loaders[] = {"/systemd-udevd", "/udevd", "/udevadm",
+                                      "/nlplug-findfs", "/kmod", "/modprobe"};
+
+static void note(struct rh_initramfs *i, const char *path, unsigned mode)
+{
+    while (!strncmp(path, "./", 2) || *path == '/')
+        path += *path == '/' ? 1 : 2;
+    if (!strcmp(path, "lib") && S_ISLNK(mode))
+        i->lib_is_link = true;
+    if (is_module(path) && !S_ISDIR(mode))
+        note_module(i, path);
+    for (size_t k = 0; k < RH_COUNT(marks) && !i->kind; k++)
+        if (!strcmp(path, marks[k].path))
+            i->kind = marks[k].kind;
+    for (size_t k = 0; k < RH_COUNT(loaders); k++)
+        i->unpacks_alone |= ends(path, loaders[k]);
+    if (strstr(path, "hooks/initqueue/finished/devexists-") &&
+        (strstr(path, "x2fdev\\x2fsd") || strstr(path, "x2fdev\\x2fhd") ||
+         strstr(path, "by-path") || strstr(path, "by-id")))
+        *rh_vec_add(&i->waits) = rh_strdup(path);
+}
+
+/* --- plain archives ---------------------------------------------------------------- */
+static bool hex8(const char *p, uint32_t *ret)
+{
+    *ret = 0;
+    for (unsigned k = 0; k < 8; k++) {
+        char c = p[k];
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+                                                : 16;
+
+        if (digit > 15)
+            return false;
+        *ret = *ret << 4 | digit;
+    }
+    return true;
+}
+
+static void keep_conf(struct rh_initramfs *i, const char *path,
+                      const char *bytes, size_t n)
+{
+    while (!strncmp(path, "./", 2) || *path == '/')
+        path += *path == '/' ? 1 : 2;
+    if (strcmp(path, "conf/modules") || n > CONF_MAX)
+        return;
+    free(i->conf_modules);
+    i->conf_modules = rh_memdup0(bytes, n);
+}
+
+/* A newc archive at *at; moves *at behind its TRAILER.  false: broken. */
+static bool read_plain(const char *bytes, size_t n, size_t *at,
+                       struct rh_initramfs *i)
+{
+    for (unsigned count = 0; count < ENTRIES_MAX; count++) {
+        const char *p = bytes + *at;
+        uint32_t mode, size, name_size;
+        uint64_t data, end;
+
+        if (n - *at < NEWC_HEADER || memcmp(p, "07070", 5) ||
+            !hex8(p + 14, &mode) || !hex8(p + 54, &size) ||
+            !hex8(p + 94, &name_size) || !name_size ||
+            name_size > NAME_MAX_BYTES)
+            return false;
+        data = rh_round_up((uint64_t)*at + NEWC_HEADER + name_size, 4);
+        end = rh_round_up(data + size, 4);
+        if (data + size > n || p[NEWC_HEADER + name_size - 1])
+            return false;
+        p += NEWC_HEADER;
+        if (!strcmp(p, "TRAILER!!!")) {
+            *at = (size_t)RH_MIN(end, (uint64_t)n);
+            return true;
+        }
+        note(i, p, mode);
+        keep_conf(i, p, bytes + data, size);
+        *at = (size_t)RH_MIN(end, (uint64_t)n);
+    }
+    return false;
+}
+
+/* --- compressed archives -------------------------------------------------------------- */
+static const struct {
+    const char *magic;
+    size_t size;
+    const char *name;
+} codecs[] = {
+    {"\x1f\x8b", 2, "gzip"},          {"\x1f\x9e", 2, "gzip"},
+    {"\xfd"
+     "7zXZ",
+     6, "xz"},                        {"\x28\xb5\x2f\xfd", 4, "zstd"},
+    {"\x02\x21\x4c\x18", 4, "lz4"},   {"\x04\x22\x4d\x18", 4, "lz4-frame"},
+    {"\x5d\x00\x00", 3, "lzma"},      {"BZh", 3, "bzip2"},
+    {"\x89LZO", 4, "lzop"},
+};
+
+static const char *codec_of(const char *p, size_t n)
+{
+    for (size_t k = 0; k < RH_COUNT(codecs); k++)
+        if (n >= codecs[k].size && !memcmp(p, codecs[k].magic, codecs[k].size))
+            return codecs[k].name;
+    return NULL;
+}
+
+static int unpack_failed(struct archive *a, rh_error **err)
+{
+    const char *why = archive_error_string(a);
+
+    return rh_fail(err, RH_ERR_GUEST_DAMAGED,
+                   "the initramfs cannot be unpacked: %s",
+                   why ? why : "damaged");
+}
+
+static int read_conf_entry(struct archive *a, const char *path,
+                           struct rh_initramfs *i, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *text = rh_malloc(CONF_MAX);
+    la_ssize_t n = archive_read_data(a, text, CONF_MAX);
+
+    if (n < 0)
+        return unpack_failed(a, err);
+    keep_conf(i, path, text, (size_t)n);
+    return 0;
+}
+
+static int read_entries(struct archive *a, struct rh_initramfs *i,
+                        rh_error **err)
+{
+    struct archive_entry *e;
+
+    for (unsigned count = 0; count < ENTRIES_MAX; count++) {
+        int r = archive_read_next_header(a, &e);
+        const char *path;
+
+        if (r == ARCHIVE_EOF)
+            return 0;
+        if (r < ARCHIVE_WARN)
+            return unpack_failed(a, err);
+        path = archive_entry_pathname(e);
+        if (!path)
+            continue;
+        note(i, path, (unsigned)archive_entry_mode(e));
+        if (ends(path, "conf/modules") && read_conf_entry(a, path, i, err) < 0)
+            return -1;
+        if ((uint64_t)archive_filter_bytes(a, 0) > UNPACKED_MAX)
+            break;
+    }
+    return rh_fail(err, RH_ERR_STREAM_LIMIT,
+                   "the initramfs unpacks to more than is plausible");
+}
+
+static int read_packed(const char *bytes, size_t n, struct rh_initramfs *i,
+                       rh_error **err)
+{
+    struct archive *a = archive_read_new();
+    int r;
+
+    archive_read_support_filter_all(a);
+    archive_read_support_format_cpio(a);
+    r = archive_read_open_memory(a, bytes, n);
+    r = r != ARCHIVE_OK ? unpack_failed(a, err) : read_entries(a, i, err);
+    archive_read_free(a);
+    return r;
+}
+
+/* --- the whole image ---------------------------------------------------------------------- */
+static int read_part(const char *bytes, size_t n, bool is_main,
+                     struct rh_initramfs *i, rh_error **err)
+{
+    size_t at = 0;
+    const char *codec;
+
+    while (at < n) {
+        while (at < n && !bytes[at])
+            at++;
+        if (at == n)
+            break;
+        codec = codec_of(bytes + at, n - at);
+        if (codec) {
+            if (is_main) {
+                i->codec = codec;
+                i->lz4_legacy = !strcmp(codec, "lz4");
+            }
+            return read_packed(bytes + at, n - at, i, err);
+        }
+        if (is_main && at)
+            i->early = true;
+        if (n - at < 6 || memcmp(bytes + at, "07070", 5) ||
+            !read_plain(bytes, n, &at, i))
+            return rh_fail(err, RH_ERR_GUEST_DAMAGED,
+                           "the initramfs is no archive that is known");
+        if (is_main)
+            i->codec = "none";
+        i->early = is_main && at < n;
+    }
+    return 0;
+}
+
+int rh_initramfs_read(const void *bytes, size_t n, struct rh_initramfs *ret,
+                      rh_error **err)
+{
+    size_t ours = rh_segment_find(bytes, n);
+    struct rh_initramfs i = {0};
+    int r;
+
+    i.ours = ours < n;
+    i.main_end = rh_segment_start(bytes, ours, n);
+    r = read_part(bytes, i.main_end, true, &i, err);
+    if (r == 0 && i.ours) {
+        const char *p = bytes;
+
+        r = read_part(p + ours, n - ours, false, &i, err);
+    }
+    if (r < 0 || !i.codec) {
+        rh_initramfs_free(&i);
+        return r < 0 ? -1
+                     : rh_fail(err, RH_ERR_GUEST_DAMAGED,
+                               "the initramfs is empty");
+    }
+    *ret = i;
+    return 0;
+}

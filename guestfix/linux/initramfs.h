@@ -1,0 +1,62 @@
+/* initramfs.h - what an initramfs holds, and segments that add to it.
+ *
+ * An image is any number of cpio archives one after the other, each plain or
+ * compressed; the kernel unpacks them in order and later files win.  So drivers
+ * are added by appending a small archive, without running guest code. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_GUESTFIX_LINUX_INITRAMFS_H
+#define RH_GUESTFIX_LINUX_INITRAMFS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+
+enum rh_initramfs_kind {
+    RH_INITRAMFS_UNKNOWN,
+    RH_INITRAMFS_TOOLS,  /* Debian's initramfs-tools */
+    RH_INITRAMFS_DRACUT,
+    RH_INITRAMFS_MKINITCPIO,
+    RH_INITRAMFS_MKINITFS, /* Alpine */
+    RH_INITRAMFS_MKINITRD, /* old SUSE and Red Hat */
+};
+
+struct rh_initramfs {
+    enum rh_initramfs_kind kind;
+    const char *codec; /* of the main segment: "zstd", "none" ... static */
+    bool lz4_legacy;
+    bool early;      /* a plain microcode segment in front */
+    bool ours;       /* a segment of ours is there */
+    size_t main_end; /* bytes before our segment (all, when there is none) */
+    bool lib_is_link; /* /lib is a symbolic link in the archive */
+    char *modules_at; /* "usr/lib/modules" as the archive has it, or NULL */
+    char *conf_modules; /* its conf/modules, or NULL */
+    bool unpacks_alone; /* has a loader by alias: udev or kmod inside */
+    RH_VEC(char *) modules; /* plain names */
+    RH_VEC(char *) waits;   /* dracut's hooks that wait for /dev/sdXN */
+};
+
+/* Parse an image; -1 when it cannot be understood (ret is freed then). */
+int rh_initramfs_read(const void *bytes, size_t n, struct rh_initramfs *ret,
+                      rh_error **err);
+void rh_initramfs_free(struct rh_initramfs *i);
+bool rh_initramfs_has(const struct rh_initramfs *i, const char *module);
+const char *rh_initramfs_kind_name(enum rh_initramfs_kind kind);
+
+/* --- a segment ------------------------------------------------------------------ */
+struct rh_segment {
+    struct rh_buf cpio;
+    unsigned inode;
+    RH_VEC(char *) folders; /* written already */
+};
+/* Files with their parent folders ("lib", "usr", "usr/lib" are never made: one
+ * of them may be a link that a folder would replace). */
+void rh_segment_file(struct rh_segment *s, const char *path,
+                     const void *bytes, size_t n, unsigned mode);
+/* Close it, and append it to `image` in the form that its codec allows. */
+int rh_segment_finish(struct rh_segment *s, const struct rh_initramfs *to,
+                      struct rh_buf *image, rh_error **err);
+void rh_segment_free(struct rh_segment *s);
+
+#endif

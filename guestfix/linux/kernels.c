@@ -1,0 +1,174 @@
+/* kernels.c - the kernels that can be booted, and their initramfs images.
+ *
+ * A kernel is a folder of modules with an image in /boot.  Boot loader entries
+ * say which initramfs belongs to it where they name both; else the names that
+ * distributions use are tried. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "guestfix/linux/linux.h"
+
+enum { KERNELS_MAX = 64 };
+#define IMAGE_MAX (512 * RH_MIB)
+
+/* %s: the kernel's version, or its flavour where the file has no version. */
+static const char *const image_names[] = {
+    "/boot/vmlinuz-%s", "/boot/vmlinux-%s", "/boot/kernel-%s",
+    "/boot/bzImage-%s", "/lib/modules/%s/vmlinuz", NULL};
+static const char *const initramfs_names[] = {
+    "/boot/initrd.img-%s", "/boot/initramfs-%s.img", "/boot/initrd-%s.img",
+    "/boot/initrd-%s",     "/boot/initramfs-%s",     NULL};
+
+static char *first_there(struct rh_linux *l, const char *const *patterns,
+                         const char *word)
+{
+    for (; *patterns; patterns++) {
+        const char *at = strstr(*patterns, "%s");
+        RH_AUTO(rh_freep) char *path =
+            rh_printf("%.*s%s%s", (int)(at - *patterns), *patterns, word,
+                      at + 2);
+
+        if (rh_guest_exists(l->guest, path))
+            return rh_arena_strdup(l->arena, path);
+    }
+    return NULL;
+}
+
+/* Arch and Alpine name images by flavour: "linux-lts", "lts", "virt". */
+static char *flavour(struct rh_linux *l, const char *version)
+{
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("/lib/modules/%s/pkgbase", version);
+    RH_AUTO(rh_freep) char *base = rh_guest_text(l->guest, path, NULL);
+    const char *dash = strrchr(version, '-');
+
+    if (base) {
+        base[strcspn(base, "\n")] = '\0';
+        return *base ? rh_arena_strdup(l->arena, base) : NULL;
+    }
+    return dash && dash[1] ? rh_arena_strdup(l->arena, dash + 1) : NULL;
+}
+
+static void find_images(struct rh_linux *l, struct rh_kernel *k)
+{
+    const char *word;
+
+    k->image = first_there(l, image_names, k->version);
+    k->initramfs = first_there(l, initramfs_names, k->version);
+    if (k->image && k->initramfs)
+        return;
+    word = flavour(l, k->version);
+    if (!word || strpbrk(word, "/%"))
+        return;
+    if (!k->image || !strncmp(k->image, "/lib/", 5)) {
+        const char *image = first_there(l, image_names, word);
+
+        k->image = image ? image : k->image;
+    }
+    if (!k->initramfs)
+        k->initramfs = first_there(l, initramfs_names, word);
+}
+
+/* An image that cannot be understood is a fact, not a failure. */
+static int read_initramfs(struct rh_linux *l, struct rh_kernel *k,
+                          rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+    RH_AUTO(rh_freep) void *bytes = NULL;
+    size_t n;
+
+    if (l->guest->ops->read(l->guest, k->initramfs, IMAGE_MAX, &bytes, &n,
+                            err) < 0)
+        return -1;
+    if (rh_initramfs_read(bytes, n, &k->content, &why) < 0)
+        k->unknown = true;
+    else
+        k->read = true;
+    return 0;
+}
+
+int rh_linux_kernels(struct rh_linux *l, rh_error **err)
+{
+    RH_AUTO(rh_name_list_freep)
+    char **names = rh_guest_names(l->guest, "/lib/modules");
+
+    for (size_t i = 0; names && names[i] && l->kernels.count < KERNELS_MAX;
+         i++) {
+        struct rh_kernel k = {0};
+
+        k.version = rh_arena_strdup(l->arena, names[i]);
+        find_images(l, &k);
+        /* Modules without a kernel are what an uninstalled one left. */
+        if (!k.image)
+            continue;
+        if (k.initramfs && read_initramfs(l, &k, err) < 0) {
+            rh_initramfs_free(&k.content);
+            return -1;
+        }
+        *rh_vec_add(&l->kernels) = k;
+    }
+    return 0;
+}
+
+/* --- boot loaders ------------------------------------------------------------------ */
+static const struct {
+    const char *path, *name;
+} loaders[] = {
+    {"/boot/grub/grub.cfg", "grub2"},
+    {"/boot/grub2/grub.cfg", "grub2"},
+    {"/boot/grub/grub.conf", "grub-legacy"},
+    {"/boot/grub/menu.lst", "grub-legacy"},
+    {"/boot/loader/entries", "bls"},
+    {"/boot/efi/loader/entries", "systemd-boot"},
+    {"/efi/loader/entries", "systemd-boot"},
+    {"/boot/extlinux/extlinux.conf", "extlinux"},
+    {"/boot/extlinux.conf", "extlinux"},
+    {"/boot/syslinux/syslinux.cfg", "syslinux"},
+    {"/etc/lilo.conf", "lilo"},
+};
+
+static void add_loader(struct rh_linux *l, const char *name)
+{
+    for (size_t i = 0; i < l->loaders.count; i++)
+        if (!strcmp(l->loaders.items[i], name))
+            return;
+    *rh_vec_add(&l->loaders) = name;
+}
+
+/* A kernel, its initramfs and its command line in one signed file. */
+static bool has_uki(struct rh_guest *g)
+{
+    static const char *const folders[] = {"/boot/efi/EFI/Linux",
+                                          "/efi/EFI/Linux", "/boot/EFI/Linux"};
+
+    for (size_t i = 0; i < RH_COUNT(folders); i++) {
+        RH_AUTO(rh_name_list_freep)
+        char **names = rh_guest_names(g, folders[i]);
+
+        for (size_t k = 0; names && names[k]; k++) {
+            size_t n = strlen(names[k]);
+
+            if (n > 4 && !strcasecmp(names[k] + n - 4, ".efi"))
+                return true;
+        }
+    }
+    return false;
+}
+
+void rh_linux_loaders(struct rh_linux *l)
+{
+    bool efi = rh_guest_is_dir(l->guest, "/boot/efi/EFI") ||
+               rh_guest_is_dir(l->guest, "/efi/EFI") ||
+               rh_guest_is_dir(l->guest, "/boot/EFI");
+
+    for (size_t i = 0; i < RH_COUNT(loaders); i++)
+        if (rh_guest_exists(l->guest, loaders[i].path))
+            add_loader(l, loaders[i].name);
+    l->uki = has_uki(l->guest);
+    if (l->uki)
+        add_loader(l, "uki");
+    if (efi)
+        add_loader(l, "efi");
+}

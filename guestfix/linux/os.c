@@ -1,0 +1,240 @@
+/* os.c - which Linux this is, what runs in it, and the facts as JSON. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guestfix/linux/linux.h"
+
+/* --- os-release ---------------------------------------------------------------- */
+/* The value of KEY= in shell-like text, without its quotes; NULL: none. */
+static char *assigned(struct rh_arena *a, const char *text, const char *key)
+{
+    size_t n = strlen(key);
+
+    for (const char *p = text; p && *p; p = strchr(p, '\n')) {
+        const char *end;
+
+        p += *p == '\n';
+        if (strncmp(p, key, n) || p[n] != '=')
+            continue;
+        p += n + 1;
+        end = p + strcspn(p, "\n");
+        while (end > p && isspace((unsigned char)end[-1]))
+            end--;
+        if (end - p >= 2 && (*p == '"' || *p == '\'') && end[-1] == *p) {
+            p++;
+            end--;
+        }
+        return end > p ? rh_arena_strndup(a, p, (size_t)(end - p)) : NULL;
+    }
+    return NULL;
+}
+
+static bool from_os_release(struct rh_linux *l, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *text = rh_guest_text(l->guest, "/etc/os-release", err);
+
+    if (!text)
+        text = rh_guest_text(l->guest, "/usr/lib/os-release", err);
+    if (!text)
+        return false;
+    l->id = assigned(l->arena, text, "ID");
+    l->id_like = assigned(l->arena, text, "ID_LIKE");
+    l->version = assigned(l->arena, text, "VERSION_ID");
+    l->pretty = assigned(l->arena, text, "PRETTY_NAME");
+    return l->id != NULL;
+}
+
+/* Releases before os-release say a sentence: "CentOS release 6.10 (Final)". */
+static const struct {
+    const char *path, *word, *id;
+} sentences[] = {
+    {"/etc/oracle-release", "Oracle", "ol"},
+    {"/etc/redhat-release", "CentOS", "centos"},
+    {"/etc/redhat-release", "Fedora", "fedora"},
+    {"/etc/redhat-release", "Red Hat", "rhel"},
+    {"/etc/SuSE-release", "Enterprise", "sles"},
+    {"/etc/SuSE-release", "openSUSE", "opensuse"},
+    {"/etc/system-release", "Amazon", "amzn"},
+    {"/etc/alpine-release", "", "alpine"},
+    {"/etc/debian_version", "", "debian"},
+};
+
+static void from_sentence(struct rh_linux *l, rh_error **err)
+{
+    for (size_t i = 0; i < RH_COUNT(sentences) && !l->id; i++) {
+        RH_AUTO(rh_freep)
+        char *text = rh_guest_text(l->guest, sentences[i].path, err);
+        const char *digits;
+        size_t n;
+
+        if (!text || !strstr(text, sentences[i].word))
+            continue;
+        l->id = sentences[i].id;
+        l->pretty = rh_arena_strndup(l->arena, text, strcspn(text, "\n"));
+        digits = strpbrk(text, "0123456789");
+        n = digits ? strspn(digits, "0123456789.") : 0;
+        if (n)
+            l->version = rh_arena_strndup(l->arena, digits, n);
+    }
+}
+
+static const struct {
+    const char *id, *family;
+} families[] = {
+    {"debian", "debian"}, {"ubuntu", "debian"},     {"rhel", "rhel"},
+    {"fedora", "rhel"},   {"centos", "rhel"},       {"ol", "rhel"},
+    {"rocky", "rhel"},    {"almalinux", "rhel"},    {"amzn", "rhel"},
+    {"photon", "rhel"},   {"azurelinux", "rhel"},   {"mariner", "rhel"},
+    {"sles", "suse"},     {"suse", "suse"},         {"opensuse", "suse"},
+    {"sled", "suse"},     {"arch", "arch"},         {"alpine", "alpine"},
+};
+
+static const char *family_of(const char *ids)
+{
+    for (const char *p = ids; p && *p; p += strspn(p, " ")) {
+        size_t n = strcspn(p, " ");
+
+        for (size_t i = 0; i < RH_COUNT(families); i++)
+            if (strlen(families[i].id) == n &&
+                !strncmp(p, families[i].id, n))
+                return families[i].family;
+        if (!strncmp(p, "opensuse", RH_MIN(n, (size_t)8)))
+            return "suse";
+        p += n;
+    }
+    return NULL;
+}
+
+/* --- what runs in it --------------------------------------------------------------- */
+static bool any_of(struct rh_guest *g, const char *const *paths)
+{
+    for (; *paths; paths++)
+        if (rh_guest_exists(g, *paths))
+            return true;
+    return false;
+}
+#define PATHS(...) (const char *const[]){__VA_ARGS__, NULL}
+
+static void look_around(struct rh_linux *l, rh_error **err)
+{
+    struct rh_guest *g = l->guest;
+    RH_AUTO(rh_freep) char *selinux =
+        rh_guest_text(g, "/etc/selinux/config", err);
+    RH_AUTO(rh_freep) char *host = rh_guest_text(g, "/etc/hostname", err);
+    const char *mode = selinux ? assigned(l->arena, selinux, "SELINUX") : NULL;
+
+    l->systemd = any_of(g, PATHS("/usr/lib/systemd/systemd",
+                                 "/lib/systemd/systemd"));
+    l->selinux = mode && strcmp(mode, "disabled");
+    l->cloud_init = rh_guest_exists(g, "/etc/cloud/cloud.cfg") &&
+                    !rh_guest_exists(g, "/etc/cloud/cloud-init.disabled");
+    if (any_of(g, PATHS("/usr/bin/vmtoolsd", "/usr/sbin/vmtoolsd")))
+        l->tools = "open-vm-tools";
+    if (any_of(g, PATHS("/etc/vmware-tools/locations",
+                        "/usr/bin/vmware-uninstall-tools.pl")))
+        l->tools = "vmware-tools";
+    l->qemu_agent = any_of(g, PATHS("/usr/sbin/qemu-ga", "/usr/bin/qemu-ga"));
+    l->xen_agent = any_of(g, PATHS("/usr/sbin/xe-daemon",
+                                   "/usr/sbin/xe-linux-distribution",
+                                   "/usr/bin/xen-guest-agent",
+                                   "/usr/sbin/xen-guest-agent"));
+    if (host && host[strcspn(host, "\n")])
+        host[strcspn(host, "\n")] = '\0';
+    if (host && *host && rh_valid_utf8(host, strlen(host)))
+        l->hostname = rh_arena_strdup(l->arena, host);
+}
+
+int rh_linux_detect(struct rh_linux *l, const struct rh_guest_options *o,
+                    rh_error **err)
+{
+    rh_error *why = NULL;
+
+    (void)o;
+    l->arena = rh_arena_new();
+    if (!from_os_release(l, &why))
+        from_sentence(l, &why);
+    l->family = family_of(l->id);
+    if (!l->family)
+        l->family = family_of(l->id_like);
+    if (!l->family)
+        l->family = "other";
+    look_around(l, &why);
+    if (why) {
+        if (err && !*err)
+            *err = why;
+        else
+            rh_error_free(why);
+        return -1;
+    }
+    if (rh_linux_kernels(l, err) < 0)
+        return -1;
+    rh_linux_loaders(l);
+    return rh_linux_network(l, err);
+}
+
+void rh_linux_free(struct rh_linux *l)
+{
+    for (size_t i = 0; i < l->kernels.count; i++)
+        rh_initramfs_free(&l->kernels.items[i].content);
+    free(l->kernels.items);
+    free(l->loaders.items);
+    free(l->networks.items);
+    free(l->nics.items);
+    rh_arena_free(l->arena);
+    memset(l, 0, sizeof *l);
+}
+
+/* --- JSON ------------------------------------------------------------------------------ */
+static json_t *text(const char *s)
+{
+    RH_AUTO(rh_freep) char *safe = s ? rh_printable(s) : NULL;
+
+    return safe ? json_string(safe) : json_null();
+}
+
+static json_t *kernel_json(const struct rh_kernel *k)
+{
+    json_t *drivers = json_array();
+    static const char *const asked[] = {
+        "virtio_pci", "virtio_blk",   "virtio_scsi", "virtio_net", "vmw_pvscsi",
+        "vmxnet3",    "xen_blkfront", "xen_netfront", "ahci", "ata_piix",
+        "nvme"};
+
+    for (size_t i = 0; i < RH_COUNT(asked); i++)
+        if (rh_initramfs_has(&k->content, asked[i]))
+            json_array_append_new(drivers, json_string(asked[i]));
+    return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o}", "version",
+                     text(k->version), "image", text(k->image), "initramfs",
+                     text(k->initramfs), "builder",
+                     rh_initramfs_kind_name(k->content.kind), "compression",
+                     text(k->content.codec), "drivers", drivers);
+}
+
+json_t *rh_linux_json(const struct rh_linux *l)
+{
+    json_t *kernels = json_array(), *loaders = json_array();
+    json_t *networks = json_array(), *nics = json_array();
+
+    for (size_t i = 0; i < l->kernels.count; i++)
+        json_array_append_new(kernels, kernel_json(&l->kernels.items[i]));
+    for (size_t i = 0; i < l->loaders.count; i++)
+        json_array_append_new(loaders, text(l->loaders.items[i]));
+    for (size_t i = 0; i < l->networks.count; i++)
+        json_array_append_new(networks, text(l->networks.items[i]));
+    for (size_t i = 0; i < l->nics.count; i++)
+        json_array_append_new(
+            nics, json_pack("{s:o, s:o}", "name", text(l->nics.items[i].name),
+                            "configured_in", text(l->nics.items[i].where)));
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:b, s:o, "
+                     "s:o, s:o, s:o}",
+                     "family", "linux", "distribution", text(l->id), "version",
+                     text(l->version), "name", text(l->pretty), "hostname",
+                     text(l->hostname), "systemd", l->systemd, "selinux",
+                     l->selinux, "cloud_init", l->cloud_init, "vmware_tools",
+                     text(l->tools), "qemu_guest_agent", l->qemu_agent,
+                     "boot_loaders", loaders, "kernels", kernels,
+                     "network_configuration", networks, "interfaces", nics);
+}
