@@ -1,7 +1,6 @@
 /* pending.c - weak stand-ins for parts that are being built beside this one;
  * each goes away with the part that replaces it. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "guestfix/guestfix.h"
 #include "ova/describe.h"
 #include "ova/descriptor.h"
 #include "targets/target.h"
@@ -22,24 +21,6 @@ WEAK const struct rh_target *rh_target_at(size_t i)
 {
     (void)i;
     return NULL;
-}
-WEAK int rh_guest_inspect(struct rh_reader **overlays, size_t count,
-                          const struct rh_guest_options *o,
-                          struct rh_guest_facts *ret, rh_error **err)
-{
-    (void)overlays, (void)count, (void)o, (void)ret, (void)err;
-    return 0;
-}
-WEAK int rh_guest_fix(struct rh_reader **overlays, size_t count,
-                      const struct rh_guest_options *o,
-                      struct rh_guest_facts *ret, rh_error **err)
-{
-    (void)overlays, (void)count, (void)o, (void)ret, (void)err;
-    return 0;
-}
-WEAK void rh_guest_facts_free(struct rh_guest_facts *f)
-{
-    (void)f;
 }
 WEAK int rh_package_fill(struct rh_package *p, const char *file,
                          rh_error **err)

@@ -151,7 +151,8 @@ int rh_disks_write(struct rh_disks *d, size_t disk, const void *buf, size_t n,
     return 0;
 }
 
-/* --- volumes --------------------------------------------------------------- */
+/* --- volumes ---------------------------------------------------------------
+ */
 uint64_t rh_volume_room(const struct rh_volume *v)
 {
     uint64_t sum = 0;
@@ -202,8 +203,7 @@ int rh_volume_read(struct rh_disks *d, const struct rh_volume *v, void *buf,
 }
 
 int rh_volume_write(struct rh_disks *d, const struct rh_volume *v,
-                    const void *buf, size_t n, uint64_t offset,
-                    rh_error **err)
+                    const void *buf, size_t n, uint64_t offset, rh_error **err)
 {
     const uint8_t *from = buf;
 
@@ -215,8 +215,7 @@ int rh_volume_write(struct rh_disks *d, const struct rh_volume *v,
         if (!s)
             return outside(v, err);
         part = (size_t)RH_MIN((uint64_t)n, s->length - inside);
-        if (rh_disks_write(d, s->disk, from, part, s->offset + inside, err) <
-            0)
+        if (rh_disks_write(d, s->disk, from, part, s->offset + inside, err) < 0)
             return -1;
         from += part;
         offset += part;

@@ -26,7 +26,6 @@ uint64_t rh_volume_room(const struct rh_volume *v); /* bytes its spans hold */
 int rh_volume_read(struct rh_disks *d, const struct rh_volume *v, void *buf,
                    size_t n, uint64_t offset, rh_error **err);
 int rh_volume_write(struct rh_disks *d, const struct rh_volume *v,
-                    const void *buf, size_t n, uint64_t offset,
-                    rh_error **err);
+                    const void *buf, size_t n, uint64_t offset, rh_error **err);
 
 #endif

@@ -19,9 +19,9 @@
 struct rh_machine {
     const char *target;  /* "kvm" or "xen" */
     const char *devices; /* "virtio", "vmware", "emulated" */
-    const char *disk;    /* "virtio-scsi", "virtio-blk", "pvscsi", "sata", "ide",
-                            "xen" */
-    const char *nic;     /* "virtio", "vmxnet3", "e1000", "xen" ... */
+    const char *disk; /* "virtio-scsi", "virtio-blk", "pvscsi", "sata", "ide",
+                         "xen" */
+    const char *nic;  /* "virtio", "vmxnet3", "e1000", "xen" ... */
     const char *firmware; /* "bios" or "uefi" */
     bool secure_boot;
 };
@@ -29,11 +29,11 @@ struct rh_machine {
 struct rh_guest_options {
     rh_lib *lib;
     const struct rh_profiles *profiles;
-    struct rh_vm *vm;       /* facts go in with from GUEST; MACs are read */
+    struct rh_vm *vm; /* facts go in with from GUEST; MACs are read */
     const struct rh_machine *machine;
-    const char *drivers;    /* --drivers DIR-OR-ISO, or NULL */
+    const char *drivers;     /* --drivers DIR-OR-ISO, or NULL */
     const char *const *keys; /* --key of LUKS volumes, NULL-ended; or NULL */
-    bool no_appliance;      /* direct backend only: never start libguestfs */
+    bool no_appliance;       /* direct backend only: never start libguestfs */
     struct rh_findings *findings;
     struct rh_edits *edits;
 };
@@ -52,8 +52,8 @@ int rh_guest_inspect(struct rh_reader **overlays, size_t count,
 /* Look, then make the edits that machine needs, into the overlays.  Failing to
  * edit a guest that could be read is an error; nothing to do is none. */
 int rh_guest_fix(struct rh_reader **overlays, size_t count,
-                 const struct rh_guest_options *o,
-                 struct rh_guest_facts *ret, rh_error **err);
+                 const struct rh_guest_options *o, struct rh_guest_facts *ret,
+                 rh_error **err);
 void rh_guest_facts_free(struct rh_guest_facts *f);
 
 #endif

@@ -23,7 +23,8 @@ enum {
     PVS_MAX = 1024,
 };
 
-/* --- the text form ------------------------------------------------------------ */
+/* --- the text form
+ * ------------------------------------------------------------ */
 struct text {
     const char *p, *end;
     unsigned depth;
@@ -174,7 +175,8 @@ struct json_t *rh_lvm_parse(const char *bytes, size_t n)
     return section(&t, true);
 }
 
-/* --- physical volumes ------------------------------------------------------------ */
+/* --- physical volumes
+ * ------------------------------------------------------------ */
 struct pv {
     char uuid[33];
     const struct rh_volume *on;
@@ -219,8 +221,8 @@ static int read_text(struct rh_disks *d, const struct rh_volume *v,
 }
 
 /* Data areas, a zero pair, metadata areas: offset and size, 16 bytes each. */
-static int read_areas(struct rh_disks *d, const uint8_t *label,
-                      uint32_t header, struct pv *pv, rh_error **err)
+static int read_areas(struct rh_disks *d, const uint8_t *label, uint32_t header,
+                      struct pv *pv, rh_error **err)
 {
     const uint8_t *p = label + header + 40, *end = label + SECTOR - 16;
 
@@ -233,8 +235,8 @@ static int read_areas(struct rh_disks *d, const uint8_t *label,
     return 0;
 }
 
-static int read_pv(struct rh_disks *d, const struct rh_volume *v,
-                   struct pv *pv, rh_error **err)
+static int read_pv(struct rh_disks *d, const struct rh_volume *v, struct pv *pv,
+                   rh_error **err)
 {
     uint8_t label[SECTOR];
     uint32_t header;
@@ -254,7 +256,8 @@ static int read_pv(struct rh_disks *d, const struct rh_volume *v,
     return 0;
 }
 
-/* --- groups -------------------------------------------------------------------------- */
+/* --- groups
+ * -------------------------------------------------------------------------- */
 struct group {
     const char *name;
     json_t *body;
@@ -271,11 +274,11 @@ static uint64_t number_of(const json_t *j, const char *key)
 }
 
 /* "pv0" of the group: the volume with that UUID, and where extents start. */
-static const struct rh_volume *pv_named(const struct group *g,
-                                        const char *name, uint64_t *ret_start)
+static const struct rh_volume *pv_named(const struct group *g, const char *name,
+                                        uint64_t *ret_start)
 {
-    json_t *j = json_object_get(json_object_get(g->body, "physical_volumes"),
-                                name);
+    json_t *j =
+        json_object_get(json_object_get(g->body, "physical_volumes"), name);
     const char *id = json_string_value(json_object_get(j, "id"));
     char plain[33];
     size_t n = 0;
@@ -316,8 +319,7 @@ static bool map_segment(const struct group *g, const json_t *segment,
                          &length) ||
         at > v->size || length > v->size - at || !length || *count >= room)
         return false;
-    spans[(*count)++] =
-        (struct rh_span){v->disk, v->offset + at, length};
+    spans[(*count)++] = (struct rh_span){v->disk, v->offset + at, length};
     return true;
 }
 
@@ -351,7 +353,7 @@ static bool has_word(const json_t *array, const char *word)
     json_t *item;
     size_t i;
 
-    json_array_foreach(array, i, item)
+    json_array_foreach (array, i, item)
         if (json_is_string(item) && !strcmp(json_string_value(item), word))
             return true;
     return false;
@@ -363,7 +365,8 @@ static int add_group(struct rh_disks *d, struct rh_volumes *v,
     const char *name;
     json_t *lv;
 
-    json_object_foreach(json_object_get(g->body, "logical_volumes"), name, lv) {
+    json_object_foreach (json_object_get(g->body, "logical_volumes"), name,
+                         lv) {
         struct rh_volume one = {0};
 
         if (!has_word(json_object_get(lv, "status"), "VISIBLE"))
@@ -386,7 +389,8 @@ static int add_group(struct rh_disks *d, struct rh_volumes *v,
     return 0;
 }
 
-/* Every PV that carries metadata has a copy of its group's: the newest counts. */
+/* Every PV that carries metadata has a copy of its group's: the newest counts.
+ */
 static bool is_newest(const struct pv *pvs, size_t n, const struct pv *pv,
                       const char *group, uint64_t seqno)
 {
@@ -400,14 +404,14 @@ static bool is_newest(const struct pv *pvs, size_t n, const struct pv *pv,
     return true;
 }
 
-static int add_groups(struct rh_disks *d, struct rh_volumes *v,
-                      struct pv *pvs, size_t n, rh_error **err)
+static int add_groups(struct rh_disks *d, struct rh_volumes *v, struct pv *pvs,
+                      size_t n, rh_error **err)
 {
     for (size_t i = 0; i < n; i++) {
         const char *name;
         json_t *body;
 
-        json_object_foreach(pvs[i].meta, name, body) {
+        json_object_foreach (pvs[i].meta, name, body) {
             struct group g = {name, body, pvs, n, 0};
 
             if (!json_is_object(body) ||

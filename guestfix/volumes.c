@@ -18,7 +18,8 @@ enum {
     GPT_ENTRY_MAX = 4096,
 };
 
-/* --- names of disks --------------------------------------------------------- */
+/* --- names of disks ---------------------------------------------------------
+ */
 struct place {
     size_t disk;
     unsigned rank, bus, unit;
@@ -105,7 +106,8 @@ static const char **name_disks(size_t count, const struct rh_vm *vm,
     return names;
 }
 
-/* --- partitions --------------------------------------------------------------- */
+/* --- partitions
+ * --------------------------------------------------------------- */
 struct search {
     struct rh_disks *disks;
     struct rh_volumes *out;
@@ -137,8 +139,9 @@ static struct rh_volume *add_volume(struct search *s, unsigned partition,
     v->spans = span;
     v->span_count = 1;
     v->device = !partition ? s->name
-                : rh_arena_printf(a, "%s%s%u", s->name,
-                                  s->name[n - 1] <= '9' ? "p" : "", partition);
+                           : rh_arena_printf(a, "%s%s%u", s->name,
+                                             s->name[n - 1] <= '9' ? "p" : "",
+                                             partition);
     return v;
 }
 
@@ -191,8 +194,8 @@ static int read_gpt(struct search *s, bool *ret_is)
 
         if (at < offset || at > s->size || s->size - at < sizeof entry)
             return 0;
-        if (rh_disks_read(s->disks, s->disk, entry, sizeof entry, at,
-                          s->err) < 0)
+        if (rh_disks_read(s->disks, s->disk, entry, sizeof entry, at, s->err) <
+            0)
             return -1;
         gpt_entry(s, entry, i + 1);
     }
@@ -255,8 +258,7 @@ static int read_mbr(struct search *s, const uint8_t *sector)
         const uint8_t *e = sector + 446 + 16 * i;
 
         if (is_extended(e[4])) {
-            if (read_logical(s, (uint64_t)rh_le32(e + 8) * SECTOR, disk_id) <
-                0)
+            if (read_logical(s, (uint64_t)rh_le32(e + 8) * SECTOR, disk_id) < 0)
                 return -1;
         } else {
             mbr_entry(s, e, i + 1, 0, disk_id);
@@ -337,7 +339,8 @@ void rh_volumes_free(struct rh_volumes *v)
     memset(v, 0, sizeof *v);
 }
 
-/* --- by name --------------------------------------------------------------------- */
+/* --- by name
+ * --------------------------------------------------------------------- */
 /* UUID="..." and LABEL='...' are quoted at times. */
 static bool value_is(const char *spec, const char *key, const char *value,
                      bool any_case)

@@ -43,17 +43,18 @@ static int failed(struct rh_fs *fs, errcode_t code, const char *doing,
         return rh_while(err, "%s on %s", doing, fs->volume->device);
     }
     if (code == EXT2_ET_FILE_NOT_FOUND)
-        return rh_fail(err, RH_ERR_FILE_NOT_FOUND, "%s on %s: not there",
-                       doing, fs->volume->device);
+        return rh_fail(err, RH_ERR_FILE_NOT_FOUND, "%s on %s: not there", doing,
+                       fs->volume->device);
     if (code == EXT2_ET_BLOCK_ALLOC_FAIL || code == EXT2_ET_INODE_ALLOC_FAIL ||
         code == ENOSPC)
-        return rh_fail(err, RH_ERR_GUEST_FULL, "%s on %s: no space left",
-                       doing, fs->volume->device);
+        return rh_fail(err, RH_ERR_GUEST_FULL, "%s on %s: no space left", doing,
+                       fs->volume->device);
     return rh_fail(err, RH_ERR_GUEST_DAMAGED, "%s on %s: %s", doing,
                    fs->volume->device, rh_ext_message(code));
 }
 
-/* --- looking ------------------------------------------------------------------ */
+/* --- looking
+ * ------------------------------------------------------------------ */
 static char type_of(uint32_t mode)
 {
     if (LINUX_S_ISREG(mode))
@@ -67,7 +68,8 @@ static int ext_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
                     rh_error **err)
 {
     struct ext2_inode inode;
-    errcode_t code = ext2fs_read_inode(ext_of(fs)->fs, (ext2_ino_t)node, &inode);
+    errcode_t code =
+        ext2fs_read_inode(ext_of(fs)->fs, (ext2_ino_t)node, &inode);
 
     if (code)
         return failed(fs, code, "reading an inode", err);
@@ -143,8 +145,7 @@ static errcode_t run_at(ext2_filsys e, ext2_ino_t ino, struct ext2_inode *inode,
 {
     blk64_t at = 0, next, n;
     int flags = 0;
-    errcode_t code =
-        ext2fs_bmap2(e, ino, inode, NULL, 0, block, &flags, &at);
+    errcode_t code = ext2fs_bmap2(e, ino, inode, NULL, 0, block, &flags, &at);
 
     if (code)
         return code;
@@ -249,8 +250,7 @@ static int ext_read_link(struct rh_fs *fs, uint64_t node, char **ret,
 static int open_xattrs(struct rh_fs *fs, uint64_t node,
                        struct ext2_xattr_handle **ret, rh_error **err)
 {
-    errcode_t code =
-        ext2fs_xattrs_open(ext_of(fs)->fs, (ext2_ino_t)node, ret);
+    errcode_t code = ext2fs_xattrs_open(ext_of(fs)->fs, (ext2_ino_t)node, ret);
 
     if (!code) {
         code = ext2fs_xattrs_read(*ret);
@@ -294,7 +294,8 @@ static int ext_free_space(struct rh_fs *fs, uint64_t *ret, rh_error **err)
     return 0;
 }
 
-/* --- editing -------------------------------------------------------------------- */
+/* --- editing
+ * -------------------------------------------------------------------- */
 static int start_writing(struct rh_fs *fs, rh_error **err)
 {
     struct ext *e = ext_of(fs);
@@ -379,8 +380,8 @@ static int write_large(struct rh_fs *fs, ext2_ino_t ino,
         if (code || !at)
             return failed(fs, code, "finding a new file's blocks", err);
         if (rh_volume_write(fs->disks, fs->volume, from + block * e->blocksize,
-                            (size_t)n * e->blocksize, at * e->blocksize, err) <
-            0)
+                            (size_t)n * e->blocksize, at * e->blocksize,
+                            err) < 0)
             return -1;
     }
     return 0;
@@ -516,8 +517,8 @@ static int label(struct rh_fs *fs, uint64_t dir, uint64_t like, ext2_ino_t ino,
 }
 
 static int ext_create(struct rh_fs *fs, uint64_t dir, const char *name,
-                      const void *bytes, size_t n, uint32_t mode,
-                      uint64_t like, rh_error **err)
+                      const void *bytes, size_t n, uint32_t mode, uint64_t like,
+                      rh_error **err)
 {
     ext2_ino_t ino;
 
@@ -534,8 +535,8 @@ static int drop_inode(struct rh_fs *fs, ext2_ino_t ino, rh_error **err)
 {
     ext2_filsys e = ext_of(fs)->fs;
     struct ext2_inode_large inode;
-    errcode_t code = ext2fs_read_inode_full(
-        e, ino, (struct ext2_inode *)&inode, sizeof inode);
+    errcode_t code = ext2fs_read_inode_full(e, ino, (struct ext2_inode *)&inode,
+                                            sizeof inode);
 
     if (code)
         return failed(fs, code, "removing a file", err);
@@ -544,8 +545,8 @@ static int drop_inode(struct rh_fs *fs, ext2_ino_t ino, rh_error **err)
     if (!inode.i_links_count) {
         code = ext2fs_free_ext_attr(e, ino, &inode);
         inode.i_dtime = (__u32)e->now;
-        if (!code && ext2fs_inode_has_valid_blocks2(
-                         e, (struct ext2_inode *)&inode))
+        if (!code &&
+            ext2fs_inode_has_valid_blocks2(e, (struct ext2_inode *)&inode))
             code = ext2fs_punch(e, ino, (struct ext2_inode *)&inode, NULL, 0,
                                 ~0ULL);
         ext2fs_inode_alloc_stats2(e, ino, -1, 0);
@@ -564,7 +565,8 @@ static int ext_remove(struct rh_fs *fs, uint64_t dir, const char *name,
     errcode_t code;
     uint64_t node;
 
-    if (start_writing(fs, err) < 0 || ext_lookup(fs, dir, name, &node, err) < 0 ||
+    if (start_writing(fs, err) < 0 ||
+        ext_lookup(fs, dir, name, &node, err) < 0 ||
         ext_stat(fs, node, &st, err) < 0)
         return -1;
     if (st.type == 'd')
@@ -665,7 +667,8 @@ static void ext_close(struct rh_fs *fs)
     struct ext *e = ext_of(fs);
 
     /* What was not synced is not wanted. */
-    e->fs->flags &= ~(EXT2_FLAG_DIRTY | EXT2_FLAG_IB_DIRTY | EXT2_FLAG_BB_DIRTY);
+    e->fs->flags &=
+        ~(EXT2_FLAG_DIRTY | EXT2_FLAG_IB_DIRTY | EXT2_FLAG_BB_DIRTY);
     ext2fs_free(e->fs);
     rh_error_drop(&e->io.failure);
     free(e);
@@ -691,7 +694,8 @@ static const struct rh_fs_ops ext_ops = {
     .close = ext_close,
 };
 
-/* --- opening ------------------------------------------------------------------- */
+/* --- opening
+ * ------------------------------------------------------------------- */
 /* What libext2fs cannot do soundly goes by a kernel: replaying a journal, and
  * keeping quota files in step. */
 static const char *why_not(const struct ext2_super_block *sb)

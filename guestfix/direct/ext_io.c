@@ -53,7 +53,7 @@ static errcode_t io_set_blksize(io_channel c, int size)
 static bool reach(io_channel c, unsigned long long block, int count,
                   uint64_t *ret_offset, size_t *ret_n)
 {
-    *ret_n = count < 0 ? (size_t)-(int64_t)count
+    *ret_n = count < 0 ? (size_t) - (int64_t)count
                        : (size_t)count * (size_t)c->block_size;
     return !rh_mul_overflows((uint64_t)block, (uint64_t)c->block_size,
                              ret_offset);
@@ -83,8 +83,8 @@ static errcode_t io_write(io_channel c, unsigned long long block, int count,
 
     rh_error_drop(&io->failure);
     if (!reach(c, block, count, &offset, &n) ||
-        rh_volume_write(io->disks, io->volume, data, n, offset,
-                        &io->failure) < 0)
+        rh_volume_write(io->disks, io->volume, data, n, offset, &io->failure) <
+            0)
         return EXT2_ET_SHORT_WRITE;
     return 0;
 }

@@ -26,14 +26,14 @@ enum {
 };
 
 struct fat {
-    unsigned bits; /* 16 or 32 */
+    unsigned bits;                   /* 16 or 32 */
     uint32_t cluster_size, clusters; /* valid numbers: 2 .. clusters + 1 */
     uint64_t table_at, table_size, data_at;
     unsigned tables;
-    uint32_t root_cluster;           /* FAT32 */
-    uint64_t root_at;                /* FAT16: a region of its own */
+    uint32_t root_cluster; /* FAT32 */
+    uint64_t root_at;      /* FAT16: a region of its own */
     uint32_t root_size;
-    uint64_t info_at;                /* FAT32's FSINFO; 0: none */
+    uint64_t info_at; /* FAT32's FSINFO; 0: none */
     uint8_t *table;
     bool *changed; /* per sector of the table */
 };
@@ -43,7 +43,8 @@ static struct fat *fat_of(struct rh_fs *fs)
     return fs->state;
 }
 
-/* --- the allocation table ------------------------------------------------------ */
+/* --- the allocation table
+ * ------------------------------------------------------ */
 static bool valid(const struct fat *f, uint32_t cluster)
 {
     return cluster >= 2 && cluster - 2 < f->clusters;
@@ -119,7 +120,8 @@ static int damaged(struct rh_fs *fs, const char *what, rh_error **err)
                    fs->volume->device, what);
 }
 
-/* --- chains as bytes -------------------------------------------------------------- */
+/* --- chains as bytes
+ * -------------------------------------------------------------- */
 static int read_chain(struct rh_fs *fs, uint32_t cluster, uint64_t size,
                       uint8_t *to, rh_error **err)
 {
@@ -171,7 +173,8 @@ static uint32_t chain_length(const struct fat *f, uint32_t cluster)
     return n;
 }
 
-/* --- folders ------------------------------------------------------------------------ */
+/* --- folders
+ * ------------------------------------------------------------------------ */
 /* A folder as a whole; cluster 0 is the root. */
 struct dir {
     uint32_t cluster;
@@ -314,7 +317,8 @@ static int open_dir(struct rh_fs *fs, uint64_t node, struct dir *ret,
     return read_dir(fs, cluster, ret, err);
 }
 
-/* --- looking -------------------------------------------------------------------------- */
+/* --- looking
+ * -------------------------------------------------------------------------- */
 static int fat_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
                     rh_error **err)
 {
@@ -411,7 +415,9 @@ static int fat_free_space(struct rh_fs *fs, uint64_t *ret, rh_error **err)
     return 0;
 }
 
-/* --- editing ------------------------------------------------------------------------------ */
+/* --- editing
+ * ------------------------------------------------------------------------------
+ */
 /* Where `count` free entries stand side by side, growing the folder. */
 static int room_in(struct rh_fs *fs, struct dir *d, uint32_t count,
                    uint32_t *ret, rh_error **err)
@@ -494,8 +500,8 @@ static int add_entry(struct rh_fs *fs, uint64_t dir, const char *name,
 }
 
 static int fat_create(struct rh_fs *fs, uint64_t dir, const char *name,
-                      const void *bytes, size_t n, uint32_t mode,
-                      uint64_t like, rh_error **err)
+                      const void *bytes, size_t n, uint32_t mode, uint64_t like,
+                      rh_error **err)
 {
     struct fat *f = fat_of(fs);
     uint32_t cluster = 0;
@@ -692,7 +698,9 @@ static const struct rh_fs_ops fat_ops = {
     .close = fat_close,
 };
 
-/* --- opening ---------------------------------------------------------------------------- */
+/* --- opening
+ * ----------------------------------------------------------------------------
+ */
 /* The boot sector's numbers, each held against the volume. */
 static const char *decode(struct fat *f, const uint8_t *b, uint64_t room)
 {

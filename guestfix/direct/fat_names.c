@@ -116,7 +116,8 @@ bool rh_fat_name_done(struct rh_fat_name *n, const uint8_t *entry)
     return false;
 }
 
-/* --- making ------------------------------------------------------------------- */
+/* --- making
+ * ------------------------------------------------------------------- */
 static bool short_byte(char c)
 {
     return isalnum((unsigned char)c) || (c && strchr("_-~$%'@!(){}^#&", c));
@@ -205,10 +206,9 @@ uint32_t rh_fat_name_make(const char *name, unsigned tail,
         for (size_t k = 0; k < PER_ENTRY; k++) {
             size_t at = i * PER_ENTRY + k;
 
-            rh_put_le16(part + places[k],
-                        at < n    ? (uint8_t)name[at]
-                        : at == n ? 0
-                                  : 0xffff);
+            rh_put_le16(part + places[k], at < n    ? (uint8_t)name[at]
+                                          : at == n ? 0
+                                                    : 0xffff);
         }
     }
     return parts + 1;

@@ -125,8 +125,7 @@ static bool next_name(struct walk *w, char ret[256], bool *ret_last)
     return true;
 }
 
-static int one_step(struct walk *w, const char *name, bool last,
-                    rh_error **err)
+static int one_step(struct walk *w, const char *name, bool last, rh_error **err)
 {
     struct step *at = &w->steps[w->depth - 1];
     struct found *f = w->out;
@@ -216,7 +215,8 @@ static int find_existing(struct rh_guest *g, const char *path, bool follow,
     return 0;
 }
 
-/* --- the operations ------------------------------------------------------------ */
+/* --- the operations
+ * ------------------------------------------------------------ */
 static int vfs_stat(struct rh_guest *g, const char *path, bool follow,
                     struct rh_guest_stat *ret, rh_error **err)
 {
@@ -265,8 +265,7 @@ static int vfs_read(struct rh_guest *g, const char *path, uint64_t limit,
 }
 
 /* Beside the old one, then over it. */
-static int replace(struct found *f, const void *bytes, size_t n,
-                   rh_error **err)
+static int replace(struct found *f, const void *bytes, size_t n, rh_error **err)
 {
     struct rh_fs *fs = f->fs;
     uint64_t left;
@@ -294,9 +293,9 @@ static int vfs_write(struct rh_guest *g, const char *path, const void *bytes,
         return -1;
     if (f.exists && f.node_fs != f.fs)
         return rh_fail(err, RH_ERR_FILE_TYPE, "%s is a mount point", path);
-    r = f.exists ? replace(&f, bytes, n, err)
-                 : f.fs->ops->create(f.fs, f.dir, f.name, bytes, n, mode, 0,
-                                     err);
+    r = f.exists
+            ? replace(&f, bytes, n, err)
+            : f.fs->ops->create(f.fs, f.dir, f.name, bytes, n, mode, 0, err);
     return r < 0 ? rh_while(err, "%s", path) : 0;
 }
 
@@ -394,9 +393,8 @@ static int vfs_read_link(struct rh_guest *g, const char *path, char **ret,
     return f.node_fs->ops->read_link(f.node_fs, f.node, ret, err);
 }
 
-static int vfs_get_xattr(struct rh_guest *g, const char *path,
-                         const char *name, void **ret_bytes, size_t *ret_size,
-                         rh_error **err)
+static int vfs_get_xattr(struct rh_guest *g, const char *path, const char *name,
+                         void **ret_bytes, size_t *ret_size, rh_error **err)
 {
     RH_AUTO(found_free) struct found f = {0};
 
@@ -406,9 +404,8 @@ static int vfs_get_xattr(struct rh_guest *g, const char *path,
                                      ret_size, err);
 }
 
-static int vfs_set_xattr(struct rh_guest *g, const char *path,
-                         const char *name, const void *bytes, size_t n,
-                         rh_error **err)
+static int vfs_set_xattr(struct rh_guest *g, const char *path, const char *name,
+                         const void *bytes, size_t n, rh_error **err)
 {
     RH_AUTO(found_free) struct found f = {0};
 

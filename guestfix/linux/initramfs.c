@@ -26,8 +26,9 @@ enum {
 
 const char *rh_initramfs_kind_name(enum rh_initramfs_kind kind)
 {
-    static const char *const names[] = {"unknown", "initramfs-tools", "dracut",
-                                        "mkinitcpio", "mkinitfs", "mkinitrd"};
+    static const char *const names[] = {"unknown",  "initramfs-tools",
+                                        "dracut",   "mkinitcpio",
+                                        "mkinitfs", "mkinitrd"};
 
     return names[kind];
 }
@@ -56,7 +57,8 @@ bool rh_initramfs_has(const struct rh_initramfs *i, const char *module)
     return false;
 }
 
-/* --- one entry --------------------------------------------------------------- */
+/* --- one entry ---------------------------------------------------------------
+ */
 static bool ends(const char *text, const char *tail)
 {
     size_t n = strlen(text), m = strlen(tail);
@@ -103,10 +105,11 @@ static const struct {
     {"sbin/nash", RH_INITRAMFS_MKINITRD},
     {"lib/mkinitrd", RH_INITRAMFS_MKINITRD},
     {"run_all.sh", RH_INITRAMFS_MKINITRD},
+    {"conf/modules", RH_INITRAMFS_TOOLS},
 };
 
 static const char *const loaders[] = {"/systemd-udevd", "/udevd", "/udevadm",
-                                      "/nlplug-findfs", "/kmod", "/modprobe"};
+                                      "/nlplug-findfs", "/kmod",  "/modprobe"};
 
 static void note(struct rh_initramfs *i, const char *path, unsigned mode)
 {
@@ -127,7 +130,8 @@ static void note(struct rh_initramfs *i, const char *path, unsigned mode)
         *rh_vec_add(&i->waits) = rh_strdup(path);
 }
 
-/* --- plain archives ---------------------------------------------------------------- */
+/* --- plain archives
+ * ---------------------------------------------------------------- */
 static bool hex8(const char *p, uint32_t *ret)
 {
     *ret = 0;
@@ -186,18 +190,23 @@ static bool read_plain(const char *bytes, size_t n, size_t *at,
     return false;
 }
 
-/* --- compressed archives -------------------------------------------------------------- */
+/* --- compressed archives
+ * -------------------------------------------------------------- */
 static const struct {
     const char *magic;
     size_t size;
     const char *name;
 } codecs[] = {
-    {"\x1f\x8b", 2, "gzip"},          {"\x1f\x9e", 2, "gzip"},
+    {"\x1f\x8b", 2, "gzip"},
+    {"\x1f\x9e", 2, "gzip"},
     {"\xfd"
      "7zXZ",
-     6, "xz"},                        {"\x28\xb5\x2f\xfd", 4, "zstd"},
-    {"\x02\x21\x4c\x18", 4, "lz4"},   {"\x04\x22\x4d\x18", 4, "lz4-frame"},
-    {"\x5d\x00\x00", 3, "lzma"},      {"BZh", 3, "bzip2"},
+     6, "xz"},
+    {"\x28\xb5\x2f\xfd", 4, "zstd"},
+    {"\x02\x21\x4c\x18", 4, "lz4"},
+    {"\x04\x22\x4d\x18", 4, "lz4-frame"},
+    {"\x5d\x00\x00", 3, "lzma"},
+    {"BZh", 3, "bzip2"},
     {"\x89LZO", 4, "lzop"},
 };
 
@@ -270,7 +279,8 @@ static int read_packed(const char *bytes, size_t n, struct rh_initramfs *i,
     return r;
 }
 
-/* --- the whole image ---------------------------------------------------------------------- */
+/* --- the whole image
+ * ---------------------------------------------------------------------- */
 static int read_part(const char *bytes, size_t n, bool is_main,
                      struct rh_initramfs *i, rh_error **err)
 {

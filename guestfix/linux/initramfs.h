@@ -15,7 +15,7 @@
 
 enum rh_initramfs_kind {
     RH_INITRAMFS_UNKNOWN,
-    RH_INITRAMFS_TOOLS,  /* Debian's initramfs-tools */
+    RH_INITRAMFS_TOOLS, /* Debian's initramfs-tools */
     RH_INITRAMFS_DRACUT,
     RH_INITRAMFS_MKINITCPIO,
     RH_INITRAMFS_MKINITFS, /* Alpine */
@@ -26,11 +26,11 @@ struct rh_initramfs {
     enum rh_initramfs_kind kind;
     const char *codec; /* of the main segment: "zstd", "none" ... static */
     bool lz4_legacy;
-    bool early;      /* a plain microcode segment in front */
-    bool ours;       /* a segment of ours is there */
-    size_t main_end; /* bytes before our segment (all, when there is none) */
-    bool lib_is_link; /* /lib is a symbolic link in the archive */
-    char *modules_at; /* "usr/lib/modules" as the archive has it, or NULL */
+    bool early;         /* a plain microcode segment in front */
+    bool ours;          /* a segment of ours is there */
+    size_t main_end;    /* bytes before our segment (all, when there is none) */
+    bool lib_is_link;   /* /lib is a symbolic link in the archive */
+    char *modules_at;   /* "usr/lib/modules" as the archive has it, or NULL */
     char *conf_modules; /* its conf/modules, or NULL */
     bool unpacks_alone; /* has a loader by alias: udev or kmod inside */
     RH_VEC(char *) modules; /* plain names */
@@ -44,7 +44,8 @@ void rh_initramfs_free(struct rh_initramfs *i);
 bool rh_initramfs_has(const struct rh_initramfs *i, const char *module);
 const char *rh_initramfs_kind_name(enum rh_initramfs_kind kind);
 
-/* --- a segment ------------------------------------------------------------------ */
+/* --- a segment
+ * ------------------------------------------------------------------ */
 struct rh_segment {
     struct rh_buf cpio;
     unsigned inode;
@@ -52,8 +53,8 @@ struct rh_segment {
 };
 /* Files with their parent folders ("lib", "usr", "usr/lib" are never made: one
  * of them may be a link that a folder would replace). */
-void rh_segment_file(struct rh_segment *s, const char *path,
-                     const void *bytes, size_t n, unsigned mode);
+void rh_segment_file(struct rh_segment *s, const char *path, const void *bytes,
+                     size_t n, unsigned mode);
 /* Close it, and append it to `image` in the form that its codec allows. */
 int rh_segment_finish(struct rh_segment *s, const struct rh_initramfs *to,
                       struct rh_buf *image, rh_error **err);

@@ -15,7 +15,7 @@ enum { KERNELS_MAX = 64 };
 
 /* %s: the kernel's version, or its flavour where the file has no version. */
 static const char *const image_names[] = {
-    "/boot/vmlinuz-%s", "/boot/vmlinux-%s", "/boot/kernel-%s",
+    "/boot/vmlinuz-%s", "/boot/vmlinux-%s",        "/boot/kernel-%s",
     "/boot/bzImage-%s", "/lib/modules/%s/vmlinuz", NULL};
 static const char *const initramfs_names[] = {
     "/boot/initrd.img-%s", "/boot/initramfs-%s.img", "/boot/initrd-%s.img",
@@ -26,9 +26,9 @@ static char *first_there(struct rh_linux *l, const char *const *patterns,
 {
     for (; *patterns; patterns++) {
         const char *at = strstr(*patterns, "%s");
-        RH_AUTO(rh_freep) char *path =
-            rh_printf("%.*s%s%s", (int)(at - *patterns), *patterns, word,
-                      at + 2);
+        RH_AUTO(rh_freep)
+        char *path = rh_printf("%.*s%s%s", (int)(at - *patterns), *patterns,
+                               word, at + 2);
 
         if (rh_guest_exists(l->guest, path))
             return rh_arena_strdup(l->arena, path);
@@ -112,7 +112,8 @@ int rh_linux_kernels(struct rh_linux *l, rh_error **err)
     return 0;
 }
 
-/* --- boot loaders ------------------------------------------------------------------ */
+/* --- boot loaders
+ * ------------------------------------------------------------------ */
 static const struct {
     const char *path, *name;
 } loaders[] = {

@@ -11,21 +11,21 @@
 #include "guestfix/volumes.h"
 
 struct rh_kernel {
-    const char *version; /* the name under /lib/modules */
-    const char *image;   /* "/boot/vmlinuz-6.1.0-18-amd64" */
+    const char *version;   /* the name under /lib/modules */
+    const char *image;     /* "/boot/vmlinuz-6.1.0-18-amd64" */
     const char *initramfs; /* NULL: none found */
     struct rh_initramfs content;
-    bool read;             /* content is known */
-    bool unknown;          /* it could not be understood */
+    bool read;    /* content is known */
+    bool unknown; /* it could not be understood */
 };
 
 /* A network interface as the guest's own files name it. */
 struct rh_nic_name {
     const char *name;
-    char mac[18];     /* "" unless a file binds it to one */
+    char mac[18];      /* "" unless a file binds it to one */
     const char *where; /* the file */
-    size_t nic;       /* of the VM; SIZE_MAX: not known */
-    bool pinned;      /* a .link or rule binds it already */
+    size_t nic;        /* of the VM; SIZE_MAX: not known */
+    bool pinned;       /* a .link or rule binds it already */
 };
 
 struct rh_linux {
@@ -37,15 +37,16 @@ struct rh_linux {
     bool systemd, selinux, cloud_init, uki, rules_only;
     const char *firmware; /* "uefi", "bios" or NULL: cannot be told */
     RH_VEC(struct rh_kernel) kernels;
-    RH_VEC(const char *) loaders; /* "grub2-bios", "grub2-efi", "bls" ... */
+    RH_VEC(const char *) loaders;  /* "grub2-bios", "grub2-efi", "bls" ... */
     RH_VEC(const char *) networks; /* "ifupdown", "netplan" ... */
     RH_VEC(struct rh_nic_name) nics;
-    bool any_name; /* the configuration matches any interface ("en*") */
+    bool any_name;     /* the configuration matches any interface ("en*") */
     const char *tools; /* "open-vm-tools", "vmware-tools", NULL */
     bool qemu_agent, xen_agent;
 };
 
-/* --- reading ------------------------------------------------------------------ */
+/* --- reading
+ * ------------------------------------------------------------------ */
 enum { RH_TEXT_FILE_MAX = 1024 * 1024 };
 /* The text of a file, NUL-terminated; NULL when it is not there (err stays
  * clear) or cannot be read (err is set).  The caller frees. */
@@ -57,7 +58,8 @@ char **rh_guest_names(struct rh_guest *g, const char *path);
 void rh_name_list_free(char **names);
 void rh_name_list_freep(char ***names);
 
-/* --- detection ------------------------------------------------------------------- */
+/* --- detection
+ * ------------------------------------------------------------------- */
 int rh_linux_detect(struct rh_linux *l, const struct rh_guest_options *o,
                     rh_error **err);
 void rh_linux_free(struct rh_linux *l);

@@ -29,9 +29,9 @@ static bool good_name(const char *name)
 /* Names of things that are made in software: nothing to pin. */
 static bool is_physical(const char *name)
 {
-    static const char *const soft[] = {"bond", "br",    "team",  "tun",  "tap",
-                                       "vlan", "dummy", "docker", "veth",
-                                       "virbr", "wg",   "ppp",   "sit", "ib"};
+    static const char *const soft[] = {
+        "bond",   "br",   "team",  "tun", "tap", "vlan", "dummy",
+        "docker", "veth", "virbr", "wg",  "ppp", "sit",  "ib"};
 
     if (strchr(name, '.') || strchr(name, ':'))
         return false;
@@ -73,7 +73,8 @@ static void uses(struct rh_linux *l, const char *kind)
     *rh_vec_add(&l->networks) = kind;
 }
 
-/* --- lines ---------------------------------------------------------------------- */
+/* --- lines
+ * ---------------------------------------------------------------------- */
 /* KEY=value of one line without quotes and blanks; NULL: another key. */
 static char *value_of(char *line, const char *key)
 {
@@ -101,7 +102,8 @@ static char *next_line(char **text)
     return strsep(text, "\n");
 }
 
-/* --- ifupdown ------------------------------------------------------------------- */
+/* --- ifupdown
+ * ------------------------------------------------------------------- */
 static void interfaces_text(struct rh_linux *l, char *text, const char *path)
 {
     char *line, *save;
@@ -110,8 +112,8 @@ static void interfaces_text(struct rh_linux *l, char *text, const char *path)
         char *word = strtok_r(line, " \t\r", &save);
         bool is_iface = word && !strcmp(word, "iface");
 
-        if (!word || (!is_iface && strcmp(word, "auto") &&
-                      strncmp(word, "allow-", 6)))
+        if (!word ||
+            (!is_iface && strcmp(word, "auto") && strncmp(word, "allow-", 6)))
             continue;
         while ((word = strtok_r(NULL, " \t\r", &save))) {
             add_nic(l, word, NULL, path);
@@ -143,7 +145,8 @@ static int ifupdown(struct rh_linux *l, rh_error **err)
     return 0;
 }
 
-/* --- ifcfg (Red Hat, SUSE) ----------------------------------------------------------- */
+/* --- ifcfg (Red Hat, SUSE)
+ * ----------------------------------------------------------- */
 static void ifcfg_file(struct rh_linux *l, const char *folder, const char *name,
                        rh_error **err)
 {
@@ -180,7 +183,8 @@ static void ifcfg(struct rh_linux *l, const char *folder, const char *kind,
     }
 }
 
-/* --- INI-like: NetworkManager, networkd, .link ------------------------------------------ */
+/* --- INI-like: NetworkManager, networkd, .link
+ * ------------------------------------------ */
 struct ini {
     const char *name_key, *mac_key; /* "Name", "MACAddress" */
     const char *type_key;           /* NetworkManager's "type", or NULL */
@@ -202,8 +206,8 @@ static void ini_file(struct rh_linux *l, const char *path, const struct ini *k,
         else if ((value = value_of(line, k->mac_key)) && !mac)
             mac = rh_strndup(value, strcspn(value, " "));
         else if (k->type_key && (value = value_of(line, k->type_key)))
-            ethernet = !strcmp(value, "ethernet") ||
-                       !strcmp(value, "802-3-ethernet");
+            ethernet =
+                !strcmp(value, "ethernet") || !strcmp(value, "802-3-ethernet");
     }
     if (!ethernet || (!name && !mac))
         return;
@@ -235,7 +239,9 @@ static void ini_folder(struct rh_linux *l, const char *folder,
     }
 }
 
-/* --- netplan ---------------------------------------------------------------------------- */
+/* --- netplan
+ * ----------------------------------------------------------------------------
+ */
 struct plan {
     struct rh_linux *l;
     yaml_document_t *doc;
@@ -279,8 +285,7 @@ static void netplan_one(struct plan *p, const char *key, yaml_node_t *body)
     add_nic(p->l, set ? set : name ? name : key, mac, p->path);
 }
 
-static void netplan_text(struct rh_linux *l, const char *text,
-                         const char *path)
+static void netplan_text(struct rh_linux *l, const char *text, const char *path)
 {
     yaml_parser_t parser;
     yaml_document_t doc;
@@ -292,14 +297,13 @@ static void netplan_text(struct rh_linux *l, const char *text,
     yaml_parser_set_input_string(&parser, (const unsigned char *)text,
                                  strlen(text));
     if (yaml_parser_load(&parser, &doc)) {
-        all = member(&p,
-                     member(&p, yaml_document_get_root_node(&doc), "network"),
-                     "ethernets");
+        all =
+            member(&p, member(&p, yaml_document_get_root_node(&doc), "network"),
+                   "ethernets");
         if (all && all->type == YAML_MAPPING_NODE)
             for (yaml_node_pair_t *i = all->data.mapping.pairs.start;
                  i < all->data.mapping.pairs.top; i++) {
-                const char *key =
-                    scalar(yaml_document_get_node(&doc, i->key));
+                const char *key = scalar(yaml_document_get_node(&doc, i->key));
 
                 if (key)
                     netplan_one(&p, key,
@@ -326,7 +330,8 @@ static void netplan(struct rh_linux *l, rh_error **err)
     }
 }
 
-/* --- udev's old rules ------------------------------------------------------------------------ */
+/* --- udev's old rules
+ * ------------------------------------------------------------------------ */
 /* key=="value" in a rule; copies the value. */
 static bool rule_value(const char *line, const char *key, char *ret, size_t n)
 {
@@ -395,7 +400,9 @@ int rh_linux_network(struct rh_linux *l, rh_error **err)
     return 0;
 }
 
-/* --- names to NICs ---------------------------------------------------------------------------- */
+/* --- names to NICs
+ * ----------------------------------------------------------------------------
+ */
 static const char *text_value(const struct rh_value *v)
 {
     return v->kind == RH_VALUE_TEXT ? v->text : NULL;

@@ -6,7 +6,8 @@
 
 #include "guestfix/linux/linux.h"
 
-/* --- os-release ---------------------------------------------------------------- */
+/* --- os-release
+ * ---------------------------------------------------------------- */
 /* The value of KEY= in shell-like text, without its quotes; NULL: none. */
 static char *assigned(struct rh_arena *a, const char *text, const char *key)
 {
@@ -84,12 +85,12 @@ static void from_sentence(struct rh_linux *l, rh_error **err)
 static const struct {
     const char *id, *family;
 } families[] = {
-    {"debian", "debian"}, {"ubuntu", "debian"},     {"rhel", "rhel"},
-    {"fedora", "rhel"},   {"centos", "rhel"},       {"ol", "rhel"},
-    {"rocky", "rhel"},    {"almalinux", "rhel"},    {"amzn", "rhel"},
-    {"photon", "rhel"},   {"azurelinux", "rhel"},   {"mariner", "rhel"},
-    {"sles", "suse"},     {"suse", "suse"},         {"opensuse", "suse"},
-    {"sled", "suse"},     {"arch", "arch"},         {"alpine", "alpine"},
+    {"debian", "debian"}, {"ubuntu", "debian"},   {"rhel", "rhel"},
+    {"fedora", "rhel"},   {"centos", "rhel"},     {"ol", "rhel"},
+    {"rocky", "rhel"},    {"almalinux", "rhel"},  {"amzn", "rhel"},
+    {"photon", "rhel"},   {"azurelinux", "rhel"}, {"mariner", "rhel"},
+    {"sles", "suse"},     {"suse", "suse"},       {"opensuse", "suse"},
+    {"sled", "suse"},     {"arch", "arch"},       {"alpine", "alpine"},
 };
 
 static const char *family_of(const char *ids)
@@ -98,8 +99,7 @@ static const char *family_of(const char *ids)
         size_t n = strcspn(p, " ");
 
         for (size_t i = 0; i < RH_COUNT(families); i++)
-            if (strlen(families[i].id) == n &&
-                !strncmp(p, families[i].id, n))
+            if (strlen(families[i].id) == n && !strncmp(p, families[i].id, n))
                 return families[i].family;
         if (!strncmp(p, "opensuse", RH_MIN(n, (size_t)8)))
             return "suse";
@@ -108,7 +108,8 @@ static const char *family_of(const char *ids)
     return NULL;
 }
 
-/* --- what runs in it --------------------------------------------------------------- */
+/* --- what runs in it
+ * --------------------------------------------------------------- */
 static bool any_of(struct rh_guest *g, const char *const *paths)
 {
     for (; *paths; paths++)
@@ -116,18 +117,22 @@ static bool any_of(struct rh_guest *g, const char *const *paths)
             return true;
     return false;
 }
-#define PATHS(...) (const char *const[]){__VA_ARGS__, NULL}
+#define PATHS(...)        \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
 
 static void look_around(struct rh_linux *l, rh_error **err)
 {
     struct rh_guest *g = l->guest;
-    RH_AUTO(rh_freep) char *selinux =
-        rh_guest_text(g, "/etc/selinux/config", err);
+    RH_AUTO(rh_freep)
+    char *selinux = rh_guest_text(g, "/etc/selinux/config", err);
     RH_AUTO(rh_freep) char *host = rh_guest_text(g, "/etc/hostname", err);
     const char *mode = selinux ? assigned(l->arena, selinux, "SELINUX") : NULL;
 
-    l->systemd = any_of(g, PATHS("/usr/lib/systemd/systemd",
-                                 "/lib/systemd/systemd"));
+    l->systemd =
+        any_of(g, PATHS("/usr/lib/systemd/systemd", "/lib/systemd/systemd"));
     l->selinux = mode && strcmp(mode, "disabled");
     l->cloud_init = rh_guest_exists(g, "/etc/cloud/cloud.cfg") &&
                     !rh_guest_exists(g, "/etc/cloud/cloud-init.disabled");
@@ -137,10 +142,9 @@ static void look_around(struct rh_linux *l, rh_error **err)
                         "/usr/bin/vmware-uninstall-tools.pl")))
         l->tools = "vmware-tools";
     l->qemu_agent = any_of(g, PATHS("/usr/sbin/qemu-ga", "/usr/bin/qemu-ga"));
-    l->xen_agent = any_of(g, PATHS("/usr/sbin/xe-daemon",
-                                   "/usr/sbin/xe-linux-distribution",
-                                   "/usr/bin/xen-guest-agent",
-                                   "/usr/sbin/xen-guest-agent"));
+    l->xen_agent = any_of(
+        g, PATHS("/usr/sbin/xe-daemon", "/usr/sbin/xe-linux-distribution",
+                 "/usr/bin/xen-guest-agent", "/usr/sbin/xen-guest-agent"));
     if (host && host[strcspn(host, "\n")])
         host[strcspn(host, "\n")] = '\0';
     if (host && *host && rh_valid_utf8(host, strlen(host)))
@@ -187,7 +191,9 @@ void rh_linux_free(struct rh_linux *l)
     memset(l, 0, sizeof *l);
 }
 
-/* --- JSON ------------------------------------------------------------------------------ */
+/* --- JSON
+ * ------------------------------------------------------------------------------
+ */
 static json_t *text(const char *s)
 {
     RH_AUTO(rh_freep) char *safe = s ? rh_printable(s) : NULL;
@@ -199,9 +205,9 @@ static json_t *kernel_json(const struct rh_kernel *k)
 {
     json_t *drivers = json_array();
     static const char *const asked[] = {
-        "virtio_pci", "virtio_blk",   "virtio_scsi", "virtio_net", "vmw_pvscsi",
-        "vmxnet3",    "xen_blkfront", "xen_netfront", "ahci", "ata_piix",
-        "nvme"};
+        "virtio_pci", "virtio_blk", "virtio_scsi",  "virtio_net",
+        "vmw_pvscsi", "vmxnet3",    "xen_blkfront", "xen_netfront",
+        "ahci",       "ata_piix",   "nvme"};
 
     for (size_t i = 0; i < RH_COUNT(asked); i++)
         if (rh_initramfs_has(&k->content, asked[i]))

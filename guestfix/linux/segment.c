@@ -28,7 +28,8 @@ enum {
 static const char gzip_header[GZIP_HEADER] = "\x1f\x8b\x08\x08\0\0\0\0\0\x03";
 static const char lz4_magic[4] = "\x02\x21\x4c\x18";
 
-/* --- finding ------------------------------------------------------------------ */
+/* --- finding
+ * ------------------------------------------------------------------ */
 size_t rh_segment_find(const void *bytes, size_t n)
 {
     const char *p = bytes;
@@ -48,7 +49,8 @@ size_t rh_segment_find(const void *bytes, size_t n)
         if (where >= GZIP_HEADER &&
             !memcmp(hit - GZIP_HEADER, gzip_header, GZIP_HEADER))
             return where - GZIP_HEADER;
-        /* lz4: magic, size, token and lengths, then the first entry's header. */
+        /* lz4: magic, size, token and lengths, then the first entry's header.
+         */
         for (size_t back = 110; back < 110 + 40000 && back <= where; back++)
             if (!memcmp(hit - back, lz4_magic, sizeof lz4_magic))
                 return where - back;
@@ -68,7 +70,8 @@ size_t rh_segment_start(const void *bytes, size_t found, size_t n)
     return at;
 }
 
-/* --- writing -------------------------------------------------------------------- */
+/* --- writing
+ * -------------------------------------------------------------------- */
 static void pad(struct rh_buf *b, size_t unit)
 {
     while (b->length % unit)
@@ -78,11 +81,10 @@ static void pad(struct rh_buf *b, size_t unit)
 static void entry(struct rh_segment *s, const char *name, unsigned mode,
                   const void *bytes, size_t n)
 {
-    rh_buf_printf(&s->cpio,
-                  "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
-                  ++s->inode, mode, 0u, 0u, mode & 040000 ? 2u : 1u,
-                  (unsigned)STAMP, (unsigned)n, 0u, 0u, 0u, 0u,
-                  (unsigned)strlen(name) + 1, 0u);
+    rh_buf_printf(
+        &s->cpio, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
+        ++s->inode, mode, 0u, 0u, mode & 040000 ? 2u : 1u, (unsigned)STAMP,
+        (unsigned)n, 0u, 0u, 0u, 0u, (unsigned)strlen(name) + 1, 0u);
     rh_buf_add(&s->cpio, name, strlen(name) + 1);
     pad(&s->cpio, 4);
     rh_buf_add(&s->cpio, bytes, n);

@@ -1,0 +1,496 @@
+/* engine.c - look into a guest, tell what is there, fix what the new machine
+ * needs.
+ *
+ * Opening and detection are the same for looking and for fixing; a report runs
+ * the fixes too, on overlays that are thrown away. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guestfix/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digest.h"
+
+enum { SHOWN_MAX = 64 * 1024 };
+
+/* --- which family, by what is on the disks
+ * --------------------------------------- */
+static const struct {
+    const char *type, *family; /* a partition type, MBR or GPT */
+} part_types[] = {
+    {"0xa5", "freebsd"},
+    {"0xa6", "openbsd"},
+    {"0xa9", "netbsd"},
+    {"0xbf", "solaris"},
+    {"516e7cb4-6ecf-11d6-8ff8-00022d09712b", "freebsd"},
+    {"516e7cb5-6ecf-11d6-8ff8-00022d09712b", "freebsd"},
+    {"516e7cb6-6ecf-11d6-8ff8-00022d09712b", "freebsd"},
+    {"516e7cba-6ecf-11d6-8ff8-00022d09712b", "freebsd"},
+    {"83bd6b9d-7f41-11dc-be0b-001560b84f0f", "freebsd"},
+    {"824cc7a0-36a8-11e3-890a-952519ad3f61", "openbsd"},
+    {"49f48d5a-b10e-11dc-b99b-0019d1879648", "netbsd"},
+    {"49f48d32-b10e-11dc-b99b-0019d1879648", "netbsd"},
+    {"6a85cf4d-1dd2-11b2-99a6-080020736631", "solaris"},
+    {"6a898cc3-1dd2-11b2-99a6-080020736631", "solaris"},
+};
+
+static bool has_type(const struct rh_session *s, const char *fstype)
+{
+    for (size_t i = 0; i < s->volumes.all.count; i++)
+        if (s->volumes.all.items[i].fstype &&
+            !strcmp(s->volumes.all.items[i].fstype, fstype))
+            return true;
+    return false;
+}
+
+static const char *family_by_volumes(const struct rh_session *s)
+{
+    for (size_t i = 0; i < s->volumes.all.count; i++) {
+        const char *type = s->volumes.all.items[i].part_type;
+
+        for (size_t k = 0; type && k < RH_COUNT(part_types); k++)
+            if (!strcmp(type, part_types[k].type))
+                return part_types[k].family;
+    }
+    if (has_type(s, "ntfs") || has_type(s, "BitLocker"))
+        return "windows";
+    return NULL;
+}
+
+/* --- firmware
+ * ------------------------------------------------------------------------ */
+static const char esp_type[] = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
+static const char bios_boot_type[] = "21686148-6449-6e6f-744e-656564454649";
+
+/* A disk with an EFI system partition and nowhere to boot from by BIOS is
+ * UEFI's; one without any is BIOS's; both: it cannot be told. */
+static const char *firmware_by_disk(const struct rh_session *s,
+                                    const struct rh_volume **ret_esp)
+{
+    bool gpt = false, bios = false;
+    const struct rh_volume *esp = NULL;
+
+    for (size_t i = 0; i < s->volumes.all.count; i++) {
+        const struct rh_volume *v = &s->volumes.all.items[i];
+
+        if (!v->part_type)
+            continue;
+        gpt |= v->part_type[0] != '0' || strlen(v->part_type) > 4;
+        if (!strcmp(v->part_type, esp_type) || !strcmp(v->part_type, "0xef"))
+            esp = v;
+        bios |= !strcmp(v->part_type, bios_boot_type) || v->bootable;
+    }
+    *ret_esp = esp;
+    if (esp)
+        return bios ? NULL : "uefi";
+    return s->volumes.all.count && (bios || !gpt) ? "bios" : NULL;
+}
+
+static void tell_firmware(struct rh_session *s)
+{
+    const struct rh_volume *esp;
+    const char *firmware = firmware_by_disk(s, &esp);
+    struct rh_vm *vm = s->o->vm;
+    RH_AUTO(rh_freep) char *detail = NULL;
+
+    s->os.firmware = firmware;
+    if (!firmware || !vm)
+        return;
+    if (vm->firmware.kind == RH_VALUE_UNSET) {
+        detail = esp ? rh_printf("EFI system partition %s", esp->device)
+                     : rh_strdup("no EFI system partition");
+        rh_set_text(vm, &vm->firmware, firmware, RH_FROM_DISK,
+                    rh_arena_strdup(vm->arena, detail));
+    } else if (strcmp(vm->firmware.text, firmware)) {
+        rh_find(s->o->findings, RH_F_FIRMWARE_CONFLICT, "vm",
+                N_("the package says %s firmware, the disks are set up for "
+                   "%s"),
+                vm->firmware.text, firmware);
+    }
+}
+
+/* --- facts
+ * ---------------------------------------------------------------------------
+ */
+/* What was found in the guest: when the package says otherwise, say so. */
+static void offer(struct rh_session *s, struct rh_value *v, const char *text)
+{
+    struct rh_vm *vm = s->o->vm;
+
+    if (text && v->kind == RH_VALUE_UNSET && rh_valid_utf8(text, strlen(text)))
+        rh_set_text(vm, v, rh_arena_strdup(vm->arena, text), RH_FROM_GUEST,
+                    NULL);
+}
+
+static void tell_os(struct rh_session *s)
+{
+    struct rh_vm *vm = s->o->vm;
+
+    if (s->guest)
+        s->profile = rh_profile_for_guest(
+            s->o->profiles, s->os.id ? s->os.id : "", s->os.version);
+    if (!s->profile && s->family)
+        s->profile = rh_profile_named(s->o->profiles, s->family);
+    if (!vm || !s->family)
+        return;
+    if (vm->os_profile.kind == RH_VALUE_UNSET && s->profile && s->guest)
+        offer(s, &vm->os_profile, s->profile->id);
+    offer(s, &vm->os_family, s->family);
+    offer(s, &vm->os_version, s->os.version);
+    offer(s, &vm->os_name, s->os.pretty);
+    offer(s, &vm->hostname, s->os.hostname);
+    /* The last word (--set) counts for the fixes, too. */
+    if (vm->os_profile.kind == RH_VALUE_TEXT) {
+        const struct rh_profile *said =
+            rh_profile_named(s->o->profiles, vm->os_profile.text);
+
+        s->profile = said ? said : s->profile;
+    }
+}
+
+static json_t *text(const char *t)
+{
+    RH_AUTO(rh_freep) char *safe = t ? rh_printable(t) : NULL;
+
+    return safe ? json_string(safe) : json_null();
+}
+
+static json_t *volumes_json(const struct rh_session *s)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < s->volumes.all.count; i++) {
+        const struct rh_volume *v = &s->volumes.all.items[i];
+
+        json_array_append_new(
+            all, json_pack("{s:o, s:I, s:I, s:o, s:o, s:o, s:b}", "device",
+                           text(v->device), "disk", (json_int_t)v->disk,
+                           "bytes", (json_int_t)rh_volume_room(v), "filesystem",
+                           text(v->fstype), "uuid", text(v->uuid), "label",
+                           text(v->label), "root",
+                           s->guest && s->guest->root_volume == i));
+    }
+    return all;
+}
+
+static void tell_facts(struct rh_session *s, struct rh_guest_facts *ret)
+{
+    ret->backend = rh_strdup(s->guest ? s->guest->ops->backend : "none");
+    ret->json = s->guest ? rh_linux_json(&s->os)
+                         : json_pack("{s:o}", "family", text(s->family));
+    json_object_set_new(ret->json, "backend", json_string(ret->backend));
+    json_object_set_new(ret->json, "profile",
+                        s->profile ? json_string(s->profile->id) : json_null());
+    json_object_set_new(ret->json, "volumes", volumes_json(s));
+}
+
+void rh_guest_facts_free(struct rh_guest_facts *f)
+{
+    json_decref(f->json);
+    free(f->backend);
+    memset(f, 0, sizeof *f);
+}
+
+/* --- opening
+ * ---------------------------------------------------------------------------
+ */
+static bool worth_an_appliance(const struct rh_session *s)
+{
+    static const char *const kinds[] = {
+        "xfs",  "btrfs", "crypto_LUKS", "ext4", "ext3",
+        "ext2", "f2fs",  "reiserfs",    "jfs",  "linux_raid_member"};
+
+    for (size_t i = 0; i < RH_COUNT(kinds); i++)
+        if (has_type(s, kinds[i]))
+            return true;
+    for (size_t i = 0; i < s->volumes.all.count; i++)
+        if (s->volumes.all.items[i].lv && !s->volumes.all.items[i].span_count)
+            return true;
+    return false;
+}
+
+static void say_sleeping(struct rh_session *s)
+{
+    for (size_t i = 0; i < s->volumes.all.count; i++)
+        if (s->volumes.all.items[i].hibernated)
+            rh_find(s->o->findings, RH_F_GUEST_HIBERNATED, "os",
+                    N_("the system is suspended to disk on %s; what it had "
+                       "open does not fit other hardware"),
+                    s->volumes.all.items[i].device);
+}
+
+static void say_unreadable(struct rh_session *s, const char *why)
+{
+    if (has_type(s, "BitLocker"))
+        rh_find(s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
+                N_("a volume is locked by BitLocker; it is copied as it is"));
+    if (has_type(s, "crypto_LUKS"))
+        rh_find(s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
+                N_("a volume is encrypted (LUKS) and could not be opened; it "
+                   "is copied as it is"));
+    else if (why)
+        rh_find(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
+                N_("the guest could not be read: %s"), why);
+    else if (s->family)
+        rh_find(s->o->findings, RH_F_GUEST_OS_LEFT, "os",
+                N_("the guest is %s; nothing in it is changed"), s->family);
+    else
+        rh_find(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
+                N_("no system that is known was found on the disks"));
+}
+
+static int open_guest(struct rh_session *s, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *fault = NULL;
+    const char *why = NULL;
+
+    if (rh_volumes_find(s->disks, s->o->vm, &s->volumes, err) < 0)
+        return -1;
+    say_sleeping(s);
+    s->family = family_by_volumes(s);
+    if (!s->family || !strcmp(s->family, "windows")) {
+        if (rh_open_direct(s, &why, err) < 0)
+            return -1;
+        if (!s->guest && worth_an_appliance(s) && !s->o->no_appliance &&
+            rh_open_appliance(s, &why, &fault) < 0) {
+            if (rh_error_number(fault) == RH_ERR_CANCELLED) {
+                *err = RH_TAKE(fault);
+                return -1;
+            }
+            why = rh_error_message(fault);
+        }
+    }
+    if (!s->guest) {
+        say_unreadable(s, why);
+        return 0;
+    }
+    s->family = "linux";
+    s->os.guest = s->guest;
+    s->os.volumes = &s->volumes;
+    return 0;
+}
+
+static int look(struct rh_session *s, rh_error **err)
+{
+    tell_firmware(s);
+    if (s->guest) {
+        const char *firmware = s->os.firmware;
+
+        if (rh_linux_detect(&s->os, s->o, err) < 0)
+            return -1;
+        s->os.firmware = firmware;
+        if (s->o->vm)
+            rh_linux_match_nics(&s->os, s->o->vm);
+    }
+    tell_os(s);
+    return 0;
+}
+
+static void session_free(struct rh_session *s)
+{
+    rh_linux_free(&s->os);
+    if (s->guest)
+        s->guest->ops->close(s->guest);
+    rh_volumes_free(&s->volumes);
+    rh_disks_free(s->disks);
+}
+
+/* A guest whose structures are broken is a finding; only what is not the
+ * guest's fault is an error. */
+static bool is_guests_fault(const rh_error *e)
+{
+    switch (rh_error_number(e)) {
+    case RH_ERR_GUEST_DAMAGED:
+    case RH_ERR_GUEST_APPLIANCE:
+    case RH_ERR_FILE_TYPE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int run(struct rh_session *s, struct rh_guest_facts *ret, rh_error **err)
+{
+    rh_error *fault = NULL;
+    int r = open_guest(s, &fault);
+
+    if (r == 0)
+        r = look(s, &fault);
+    if (r < 0 && is_guests_fault(fault)) {
+        rh_find(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
+                N_("the guest could not be read: %s"), rh_error_message(fault));
+        rh_error_free(fault);
+        if (s->guest) {
+            s->guest->ops->close(s->guest);
+            s->guest = NULL;
+        }
+        tell_facts(s, ret);
+        return 0;
+    }
+    if (r == 0) {
+        tell_facts(s, ret);
+        if (s->writing && s->guest && s->profile)
+            r = rh_run_fixes(s, &fault);
+    }
+    if (r < 0) {
+        rh_guest_facts_free(ret);
+        if (err && !*err)
+            *err = fault;
+        else
+            rh_error_free(fault);
+    }
+    return r;
+}
+
+static int session(struct rh_reader **overlays, size_t count, bool writing,
+                   const struct rh_guest_options *o, struct rh_guest_facts *ret,
+                   rh_error **err)
+{
+    struct rh_session s = {
+        .o = o, .overlays = overlays, .count = count, .writing = writing};
+    int r;
+
+    s.disks = rh_disks_new(overlays, count, o->lib);
+    memset(ret, 0, sizeof *ret);
+    r = run(&s, ret, err);
+    session_free(&s);
+    return r;
+}
+
+int rh_guest_inspect(struct rh_reader **overlays, size_t count,
+                     const struct rh_guest_options *o,
+                     struct rh_guest_facts *ret, rh_error **err)
+{
+    return session(overlays, count, false, o, ret, err);
+}
+
+int rh_guest_fix(struct rh_reader **overlays, size_t count,
+                 const struct rh_guest_options *o, struct rh_guest_facts *ret,
+                 rh_error **err)
+{
+    return session(overlays, count, true, o, ret, err);
+}
+
+/* --- edits
+ * -------------------------------------------------------------------------------
+ */
+char *rh_fix_shown(const void *bytes, size_t n)
+{
+    char hex[65];
+
+    if (n <= SHOWN_MAX && !memchr(bytes, 0, n) && rh_valid_utf8(bytes, n))
+        return rh_memdup0(bytes, n);
+    rh_sha256_hex(bytes, n, hex);
+    return rh_printf("sha256:%s", hex);
+}
+
+void rh_fix_note(struct rh_fix_job *j, const char *path, const char *what,
+                 char *before, char *after)
+{
+    struct rh_edit *e;
+
+    if (!j->o->edits) {
+        free(before);
+        free(after);
+        return;
+    }
+    e = rh_vec_add(j->o->edits);
+    e->where = rh_strdup(path);
+    e->what = rh_strdup(what);
+    e->before = before;
+    e->after = after;
+    e->fix = rh_strdup(j->name);
+}
+
+enum { FILE_MAX = 512 * 1024 * 1024 };
+
+int rh_fix_put(struct rh_fix_job *j, const char *path, const void *bytes,
+               size_t n, uint32_t mode, const char *what, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+    RH_AUTO(rh_freep) void *old = NULL;
+    size_t old_n = 0;
+
+    if (j->guest->ops->read(j->guest, path, FILE_MAX, &old, &old_n, &why) < 0 &&
+        rh_error_number(why) != RH_ERR_FILE_NOT_FOUND) {
+        if (err && !*err)
+            *err = RH_TAKE(why);
+        return -1;
+    }
+    if (old && old_n == n && !memcmp(old, bytes, n))
+        return 0;
+    if (j->guest->ops->write(j->guest, path, bytes, n, mode, err) < 0)
+        return -1;
+    rh_fix_note(j, path, what, old ? rh_fix_shown(old, old_n) : NULL,
+                rh_fix_shown(bytes, n));
+    return 0;
+}
+
+int rh_fix_drop(struct rh_fix_job *j, const char *path, const char *what,
+                rh_error **err)
+{
+    RH_AUTO(rh_freep) void *old = NULL;
+    size_t n;
+
+    if (!rh_guest_exists(j->guest, path))
+        return 0;
+    if (j->guest->ops->read(j->guest, path, FILE_MAX, &old, &n, err) < 0 ||
+        j->guest->ops->remove(j->guest, path, err) < 0)
+        return -1;
+    rh_fix_note(j, path, what, rh_fix_shown(old, n), NULL);
+    return 0;
+}
+
+/* --- running them
+ * ------------------------------------------------------------------------- */
+const struct rh_fix rh_fixes[] = {
+    {"linux.fstab", rh_fix_fstab},
+    {"linux.crypttab", rh_fix_crypttab},
+    {"linux.boot-arguments", rh_fix_boot_arguments},
+    {"linux.resume", rh_fix_resume},
+    {"linux.device-map", rh_fix_device_map},
+    {"linux.lvm-filter", rh_fix_lvm_filter},
+    {"linux.initramfs-drivers", rh_fix_initramfs_drivers},
+    {"linux.initramfs-config", rh_fix_initramfs_config},
+    {"linux.nic-names", rh_fix_nic_names},
+    {"linux.nic-macs", rh_fix_nic_macs},
+    {"linux.console", rh_fix_console},
+    {"linux.efi-fallback", rh_fix_efi_fallback},
+    {"linux.vmware-tools", rh_fix_vmware_tools},
+    {"linux.xorg", rh_fix_xorg},
+    {"linux.cloud-init", rh_fix_cloud_init},
+    {NULL, NULL},
+};
+
+static int run_one(struct rh_session *s, const struct rh_profile_fix *f,
+                   rh_error **err)
+{
+    struct rh_fix_job j = {.s = s,
+                           .os = &s->os,
+                           .guest = s->guest,
+                           .o = s->o,
+                           .name = f->name,
+                           .arguments = f->arguments};
+
+    if (rh_go_on(s->o->lib, err) < 0)
+        return -1;
+    for (const struct rh_fix *row = rh_fixes; row->name; row++)
+        if (!strcmp(row->name, f->name))
+            return row->run(&j, err) < 0 ? rh_while(err, "%s", f->name) : 0;
+    return rh_fail(err, RH_ERR_BUG, "no code for the fix \"%s\"", f->name);
+}
+
+int rh_run_fixes(struct rh_session *s, rh_error **err)
+{
+    const struct rh_profile_target *t = !strcmp(s->o->machine->target, "xen")
+                                            ? &s->profile->xen
+                                            : &s->profile->kvm;
+
+    /* A suspended system must not be changed under its feet. */
+    if (rh_findings_has(s->o->findings, RH_F_GUEST_HIBERNATED))
+        return 0;
+    for (size_t i = 0; i < t->fixes.count; i++)
+        if (run_one(s, &t->fixes.items[i], err) < 0)
+            return -1;
+    return s->guest->ops->sync(s->guest, err);
+}

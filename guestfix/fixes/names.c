@@ -1,0 +1,513 @@
+/* names.c - device names that change with the hardware become UUIDs.
+ *
+ * /dev/sda1 is /dev/vda1 or /dev/xvda1 on the new machine; UUID= is the same
+ * everywhere.  Text is edited in place: every byte that need not change stays.
+ */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guestfix/engine.h"
+
+/* --- what is unstable, and its stable name
+ * ---------------------------------------- */
+static bool is_unstable(const char *spec)
+{
+    static const char *const stems[] = {"/dev/sd",
+                                        "/dev/hd",
+                                        "/dev/vd",
+                                        "/dev/xvd",
+                                        "/dev/nvme",
+                                        "/dev/disk/by-path/",
+                                        "/dev/disk/by-id/scsi-",
+                                        "/dev/disk/by-id/ata-",
+                                        "/dev/disk/by-id/wwn-",
+                                        "/dev/disk/by-id/nvme-"};
+
+    for (size_t i = 0; i < RH_COUNT(stems); i++)
+        if (!strncmp(spec, stems[i], strlen(stems[i])))
+            return true;
+    return false;
+}
+
+/* The partition number at the end of "/dev/disk/by-path/...-part2". */
+static unsigned part_of(const char *spec)
+{
+    const char *p = strstr(spec, "-part");
+
+    return p ? (unsigned)strtoul(p + 5, NULL, 10) : 0;
+}
+
+static const struct rh_volume *by_number(const struct rh_session *s,
+                                         unsigned partition)
+{
+    for (size_t i = 0; s->count == 1 && i < s->volumes.all.count; i++)
+        if (s->volumes.all.items[i].partition == partition &&
+            !s->volumes.all.items[i].lv)
+            return &s->volumes.all.items[i];
+    return NULL;
+}
+
+/* Other disk drivers named the same disks hda, vda, xvda. */
+static const struct rh_volume *by_letter(const struct rh_session *s,
+                                         const char *spec)
+{
+    static const char *const stems[] = {"/dev/hd", "/dev/vd", "/dev/xvd",
+                                        "/dev/sd"};
+    RH_AUTO(rh_freep) char *other = NULL;
+
+    for (size_t i = 0; i < RH_COUNT(stems); i++)
+        if (!strncmp(spec, stems[i], strlen(stems[i]))) {
+            other = rh_printf("/dev/sd%s", spec + strlen(stems[i]));
+            return rh_volume_named(&s->volumes, other);
+        }
+    return NULL;
+}
+
+/* fstab's own word for "/" is the root that was found, whatever its letter. */
+static const struct rh_volume *as_root(struct rh_fix_job *j, const char *spec)
+{
+    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, "/etc/fstab", NULL);
+    char *rest = text, *line;
+
+    while (text && (line = strsep(&rest, "\n"))) {
+        struct rh_fstab_entry e;
+
+        if (rh_fstab_parse(line, &e) && !strcmp(e.path, "/"))
+            return !strcmp(e.spec, spec)
+                       ? &j->s->volumes.all.items[j->guest->root_volume]
+                       : NULL;
+    }
+    return NULL;
+}
+
+static bool is_unique(const struct rh_session *s, const char *uuid)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < s->volumes.all.count; i++)
+        n += s->volumes.all.items[i].uuid &&
+             !strcmp(s->volumes.all.items[i].uuid, uuid);
+    return n == 1;
+}
+
+/* Without an initramfs the kernel itself finds root: it knows PARTUUID only. */
+static bool kernel_mounts_root(const struct rh_linux *l)
+{
+    for (size_t i = 0; i < l->kernels.count; i++)
+        if (l->kernels.items[i].initramfs)
+            return false;
+    return l->kernels.count > 0;
+}
+
+static const struct rh_volume *volume_of(struct rh_fix_job *j, const char *spec)
+{
+    const struct rh_volume *v = as_root(j, spec);
+
+    if (!v)
+        v = rh_volume_named(&j->s->volumes, spec);
+    if (!v)
+        v = by_letter(j->s, spec);
+    if (!v && part_of(spec))
+        v = by_number(j->s, part_of(spec));
+    return v;
+}
+
+char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost)
+{
+    const struct rh_volume *v;
+
+    *ret_lost = false;
+    if (!is_unstable(spec))
+        return NULL;
+    v = volume_of(j, spec);
+    if (v && v->uuid && is_unique(j->s, v->uuid))
+        return rh_printf("UUID=%s", v->uuid);
+    if (v && v->part_uuid)
+        return rh_printf("PARTUUID=%s", v->part_uuid);
+    *ret_lost = true;
+    return NULL;
+}
+
+static void say_lost(struct rh_fix_job *j, const char *path, const char *spec)
+{
+    rh_find(j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
+            N_("%s names %s, which no volume found here answers to"), path,
+            spec);
+}
+
+/* --- tables with blank-separated fields
+ * ---------------------------------------------- */
+/* Replace field `n` (from 0) of every line where it is unstable.  Returns NULL
+ * when nothing changes. */
+static char *edit_field(struct rh_fix_job *j, const char *path,
+                        const char *text, unsigned n)
+{
+    struct rh_buf out = {0};
+    bool changed = false;
+
+    while (*text) {
+        size_t length = strcspn(text, "\n"), at = strspn(text, " \t"), size;
+        RH_AUTO(rh_freep) char *spec = NULL;
+        RH_AUTO(rh_freep) char *stable = NULL;
+        bool lost = false;
+
+        for (unsigned i = 0; i < n && text[at] != '#'; i++) {
+            at += strcspn(text + at, " \t\n");
+            at += strspn(text + at, " \t");
+        }
+        size = strcspn(text + at, " \t\r\n");
+        if (at < length && text[strspn(text, " \t")] != '#') {
+            spec = rh_strndup(text + at, size);
+            stable = rh_stable_name(j, spec, &lost);
+        }
+        if (lost)
+            say_lost(j, path, spec);
+        if (stable) {
+            rh_buf_add(&out, text, at);
+            rh_buf_puts(&out, stable);
+            rh_buf_add(&out, text + at + size, length - at - size);
+            changed = true;
+        } else {
+            rh_buf_add(&out, text, length);
+        }
+        if (text[length] == '\n')
+            rh_buf_putc(&out, text[length++]);
+        text += length;
+    }
+    if (changed)
+        return rh_buf_take(&out);
+    rh_buf_free(&out);
+    return NULL;
+}
+
+static int fix_table(struct rh_fix_job *j, const char *path, unsigned field,
+                     const char *what, rh_error **err)
+{
+    rh_error *fault = NULL;
+    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, &fault);
+    RH_AUTO(rh_freep) char *after = NULL;
+
+    if (fault) {
+        if (err && !*err)
+            *err = fault;
+        return -1;
+    }
+    after = text ? edit_field(j, path, text, field) : NULL;
+    if (!after)
+        return 0;
+    return rh_fix_put(j, path, after, strlen(after), 0644, what, err);
+}
+
+int rh_fix_fstab(struct rh_fix_job *j, rh_error **err)
+{
+    return fix_table(j, "/etc/fstab", 0,
+                     _("mount by UUID instead of by device name"), err);
+}
+
+int rh_fix_crypttab(struct rh_fix_job *j, rh_error **err)
+{
+    return fix_table(j, "/etc/crypttab", 1,
+                     _("open encrypted volumes by UUID instead of by device "
+                       "name"),
+                     err);
+}
+
+/* --- arguments: root=, resume= anywhere in a text
+ * -------------------------------------- */
+static const char *const words[] = {
+    "root=", "resume=", "RESUME=", "real_root=", "real_resume="};
+
+static bool ends_value(char c)
+{
+    return !c || strchr(" \t\r\n\"'\\;", c);
+}
+
+/* Which of the words starts at text + at, as a word of its own? */
+static size_t word_at(const char *text, size_t at)
+{
+    char before = at ? text[at - 1] : ' ';
+
+    if (!strchr(" \t\n\"'=", before))
+        return 0;
+    for (size_t i = 0; i < RH_COUNT(words); i++)
+        if (!strncmp(text + at, words[i], strlen(words[i])))
+            return strlen(words[i]);
+    return 0;
+}
+
+/* console=hvc0 is Xen's; a console that is not there blocks the login. */
+static size_t console_at(const char *text, size_t at)
+{
+    if ((at && !strchr(" \t\n\"'=", text[at - 1])) ||
+        (strncmp(text + at, "console=hvc0", 12) &&
+         strncmp(text + at, "console=xvc0", 12)))
+        return 0;
+    return 12;
+}
+
+char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
+                        const char *text, bool consoles)
+{
+    struct rh_buf out = {0};
+    bool changed = false;
+    size_t at = 0, n;
+
+    while (text[at]) {
+        RH_AUTO(rh_freep) char *spec = NULL;
+        RH_AUTO(rh_freep) char *stable = NULL;
+        bool lost = false;
+        size_t end;
+
+        if (consoles && (n = console_at(text, at))) {
+            rh_buf_puts(&out, "console=tty0");
+            at += n;
+            changed = true;
+            continue;
+        }
+        n = consoles ? 0 : word_at(text, at);
+        if (!n) {
+            rh_buf_putc(&out, text[at++]);
+            continue;
+        }
+        for (end = at + n; !ends_value(text[end]); end++)
+            ;
+        spec = rh_strndup(text + at + n, end - at - n);
+        stable = rh_stable_name(j, spec, &lost);
+        if (lost)
+            say_lost(j, path, spec);
+        rh_buf_add(&out, text + at, n);
+        if (stable && kernel_mounts_root(j->os) && volume_of(j, spec) &&
+            volume_of(j, spec)->part_uuid)
+            rh_buf_printf(&out, "PARTUUID=%s", volume_of(j, spec)->part_uuid);
+        else
+            rh_buf_puts(&out, stable ? stable : spec);
+        changed |= stable != NULL;
+        at = end;
+    }
+    if (changed)
+        return rh_buf_take(&out);
+    rh_buf_free(&out);
+    return NULL;
+}
+
+/* --- every file a boot loader reads
+ * ------------------------------------------------------ */
+static const char *const boot_files[] = {
+    "/boot/grub/grub.cfg",
+    "/boot/grub2/grub.cfg",
+    "/boot/grub/grub.conf",
+    "/boot/grub/menu.lst",
+    "/boot/grub2/user.cfg",
+    "/boot/grub/custom.cfg",
+    "/boot/extlinux/extlinux.conf",
+    "/boot/extlinux.conf",
+    "/boot/syslinux/syslinux.cfg",
+    "/boot/photon.cfg",
+    "/boot/systemd.cfg",
+    "/etc/default/grub",
+    "/etc/sysconfig/grub",
+    "/etc/sysconfig/bootloader",
+    "/etc/kernel/cmdline",
+    "/etc/default/extlinux",
+    "/etc/default/u-boot",
+    "/etc/update-extlinux.conf",
+};
+static const char *const boot_folders[] = {
+    "/boot/loader/entries",
+    "/boot/efi/loader/entries",
+    "/efi/loader/entries",
+    "/etc/default/grub.d",
+};
+static const char *const grubenvs[] = {"/boot/grub2/grubenv",
+                                       "/boot/grub/grubenv"};
+
+static int fix_file(struct rh_fix_job *j, const char *path, bool consoles,
+                    const char *what, rh_error **err)
+{
+    rh_error *fault = NULL;
+    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, &fault);
+    RH_AUTO(rh_freep) char *after = NULL;
+
+    if (fault) {
+        if (err && !*err)
+            *err = fault;
+        return -1;
+    }
+    after = text ? rh_edit_arguments(j, path, text, consoles) : NULL;
+    if (!after)
+        return 0;
+    return rh_fix_put(j, path, after, strlen(after), 0644, what, err);
+}
+
+/* A block of exactly 1024 bytes, filled up with '#'. */
+static int fix_grubenv(struct rh_fix_job *j, const char *path, bool consoles,
+                       const char *what, rh_error **err)
+{
+    enum { SIZE = 1024 };
+    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, NULL);
+    RH_AUTO(rh_freep) char *after = NULL;
+    char block[SIZE];
+    size_t n = text ? strlen(text) : 0;
+
+    if (n != SIZE || strncmp(text, "# GRUB Environment Block\n", 25))
+        return 0;
+    while (n && text[n - 1] == '#')
+        n--;
+    text[n] = '\0';
+    after = rh_edit_arguments(j, path, text, consoles);
+    if (!after)
+        return 0;
+    if (strlen(after) > SIZE) {
+        say_lost(j, path, _("a device, in a block that has no room left,"));
+        return 0;
+    }
+    memset(block, '#', SIZE);
+    memcpy(block, after, strlen(after));
+    return rh_fix_put(j, path, block, SIZE, 0644, what, err);
+}
+
+static int fix_folder(struct rh_fix_job *j, const char *folder, bool consoles,
+                      const char *what, rh_error **err)
+{
+    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(j->guest, folder);
+
+    for (size_t i = 0; names && names[i]; i++) {
+        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[i]);
+
+        if (fix_file(j, path, consoles, what, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* grub.cfg of the vendors' folders on the EFI system partition. */
+static int fix_vendors(struct rh_fix_job *j, bool consoles, const char *what,
+                       rh_error **err)
+{
+    static const char *const tops[] = {"/boot/efi/EFI", "/efi/EFI"};
+
+    for (size_t i = 0; i < RH_COUNT(tops); i++) {
+        RH_AUTO(rh_name_list_freep)
+        char **names = rh_guest_names(j->guest, tops[i]);
+
+        for (size_t k = 0; names && names[k]; k++) {
+            RH_AUTO(rh_freep)
+            char *path = rh_printf("%s/%s/grub.cfg", tops[i], names[k]);
+
+            if (fix_file(j, path, consoles, what, err) < 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+static int fix_boot_files(struct rh_fix_job *j, bool consoles, const char *what,
+                          rh_error **err)
+{
+    for (size_t i = 0; i < RH_COUNT(boot_files); i++)
+        if (fix_file(j, boot_files[i], consoles, what, err) < 0)
+            return -1;
+    for (size_t i = 0; i < RH_COUNT(boot_folders); i++)
+        if (fix_folder(j, boot_folders[i], consoles, what, err) < 0)
+            return -1;
+    for (size_t i = 0; i < RH_COUNT(grubenvs); i++)
+        if (fix_grubenv(j, grubenvs[i], consoles, what, err) < 0)
+            return -1;
+    return fix_vendors(j, consoles, what, err);
+}
+
+int rh_fix_boot_arguments(struct rh_fix_job *j, rh_error **err)
+{
+    return fix_boot_files(j, false,
+                          _("root and resume by UUID instead of by device "
+                            "name"),
+                          err);
+}
+
+int rh_fix_console(struct rh_fix_job *j, rh_error **err)
+{
+    return fix_boot_files(
+        j, true, _("the console of a Xen PV guest becomes the screen"), err);
+}
+
+int rh_fix_resume(struct rh_fix_job *j, rh_error **err)
+{
+    return fix_file(j, "/etc/initramfs-tools/conf.d/resume", false,
+                    _("resume by UUID instead of by device name"), err);
+}
+
+/* --- lists that hide disks on other hardware
+ * ----------------------------------------------- */
+static int drop_all(struct rh_fix_job *j, const char *const *paths,
+                    const char *what, rh_error **err)
+{
+    for (; *paths; paths++)
+        if (rh_fix_drop(j, *paths, what, err) < 0)
+            return -1;
+    return 0;
+}
+
+int rh_fix_device_map(struct rh_fix_job *j, rh_error **err)
+{
+    static const char *const paths[] = {
+        "/boot/grub/device.map", "/boot/grub2/device.map",
+        "/etc/blkid/blkid.tab", "/etc/blkid.tab", NULL};
+
+    return drop_all(j, paths,
+                    _("remove the list of the old machine's disks; it is made "
+                      "anew when needed"),
+                    err);
+}
+
+static bool names_disks(const char *line, size_t n)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strndup(line, n);
+    const char *p = copy + strspn(copy, " \t");
+
+    if (strncmp(p, "filter", 6) && strncmp(p, "global_filter", 13) &&
+        strncmp(p, "preferred_names", 15))
+        return false;
+    return (strstr(p, "/dev/sd") || strstr(p, "/dev/disk/by-path") ||
+            strstr(p, "/dev/disk/by-id")) &&
+           strchr(p, '[') && strchr(p, ']');
+}
+
+static char *without_filters(const char *text)
+{
+    struct rh_buf out = {0};
+    bool changed = false;
+
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+
+        n += text[n] == '\n';
+        if (names_disks(text, n)) {
+            rh_buf_puts(&out, "# rehost: ");
+            changed = true;
+        }
+        rh_buf_add(&out, text, n);
+        text += n;
+    }
+    if (changed)
+        return rh_buf_take(&out);
+    rh_buf_free(&out);
+    return NULL;
+}
+
+int rh_fix_lvm_filter(struct rh_fix_job *j, rh_error **err)
+{
+    static const char *const paths[] = {"/etc/lvm/devices/system.devices",
+                                        "/etc/lvm/cache/.cache", NULL};
+    static const char conf[] = "/etc/lvm/lvm.conf";
+    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, conf, NULL);
+    RH_AUTO(rh_freep) char *after = text ? without_filters(text) : NULL;
+
+    if (after && rh_fix_put(j, conf, after, strlen(after), 0644,
+                            _("LVM looks at every disk, not at the old "
+                              "machine's names only"),
+                            err) < 0)
+        return -1;
+    return drop_all(j, paths, _("remove LVM's list of the old machine's disks"),
+                    err);
+}

@@ -1,0 +1,250 @@
+/* network.c - interfaces keep their names: each is bound to its MAC address.
+ *
+ * The name comes from the PCI slot, which no other hypervisor numbers alike;
+ * without this ens192 becomes ens18 and its addresses are lost. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guestfix/engine.h"
+
+static const char *mac_of(struct rh_fix_job *j, const struct rh_nic_name *n,
+                          char ret[18])
+{
+    const struct rh_value *v;
+
+    if (n->nic == SIZE_MAX || !j->o->vm)
+        return NULL;
+    v = &j->o->vm->nics.items[n->nic].mac;
+    if (v->kind != RH_VALUE_TEXT || !rh_valid_mac(v->text))
+        return NULL;
+    for (size_t i = 0; i < 17; i++)
+        ret[i] = (char)tolower((unsigned char)v->text[i]);
+    ret[17] = '\0';
+    return ret;
+}
+
+/* eth0 of a single NIC is eth0 everywhere, where the kernel's own names are
+ * kept (net.ifnames=0, old systems); on newer ones it would not be. */
+static bool kernel_names(struct rh_fix_job *j)
+{
+    static const char *const files[] = {
+        "/etc/default/grub", "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg",
+        "/boot/grub2/grubenv"};
+
+    if (!j->os->systemd ||
+        rh_guest_exists(j->guest, "/etc/udev/rules.d/80-net-setup-link.rules"))
+        return true;
+    for (size_t i = 0; i < RH_COUNT(files); i++) {
+        RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, files[i], NULL);
+
+        if (text && strstr(text, "net.ifnames=0"))
+            return true;
+    }
+    return false;
+}
+
+static void say_renamed(struct rh_fix_job *j, const struct rh_nic_name *n,
+                        const char *mac)
+{
+    RH_AUTO(rh_freep) char *subject = rh_printf("nics/%zu", n->nic);
+
+    rh_find(j->o->findings, RH_F_NIC_RENAME, subject,
+            N_("%s would get another name on the new machine; it is bound to "
+               "%s"),
+            n->name, mac);
+}
+
+/* systemd's udev: a .link file by MAC.  Type= keeps bonds and VLANs, which
+ * carry the same address, out of it. */
+static int pin_by_link(struct rh_fix_job *j, const struct rh_nic_name *n,
+                       const char *mac, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("/etc/systemd/network/10-rehost-%s.link", n->name);
+    RH_AUTO(rh_freep)
+    char *text =
+        rh_printf("# Keeps the name that this system's configuration uses.\n"
+                  "[Match]\nMACAddress=%s\nType=ether\n\n[Link]\nName=%s\n",
+                  mac, n->name);
+    RH_AUTO(rh_freep)
+    char *what = rh_printf(_("%s keeps its name: bound to %s"), n->name, mac);
+
+    if (j->guest->ops->make_dir(j->guest, "/etc/systemd/network", 0755, err) <
+        0)
+        return -1;
+    return rh_fix_put(j, path, text, strlen(text), 0644, what, err);
+}
+
+/* --- older systems: 70-persistent-net.rules
+ * -------------------------------------------- */
+static const char rules_path[] = "/etc/udev/rules.d/70-persistent-net.rules";
+
+static int pin_by_rules(struct rh_fix_job *j, rh_error **err)
+{
+    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
+    char mac[18];
+
+    rh_buf_puts(&b, "# Names that this system's configuration uses.\n");
+    for (size_t i = 0; i < j->os->nics.count; i++) {
+        const struct rh_nic_name *n = &j->os->nics.items[i];
+
+        if (!mac_of(j, n, mac))
+            continue;
+        rh_buf_printf(&b,
+                      "SUBSYSTEM==\"net\", ACTION==\"add\", DRIVERS==\"?*\", "
+                      "ATTR{address}==\"%s\", ATTR{type}==\"1\", "
+                      "NAME=\"%s\"\n",
+                      mac, n->name);
+    }
+    if (j->guest->ops->make_dir(j->guest, "/etc/udev/rules.d", 0755, err) < 0)
+        return -1;
+    return rh_fix_put(j, rules_path, b.data, b.length, 0644,
+                      _("interfaces keep their names: bound to the MAC "
+                        "addresses of this VM"),
+                      err);
+}
+
+/* Rules that bind a name to a MAC that no NIC has would push eth0 to eth1. */
+static char *without_stale(struct rh_fix_job *j, const char *text)
+{
+    struct rh_buf out = {0};
+    bool changed = false;
+
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        RH_AUTO(rh_freep) char *line = NULL;
+        bool known = true;
+
+        n += text[n] == '\n';
+        line = rh_strndup(text, n);
+        if (line[0] != '#' && strstr(line, "ATTR{address}")) {
+            known = false;
+            for (size_t i = 0; j->o->vm && i < j->o->vm->nics.count; i++) {
+                const struct rh_value *v = &j->o->vm->nics.items[i].mac;
+
+                known |= v->kind == RH_VALUE_TEXT && strcasestr(line, v->text);
+            }
+        }
+        if (known)
+            rh_buf_add(&out, text, n);
+        changed |= !known;
+        text += n;
+    }
+    if (changed)
+        return rh_buf_take(&out);
+    rh_buf_free(&out);
+    return NULL;
+}
+
+static int drop_stale_rules(struct rh_fix_job *j, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, rules_path, err);
+    RH_AUTO(rh_freep) char *after = text ? without_stale(j, text) : NULL;
+
+    if (!after)
+        return 0;
+    return rh_fix_put(j, rules_path, after, strlen(after), 0644,
+                      _("remove names bound to MAC addresses that no NIC of "
+                        "this VM has"),
+                      err);
+}
+
+static void say_unmatched(struct rh_fix_job *j)
+{
+    struct rh_buf names = {0};
+
+    for (size_t i = 0; i < j->os->nics.count; i++)
+        if (j->os->nics.items[i].nic == SIZE_MAX)
+            rh_buf_printf(&names, "%s%s", names.length ? ", " : "",
+                          j->os->nics.items[i].name);
+    if (names.length && j->o->vm && j->o->vm->nics.count)
+        rh_find(j->o->findings, RH_F_NIC_UNMATCHED, "os",
+                N_("the guest configures %s; which of the VM's %zu NICs that "
+                   "is cannot be told"),
+                names.data, j->o->vm->nics.count);
+    rh_buf_free(&names);
+}
+
+int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
+{
+    bool plain = kernel_names(j);
+    size_t pinned = 0;
+    char mac[18];
+
+    say_unmatched(j);
+    for (size_t i = 0; i < j->os->nics.count; i++) {
+        const struct rh_nic_name *n = &j->os->nics.items[i];
+        bool kernels = !strncmp(n->name, "eth", 3);
+
+        if (!mac_of(j, n, mac))
+            continue;
+        /* Bound already, to the MAC that the NIC keeps. */
+        if (n->pinned && !strcmp(n->mac, mac) &&
+            strncmp(n->where, "/etc/systemd/network/10-rehost-", 31))
+            continue;
+        if (plain && kernels && j->os->nics.count == 1)
+            continue;
+        pinned++;
+        if (j->os->systemd) {
+            if (pin_by_link(j, n, mac, err) < 0)
+                return -1;
+            say_renamed(j, n, mac);
+        }
+    }
+    if (j->os->systemd)
+        return drop_stale_rules(j, err);
+    return pinned ? pin_by_rules(j, err) : drop_stale_rules(j, err);
+}
+
+/* --- configuration that names a MAC
+ * ---------------------------------------------------- */
+/* Only the MAC of that file's interface, and only when the NIC has another. */
+int rh_fix_nic_macs(struct rh_fix_job *j, rh_error **err)
+{
+    for (size_t i = 0; i < j->os->nics.count; i++) {
+        const struct rh_nic_name *n = &j->os->nics.items[i];
+        RH_AUTO(rh_freep) char *text = NULL;
+        RH_AUTO(rh_freep) char *after = NULL;
+        char mac[18];
+        char *at;
+
+        if (!n->mac[0] || !mac_of(j, n, mac) || !strcmp(n->mac, mac) ||
+            n->pinned)
+            continue;
+        text = rh_guest_text(j->guest, n->where, err);
+        at = text ? strcasestr(text, n->mac) : NULL;
+        if (!at)
+            continue;
+        after = rh_printf("%.*s%s%s", (int)(at - text), text, mac, at + 17);
+        if (rh_fix_put(j, n->where, after, strlen(after), 0644,
+                       _("the MAC address that the NIC has now"), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- cloud-init
+ * -------------------------------------------------------------------------- */
+int rh_fix_cloud_init(struct rh_fix_job *j, rh_error **err)
+{
+    static const char path[] = "/etc/cloud/cloud.cfg.d/99-rehost.cfg";
+    static const char text[] =
+        "# This system was moved: keep its network configuration and its\n"
+        "# identity instead of taking them from the new platform.\n"
+        "network: {config: disabled}\n"
+        "manual_cache_clean: true\n";
+
+    if (!j->os->cloud_init)
+        return 0;
+    rh_find(j->o->findings, RH_F_GUEST_CLOUD_INIT, "os",
+            N_("cloud-init would configure the network anew on the new "
+               "platform; it is told not to"));
+    if (j->guest->ops->make_dir(j->guest, "/etc/cloud/cloud.cfg.d", 0755, err) <
+        0)
+        return -1;
+    return rh_fix_put(j, path, text, sizeof text - 1, 0644,
+                      _("cloud-init keeps network and identity as they are"),
+                      err);
+}
