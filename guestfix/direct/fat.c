@@ -470,7 +470,7 @@ static int add_entry(struct rh_fs *fs, uint64_t dir, const char *name,
 {
     RH_AUTO(dir_free) struct dir d = {0};
     uint8_t entries[RH_FAT_ENTRIES_MAX][ENTRY];
-    uint32_t count, at;
+    uint32_t count, at = 0;
     uint8_t *e;
 
     if (open_dir(fs, dir, &d, err) < 0)

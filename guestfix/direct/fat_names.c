@@ -161,11 +161,11 @@ static bool make_plain(const char *name, uint8_t e[32])
 static void make_alias(const char *name, unsigned tail, uint8_t e[32])
 {
     const char *dot = strrchr(name, '.');
-    char mark[8];
+    char mark[12];
     size_t n = 0, room;
 
     snprintf(mark, sizeof mark, "~%u", tail);
-    room = 8 - strlen(mark);
+    room = strlen(mark) < 8 ? 8 - strlen(mark) : 0;
     for (const char *p = name; *p && p != dot && n < room; p++)
         if (short_byte(*p))
             e[n++] = (uint8_t)toupper((unsigned char)*p);
