@@ -88,10 +88,10 @@ static bool forward(const struct bytes *b, const struct rh_open_options *o,
         size_t n = piece.length;
 
         if (piece.packed)
-            good = rh_inflate_zlib(codec, piece.packed, piece.packed_size,
-                                   plain, piece.length, &n,
-                                   NULL) == RH_UNPACK_OK &&
-                   n == piece.length;
+            good =
+                rh_inflate_zlib(codec, piece.packed, piece.packed_size, plain,
+                                piece.length, &n, NULL) == RH_UNPACK_OK &&
+                n == piece.length;
         else
             memcpy(plain, piece.plain, n);
         if (good)
@@ -107,8 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static rh_lib lib;
     const char *mark = memmem(data, size, "\n----\n", 6);
-    struct bytes first = {data, mark ? (size_t)((const uint8_t *)mark - data) + 1
-                                     : size};
+    struct bytes first = {
+        data, mark ? (size_t)((const uint8_t *)mark - data) + 1 : size};
     struct bytes second = {data + first.size + (mark ? 5 : 0),
                            size - first.size - (mark ? 5 : 0)};
     struct rh_place place = {&place_ops, NULL, mark ? &second : &first};

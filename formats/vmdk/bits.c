@@ -25,8 +25,8 @@ int rh_vmdk_bits_init(struct vmdk_bits *b, uint64_t count, rh_error **err)
 
 static word *page_at(struct vmdk_bits *b, uint64_t i)
 {
-    void *page = atomic_load_explicit(&b->pages[i / PAGE],
-                                      memory_order_acquire);
+    void *page =
+        atomic_load_explicit(&b->pages[i / PAGE], memory_order_acquire);
     void *none = NULL;
 
     if (page)
@@ -48,8 +48,8 @@ bool rh_vmdk_bit_set(struct vmdk_bits *b, uint64_t i)
 
 bool rh_vmdk_bit(const struct vmdk_bits *b, uint64_t i)
 {
-    const word *page = atomic_load_explicit(&b->pages[i / PAGE],
-                                            memory_order_acquire);
+    const word *page =
+        atomic_load_explicit(&b->pages[i / PAGE], memory_order_acquire);
 
     return page && page[i % PAGE / WORD] >> i % WORD & 1;
 }

@@ -44,8 +44,7 @@ int rh_vmdk_check(struct rh_reader *r, struct rh_codec *codec, rh_error **err)
     struct rh_extent e;
 
     for (uint64_t at = 0; at < r->size; at += e.length) {
-        if (rh_go_on(r->lib, err) < 0 ||
-            r->format->extent(r, at, &e, err) < 0)
+        if (rh_go_on(r->lib, err) < 0 || r->format->extent(r, at, &e, err) < 0)
             return -1;
         if (e.kind == RH_EXTENT_DATA &&
             check_data(r, codec, buf, at, at + e.length, err) < 0)

@@ -45,8 +45,8 @@ static const struct {
     const char *name;
     enum vmdk_line_type type;
 } line_types[] = {
-    {"FLAT", VMDK_FLAT},       {"SPARSE", VMDK_SPARSE},
-    {"ZERO", VMDK_ZERO},       {"VMFS", VMDK_VMFS},
+    {"FLAT", VMDK_FLAT},         {"SPARSE", VMDK_SPARSE},
+    {"ZERO", VMDK_ZERO},         {"VMFS", VMDK_VMFS},
     {"SESPARSE", VMDK_SESPARSE}, {"VMFSSPARSE", VMDK_VMFSSPARSE},
 };
 
@@ -55,7 +55,7 @@ static const struct {
 
 struct parser {
     struct vmdk_text *text;
-    unsigned number; /* of the line */
+    unsigned number;   /* of the line */
     bool version, cid; /* met */
     rh_error **err;
 };
@@ -89,7 +89,8 @@ static int bad(struct parser *p, const char *what, const char *text)
                    "descriptor line %u: %s: %.200s", p->number, _(what), text);
 }
 
-/* --- key = value ---------------------------------------------------------------- */
+/* --- key = value
+ * ---------------------------------------------------------------- */
 
 /* A value without its quotes. */
 static char *unquote(char *value)
@@ -121,7 +122,8 @@ static int set_type(struct parser *p, char *value)
         if (types[i].device)
             return rh_fail(p->err, RH_ERR_VMDK_DEVICE,
                            "descriptor line %u: createType %s: the data is on "
-                           "a device, not in a file", p->number, value);
+                           "a device, not in a file",
+                           p->number, value);
         if (before && before != types[i].name)
             return bad(p, N_("a second, different createType"), value);
         p->text->create_type = types[i].name;
@@ -235,7 +237,8 @@ static int parse_pair(struct parser *p, char *line, char *equals)
     return 0; /* says nothing about the content */
 }
 
-/* --- extents ------------------------------------------------------------------------ */
+/* --- extents
+ * ------------------------------------------------------------------------ */
 
 /* The next word, ended by a NUL; *s moves behind it. */
 static char *word(char **s)
@@ -270,7 +273,8 @@ static int line_type(struct parser *p, const char *name,
     if (strcasecmp(name, "VMFSRDM") == 0 || strcasecmp(name, "VMFSRAW") == 0)
         return rh_fail(p->err, RH_ERR_VMDK_DEVICE,
                        "descriptor line %u: extent type %s: the data is on a "
-                       "device, not in a file", p->number, name);
+                       "device, not in a file",
+                       p->number, name);
     return bad(p, N_("unknown extent type"), name);
 }
 
@@ -290,8 +294,10 @@ static int parse_name(struct parser *p, char *s, struct vmdk_line *line)
     s = end + 1;
     offset = word(&s);
     if (*offset && !parse_sectors(offset, &line->offset))
-        return bad(p, N_("the extent's offset is no number of sectors below "
-                         "2^53"), offset);
+        return bad(p,
+                   N_("the extent's offset is no number of sectors below "
+                      "2^53"),
+                   offset);
     if (strlen(s) > 256)
         return bad(p, N_("too much behind the extent"), s);
     return 0;
@@ -312,8 +318,10 @@ static int parse_extent(struct parser *p, char *access, char *s)
     line = rh_vec_add(&t->lines);
     line->number = p->number;
     if (!parse_sectors(size, &line->size) || line->size == 0)
-        return bad(p, N_("the extent's size is no number of sectors from 1 to "
-                         "2^53"), size);
+        return bad(p,
+                   N_("the extent's size is no number of sectors from 1 to "
+                      "2^53"),
+                   size);
     if (rh_add_overflows(t->size, line->size, &t->size) || t->size >> 62)
         return bad(p, N_("the extents' sizes add up to an impossible disk"),
                    size);
@@ -350,12 +358,13 @@ static int parse_line(struct parser *p, char *line)
     return parse_pair(p, s, equals);
 }
 
-/* --- the whole ------------------------------------------------------------------------ */
+/* --- the whole
+ * ------------------------------------------------------------------------ */
 
 static int check_whole(struct parser *p)
 {
     const char *missing = !p->text->create_type ? "createType"
-                          : !p->cid              ? "CID"
+                          : !p->cid             ? "CID"
                           : !p->version         ? "version"
                                                 : NULL;
 

@@ -16,8 +16,7 @@ static struct vmdk_map *map_new(struct vmdk_cache *c, struct rh_io *io,
 
     if (io->size < n) {
         rh_fail(err, RH_ERR_VMDK_HEADER,
-                "the file ends at 0x%llx, within its header",
-                VMDK_X(io->size));
+                "the file ends at 0x%llx, within its header", VMDK_X(io->size));
         rh_where(err, io->name);
         return NULL;
     }
@@ -40,7 +39,8 @@ static int too_big(const struct vmdk_map *m, rh_error **err)
     if (m->size > limit)
         return rh_fail(err, RH_ERR_DISK_TOO_BIG,
                        "the disk claims %llu bytes, more than the limit of "
-                       "%llu", VMDK_X(m->size), VMDK_X(limit));
+                       "%llu",
+                       VMDK_X(m->size), VMDK_X(limit));
     return 0;
 }
 
@@ -53,7 +53,8 @@ static struct vmdk_map *finish(struct vmdk_map *m, int result, rh_error **err)
     return NULL;
 }
 
-/* --- COWD ------------------------------------------------------------------------- */
+/* --- COWD
+ * ------------------------------------------------------------------------- */
 
 enum {
     COWD_HEADER = 2048,
@@ -66,8 +67,8 @@ enum {
     COWD_ENTRIES = 4096,
 };
 
-static int cowd_entry(const struct vmdk_map *m, uint64_t number,
-                      uint64_t entry, uint64_t *ret_at, rh_error **err)
+static int cowd_entry(const struct vmdk_map *m, uint64_t number, uint64_t entry,
+                      uint64_t *ret_at, rh_error **err)
 {
     (void)m, (void)number, (void)err;
     *ret_at = entry * VMDK_SECTOR;
@@ -91,7 +92,8 @@ static int cowd_init(struct vmdk_map *m, const uint8_t *raw, rh_error **err)
     if (!rh_power_of_two(grain) || grain > VMDK_GRAIN_MAX / VMDK_SECTOR)
         return rh_fail(err, RH_ERR_VMDK_HEADER,
                        "the grain size is no power of two from 1 to 2048 "
-                       "sectors (0x%llx)", VMDK_X(grain));
+                       "sectors (0x%llx)",
+                       VMDK_X(grain));
     m->kind = &cowd;
     m->grain = grain * VMDK_SECTOR;
     m->entries = COWD_ENTRIES;
@@ -103,7 +105,8 @@ static int cowd_init(struct vmdk_map *m, const uint8_t *raw, rh_error **err)
     if (tables < needed || tables > needed + VMDK_SECTOR / 4)
         return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
                        "the grain directory has %llu entries, the disk needs "
-                       "%llu", VMDK_X(tables), VMDK_X(needed));
+                       "%llu",
+                       VMDK_X(tables), VMDK_X(needed));
     m->fixed[m->fixed_count++] = (struct vmdk_range){0, COWD_HEADER};
     return rh_vmdk_map_init(m, err);
 }
@@ -117,7 +120,9 @@ struct vmdk_map *rh_vmdk_cowd(struct vmdk_cache *c, struct rh_io *io,
     return m ? finish(m, cowd_init(m, raw, err), err) : NULL;
 }
 
-/* --- seSparse --------------------------------------------------------------------------- */
+/* --- seSparse
+ * ---------------------------------------------------------------------------
+ */
 
 /* Two headers: one that never changes, one that does.  Tables and grains have
  * regions of their own; entries are numbers within them. */
@@ -148,8 +153,8 @@ static int se_table(const struct vmdk_map *m, uint64_t number, uint64_t entry,
     if (entry >> 32 != 0x10000000 || (entry & 0xffffffff) >= m->tables)
         return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
                        "entry %llu of the grain directory at 0x%llx makes no "
-                       "sense (0x%llx)", VMDK_X(number), VMDK_X(m->directory),
-                       VMDK_X(entry));
+                       "sense (0x%llx)",
+                       VMDK_X(number), VMDK_X(m->directory), VMDK_X(entry));
     *ret_at = m->tables_at + (entry & 0xffffffff) * m->table_bytes;
     return 0;
 }
@@ -174,11 +179,12 @@ static int se_grain(const struct vmdk_map *m, uint64_t number, uint64_t entry,
     default:
         break;
     }
-    return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
-                   "entry %llu of grain table %llu makes no sense (0x%llx, data "
-                   "end at 0x%llx)", VMDK_X(number % m->entries),
-                   VMDK_X(number / m->entries), VMDK_X(entry),
-                   VMDK_X(m->data_end));
+    return rh_fail(
+        err, RH_ERR_VMDK_GRAIN_TABLE,
+        "entry %llu of grain table %llu makes no sense (0x%llx, data "
+        "end at 0x%llx)",
+        VMDK_X(number % m->entries), VMDK_X(number / m->entries), VMDK_X(entry),
+        VMDK_X(m->data_end));
 }
 
 static const struct vmdk_kind sesparse = {8, se_table, se_grain};
@@ -190,8 +196,8 @@ static int se_sectors(const uint8_t *raw, unsigned field, uint64_t *ret,
 
     if (n >= SE_SECTORS_MAX)
         return rh_fail(err, RH_ERR_VMDK_HEADER,
-                       "impossible number of sectors 0x%llx at 0x%x",
-                       VMDK_X(n), field);
+                       "impossible number of sectors 0x%llx at 0x%x", VMDK_X(n),
+                       field);
     *ret = n * VMDK_SECTOR;
     return 0;
 }
@@ -205,8 +211,8 @@ static int se_volatile(struct vmdk_map *m, const uint8_t *raw, rh_error **err)
         rh_io_read(m->io, header, sizeof header, at, err) < 0)
         return -1;
     if (rh_le64(header) != SE_VOLATILE_MAGIC)
-        return rh_fail(err, RH_ERR_VMDK_HEADER,
-                       "no volatile header at 0x%llx", VMDK_X(at));
+        return rh_fail(err, RH_ERR_VMDK_HEADER, "no volatile header at 0x%llx",
+                       VMDK_X(at));
     if (rh_le64(header + SE_REPLAY))
         return rh_fail(err, RH_ERR_VMDK_DIRTY,
                        "its journal was not replayed (at 0x%llx)",
@@ -245,10 +251,11 @@ static int se_fields(struct vmdk_map *m, const uint8_t *raw, rh_error **err)
     table *= rh_div_up(m->size, m->grain * m->entries);
     if (tables_size < table || m->tables_at + table > m->grains_at ||
         m->grains_at > m->io->size)
-        return rh_fail(err, RH_ERR_VMDK_HEADER,
-                       "the grain tables at 0x%llx (0x%llx bytes) do not lie in "
-                       "front of the grains at 0x%llx", VMDK_X(m->tables_at),
-                       VMDK_X(table), VMDK_X(m->grains_at));
+        return rh_fail(
+            err, RH_ERR_VMDK_HEADER,
+            "the grain tables at 0x%llx (0x%llx bytes) do not lie in "
+            "front of the grains at 0x%llx",
+            VMDK_X(m->tables_at), VMDK_X(table), VMDK_X(m->grains_at));
     return 0;
 }
 

@@ -31,9 +31,8 @@ enum { MARK_SIZE = 8, MARK_TYPE = 12 };
 
 static int bad(rh_error **err, uint64_t at, const char *what, uint64_t value)
 {
-    return rh_fail(err, RH_ERR_VMDK_HEADER,
-                   "header at 0x%llx: %s (0x%llx)", VMDK_X(at), _(what),
-                   VMDK_X(value));
+    return rh_fail(err, RH_ERR_VMDK_HEADER, "header at 0x%llx: %s (0x%llx)",
+                   VMDK_X(at), _(what), VMDK_X(value));
 }
 
 static int check_flags(const uint8_t *raw, uint64_t at, rh_error **err)
@@ -45,8 +44,10 @@ static int check_flags(const uint8_t *raw, uint64_t at, rh_error **err)
     if ((flags & 0xffff0000U) & ~known)
         return bad(err, at, N_("flags of a format that is not known"), flags);
     if (!(flags & VMDK_FLAG_COMPRESSED) != !(flags & VMDK_FLAG_MARKERS))
-        return bad(err, at, N_("compression and markers go together, but only "
-                               "one of them is flagged"), flags);
+        return bad(err, at,
+                   N_("compression and markers go together, but only "
+                      "one of them is flagged"),
+                   flags);
     if (compression > 1)
         return bad(err, at, N_("unknown compression"), compression);
     if ((flags & VMDK_FLAG_COMPRESSED) && compression != 1)
@@ -56,7 +57,8 @@ static int check_flags(const uint8_t *raw, uint64_t at, rh_error **err)
         memcmp(raw + AT_CHECK, "\n \r\n", 4) != 0)
         return rh_fail(err, RH_ERR_VMDK_TEXT_MODE,
                        "header at 0x%llx: the check characters at 0x%llx are "
-                       "damaged", VMDK_X(at), VMDK_X(at + AT_CHECK));
+                       "damaged",
+                       VMDK_X(at), VMDK_X(at + AT_CHECK));
     return 0;
 }
 
@@ -72,12 +74,16 @@ static int check_sizes(const uint8_t *raw, uint64_t at, rh_error **err)
     if (version < 1 || version > 3)
         return bad(err, at, N_("unknown version"), version);
     if (!rh_power_of_two(grain) || grain > VMDK_GRAIN_MAX / VMDK_SECTOR)
-        return bad(err, at, N_("the grain size is no power of two from 1 to "
-                               "2048 sectors"), grain);
+        return bad(err, at,
+                   N_("the grain size is no power of two from 1 to "
+                      "2048 sectors"),
+                   grain);
     if (!rh_power_of_two(entries) || entries < 128 ||
         entries > VMDK_ENTRIES_MAX)
-        return bad(err, at, N_("the entries per grain table are no power of "
-                               "two from 128 to 4096"), entries);
+        return bad(err, at,
+                   N_("the entries per grain table are no power of "
+                      "two from 128 to 4096"),
+                   entries);
     return 0;
 }
 
@@ -93,8 +99,8 @@ static int sectors(const uint8_t *raw, unsigned field, const char *what,
     return 0;
 }
 
-static int decode_places(const uint8_t *raw, uint64_t at,
-                         struct vmdk_header *h, rh_error **err)
+static int decode_places(const uint8_t *raw, uint64_t at, struct vmdk_header *h,
+                         rh_error **err)
 {
     bool at_end = rh_le64(raw + AT_DIRECTORY) == VMDK_AT_END;
 
@@ -148,8 +154,8 @@ int rh_vmdk_header(const uint8_t raw[VMDK_SECTOR], uint64_t at, uint64_t limit,
     if (h.capacity > limit)
         return rh_fail(err, RH_ERR_DISK_TOO_BIG,
                        "header at 0x%llx: the disk claims %llu bytes, more "
-                       "than the limit of %llu", VMDK_X(at),
-                       VMDK_X(h.capacity), VMDK_X(limit));
+                       "than the limit of %llu",
+                       VMDK_X(at), VMDK_X(h.capacity), VMDK_X(limit));
     h.tables = rh_div_up(h.capacity, (uint64_t)h.grain * h.entries);
     *ret = h;
     return 0;
@@ -178,14 +184,15 @@ int rh_vmdk_header_agrees(const struct vmdk_header *h,
     if (f->directory == VMDK_AT_END)
         return rh_fail(err, RH_ERR_VMDK_FOOTER,
                        "the footer at 0x%llx does not say where the grain "
-                       "directory is", VMDK_X(at));
+                       "directory is",
+                       VMDK_X(at));
     for (size_t i = 0; i < RH_COUNT(fields); i++)
         if (fields[i].header != fields[i].footer)
             return rh_fail(err, RH_ERR_VMDK_FOOTER,
                            "header and footer (at 0x%llx) disagree about the "
-                           "%s: 0x%llx and 0x%llx", VMDK_X(at),
-                           _(fields[i].what), VMDK_X(fields[i].header),
-                           VMDK_X(fields[i].footer));
+                           "%s: 0x%llx and 0x%llx",
+                           VMDK_X(at), _(fields[i].what),
+                           VMDK_X(fields[i].header), VMDK_X(fields[i].footer));
     return 0;
 }
 
@@ -205,18 +212,20 @@ static int grain_mark(const struct vmdk_header *h, uint64_t at, uint64_t lba,
     if (lba >= SECTORS_MAX || lba * VMDK_SECTOR >= h->capacity)
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx is for sector 0x%llx, behind the "
-                       "end of the disk", VMDK_X(at), VMDK_X(lba));
+                       "end of the disk",
+                       VMDK_X(at), VMDK_X(lba));
     m->kind = VMDK_MARK_GRAIN;
     m->lba = lba * VMDK_SECTOR;
     if (m->lba % h->grain)
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx is for sector 0x%llx, where no "
-                       "grain begins", VMDK_X(at), VMDK_X(lba));
+                       "grain begins",
+                       VMDK_X(at), VMDK_X(lba));
     if (m->size > rh_vmdk_packed_max(h->grain))
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx claims %llu packed bytes, too many "
-                       "for %llu", VMDK_X(at), VMDK_X(m->size),
-                       VMDK_X(h->grain));
+                       "for %llu",
+                       VMDK_X(at), VMDK_X(m->size), VMDK_X(h->grain));
     return 0;
 }
 
@@ -228,7 +237,8 @@ static int counted(uint64_t at, uint64_t value, uint64_t expected,
     if (value && value != expected / VMDK_SECTOR)
         return rh_fail(err, RH_ERR_VMDK_MARKER,
                        "the marker at 0x%llx announces 0x%llx sectors, but "
-                       "0x%llx belong there", VMDK_X(at), VMDK_X(value),
+                       "0x%llx belong there",
+                       VMDK_X(at), VMDK_X(value),
                        VMDK_X(expected / VMDK_SECTOR));
     m->counted = value;
     m->value = expected;

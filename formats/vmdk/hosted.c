@@ -31,13 +31,15 @@ static int entry_grain(const struct vmdk_map *m, uint64_t number,
 
 static const struct vmdk_kind hosted = {4, entry_table, entry_grain};
 
-/* --- the footer ------------------------------------------------------------------ */
+/* --- the footer
+ * ------------------------------------------------------------------ */
 
 static int footer_missing(const struct rh_io *io, rh_error **err)
 {
     return rh_fail(err, RH_ERR_VMDK_FOOTER,
                    "there is no footer at the end of the stream (file ends at "
-                   "0x%llx)", VMDK_X(io->size));
+                   "0x%llx)",
+                   VMDK_X(io->size));
 }
 
 /* The last sector that is not zero; 0 when there is none to be found. */
@@ -105,7 +107,8 @@ static int read_footer(struct vmdk_map *m, uint64_t at, bool has_end,
     if (!has_end)
         return rh_fail(err, RH_ERR_VMDK_FOOTER,
                        "the end-of-stream marker is missing behind the footer "
-                       "(file ends at 0x%llx)", VMDK_X(m->io->size));
+                       "(file ends at 0x%llx)",
+                       VMDK_X(m->io->size));
     m->header.directory = footer.directory;
     m->header.redundant = footer.redundant;
     m->data_end = at - VMDK_SECTOR;
@@ -130,7 +133,8 @@ static int open_footer(struct vmdk_map *m, uint64_t limit, rh_error **err)
     return m->header.directory == VMDK_AT_END ? footer_missing(m->io, err) : 0;
 }
 
-/* --- streamOptimized ------------------------------------------------------------------ */
+/* --- streamOptimized
+ * ------------------------------------------------------------------ */
 
 static int check_directory_marker(struct vmdk_map *m, rh_error **err)
 {
@@ -171,7 +175,8 @@ static int open_packed(struct vmdk_map *m, uint64_t limit, rh_error **err)
     if (!m->behind && h->directory + h->tables * 4 > h->overhead)
         return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
                        "the grain directory at 0x%llx reaches into the grains "
-                       "at 0x%llx", VMDK_X(h->directory), VMDK_X(h->overhead));
+                       "at 0x%llx",
+                       VMDK_X(h->directory), VMDK_X(h->overhead));
     return 0;
 }
 
@@ -182,8 +187,8 @@ static bool seems_ascending(struct vmdk_map *m)
     uint64_t last = 0;
 
     for (uint64_t t = 0; t < RH_MIN(m->tables, (uint64_t)4); t++) {
-        unsigned n = (unsigned)RH_MIN((uint64_t)m->entries,
-                                      m->grains - t * m->entries);
+        unsigned n =
+            (unsigned)RH_MIN((uint64_t)m->entries, m->grains - t * m->entries);
 
         if (rh_vmdk_map_get(m, t * m->entries, n, at, NULL) < 0)
             return false;
@@ -196,7 +201,9 @@ static bool seems_ascending(struct vmdk_map *m)
     return true;
 }
 
-/* --- opening ------------------------------------------------------------------------------ */
+/* --- opening
+ * ------------------------------------------------------------------------------
+ */
 
 static int check_layout(struct vmdk_map *m, rh_error **err)
 {
@@ -215,9 +222,10 @@ static int check_layout(struct vmdk_map *m, rh_error **err)
         m->fixed[m->fixed_count++] = (struct vmdk_range){h->descriptor, end};
     }
     if (!h->compressed && h->directory == VMDK_AT_END)
-        return rh_fail(err, RH_ERR_VMDK_HEADER,
-                       "the grain directory is said to be at the end, but the "
-                       "file is no stream and has no footer");
+        return rh_fail(
+            err, RH_ERR_VMDK_HEADER,
+            "the grain directory is said to be at the end (0x38), but "
+            "the file is no stream and has no footer");
     return 0;
 }
 
@@ -259,8 +267,7 @@ struct vmdk_map *rh_vmdk_hosted(struct vmdk_cache *c, struct rh_io *io,
 
     if (io->size < VMDK_SECTOR) {
         rh_fail(err, RH_ERR_VMDK_HEADER,
-                "the file ends at 0x%llx, within its header",
-                VMDK_X(io->size));
+                "the file ends at 0x%llx, within its header", VMDK_X(io->size));
         rh_where(err, io->name);
         return NULL;
     }

@@ -85,13 +85,13 @@ static int rest_is_zero(struct vmdk_map *m, struct cursor *c, rh_error **err)
 }
 
 /* Is what stands at `at` a copy of table `number`? */
-static int is_copy(struct vmdk_map *m, uint64_t number, uint64_t at,
-                   bool *ret, rh_error **err)
+static int is_copy(struct vmdk_map *m, uint64_t number, uint64_t at, bool *ret,
+                   rh_error **err)
 {
     RH_AUTO(rh_freep) uint8_t *bytes = rh_malloc(m->table_bytes);
     RH_AUTO(rh_freep) uint64_t *table = NULL;
-    uint32_t count = (uint32_t)RH_MIN((uint64_t)m->entries,
-                                      m->grains - number * m->entries);
+    uint32_t count =
+        (uint32_t)RH_MIN((uint64_t)m->entries, m->grains - number * m->entries);
 
     *ret = false;
     if (at > m->data_end || m->table_bytes > m->data_end - at)
@@ -178,8 +178,8 @@ static int follow(struct vmdk_map *m, uint64_t at, struct vmdk_mark *ret,
     if (c.at > m->data_end)
         return rh_fail(err, RH_ERR_VMDK_MARKER,
                        "what the marker at 0x%llx announces is cut short (data "
-                       "end at 0x%llx)", VMDK_X(*ret_at),
-                       VMDK_X(m->data_end));
+                       "end at 0x%llx)",
+                       VMDK_X(*ret_at), VMDK_X(m->data_end));
     ret->kind = VMDK_MARK_END;
     return 0;
 }
@@ -188,7 +188,8 @@ static int twice(uint64_t at, rh_error **err)
 {
     return rh_fail(err, RH_ERR_VMDK_GRAIN,
                    "two grains overlap: both are followed by what stands at "
-                   "0x%llx", VMDK_X(at));
+                   "0x%llx",
+                   VMDK_X(at));
 }
 
 static int arrive(struct vmdk_map *m, uint64_t at, rh_error **err)
@@ -206,12 +207,13 @@ static int arrive(struct vmdk_map *m, uint64_t at, rh_error **err)
     if (known <= VMDK_ZEROS)
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx (for 0x%llx of the disk) is in no "
-                       "grain table", VMDK_X(at), VMDK_X(mark.lba));
+                       "grain table",
+                       VMDK_X(at), VMDK_X(mark.lba));
     if (known != at)
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx is for 0x%llx of the disk, but its "
-                       "grain table names the one at 0x%llx", VMDK_X(at),
-                       VMDK_X(mark.lba), VMDK_X(known));
+                       "grain table names the one at 0x%llx",
+                       VMDK_X(at), VMDK_X(mark.lba), VMDK_X(known));
     return rh_vmdk_bit_set(&m->links, arrived_bit(number)) ? twice(at, err) : 0;
 }
 

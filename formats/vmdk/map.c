@@ -36,7 +36,8 @@ void rh_vmdk_problem(struct vmdk_cache *c, bool *said, const char *id,
     *said = true;
 }
 
-/* --- the directory --------------------------------------------------------------- */
+/* --- the directory
+ * --------------------------------------------------------------- */
 
 /* Have the stored entry of table `number` of the directory at `of` in the
  * window, and point at it. */
@@ -75,20 +76,20 @@ static int check_table(const struct vmdk_map *m, uint64_t number, uint64_t at,
     if (end > m->io->size)
         return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
                        "grain table %llu lies past the end of the file (at "
-                       "0x%llx, file ends at 0x%llx)", VMDK_X(number),
-                       VMDK_X(at), VMDK_X(m->io->size));
+                       "0x%llx, file ends at 0x%llx)",
+                       VMDK_X(number), VMDK_X(at), VMDK_X(m->io->size));
     for (unsigned i = 0; i < m->fixed_count; i++)
         if (meets(at, end, &m->fixed[i]))
             return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
                            "grain table %llu at 0x%llx lies inside other "
-                           "metadata (0x%llx to 0x%llx)", VMDK_X(number),
-                           VMDK_X(at), VMDK_X(m->fixed[i].start),
-                           VMDK_X(m->fixed[i].end));
+                           "metadata (0x%llx to 0x%llx)",
+                           VMDK_X(number), VMDK_X(at),
+                           VMDK_X(m->fixed[i].start), VMDK_X(m->fixed[i].end));
     if (m->compressed && m->behind == (at < m->data_start))
         return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
                        "grain table %llu at 0x%llx does not lie where the "
-                       "others do (grains begin at 0x%llx)", VMDK_X(number),
-                       VMDK_X(at), VMDK_X(m->data_start));
+                       "others do (grains begin at 0x%llx)",
+                       VMDK_X(number), VMDK_X(at), VMDK_X(m->data_start));
     return 0;
 }
 
@@ -123,7 +124,8 @@ static int check_unordered(struct vmdk_map *m, uint64_t of, rh_error **err)
     if (m->tables > RH_LIMIT_TABLE_BYTES / sizeof *places)
         return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
                        "the %llu tables of the grain directory at 0x%llx are "
-                       "in no order", VMDK_X(m->tables), VMDK_X(of));
+                       "in no order",
+                       VMDK_X(m->tables), VMDK_X(of));
     places = rh_alloc_big(m->tables * sizeof *places, err);
     if (!places)
         return -1;
@@ -138,8 +140,8 @@ static int check_unordered(struct vmdk_map *m, uint64_t of, rh_error **err)
         if (places[i] - places[i - 1] < m->table_bytes)
             return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
                            "two entries of the grain directory at 0x%llx share "
-                           "a grain table (at 0x%llx)", VMDK_X(of),
-                           VMDK_X(places[i]));
+                           "a grain table (at 0x%llx)",
+                           VMDK_X(of), VMDK_X(places[i]));
     return 0;
 }
 
@@ -160,7 +162,8 @@ static int check_directory(struct vmdk_map *m, uint64_t of, rh_error **err)
     return 0;
 }
 
-/* --- one table ------------------------------------------------------------------------ */
+/* --- one table
+ * ------------------------------------------------------------------------ */
 
 static int grain_fails(const struct vmdk_map *m, uint64_t number, uint64_t at,
                        const char *what, rh_error **err)
@@ -180,9 +183,8 @@ static int check_place(const struct vmdk_map *m, uint64_t number, uint64_t at,
         return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
                        "entry %llu of grain table %llu: the grain lies past "
                        "the end of the file (at 0x%llx, data end at 0x%llx)",
-                       VMDK_X(number % m->entries),
-                       VMDK_X(number / m->entries), VMDK_X(at),
-                       VMDK_X(m->data_end));
+                       VMDK_X(number % m->entries), VMDK_X(number / m->entries),
+                       VMDK_X(at), VMDK_X(m->data_end));
     for (unsigned i = 0; i < m->fixed_count; i++)
         if (meets(at, at + need, &m->fixed[i]))
             return grain_fails(m, number, at, N_("lies inside the metadata"),
@@ -216,16 +218,16 @@ static int mark_places(struct vmdk_map *m, uint64_t first, const uint64_t *at,
     unsigned i;
 
     for (i = 0; i < m->entries; i++)
-        if (is_place(at[i]) &&
-            (rh_vmdk_bit(&m->used, unit_of(m, at[i]) + 1) ||
-             rh_vmdk_bit_set(&m->used, unit_of(m, at[i]))))
+        if (is_place(at[i]) && (rh_vmdk_bit(&m->used, unit_of(m, at[i]) + 1) ||
+                                rh_vmdk_bit_set(&m->used, unit_of(m, at[i]))))
             break;
     if (i == m->entries)
         return 0;
     grain_fails(m, first + i, at[i],
                 rh_vmdk_bit(&m->used, unit_of(m, at[i]) + 1)
                     ? N_("lies on a grain table")
-                    : N_("belongs to another entry already"), err);
+                    : N_("belongs to another entry already"),
+                err);
     while (i-- > 0)
         if (is_place(at[i]))
             rh_vmdk_bit_clear(&m->used, unit_of(m, at[i]));
@@ -302,7 +304,8 @@ static int check_marker(struct vmdk_map *m, uint64_t table, uint64_t at,
     return 0;
 }
 
-/* --- groups of tables in memory ---------------------------------------------------------- */
+/* --- groups of tables in memory
+ * ---------------------------------------------------------- */
 
 static struct vmdk_slot *slot_oldest(struct vmdk_cache *c)
 {
@@ -342,9 +345,8 @@ static unsigned group_size(struct vmdk_map *m, uint64_t table, uint64_t at)
     return count;
 }
 
-static int decode_group(struct vmdk_map *m, struct vmdk_slot *s,
-                        uint64_t table, unsigned count, const uint8_t *raw,
-                        rh_error **err)
+static int decode_group(struct vmdk_map *m, struct vmdk_slot *s, uint64_t table,
+                        unsigned count, const uint8_t *raw, rh_error **err)
 {
     s->first = table;
     s->count = 0;
@@ -368,9 +370,8 @@ static int load_redundant(struct vmdk_map *m, struct vmdk_slot *s,
 {
     uint64_t at;
 
-    if (!m->redundant ||
-        table_at(m, m->redundant, table, &at, NULL) < 0 || !at ||
-        rh_io_read(m->io, m->cache->raw, m->table_bytes, at, NULL) < 0 ||
+    if (!m->redundant || table_at(m, m->redundant, table, &at, NULL) < 0 ||
+        !at || rh_io_read(m->io, m->cache->raw, m->table_bytes, at, NULL) < 0 ||
         decode_group(m, s, table, 1, m->cache->raw, NULL) < 0)
         return -1;
     rh_vmdk_problem(m->cache, &m->cache->said_redundant,
@@ -446,7 +447,9 @@ int rh_vmdk_map_get(struct vmdk_map *m, uint64_t first, unsigned count,
     return result < 0 ? rh_where(err, m->io->name) : 0;
 }
 
-/* --- extents ------------------------------------------------------------------------------ */
+/* --- extents
+ * ------------------------------------------------------------------------------
+ */
 
 static enum rh_extent_kind kind_of(uint64_t at)
 {
@@ -534,11 +537,14 @@ int rh_vmdk_map_extent(struct vmdk_map *m, uint64_t offset,
     return 0;
 }
 
-/* --- plain grains ----------------------------------------------------------------------------- */
+/* --- plain grains
+ * -----------------------------------------------------------------------------
+ */
 
 enum { BATCH = 256 };
 
-/* Bytes [skip, ...) of the grains at `at`: neighbours in the file by one read. */
+/* Bytes [skip, ...) of the grains at `at`: neighbours in the file by one read.
+ */
 static int read_run(struct vmdk_map *m, const uint64_t *at, unsigned count,
                     uint64_t skip, uint8_t *buf, uint64_t n, rh_error **err)
 {
@@ -569,8 +575,8 @@ int rh_vmdk_read_plain(struct vmdk_map *m, uint8_t *buf, uint64_t n,
     while (n) {
         uint64_t first = offset / m->grain, skip = offset % m->grain;
         uint64_t want = rh_div_up(skip + n, m->grain), part;
-        unsigned count = (unsigned)RH_MIN(
-            RH_MIN(want, (uint64_t)BATCH), m->entries - first % m->entries);
+        unsigned count = (unsigned)RH_MIN(RH_MIN(want, (uint64_t)BATCH),
+                                          m->entries - first % m->entries);
 
         if (rh_vmdk_map_get(m, first, count, at, err) < 0)
             return -1;
@@ -584,7 +590,8 @@ int rh_vmdk_read_plain(struct vmdk_map *m, uint8_t *buf, uint64_t n,
     return 0;
 }
 
-/* --- making and ending -------------------------------------------------------------------------- */
+/* --- making and ending
+ * -------------------------------------------------------------------------- */
 
 /* The first directory, or when that is damaged the redundant one. */
 static int choose_directory(struct vmdk_map *m, rh_error **err)
@@ -627,7 +634,8 @@ int rh_vmdk_map_init(struct vmdk_map *m, rh_error **err)
         if (meets(m->directory, m->directory + bytes, &m->fixed[i]))
             return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
                            "the grain directory at 0x%llx lies inside other "
-                           "metadata", VMDK_X(m->directory));
+                           "metadata",
+                           VMDK_X(m->directory));
     m->fixed[m->fixed_count++] =
         (struct vmdk_range){m->directory, m->directory + bytes};
     if (m->redundant &&

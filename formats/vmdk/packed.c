@@ -10,9 +10,9 @@
 #include "formats/vmdk/vmdk.h"
 
 enum {
-    BATCH = 64,           /* grains looked up at once */
-    AHEAD = 16,           /* and some more, to know where the last one ends */
-    READ_MAX = 2 << 20,   /* bytes of one read */
+    BATCH = 64,         /* grains looked up at once */
+    AHEAD = 16,         /* and some more, to know where the last one ends */
+    READ_MAX = 2 << 20, /* bytes of one read */
 };
 enum { SCRATCH_PACKED, SCRATCH_PLAIN };
 
@@ -67,19 +67,22 @@ static int check_record(struct vmdk_map *m, struct record *r, rh_error **err)
                        "no grain at 0x%llx, where grain table %llu has one",
                        VMDK_X(r->at), VMDK_X(r->number / m->entries));
     if (lba != r->number * (m->grain / VMDK_SECTOR))
-        return rh_fail(err, RH_ERR_VMDK_GRAIN,
-                       "the grain at 0x%llx is for sector 0x%llx, but its grain "
-                       "table says 0x%llx", VMDK_X(r->at), VMDK_X(lba),
-                       VMDK_X(r->number * (m->grain / VMDK_SECTOR)));
+        return rh_fail(
+            err, RH_ERR_VMDK_GRAIN,
+            "the grain at 0x%llx is for sector 0x%llx, but its grain "
+            "table says 0x%llx",
+            VMDK_X(r->at), VMDK_X(lba),
+            VMDK_X(r->number * (m->grain / VMDK_SECTOR)));
     if (r->size > rh_vmdk_packed_max(m->grain))
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx claims %u packed bytes, too many "
-                       "for %llu", VMDK_X(r->at), r->size, VMDK_X(m->grain));
+                       "for %llu",
+                       VMDK_X(r->at), r->size, VMDK_X(m->grain));
     if (VMDK_RECORD + (uint64_t)r->size > r->room)
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx (%u bytes) reaches into what "
-                       "follows at 0x%llx", VMDK_X(r->at), r->size,
-                       VMDK_X(r->at + r->room));
+                       "follows at 0x%llx",
+                       VMDK_X(r->at), r->size, VMDK_X(r->at + r->room));
     return 0;
 }
 
@@ -101,8 +104,8 @@ static int inflate(struct vmdk_map *m, struct rh_codec *codec,
     case RH_UNPACK_DAMAGED:
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx (for 0x%llx of the disk) is "
-                       "damaged: no sound zlib data", VMDK_X(r->at),
-                       VMDK_X(r->number * m->grain));
+                       "damaged: no sound zlib data",
+                       VMDK_X(r->at), VMDK_X(r->number * m->grain));
     case RH_UNPACK_LONGER:
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx inflates to more than %llu bytes",
@@ -113,7 +116,8 @@ static int inflate(struct vmdk_map *m, struct rh_codec *codec,
     if (n < (r->number + 1 == m->grains ? least : (size_t)m->grain))
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx inflates to %zu bytes instead of "
-                       "%llu", VMDK_X(r->at), n, VMDK_X(m->grain));
+                       "%llu",
+                       VMDK_X(r->at), n, VMDK_X(m->grain));
     return 0;
 }
 
@@ -202,8 +206,7 @@ static int read_run(struct vmdk_map *m, struct rh_codec *codec,
             continue;
         }
         r.room = (next < b->known ? RH_MIN(b->at[next], end) : end) - r.at;
-        if (check_record(m, &r, err) < 0 ||
-            link_record(m, b, i, &r, err) < 0 ||
+        if (check_record(m, &r, err) < 0 || link_record(m, b, i, &r, err) < 0 ||
             unpack(m, codec, &r, skip, buf, part, err) < 0)
             return -1;
     }
@@ -272,8 +275,8 @@ int rh_vmdk_packed(struct vmdk_map *m, struct rh_codec *codec, uint64_t offset,
     if (!is_place(b.at[0]) || rh_vmdk_grain_length(m, b.first) != m->grain)
         return 0;
     plan_run(m, &b, 0, &end);
-    bytes = rh_codec_scratch(codec, SCRATCH_PACKED, (size_t)(end - b.at[0]),
-                             err);
+    bytes =
+        rh_codec_scratch(codec, SCRATCH_PACKED, (size_t)(end - b.at[0]), err);
     if (!bytes ||
         rh_io_read(m->io, bytes, (size_t)(end - b.at[0]), b.at[0], err) < 0)
         return -1;

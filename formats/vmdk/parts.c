@@ -12,7 +12,8 @@
 #include "base/bytes.h"
 #include "formats/vmdk/vmdk.h"
 
-/* --- names -------------------------------------------------------------------- */
+/* --- names
+ * -------------------------------------------------------------------- */
 
 /* `name` as UTF-8, when the descriptor was written in another encoding (which
  * only a name that is no UTF-8 shows).  The caller frees. */
@@ -66,7 +67,8 @@ static struct rh_io *open_name(const struct rh_open_options *o,
     return NULL;
 }
 
-/* --- extents of a text descriptor -------------------------------------------------- */
+/* --- extents of a text descriptor
+ * -------------------------------------------------- */
 
 static int open_flat(struct vmdk_part *part, const struct vmdk_line *line,
                      rh_error **err)
@@ -78,8 +80,8 @@ static int open_flat(struct vmdk_part *part, const struct vmdk_line *line,
         return 0;
     return rh_fail(err, RH_ERR_VMDK_EXTENT,
                    "descriptor line %u: extent \"%s\" is too short (0x%llx to "
-                   "0x%llx wanted, file ends at 0x%llx)", line->number,
-                   line->name, VMDK_X(line->offset), VMDK_X(end),
+                   "0x%llx wanted, file ends at 0x%llx)",
+                   line->number, line->name, VMDK_X(line->offset), VMDK_X(end),
                    VMDK_X(part->io->size));
 }
 
@@ -98,10 +100,11 @@ static int open_sparse(struct vmdk *v, struct vmdk_part *part,
     part->io = NULL;
     if (part->map->size == line->size)
         return 0;
-    return rh_fail(err, RH_ERR_VMDK_EXTENT,
-                   "descriptor line %u: extent \"%s\" should hold 0x%llx bytes, "
-                   "but its header (at 0x0) says 0x%llx", line->number,
-                   line->name, VMDK_X(line->size), VMDK_X(part->map->size));
+    return rh_fail(
+        err, RH_ERR_VMDK_EXTENT,
+        "descriptor line %u: extent \"%s\" should hold 0x%llx bytes, "
+        "but its header (at 0x0) says 0x%llx",
+        line->number, line->name, VMDK_X(line->size), VMDK_X(part->map->size));
 }
 
 static int open_line(struct vmdk *v, const struct vmdk_line *line,
@@ -136,8 +139,8 @@ static int read_text(struct rh_io *io, struct vmdk_text *ret, rh_error **err)
     if (rh_io_slurp(io, RH_LIMIT_VMDK_TEXT, &text, &n, err) < 0)
         return -1;
     end = strnlen(text, n);
-    if (end < n && (text[end] || memcmp(text + end, text + end + 1,
-                                        n - end - 1) != 0))
+    if (end < n &&
+        (text[end] || memcmp(text + end, text + end + 1, n - end - 1) != 0))
         return rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
                        "a NUL byte stands in the descriptor, at 0x%zx", end);
     return rh_vmdk_text_parse(text, n, ret, err);
@@ -160,7 +163,8 @@ static int open_lines(struct rh_reader *r, const struct rh_open_options *o,
     return 0;
 }
 
-/* --- a file that holds its descriptor ------------------------------------------------ */
+/* --- a file that holds its descriptor
+ * ------------------------------------------------ */
 
 /* VirtualBox rounds the header's capacity up to a grain; the extent line has
  * the true size, which VirtualBox itself uses. */
@@ -173,16 +177,18 @@ static int check_embedded(const struct vmdk_text *t,
         strcmp(t->create_type, "streamOptimized") != 0)
         return rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
                        "the descriptor at 0x%llx has createType %s, but it "
-                       "stands in a sparse file", VMDK_X(h->descriptor),
-                       t->create_type);
+                       "stands in a sparse file",
+                       VMDK_X(h->descriptor), t->create_type);
     if (t->lines.count != 1 || line->type != VMDK_SPARSE)
         return rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
                        "the descriptor at 0x%llx names other extents than the "
-                       "file it stands in", VMDK_X(h->descriptor));
+                       "file it stands in",
+                       VMDK_X(h->descriptor));
     if (line->size > h->capacity || h->capacity - line->size >= h->grain)
         return rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
                        "the descriptor at 0x%llx says 0x%llx bytes, the header "
-                       "0x%llx", VMDK_X(h->descriptor), VMDK_X(line->size),
+                       "0x%llx",
+                       VMDK_X(h->descriptor), VMDK_X(line->size),
                        VMDK_X(h->capacity));
     return 0;
 }
@@ -240,7 +246,9 @@ int rh_vmdk_parts_open(struct rh_reader *r, const struct rh_open_options *o,
     return open_lines(r, o, err);
 }
 
-/* --- parents ------------------------------------------------------------------------------ */
+/* --- parents
+ * ------------------------------------------------------------------------------
+ */
 
 /* The hint may be a path of the host it came from: the file is looked for by
  * its last component, beside the child, and nowhere else. */
@@ -263,13 +271,14 @@ static int check_parent(const struct rh_reader *r, const struct rh_reader *p,
         return rh_fail(err, RH_ERR_VMDK_PARENT_CID,
                        "parent \"%s\" has content id %08x, but the disk was "
                        "made on %08x: the parent was changed since, or it is "
-                       "another", v->text.parent_hint, parent->text.cid,
+                       "another",
+                       v->text.parent_hint, parent->text.cid,
                        v->text.parent_cid);
     if (p->size > r->size)
         return rh_fail(err, RH_ERR_DISK_PARENT,
                        "parent \"%s\" is larger than the disk (0x%llx and "
-                       "0x%llx bytes)", v->text.parent_hint, VMDK_X(p->size),
-                       VMDK_X(r->size));
+                       "0x%llx bytes)",
+                       v->text.parent_hint, VMDK_X(p->size), VMDK_X(r->size));
     return 0;
 }
 
@@ -285,11 +294,13 @@ int rh_vmdk_parent_open(struct rh_reader *r, const struct rh_open_options *o,
     if (!v->text.parent_hint)
         return rh_fail(err, RH_ERR_DISK_PARENT,
                        "the disk is a snapshot (parentCID %08x), but does not "
-                       "name its parent", v->text.parent_cid);
+                       "name its parent",
+                       v->text.parent_cid);
     if (v->text.parent_cid == VMDK_NO_PARENT)
         return rh_fail(err, RH_ERR_DISK_PARENT,
                        "the disk names a parent, \"%s\", but no content id of "
-                       "it", v->text.parent_hint);
+                       "it",
+                       v->text.parent_hint);
     if (++below.depth >= RH_LIMIT_CHAIN)
         return rh_fail(err, RH_ERR_DISK_PARENT,
                        "the chain of snapshots is longer than %d disks",

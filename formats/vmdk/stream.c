@@ -33,16 +33,17 @@ struct vmdk_stream {
     bool ended;              /* the stream gives no more */
     bool behind;             /* tables come behind their grains */
     uint64_t key;
-    uint64_t *sums;          /* by table; see add() */
-    struct vmdk_bits seen;   /* grains */
+    uint64_t *sums;        /* by table; see add() */
+    struct vmdk_bits seen; /* grains */
     RH_VEC(struct met_table) tables;
     RH_VEC(struct met_directory) directories;
     bool footer, finished;
-    struct rh_codec *codec;  /* for the last grain */
+    struct rh_codec *codec; /* for the last grain */
     uint8_t *plain;
 };
 
-/* --- bytes ------------------------------------------------------------------------ */
+/* --- bytes
+ * ------------------------------------------------------------------------ */
 
 /* Have `n` bytes ahead, fewer only at the stream's end. */
 static int fill(struct vmdk_stream *st, size_t n, rh_error **err)
@@ -55,8 +56,8 @@ static int fill(struct vmdk_stream *st, size_t n, rh_error **err)
     st->have -= st->used;
     st->used = 0;
     while (st->have < n && !st->ended) {
-        if (rh_stream_read(st->s, st->buf + st->have, st->room - st->have,
-                           &got, err) < 0)
+        if (rh_stream_read(st->s, st->buf + st->have, st->room - st->have, &got,
+                           err) < 0)
             return -1;
         st->have += got;
         st->ended = got == 0;
@@ -103,7 +104,9 @@ static int skip_to(struct vmdk_stream *st, uint64_t at, rh_error **err)
     return 0;
 }
 
-/* --- sums ---------------------------------------------------------------------------- */
+/* --- sums
+ * ----------------------------------------------------------------------------
+ */
 
 /* splitmix64's finisher over the entry, its index and the key. */
 static uint64_t mix(const struct vmdk_stream *st, uint64_t index,
@@ -130,7 +133,8 @@ static uint64_t sum_table(const struct vmdk_stream *st, const uint8_t *raw)
     return sum;
 }
 
-/* --- tables in front ----------------------------------------------------------------------- */
+/* --- tables in front
+ * ----------------------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b)
 {
@@ -174,8 +178,7 @@ static int read_front(struct vmdk_stream *st, rh_error **err)
                        "lie in front of the grains at 0x%llx",
                        VMDK_X(st->h.directory), VMDK_X(st->h.tables),
                        VMDK_X(st->h.overhead));
-    if (skip_to(st, st->h.directory, err) < 0 ||
-        front_directory(st, err) < 0)
+    if (skip_to(st, st->h.directory, err) < 0 || front_directory(st, err) < 0)
         return -1;
     if (st->tables.count)
         qsort(st->tables.items, st->tables.count, sizeof *st->tables.items,
@@ -187,7 +190,8 @@ static int read_front(struct vmdk_stream *st, rh_error **err)
         if (t->at < st->at)
             return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
                            "grain table %llu overlaps other metadata (at "
-                           "0x%llx)", VMDK_X(t->sum), VMDK_X(t->at));
+                           "0x%llx)",
+                           VMDK_X(t->sum), VMDK_X(t->at));
         if (skip_to(st, t->at, err) < 0)
             return -1;
         raw = take(st, rh_vmdk_table_bytes(&st->h), err);
@@ -198,7 +202,9 @@ static int read_front(struct vmdk_stream *st, rh_error **err)
     return 0;
 }
 
-/* --- opening ------------------------------------------------------------------------------------ */
+/* --- opening
+ * ------------------------------------------------------------------------------------
+ */
 
 static int read_header(struct vmdk_stream *st, uint64_t limit, rh_error **err)
 {
@@ -225,8 +231,8 @@ static int read_header(struct vmdk_stream *st, uint64_t limit, rh_error **err)
         st->h.descriptor + st->h.descriptor_size > st->h.overhead)
         return rh_fail(err, RH_ERR_VMDK_HEADER,
                        "the descriptor (at 0x%llx) does not lie in front of "
-                       "the grains at 0x%llx", VMDK_X(st->h.descriptor),
-                       VMDK_X(st->h.overhead));
+                       "the grains at 0x%llx",
+                       VMDK_X(st->h.descriptor), VMDK_X(st->h.overhead));
     return 0;
 }
 
@@ -264,8 +270,7 @@ static int make_room(struct vmdk_stream *st, rh_error **err)
     return rh_vmdk_bits_init(&st->seen, grains, err);
 }
 
-static int open_all(struct rh_reader *r, struct vmdk_stream *st,
-                    rh_error **err)
+static int open_all(struct rh_reader *r, struct vmdk_stream *st, rh_error **err)
 {
     if (read_header(st, rh_vmdk_limit(r), err) < 0 ||
         read_descriptor(r, st, err) < 0 || make_room(st, err) < 0)
@@ -317,7 +322,9 @@ void rh_vmdk_stream_free(struct vmdk_stream *st)
     free(st);
 }
 
-/* --- grains ------------------------------------------------------------------------------------------ */
+/* --- grains
+ * ------------------------------------------------------------------------------------------
+ */
 
 /* Behind: what was met so far.  In front: what the tables say and was not met
  * yet. */
@@ -342,20 +349,22 @@ static int note_grain(struct vmdk_stream *st, uint64_t number, rh_error **err)
     if (rh_vmdk_bit_set(&st->seen, number))
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx is the second for 0x%llx of the "
-                       "disk", VMDK_X(st->at), VMDK_X(number * st->h.grain));
+                       "disk",
+                       VMDK_X(st->at), VMDK_X(number * st->h.grain));
     add(st, number, st->at);
     return 0;
 }
 
 /* The disk's last grain, of which only a part is on the disk. */
-static int inflate_last(struct vmdk_stream *st, struct rh_piece *p,
-                        uint64_t at, rh_error **err)
+static int inflate_last(struct vmdk_stream *st, struct rh_piece *p, uint64_t at,
+                        rh_error **err)
 {
     size_t n = 0, least = (size_t)RH_MIN((uint64_t)st->h.grain,
                                          st->h.capacity - p->offset);
 
     if (rh_inflate_zlib(st->codec, p->packed, p->packed_size, st->plain,
-                        st->h.grain, &n, NULL) != RH_UNPACK_OK || n < least)
+                        st->h.grain, &n, NULL) != RH_UNPACK_OK ||
+        n < least)
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the last grain, at 0x%llx, is damaged", VMDK_X(at));
     p->plain = st->plain;
@@ -377,7 +386,8 @@ static int take_grain(struct rh_reader *r, struct vmdk_stream *st,
     if (ahead(st) < n)
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx is cut short (the stream ends at "
-                       "0x%llx)", VMDK_X(at), VMDK_X(st->at + ahead(st)));
+                       "0x%llx)",
+                       VMDK_X(at), VMDK_X(st->at + ahead(st)));
     if (note_grain(st, mark->lba / st->h.grain, err) < 0)
         return -1;
     *ret = (struct rh_piece){
@@ -390,7 +400,9 @@ static int take_grain(struct rh_reader *r, struct vmdk_stream *st,
     return ret->length < st->h.grain ? inflate_last(st, ret, at, err) : 0;
 }
 
-/* --- tables behind the grains --------------------------------------------------------------------------- */
+/* --- tables behind the grains
+ * ---------------------------------------------------------------------------
+ */
 
 static int take_table(struct vmdk_stream *st, rh_error **err)
 {
@@ -442,10 +454,9 @@ static const struct met_table *table_met(const struct vmdk_stream *st,
     struct met_table key = {.at = at};
 
     /* In ascending order: they were met so. */
-    return st->tables.count
-               ? bsearch(&key, st->tables.items, st->tables.count,
-                         sizeof *st->tables.items, by_place)
-               : NULL;
+    return st->tables.count ? bsearch(&key, st->tables.items, st->tables.count,
+                                      sizeof *st->tables.items, by_place)
+                            : NULL;
 }
 
 static int take_directory(struct vmdk_stream *st, rh_error **err)
@@ -491,7 +502,8 @@ static int check_directory(const struct vmdk_stream *st, uint64_t at,
     }
     return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
                    "no grain directory stands at 0x%llx, where it is said to "
-                   "be", VMDK_X(at));
+                   "be",
+                   VMDK_X(at));
 }
 
 static int take_footer(struct rh_reader *r, struct vmdk_stream *st,
@@ -509,7 +521,9 @@ static int take_footer(struct rh_reader *r, struct vmdk_stream *st,
     return 0;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------ */
+/* --- the end
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* Nothing but zeros may follow. */
 static int check_rest(struct rh_reader *r, struct vmdk_stream *st,
@@ -564,7 +578,9 @@ static int finish(struct rh_reader *r, struct vmdk_stream *st, rh_error **err)
     return 0;
 }
 
-/* --- the walk ------------------------------------------------------------------------------------------------- */
+/* --- the walk
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static int misplaced(const struct vmdk_stream *st, enum vmdk_marker kind,
                      rh_error **err)
@@ -609,7 +625,8 @@ static int at_end(struct rh_reader *r, struct vmdk_stream *st, rh_error **err)
     if (st->footer)
         return rh_fail(err, RH_ERR_VMDK_FOOTER,
                        "the end-of-stream marker is missing behind the footer "
-                       "(the stream ends at 0x%llx)", VMDK_X(st->at));
+                       "(the stream ends at 0x%llx)",
+                       VMDK_X(st->at));
     return finish(r, st, err);
 }
 

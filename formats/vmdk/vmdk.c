@@ -23,7 +23,8 @@ uint64_t rh_vmdk_limit(const struct rh_reader *r)
                                            : RH_LIMIT_DISK_SIZE;
 }
 
-/* --- the parts ------------------------------------------------------------------ */
+/* --- the parts
+ * ------------------------------------------------------------------ */
 
 static const struct vmdk_part *part_at(const struct vmdk *v, uint64_t offset)
 {
@@ -118,7 +119,8 @@ static int packed(struct rh_reader *r, struct rh_codec *codec, uint64_t offset,
     return rh_vmdk_packed(part->map, codec, at, ret, err);
 }
 
-/* --- opening ------------------------------------------------------------------------ */
+/* --- opening
+ * ------------------------------------------------------------------------ */
 
 struct vmdk *rh_vmdk_new(struct rh_reader *r)
 {

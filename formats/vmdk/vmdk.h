@@ -25,7 +25,8 @@ enum {
 /* printf's idea of our numbers */
 #define VMDK_X(n) ((unsigned long long)(n))
 
-/* --- the text descriptor (descriptor.c) ------------------------------------- */
+/* --- the text descriptor (descriptor.c) -------------------------------------
+ */
 enum vmdk_line_type {
     VMDK_FLAT,
     VMDK_SPARSE,
@@ -60,7 +61,8 @@ int rh_vmdk_text_parse(const char *text, size_t n, struct vmdk_text *ret,
                        rh_error **err);
 void rh_vmdk_text_free(struct vmdk_text *t);
 
-/* --- the header of a hosted sparse extent (header.c) --------------------------- */
+/* --- the header of a hosted sparse extent (header.c)
+ * --------------------------- */
 enum {
     VMDK_FLAG_NEWLINE = 1 << 0,
     VMDK_FLAG_REDUNDANT = 1 << 1,
@@ -74,10 +76,10 @@ struct vmdk_header {
     uint64_t capacity;
     uint32_t grain;
     uint64_t descriptor, descriptor_size;
-    uint64_t redundant;  /* directory; 0: none */
-    uint64_t directory;  /* or VMDK_AT_END */
-    uint64_t overhead;   /* where the first grain or marker stands */
-    uint64_t tables;     /* entries of the directory */
+    uint64_t redundant; /* directory; 0: none */
+    uint64_t directory; /* or VMDK_AT_END */
+    uint64_t overhead;  /* where the first grain or marker stands */
+    uint64_t tables;    /* entries of the directory */
     bool compressed, unclean;
 };
 /* Decode and check what can be checked without the file; `limit` bounds the
@@ -93,7 +95,8 @@ uint32_t rh_vmdk_table_bytes(const struct vmdk_header *h);
  * little for encoders that flush too often. */
 uint32_t rh_vmdk_packed_max(uint64_t grain);
 
-/* --- markers of streamOptimized (header.c) ----------------------------------------- */
+/* --- markers of streamOptimized (header.c)
+ * ----------------------------------------- */
 enum vmdk_marker {
     VMDK_MARK_END,
     VMDK_MARK_TABLE,
@@ -115,7 +118,8 @@ struct vmdk_mark {
 int rh_vmdk_mark(const struct vmdk_header *h, const uint8_t *sector,
                  uint64_t at, struct vmdk_mark *ret, rh_error **err);
 
-/* --- bits, allocated as they are met (bits.c) ------------------------------------------ */
+/* --- bits, allocated as they are met (bits.c)
+ * ------------------------------------------ */
 struct vmdk_bits {
     _Atomic(void *) *pages;
     uint64_t count;
@@ -127,7 +131,8 @@ bool rh_vmdk_bit(const struct vmdk_bits *b, uint64_t i);
 void rh_vmdk_bit_clear(struct vmdk_bits *b, uint64_t i);
 void rh_vmdk_bits_free(struct vmdk_bits *b);
 
-/* --- the map of a sparse part (map.c) ------------------------------------------------------ */
+/* --- the map of a sparse part (map.c)
+ * ------------------------------------------------------ */
 struct vmdk_map;
 /* What a kind's entries mean. */
 struct vmdk_kind {
@@ -147,11 +152,11 @@ struct vmdk_range {
 struct vmdk_map {
     const struct vmdk_kind *kind;
     struct vmdk_cache *cache;
-    struct rh_io *io;     /* referenced */
-    uint64_t size;        /* bytes of the disk it covers */
+    struct rh_io *io; /* referenced */
+    uint64_t size;    /* bytes of the disk it covers */
     uint64_t grain;
     uint64_t grains, tables;
-    uint32_t entries;     /* of a table */
+    uint32_t entries; /* of a table */
     uint32_t table_bytes;
     uint64_t directory, redundant; /* redundant: 0 when there is none */
     struct vmdk_range fixed[4];    /* header, descriptor, directories */
@@ -159,15 +164,15 @@ struct vmdk_map {
     uint64_t data_start, data_end; /* grains lie within */
     uint64_t tables_at, grains_at; /* seSparse: where number 0 is */
     struct vmdk_bits checked;      /* tables that were looked through */
-    struct vmdk_bits used;  /* 2 per grain's room in the file: grain, table */
-    uint8_t *window;        /* some of the directory, as stored */
+    struct vmdk_bits used; /* 2 per grain's room in the file: grain, table */
+    uint8_t *window;       /* some of the directory, as stored */
     uint64_t window_first, window_count, window_of;
-    bool zero_grains;       /* entry 1 is announced by the header */
+    bool zero_grains; /* entry 1 is announced by the header */
 
     /* streamOptimized only */
     struct vmdk_header header;
     bool compressed;
-    bool behind; /* tables stand behind their grains, with markers */
+    bool behind;            /* tables stand behind their grains, with markers */
     struct vmdk_bits links; /* 2 per grain: see links.c */
     atomic_bool end_met;
     bool ascending; /* grains lie in the disk's order, as far as seen */
@@ -195,8 +200,8 @@ uint64_t rh_vmdk_grain_length(const struct vmdk_map *m, uint64_t number);
 /* Compare the redundant tables with the first ones; problems to the reader. */
 int rh_vmdk_map_compare(struct vmdk_map *m, bool *ret_same, rh_error **err);
 
-/* The markers tell the same disk as the tables (links.c): the grain that ends at
- * `end` was read. */
+/* The markers tell the same disk as the tables (links.c): the grain that ends
+ * at `end` was read. */
 int rh_vmdk_links_start(struct vmdk_map *m, rh_error **err);
 int rh_vmdk_link(struct vmdk_map *m, uint64_t number, uint64_t end,
                  rh_error **err);
@@ -226,7 +231,8 @@ struct vmdk_cache {
 void rh_vmdk_problem(struct vmdk_cache *c, bool *said, const char *id,
                      const char *text);
 
-/* --- makers of maps -------------------------------------------------------------------------- */
+/* --- makers of maps
+ * -------------------------------------------------------------------------- */
 uint64_t rh_vmdk_limit(const struct rh_reader *r);
 /* NULL on failure. */
 struct vmdk_map *rh_vmdk_hosted(struct vmdk_cache *c, struct rh_io *io,
@@ -236,12 +242,13 @@ struct vmdk_map *rh_vmdk_cowd(struct vmdk_cache *c, struct rh_io *io,
 struct vmdk_map *rh_vmdk_sesparse(struct vmdk_cache *c, struct rh_io *io,
                                   rh_error **err);
 
-/* --- the disk (vmdk.c, parts.c) --------------------------------------------------------------- */
+/* --- the disk (vmdk.c, parts.c)
+ * --------------------------------------------------------------- */
 struct vmdk_part {
-    uint64_t start, size;  /* on the disk */
-    struct rh_io *io;      /* flat; NULL otherwise */
-    uint64_t offset;       /* flat: in the file */
-    struct vmdk_map *map;  /* sparse; neither: zeros */
+    uint64_t start, size; /* on the disk */
+    struct rh_io *io;     /* flat; NULL otherwise */
+    uint64_t offset;      /* flat: in the file */
+    struct vmdk_map *map; /* sparse; neither: zeros */
 };
 struct vmdk_stream;
 struct vmdk {
