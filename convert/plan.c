@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "convert/estimate.h"
+#include "ova/complete.h"
 #include "rehost/rehost.h"
 
 static void plan_freep(rh_plan **plan)
@@ -428,6 +429,8 @@ int rh_plan_inspect_vm(struct rh_package *p, size_t vm,
     order_disks(p->vms.items[vm], &v);
     failed = rh_plan_open_disks(&plan, &v, err) < 0 ||
              look_at_guest(&plan, &v, err) < 0;
+    if (!failed)
+        rh_package_review(p, vm, profiles, rh_option_yes(options, "strict"));
     rh_plan_vm_free(&v);
     return failed ? -1 : 0;
 }
@@ -441,6 +444,8 @@ static int plan_vm(rh_plan *plan, struct rh_plan_vm *v, const char **targets,
     order_disks(vm, v);
     if (rh_plan_open_disks(plan, v, err) < 0 || look_at_guest(plan, v, err) < 0)
         return -1;
+    rh_package_review(plan->package, v->index, plan->profiles,
+                      rh_option_yes(plan->options, "strict"));
     v->profile = rh_profile_match(plan->profiles, vm);
     /* The list must not move while jobs point into it. */
     for (size_t i = 0; i < target_count; i++)

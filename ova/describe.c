@@ -237,7 +237,11 @@ static void print_findings(struct rh_buf *out, const struct rh_findings *from)
 
         rh_buf_printf(out, "  %s: %s: %s [%s]\n", _(words[f->severity]),
                       f->subject, f->message, rh_finding_name(f->id));
-        if (f->remedy && f->severity != RH_SEVERITY_INFO)
+        /* One remedy of several findings in a row is said once. */
+        if (f->remedy && f->severity != RH_SEVERITY_INFO &&
+            !(i + 1 < list.count && list.items[i + 1].remedy &&
+              list.items[i + 1].severity == f->severity &&
+              !strcmp(list.items[i + 1].remedy, f->remedy)))
             rh_buf_printf(out, "    -> %s\n", f->remedy);
     }
     rh_findings_free(&list);
