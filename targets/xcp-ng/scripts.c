@@ -56,7 +56,7 @@ static const char usage[] =
     "}\n";
 
 static const char options[] =
-    "new_networks= start=\n"
+    "new_networks='' start=''\n"
     "die() {\n"
     "    printf 'import.sh: %s\\n' \"$1\" >&2\n"
     "    exit 1\n"
@@ -99,7 +99,7 @@ static const char options[] =
     "    esac\n"
     "    sr=$found\n"
     "}\n"
-    "network=\n"
+    "network=''\n"
     "find_network() { # NAME BRIDGE: sets network to its UUID, or to nothing\n"
     "    network=$(xe network-list name-label=\"$1\" --minimal)\n"
     "    if [ -z \"$network\" ] && [ -n \"$2\" ]; then\n"
@@ -182,7 +182,7 @@ char *rh_xen_import_xva(const struct rh_target_job *job)
  * ------------------------------------------------------------------------ */
 static const char undo[] =
     "# On a failure, take away what was made.\n"
-    "uuid= vdis=\n"
+    "uuid='' vdis=''\n"
     "undo() {\n"
     "    status=$?\n"
     "    trap - EXIT\n"
@@ -208,12 +208,13 @@ static const char add_disk[] =
     "    xe vbd-create vm-uuid=\"$uuid\" vdi-uuid=\"$vdi\" device=\"$3\" "
     "bootable=\"$4\" type=Disk mode=RW >/dev/null\n"
     "}\n"
-    "vif=\n"
-    "add_nic() { # DEVICE MAC NETWORK-NAME\n"
+    "add_nic() { # DEVICE MAC NETWORK-NAME [LOCKING-MODE]\n"
     "    [ -n \"$network\" ] || network=$(xe network-create "
     "name-label=\"$3\")\n"
     "    vif=$(xe vif-create vm-uuid=\"$uuid\" network-uuid=\"$network\" "
     "device=\"$1\" mac=\"$2\")\n"
+    "    [ $# -lt 4 ] || xe vif-param-set uuid=\"$vif\" "
+    "locking-mode=\"$4\"\n"
     "}\n";
 
 static int add_settings(struct rh_buf *b, const struct rh_target_job *job,
@@ -279,7 +280,7 @@ static void add_disks(struct rh_buf *b, const struct rh_target_job *job)
     }
     rh_buf_printf(b,
                   "xe vbd-create vm-uuid=\"$uuid\" device=%d type=CD mode=RO "
-                  "bootable=false empty=true >/dev/null\n",
+                  "bootable=false >/dev/null\n",
                   XEN_CD_POSITION);
 }
 
@@ -294,10 +295,9 @@ static void add_nics(struct rh_buf *b, const struct rh_target_job *job)
         add_find_network(b, job, i);
         rh_buf_printf(b, "add_nic %zu %s ", i, mac);
         add_quoted(b, network);
-        rh_buf_putc(b, '\n');
         if (on->kind == RH_VALUE_BOOL && !on->boolean)
-            rh_buf_puts(b, "xe vif-param-set uuid=\"$vif\" "
-                           "locking-mode=disabled\n");
+            rh_buf_puts(b, " disabled");
+        rh_buf_putc(b, '\n');
     }
 }
 
