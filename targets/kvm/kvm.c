@@ -1,0 +1,46 @@
+/* kvm.c - the KVM model: Proxmox VE 8 and 9, and libvirt. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "targets/kvm/kvm.h"
+
+static int put_text(const struct rh_target_job *job, const char *name,
+                    const char *text, bool executable, rh_error **err)
+{
+    return rh_outdir_put(job->out, name, text, strlen(text), executable, err);
+}
+
+static int emit_all(const struct rh_kvm *k, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *conf = rh_kvm_proxmox_conf(k);
+    RH_AUTO(rh_freep) char *script = rh_kvm_import_script(k);
+    RH_AUTO(rh_freep) char *words = rh_kvm_import_words(k);
+    RH_AUTO(rh_freep) char *xml = rh_kvm_libvirt_xml(k, err);
+
+    if (!xml || put_text(k->job, "proxmox.conf", conf, false, err) < 0 ||
+        put_text(k->job, "import.sh", script, true, err) < 0 ||
+        put_text(k->job, "import.txt", words, false, err) < 0)
+        return -1;
+    return put_text(k->job, "libvirt.xml", xml, false, err);
+}
+
+static int emit(const struct rh_target_job *job, rh_error **err)
+{
+    struct rh_kvm k;
+    int failed;
+
+    rh_kvm_decide(&k, job);
+    failed = emit_all(&k, err);
+    rh_kvm_free(&k);
+    return failed;
+}
+
+const struct rh_target rh_target_kvm = {
+    .name = "kvm",
+    .about = N_("Proxmox VE 8 and 9, libvirt"),
+    .format = "qcow2",
+    .check = rh_kvm_check,
+    .assign = rh_kvm_assign,
+    .emit = emit,
+};

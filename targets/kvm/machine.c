@@ -1,0 +1,367 @@
+/* machine.c - what the VM becomes on KVM, one decision each. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "base/limits.h"
+#include "targets/kvm/kvm.h"
+
+const char *rh_kvm_text(const struct rh_value *v)
+{
+    return v->kind == RH_VALUE_TEXT && v->text ? v->text : "";
+}
+
+bool rh_kvm_true(const struct rh_value *v)
+{
+    return v->kind == RH_VALUE_BOOL && v->boolean;
+}
+
+static bool is(const char *a, const char *b)
+{
+    return a && !strcmp(a, b);
+}
+
+static bool family_is(const struct rh_target_job *job, const char *family)
+{
+    return job->profile && is(job->profile->family, family);
+}
+
+bool rh_kvm_bus(const char *bus, char ret_kind[8], unsigned *ret_number)
+{
+    size_t n = bus ? strcspn(bus, "0123456789") : 0;
+    uint64_t number;
+
+    if (n == 0 || n >= 8 || !rh_parse_u64(bus + n, &number) || number > 255)
+        return false;
+    memcpy(ret_kind, bus, n);
+    ret_kind[n] = '\0';
+    *ret_number = (unsigned)number;
+    return true;
+}
+
+/* --- names and ids
+ * -------------------------------------------------------------- */
+
+/* Labels of letters, digits and inner dashes, as Proxmox VE wants a name. */
+static char *dns_name(const char *name)
+{
+    struct rh_buf b = {0};
+
+    for (const char *p = name; *p && b.length < 200; p++) {
+        char last = b.length ? b.data[b.length - 1] : '.';
+
+        if (isalnum((unsigned char)*p)) {
+            rh_buf_putc(&b, *p);
+        } else if (*p == '.') {
+            while (b.length && b.data[b.length - 1] == '-')
+                b.data[--b.length] = '\0';
+            if (b.length && b.data[b.length - 1] != '.')
+                rh_buf_putc(&b, '.');
+        } else if (last != '.' && last != '-') {
+            rh_buf_putc(&b, '-');
+        }
+    }
+    while (b.length && strchr("-.", b.data[b.length - 1]))
+        b.data[--b.length] = '\0';
+    if (!b.length)
+        rh_buf_puts(&b, "vm");
+    return rh_buf_take(&b);
+}
+
+/* What tells this VM from others, and what it is for: the same input gives the
+ * same id. */
+static void made_up_uuid(const struct rh_target_job *job, const char *role,
+                         char ret[37])
+{
+    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
+    const struct rh_vm *vm = job->vm;
+    char hex[65];
+
+    rh_buf_printf(&b, "%s\n%s\n%s\n%s\n", role, rh_kvm_text(&vm->name),
+                  rh_kvm_text(&vm->uuid), vm->id ? vm->id : "");
+    for (size_t i = 0; i < vm->disks.count; i++)
+        rh_buf_printf(
+            &b, "%s %llu\n", rh_kvm_text(&vm->disks.items[i].id),
+            (unsigned long long)vm->disks.items[i].capacity_bytes.number);
+    for (size_t i = 0; i < vm->nics.count; i++)
+        rh_buf_printf(&b, "%s\n", rh_kvm_text(&vm->nics.items[i].mac));
+    rh_sha256_hex(b.data, b.length, hex);
+    hex[12] = '8'; /* version 8: made by a rule of our own */
+    hex[16] = "89ab"[strtoul((char[2]){hex[16], 0}, NULL, 16) & 3];
+    snprintf(ret, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+             hex + 16, hex + 20);
+}
+
+static bool valid_uuid(const char *text)
+{
+    bool zero = true;
+
+    if (strlen(text) != 36)
+        return false;
+    for (size_t i = 0; i < 36; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+            return false;
+        zero = zero && (dash || text[i] == '0');
+    }
+    return !zero;
+}
+
+static void decide_ids(struct rh_kvm *k)
+{
+    const char *uuid = rh_kvm_text(&k->job->vm->uuid);
+    const char *name = rh_kvm_text(&k->job->vm->name);
+
+    k->dns_name = dns_name(*name ? name : k->job->name);
+    k->own_uuid = !valid_uuid(uuid);
+    if (k->own_uuid)
+        made_up_uuid(k->job, "vm", k->uuid);
+    else
+        for (size_t i = 0; i < sizeof k->uuid; i++)
+            k->uuid[i] = (char)tolower((unsigned char)uuid[i]);
+    made_up_uuid(k->job, "generation", k->genid);
+}
+
+/* --- processors, memory, firmware, chipset
+ * --------------------------------------------- */
+
+static void decide_cpus(struct rh_kvm *k)
+{
+    const struct rh_vm *vm = k->job->vm;
+    uint64_t cpus = vm->cpus.kind == RH_VALUE_NUMBER ? vm->cpus.number : 1;
+    const struct rh_value *c = &vm->cores_per_socket;
+
+    cpus = RH_MAX(cpus, (uint64_t)1);
+    k->sockets = 1;
+    k->cores = cpus;
+    if (c->kind != RH_VALUE_NUMBER || !c->number)
+        return;
+    k->topology_changed = cpus % c->number != 0;
+    if (k->topology_changed)
+        return;
+    k->cores = c->number;
+    k->sockets = cpus / c->number;
+}
+
+static void decide_memory(struct rh_kvm *k)
+{
+    const struct rh_value *v = &k->job->vm->memory_bytes;
+    uint64_t bytes = v->kind == RH_VALUE_NUMBER && v->number ? v->number
+                     : k->job->profile && k->job->profile->least_memory
+                         ? k->job->profile->least_memory
+                         : RH_GIB;
+
+    k->memory = RH_MAX(rh_div_up(bytes, RH_MIB), (uint64_t)16);
+}
+
+static void decide_chipset(struct rh_kvm *k)
+{
+    const char *said = rh_kvm_text(&k->job->vm->machine);
+    const char *by_profile = k->job->devices ? k->job->devices->machine : NULL;
+    const char *disk = k->job->devices ? k->job->devices->disk : NULL;
+
+    if (k->uefi || k->tpm) /* Secure Boot needs SMM, which q35 has */
+        k->q35 = !is(said, "pc") || k->secure_boot;
+    else if (*said)
+        k->q35 = strcmp(said, "pc") != 0;
+    else if (by_profile)
+        k->q35 = strcmp(by_profile, "pc") != 0;
+    else
+        k->q35 = !is(disk, "ide");
+}
+
+static void decide_firmware(struct rh_kvm *k)
+{
+    const struct rh_vm *vm = k->job->vm;
+
+    k->uefi = is(k->job->firmware, "uefi");
+    k->secure_boot = k->uefi && rh_kvm_true(&vm->secure_boot);
+    k->tpm = rh_kvm_true(&vm->tpm);
+    k->nested =
+        rh_kvm_true(&vm->nested_virtualization) || rh_kvm_true(&vm->vbs);
+}
+
+static void decide_clock(struct rh_kvm *k)
+{
+    const char *clock = rh_kvm_text(&k->job->vm->clock);
+
+    if (!*clock && k->job->profile && k->job->profile->clock)
+        clock = k->job->profile->clock;
+    k->localtime = *clock ? !strcmp(clock, "localtime") : k->windows;
+}
+
+/* --- disks and drives
+ * ---------------------------------------------------------------------- */
+
+/* One SCSI controller type for the whole VM; always said, because the default
+ * is a chip that no firmware boots from under UEFI. */
+static void decide_scsi(struct rh_kvm *k)
+{
+    const char *disk = k->job->devices ? k->job->devices->disk : NULL;
+    bool virtio = is(disk, "virtio-scsi") || is(disk, "virtio-blk");
+    bool pvscsi = is(disk, "pvscsi") ||
+                  (is(k->job->options->devices, "vmware") && !virtio);
+
+    k->scsihw = pvscsi ? "pvscsi" : "virtio-scsi-single";
+    k->scsi_model = pvscsi ? "vmpvscsi" : "virtio-scsi";
+}
+
+static bool bus_taken(const struct rh_target_job *job, const char *bus)
+{
+    for (size_t i = 0; i < job->disk_count; i++)
+        if (is(job->disks[i].bus, bus))
+            return true;
+    return false;
+}
+
+static void decide_cdrom(struct rh_kvm *k)
+{
+    static const char *const places[] = {"ide2", "sata5", "sata4", "sata3",
+                                         "ide0"};
+
+    k->cdrom = k->job->vm->cdroms.count > 0;
+    for (size_t i = 0; i < RH_COUNT(places) && k->cdrom && !k->cdrom_bus; i++)
+        if (!bus_taken(k->job, places[i]))
+            k->cdrom_bus = places[i];
+}
+
+static void decide_serial(struct rh_kvm *k)
+{
+    enum { PORTS_MAX = 4 };
+
+    for (size_t i = 0; i < k->job->vm->devices.count; i++)
+        if (is(k->job->vm->devices.items[i].kind, "serial"))
+            k->serial_ports++;
+    /* A console that `qm terminal` and `virsh console` reach. */
+    if (k->linux_guest && !k->serial_ports)
+        k->serial_ports = 1;
+    k->serial_ports = RH_MIN(k->serial_ports, (size_t)PORTS_MAX);
+}
+
+/* --- network
+ * ------------------------------------------------------------------------------------
+ */
+
+/* The guest that keeps VMware's devices has a driver for the model that the
+ * source gave it; QEMU has the same model or one of the same family. */
+static const char *kept_model(const struct rh_kvm *k, const char *source)
+{
+    static const struct {
+        const char *source, *model;
+    } same[] = {{"vmxnet3", "vmxnet3"}, {"e1000", "e1000"},
+                {"e1000e", "e1000e"},   {"virtio", "virtio"},
+                {"rtl8139", "rtl8139"}, {"vmxnet2", "e1000"},
+                {"sriov", "vmxnet3"}};
+
+    for (size_t i = 0; i < RH_COUNT(same); i++)
+        if (is(source, same[i].source))
+            return same[i].model;
+    /* AMD's chip: Windows since Vista has no driver for it. */
+    if (is(source, "pcnet32") || is(source, "flexible"))
+        return k->windows ? "e1000" : "pcnet";
+    return NULL;
+}
+
+static const char *nic_model(const struct rh_kvm *k,
+                             const struct rh_nic_config *n)
+{
+    const char *model = NULL;
+
+    if (is(k->job->options->devices, "vmware"))
+        model = kept_model(k, rh_kvm_text(&n->model));
+    if (!model && k->job->devices)
+        model = k->job->devices->nic;
+    return model ? model : "e1000";
+}
+
+static const char *mapped(const struct rh_target_options *o, const char *from)
+{
+    const char *any = NULL;
+
+    for (size_t i = 0; i < o->network_count; i++) {
+        if (!strcmp(o->networks[i].from, from))
+            return o->networks[i].to;
+        if (!strcmp(o->networks[i].from, "*"))
+            any = o->networks[i].to;
+    }
+    return any;
+}
+
+/* "vmbr1" or "vmbr1,tag=20". */
+static void decide_bridge(const struct rh_kvm *k, const struct rh_nic_config *n,
+                          struct rh_kvm_nic *to)
+{
+    const char *map = mapped(k->job->options, rh_kvm_text(&n->network));
+    const char *comma = map ? strchr(map, ',') : NULL;
+    uint64_t vlan;
+
+    to->mapped = map != NULL;
+    if (n->vlan.kind == RH_VALUE_NUMBER && n->vlan.number <= 4094)
+        to->vlan = (unsigned)n->vlan.number;
+    if (comma && !strncmp(comma, ",tag=", 5) &&
+        rh_parse_u64(comma + 5, &vlan) && vlan && vlan <= 4094) {
+        to->vlan = (unsigned)vlan;
+        to->bridge = rh_strndup(map, (size_t)(comma - map));
+    } else {
+        to->bridge = rh_strdup(map ? map : "vmbr0");
+    }
+}
+
+static void decide_nic(struct rh_kvm *k, size_t i)
+{
+    const struct rh_nic_config *n = &k->job->vm->nics.items[i];
+    struct rh_kvm_nic *to = &k->nics[i];
+    const char *mac = rh_kvm_text(&n->mac);
+    char seed[37];
+
+    to->model = nic_model(k, n);
+    to->connected = n->connected.kind != RH_VALUE_BOOL || n->connected.boolean;
+    to->made_up = !rh_valid_mac(mac);
+    if (to->made_up) {
+        made_up_uuid(k->job, "nic", seed);
+        rh_made_up_mac(seed, (unsigned)i, to->mac);
+    } else {
+        for (size_t c = 0; c < sizeof to->mac; c++)
+            to->mac[c] = (char)tolower((unsigned char)mac[c]);
+    }
+    decide_bridge(k, n, to);
+}
+
+/* --- all of it
+ * ---------------------------------------------------------------------------------
+ */
+
+void rh_kvm_decide(struct rh_kvm *k, const struct rh_target_job *job)
+{
+    *k = (struct rh_kvm){.job = job};
+    k->windows = family_is(job, "windows");
+    k->linux_guest = family_is(job, "linux");
+    decide_ids(k);
+    decide_cpus(k);
+    decide_memory(k);
+    decide_firmware(k);
+    decide_chipset(k);
+    decide_clock(k);
+    decide_scsi(k);
+    decide_cdrom(k);
+    decide_serial(k);
+    k->storage = job->options->storage ? job->options->storage : "local-lvm";
+    k->vmid = job->options->vmid ? job->options->vmid : "100";
+    k->nic_count = job->vm->nics.count;
+    k->nics = rh_calloc(k->nic_count, sizeof *k->nics);
+    for (size_t i = 0; i < k->nic_count; i++)
+        decide_nic(k, i);
+}
+
+void rh_kvm_free(struct rh_kvm *k)
+{
+    for (size_t i = 0; i < k->nic_count; i++)
+        free(k->nics[i].bridge);
+    free(k->nics);
+    free(k->dns_name);
+    *k = (struct rh_kvm){0};
+}
