@@ -15,7 +15,7 @@ static const struct {
     const struct cli_command *command;
 } commands[] = {
     {NULL, &cli_inspect},       {NULL, &cli_report},
-    {NULL, &cli_convert},
+    {NULL, &cli_convert},      {NULL, &cli_boot},
     {"disk", &cli_disk_info},
     {"disk", &cli_disk_map},    {"disk", &cli_disk_check},
     {"disk", &cli_disk_convert}, {"disk", &cli_disk_compare},

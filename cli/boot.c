@@ -1,0 +1,61 @@
+/* boot.c - rehost boot. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const struct cli_option options[] = {
+    {"timeout", 0, "S",
+     N_("seconds to wait for the login (120; 600 without KVM)"), TO_OPTIONS},
+    {"screenshot", 0, "FILE", N_("save the screen at the end as PNG"),
+     TO_OPTIONS},
+    {"devices", 0, "virtio|virtio-blk|vmware|emulated",
+     N_("other hardware than the result was made for"), TO_OPTIONS},
+    {NULL, 0, NULL, NULL, TO_COMMAND},
+};
+
+static void print_word(const char *json, const char *key, const char *label)
+{
+    char pattern[32];
+    const char *at;
+
+    snprintf(pattern, sizeof pattern, "\"%s\": ", key);
+    at = strstr(json, pattern);
+    if (!at)
+        return;
+    at += strlen(pattern);
+    printf("%-12s %.*s\n", label, (int)strcspn(at, ",\n"), at);
+}
+
+static int run(struct cli *cli)
+{
+    rh_error *e = NULL;
+    char *json = NULL;
+    int status = 0;
+
+    if (cli->word_count != 1)
+        return cli_usage(cli, _("one result folder is needed"));
+    if (rh_boot(cli->lib, cli->words[0], cli->options, &json, &e) < 0)
+        status = -1;
+    cli_progress_end();
+    if (json && cli->json) {
+        puts(json);
+    } else if (json) {
+        print_word(json, "reached", _("reached:"));
+        print_word(json, "address", _("network:"));
+        print_word(json, "disk", _("disk:"));
+        print_word(json, "nic", _("NIC:"));
+        print_word(json, "kvm", _("KVM:"));
+    }
+    free(json);
+    return status ? cli_fail(cli, e) : 0;
+}
+
+const struct cli_command cli_boot = {
+    "boot", "RESULT-DIR [--timeout S] [--screenshot FILE] [--json]",
+    N_("start a result in QEMU on a throw-away overlay: does it reach its "
+       "login, and is its network up?"),
+    "  rehost boot out/web01\n"
+    "  rehost boot out/web01 --screenshot web01.png --timeout 900\n",
+    options, run};
