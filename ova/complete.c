@@ -79,6 +79,8 @@ static int look_at(struct rh_package *p, size_t vm, size_t disk,
     char subject[32];
 
     snprintf(subject, sizeof subject, "disks/%zu", disk);
+    if (is_said(findings, subject))
+        return 0;
     r = rh_package_disk(p, vm, disk, &cause);
     if (r && !rh_disk_look(r, ret, &cause))
         return 1;
@@ -88,9 +90,8 @@ static int look_at(struct rh_package *p, size_t vm, size_t disk,
         rh_error_free(cause);
         return -1;
     }
-    if (!is_said(findings, subject))
-        rh_find(findings, RH_F_DISK_NOT_READ, subject, "%s: %s",
-                rh_error_where(cause), rh_error_message(cause));
+    rh_find(findings, RH_F_DISK_NOT_READ, subject, "%s: %s",
+            rh_error_where(cause), rh_error_message(cause));
     rh_error_drop(&cause);
     return 0;
 }
@@ -388,6 +389,19 @@ void rh_package_review(struct rh_package *p, size_t vm,
     review_nics(&r);
 }
 
+/* A fill file may name a profile that is not there. */
+static int check_profile(const struct rh_vm *vm,
+                         const struct rh_profiles *profiles, rh_error **err)
+{
+    const struct rh_value *v = &vm->os_profile;
+
+    if (v->kind != RH_VALUE_TEXT || rh_profile_named(profiles, v->text))
+        return 0;
+    rh_fail(err, RH_ERR_CONFIG_PROFILE,
+            "os/profile: there is no profile \"%s\"", v->text);
+    return rh_where(err, v->detail);
+}
+
 int rh_package_complete(struct rh_package *p, bool strict, rh_error **err)
 {
     RH_AUTO(rh_profiles_freep)
@@ -396,7 +410,7 @@ int rh_package_complete(struct rh_package *p, bool strict, rh_error **err)
     if (!profiles)
         return -1;
     for (size_t i = 0; i < p->vms.count; i++) {
-        if (disks(p, i, err))
+        if (check_profile(p->vms.items[i], profiles, err) || disks(p, i, err))
             return -1;
         rh_package_review(p, i, profiles, strict);
     }

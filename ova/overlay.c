@@ -26,7 +26,8 @@ struct builder {
     json_t *stack[DEPTH]; /* arrays and objects being filled */
     char *key[DEPTH];     /* of the mapping at that depth, or NULL */
     unsigned depth;
-    json_t *root;
+    json_t *root;      /* of the document being read */
+    json_t *documents; /* all of them */
     size_t nodes;
 };
 
@@ -97,6 +98,10 @@ static int event(struct builder *b, const yaml_event_t *e, rh_error **err)
     case YAML_SEQUENCE_END_EVENT:
         b->depth--;
         break;
+    case YAML_DOCUMENT_END_EVENT:
+        if (b->root)
+            json_array_append_new(b->documents, RH_TAKE(b->root));
+        break;
     case YAML_ALIAS_EVENT:
         status = -1; /* the way to make a small file large */
         break;
@@ -115,7 +120,7 @@ static int build(yaml_parser_t *parser, struct builder *b, rh_error **err)
 {
     yaml_event_type_t type = YAML_NO_EVENT;
 
-    while (type != YAML_STREAM_END_EVENT && type != YAML_DOCUMENT_END_EVENT) {
+    while (type != YAML_STREAM_END_EVENT) {
         yaml_event_t e;
         int status;
 
@@ -132,13 +137,29 @@ static int build(yaml_parser_t *parser, struct builder *b, rh_error **err)
     return 0;
 }
 
+/* One document is itself; several are one VM each. */
+static json_t *result(struct builder *b)
+{
+    size_t n = json_array_size(b->documents);
+    json_t *o;
+
+    if (n == 1)
+        return json_incref(json_array_get(b->documents, 0));
+    o = json_object();
+    if (n)
+        json_object_set(o, "vms", b->documents);
+    return o;
+}
+
 json_t *rh_fill_yaml(const char *text, size_t n, rh_error **err)
 {
-    struct builder b = {0};
+    struct builder b = {.documents = json_array()};
     yaml_parser_t parser;
+    json_t *doc = NULL;
     int status;
 
     if (!yaml_parser_initialize(&parser)) {
+        json_decref(b.documents);
         rh_fail(err, RH_ERR_MEMORY, "no memory for the YAML parser");
         return NULL;
     }
@@ -147,11 +168,11 @@ json_t *rh_fill_yaml(const char *text, size_t n, rh_error **err)
     yaml_parser_delete(&parser);
     for (unsigned i = 0; i < DEPTH; i++)
         free(b.key[i]);
-    if (status) {
-        json_decref(b.root);
-        return NULL;
-    }
-    return b.root ? b.root : json_object();
+    if (!status)
+        doc = result(&b);
+    json_decref(b.root);
+    json_decref(b.documents);
+    return doc;
 }
 
 /* --- the tree as values

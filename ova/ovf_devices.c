@@ -105,7 +105,7 @@ static void guess_model(struct rh_ovf *o, struct rh_item *item,
 
     item->bus = sata ? "sata" : "scsi";
     item->model = sata ? "sata" : o->nutanix ? "virtio-scsi" : "lsilogic";
-    item->guessed_model = true;
+    item->guessed_model = !o->nutanix; /* AHV has no other SCSI */
     if (item->type == TYPE_ISCSI)
         rh_find(findings, RH_F_OVF_CONTROLLER, "vm",
                 "\"%s\" is written as an iSCSI adapter (resource type 8); it "
