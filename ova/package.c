@@ -47,23 +47,38 @@ size_t rh_package_add_vm(struct rh_package *p, struct rh_vm *vm)
 
 /* --- a bare disk --------------------------------------------------------- */
 
-/* "dir/web01.vmdk" is a VM "web01" with that one disk; all else is open. */
-static void bare_disk(struct rh_package *p)
+/* "web01" of "web01.vmdk" and of "web01.vmdk.gz". */
+static char *stem_of(const char *name)
+{
+    static const char *const packed[] = {".gz", ".xz", ".zst", ".bz2"};
+    char *stem = rh_strdup(name), *dot = strrchr(stem, '.');
+
+    for (size_t i = 0; dot && i < RH_COUNT(packed); i++)
+        if (rh_same_word(dot, packed[i])) {
+            *dot = '\0';
+            dot = strrchr(stem, '.');
+        }
+    if (dot && dot > stem)
+        *dot = '\0';
+    return stem;
+}
+
+/* A VM of that disk's name with that one disk; all else is open. */
+static int bare_disk(struct rh_package *p, rh_error **err)
 {
     struct rh_container *c = rh_container_of(p);
-    const char *dot = strrchr(c->name, '.');
-    RH_AUTO(rh_freep)
-    char *stem =
-        rh_strndup(c->name, dot && dot > c->name ? (size_t)(dot - c->name)
-                                                 : strlen(c->name));
+    RH_AUTO(rh_freep) char *stem = stem_of(c->name);
     struct rh_vm *vm = rh_vm_new(strcmp(stem, "-") ? stem : "vm");
     struct rh_disk_config *d = rh_vec_add(&vm->disks);
+    struct rh_reader *r;
 
     rh_set_text(vm, &vm->name, vm->id, RH_FROM_DISK, "the file's name");
     rh_set_text(vm, &d->id, "disk0", RH_FROM_DISK, NULL);
     rh_set_text(vm, &d->file, c->name, RH_FROM_DISK, NULL);
     rh_package_add_vm(p, vm);
-    rh_member_of(p, c->name, c->io->size);
+    r = rh_package_disk(p, 0, 0, err); /* learns its format and size */
+    rh_reader_close(r);
+    return r ? 0 : -1;
 }
 
 /* --- the whole ----------------------------------------------------------- */
@@ -104,10 +119,8 @@ static int open_contents(struct rh_package *p,
     c->folder = c->archive ? rh_folder_of(c->name) : rh_strdup("");
     p->place = rh_view_new(c->base, c->folder, NULL, NULL);
     tell_about_end(p);
-    if (c->kind == RH_SOURCE_DISK) {
-        bare_disk(p);
-        return rh_digests_check(p, err);
-    }
+    if (c->kind == RH_SOURCE_DISK)
+        return bare_disk(p, err) < 0 ? -1 : rh_digests_check(p, err);
     if (take_descriptor(p, o, err) < 0 || rh_files_list(p, err) < 0)
         return -1;
     return rh_digests_check(p, err);
