@@ -17,6 +17,13 @@ static void note_problems(struct rh_plan *plan, struct rh_plan_vm *v,
                           r->problems.items[i].message);
 }
 
+/* Not in the package, or beside it where nothing is opened. */
+static bool is_absent(const rh_error *cause)
+{
+    return rh_error_number(cause) == RH_ERR_PACKAGE_FILE_MISSING ||
+           rh_error_number(cause) == RH_ERR_PACKAGE_HREF;
+}
+
 static int open_one(struct rh_plan *plan, struct rh_plan_vm *v, size_t i,
                     rh_error **err)
 {
@@ -27,8 +34,7 @@ static int open_one(struct rh_plan *plan, struct rh_plan_vm *v, size_t i,
         rh_package_disk(plan->package, v->index, v->order[i], &cause);
     if (!v->disks[i]) {
         /* A report works from the descriptor alone. */
-        if (plan->for_report &&
-            rh_error_number(cause) == RH_ERR_FILE_NOT_FOUND) {
+        if (plan->for_report && is_absent(cause)) {
             v->disks_missing = true;
             return 0;
         }

@@ -48,6 +48,7 @@ static bool is_finding(const rh_error *e)
     switch (rh_error_number(e)) {
     case RH_ERR_FILE_NOT_FOUND:
     case RH_ERR_PACKAGE_FILE_MISSING:
+    case RH_ERR_PACKAGE_HREF: /* hostile ones were refused at opening */
     case RH_ERR_NAME_UNSAFE:
     case RH_ERR_DISK_PARENT:
     case RH_ERR_DISK_FORMAT_UNKNOWN:
