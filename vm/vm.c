@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vm/vm.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,4 +262,35 @@ void rh_made_up_mac(const char *seed, unsigned index, char ret_mac[18])
     /* 02: locally administered, unicast; 40 bits against collisions. */
     snprintf(ret_mac, 18, "02:%.2s:%.2s:%.2s:%.2s:%.2s", hex, hex + 2, hex + 4,
              hex + 6, hex + 8);
+}
+
+/* What tells this VM from others, and stays the same from run to run. */
+static char *identity(const struct rh_vm *vm)
+{
+    const struct rh_value *texts[] = {&vm->name, &vm->uuid};
+    struct rh_buf b = {0};
+
+    rh_buf_printf(&b, "%s\n", vm->id ? vm->id : "");
+    for (size_t i = 0; i < RH_COUNT(texts); i++)
+        if (texts[i]->kind == RH_VALUE_TEXT)
+            rh_buf_printf(&b, "%s\n", texts[i]->text);
+    for (size_t i = 0; i < vm->disks.count; i++)
+        rh_buf_printf(&b, "%" PRIu64 "\n",
+                      vm->disks.items[i].capacity_bytes.number);
+    return rh_buf_take(&b);
+}
+
+bool rh_vm_nic_mac(const struct rh_vm *vm, size_t nic, char ret_mac[18])
+{
+    const struct rh_value *v = &vm->nics.items[nic].mac;
+    RH_AUTO(rh_freep) char *seed = NULL;
+
+    if (v->kind == RH_VALUE_TEXT && rh_valid_mac(v->text)) {
+        for (size_t i = 0; i < 18; i++)
+            ret_mac[i] = (char)tolower((unsigned char)v->text[i]);
+        return false;
+    }
+    seed = identity(vm);
+    rh_made_up_mac(seed, (unsigned)nic, ret_mac);
+    return true;
 }

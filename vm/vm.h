@@ -144,5 +144,9 @@ const char *rh_controller_bus(const char *controller); /* "pvscsi" -> "scsi" */
 bool rh_valid_mac(const char *mac); /* unicast, colons, any case */
 /* A fixed MAC (locally administered, or 00:50:56-like) from a hash. */
 void rh_made_up_mac(const char *seed, unsigned index, char ret_mac[18]);
+/* The MAC that the NIC has on any target, in lower case: the VM's own, or, when
+ * no source says one, one made of the VM's identity (true), so that what is
+ * written into the guest and into the target's configuration agree. */
+bool rh_vm_nic_mac(const struct rh_vm *vm, size_t nic, char ret_mac[18]);
 
 #endif

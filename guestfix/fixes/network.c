@@ -3,7 +3,6 @@
  * The name comes from the PCI slot, which no other hypervisor numbers alike;
  * without this ens192 becomes ens18 and its addresses are lost. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,16 +11,9 @@
 static const char *mac_of(struct rh_fix_job *j, const struct rh_nic_name *n,
                           char ret[18])
 {
-    const struct rh_value *v;
-
     if (n->nic == SIZE_MAX || !j->o->vm)
         return NULL;
-    v = &j->o->vm->nics.items[n->nic].mac;
-    if (v->kind != RH_VALUE_TEXT || !rh_valid_mac(v->text))
-        return NULL;
-    for (size_t i = 0; i < 17; i++)
-        ret[i] = (char)tolower((unsigned char)v->text[i]);
-    ret[17] = '\0';
+    rh_vm_nic_mac(j->o->vm, n->nic, ret);
     return ret;
 }
 
@@ -122,9 +114,10 @@ static char *without_stale(struct rh_fix_job *j, const char *text)
         if (line[0] != '#' && strstr(line, "ATTR{address}")) {
             known = false;
             for (size_t i = 0; j->o->vm && i < j->o->vm->nics.count; i++) {
-                const struct rh_value *v = &j->o->vm->nics.items[i].mac;
+                char mac[18];
 
-                known |= v->kind == RH_VALUE_TEXT && strcasestr(line, v->text);
+                rh_vm_nic_mac(j->o->vm, i, mac);
+                known |= strcasestr(line, mac) != NULL;
             }
         }
         if (known)

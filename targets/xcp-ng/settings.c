@@ -123,17 +123,7 @@ void rh_xen_vm_uuid(const struct rh_target_job *job, char ret[37])
 
 void rh_xen_mac(const struct rh_target_job *job, size_t nic, char ret[18])
 {
-    const char *mac = text_of(&job->vm->nics.items[nic].mac);
-
-    if (!rh_valid_mac(mac)) {
-        char seed[37];
-
-        rh_xen_uuid(job, "VIF", nic, seed);
-        rh_made_up_mac(seed, (unsigned)nic, ret);
-        return;
-    }
-    for (size_t i = 0; i < 18; i++)
-        ret[i] = (char)tolower((unsigned char)mac[i]);
+    rh_vm_nic_mac(job->vm, nic, ret);
 }
 
 /* --- sizes and choices
