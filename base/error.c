@@ -80,7 +80,7 @@ static void set(rh_error **err, enum rh_error_id id, char *message)
     *err = e;
 }
 
-int rh_fail(rh_error **err, enum rh_error_id id, const char *fmt, ...)
+int(rh_fail)(rh_error **err, enum rh_error_id id, const char *fmt, ...)
 {
     va_list ap;
 
@@ -100,7 +100,7 @@ static enum rh_error_id by_errno(enum rh_error_id id, int number)
     return id;
 }
 
-int rh_fail_errno(rh_error **err, enum rh_error_id id, int number,
+int(rh_fail_errno)(rh_error **err, enum rh_error_id id, int number,
                   const char *fmt, ...)
 {
     RH_AUTO(rh_freep) char *text = NULL;

@@ -41,6 +41,11 @@ int rh_fail(rh_error **err, enum rh_error_id id, const char *fmt, ...)
 int rh_fail_errno(rh_error **err, enum rh_error_id id, int number,
                   const char *fmt, ...) RH_PRINTF(4, 5);
 
+#ifdef __clang_analyzer__ /* it cannot see that from outside */
+#define rh_fail(...)       (rh_fail(__VA_ARGS__), -1)
+#define rh_fail_errno(...) (rh_fail_errno(__VA_ARGS__), -1)
+#endif
+
 /* Set what it is about ("disk1.vmdk"), unless already set.  Return -1. */
 int rh_where(rh_error **err, const char *subject);
 /* Put "context: " in front of the message.  Return -1. */

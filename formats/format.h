@@ -240,9 +240,9 @@ const struct rh_format *rh_format_probe(struct rh_io *io, rh_error **err);
  * file, 64 KiB units; extent() and read() of the returned reader see them. */
 struct rh_reader *rh_overlay_new(struct rh_reader *base, rh_lib *lib,
                                  rh_error **err);
-int rh_overlay_write(struct rh_reader *overlay, const void *buf, size_t n,
+int rh_overlay_write(struct rh_reader *r, const void *buf, size_t n,
                      uint64_t offset, rh_error **err);
-uint64_t rh_overlay_changed(const struct rh_reader *overlay); /* bytes */
+uint64_t rh_overlay_changed(const struct rh_reader *r); /* bytes */
 struct rh_reader *rh_overlay_base(const struct rh_reader *overlay);
 /* Lay the changes within [offset, offset + n) over bytes of the base; *ret_any
  * (may be NULL) says whether there were any; with buf NULL only that. */

@@ -152,7 +152,7 @@ void rh_problem_add(struct rh_reader *r, const char *id, const char *fmt, ...)
 static int hole_extent(struct rh_reader *r, uint64_t offset,
                        struct rh_extent *e, rh_error **err)
 {
-    struct rh_extent below;
+    struct rh_extent below = {0};
 
     if (!r->parent || offset >= r->parent->size)
         return 0;
@@ -233,7 +233,7 @@ int rh_reader_allocated(struct rh_reader *r, uint64_t *ret_bytes,
     uint64_t offset = 0, sum = 0;
 
     while (offset < r->size) {
-        struct rh_extent e;
+        struct rh_extent e = {0};
 
         if (rh_go_on(r->lib, err) < 0 ||
             rh_reader_extent(r, offset, &e, err) < 0)

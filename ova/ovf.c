@@ -488,8 +488,8 @@ static int read_systems(struct rh_ovf *o,
                          "the descriptor describes no virtual machine");
     else if (!status && !s.taken)
         status = rh_fail(err, RH_ERR_OVF_VM_CHOICE,
-                         "there is no VM \"%s\"; there are: %s", options->vm,
-                         s.names.data);
+                         "there is no VM \"%s\"; there are: %s",
+                         options ? options->vm : "", s.names.data);
     rh_buf_free(&s.names);
     return status;
 }

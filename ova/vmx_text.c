@@ -56,7 +56,7 @@ static char *unescaped(struct rh_arena *a, const char *text, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (text[i] == '|' && i + 2 < n && hex_value(text[i + 1]) >= 0 &&
             hex_value(text[i + 2]) >= 0) {
-            int c = hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]);
+            int c = hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]);
 
             i += 2;
             if (c)

@@ -35,6 +35,7 @@ static int walk_next(struct walk *k, uint64_t *ret_first, uint64_t *ret_end,
 {
     struct rh_extent e;
 
+    /* NOLINTNEXTLINE: a walk has a source */
     while (k->offset < k->source->size) {
         uint64_t first, end;
 

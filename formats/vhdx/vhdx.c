@@ -232,6 +232,7 @@ static int vhdx_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
 
         if (read_entries(r, offset / v->block, 1, b, &one, err) < 0)
             return -1;
+        /* NOLINTNEXTLINE: read_entries() filled it */
         if (b[0].state != FULLY_PRESENT)
             memset(to, 0, part);
         else if (rh_io_read(r->io, to, part, b[0].offset + in_block, err) < 0)

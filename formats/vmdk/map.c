@@ -168,6 +168,7 @@ static int check_directory(struct vmdk_map *m, uint64_t of, rh_error **err)
 static int grain_fails(const struct vmdk_map *m, uint64_t number, uint64_t at,
                        const char *what, rh_error **err)
 {
+    /* NOLINTNEXTLINE: a table has entries */
     return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
                    "entry %llu of grain table %llu: the grain at 0x%llx %s",
                    VMDK_X(number % m->entries), VMDK_X(number / m->entries),

@@ -638,7 +638,7 @@ int rh_vmdk_next(struct rh_reader *r, struct rh_piece *ret, rh_error **err)
     while (!st->finished) {
         if (rh_go_on(r->lib, err) < 0 || fill(st, VMDK_SECTOR, err) < 0)
             return -1;
-        if (ahead(st) < VMDK_SECTOR && ahead(st) <= VMDK_RECORD) {
+        if (ahead(st) <= VMDK_RECORD) {
             if (at_end(r, st, err) < 0)
                 return -1;
             continue;
