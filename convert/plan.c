@@ -331,8 +331,11 @@ static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
         rh_find(&t->findings, RH_F_OS_UNSUPPORTED, "os", "%s",
                 p->why ? _(p->why)
                        : _("this system does not run on this model"));
-    if (t->target->assign(&t->job, &t->findings, err) < 0 ||
-        t->target->check(&t->job, &t->findings, err) < 0 ||
+    if (t->target->assign(&t->job, &t->findings, err) < 0)
+        return -1;
+    /* The target may keep another controller than the profile's. */
+    t->machine.disk = t->job.devices->disk;
+    if (t->target->check(&t->job, &t->findings, err) < 0 ||
         fix_guest(plan, v, t, err) < 0)
         return -1;
     rh_findings_sort(&t->findings);

@@ -80,14 +80,22 @@ static const char *kept_device(const struct rh_target_job *job, size_t disk)
     return *controller ? "sata" : job->devices->disk;
 }
 
-/* With VMware's devices the guest keeps the driver it starts from: the boot
- * disk's controller decides, and the guest is told so. */
+/* Does this disk stay on its controller?  With VMware's devices, and where the
+ * user names one. */
+static bool stays(const struct rh_target_job *job, size_t disk)
+{
+    return is(job->options->devices, "vmware") ||
+           job->vm->disks.items[disk].controller.from == RH_FROM_SET;
+}
+
+/* The guest keeps the driver it starts from: the boot disk's controller
+ * decides, and the guest is told so. */
 static void keep_devices(struct rh_target_job *job)
 {
     struct rh_profile_devices *d;
     const char *disk;
 
-    if (!is(job->options->devices, "vmware") || !job->disk_count)
+    if (!job->disk_count || !stays(job, job->disks[0].index))
         return;
     disk = kept_device(job, job->disks[0].index);
     if (is(disk, job->devices->disk))
@@ -131,7 +139,7 @@ static void assign_one(struct buses *b, size_t i)
 {
     struct rh_target_job *job = b->job;
     struct rh_target_disk *d = &job->disks[i];
-    bool keep = is(job->options->devices, "vmware");
+    bool keep = stays(job, d->index);
     const char *device = keep ? kept_device(job, d->index) : job->devices->disk;
     const enum bus *order = order_for(bus_of_device(device));
 

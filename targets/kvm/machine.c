@@ -168,10 +168,10 @@ static void decide_chipset(struct rh_kvm *k)
         k->q35 = !is(said, "pc") || k->secure_boot;
     else if (*said)
         k->q35 = strcmp(said, "pc") != 0;
-    else if (by_profile)
-        k->q35 = strcmp(by_profile, "pc") != 0;
+    else if (is(disk, "ide")) /* libvirt's q35 has none */
+        k->q35 = false;
     else
-        k->q35 = !is(disk, "ide");
+        k->q35 = !is(by_profile, "pc");
 }
 
 static void decide_firmware(struct rh_kvm *k)

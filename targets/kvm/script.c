@@ -23,12 +23,12 @@ static void put_quoted(struct rh_buf *b, const char *text)
 }
 
 static const char head[] =
-    "#!/bin/bash\n"
+    "#!/bin/sh\n"
     "# Makes the VM of this folder on a Proxmox VE node: import.sh --help\n"
-    "set -euo pipefail\n"
-    "here=$(cd \"$(dirname \"${BASH_SOURCE[0]}\")\" && pwd -P)\n";
+    "set -eu\n"
+    "here=$(cd \"$(dirname \"$0\")\" && pwd -P)\n";
 
-static const char usage[] =
+static const char options[] =
     "usage() {\n"
     "    cat <<'END'\n"
     "usage: import.sh [--storage NAME] [--vmid N] [--start] [--dry-run] "
@@ -68,47 +68,54 @@ static const char usage[] =
     "    esac\n"
     "    shift\n"
     "done\n"
-    "[[ $storage =~ ^[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]$ ]] ||\n"
-    "    die \"'$storage' cannot be a storage's name\"\n"
-    "[[ -z $vmid || $vmid =~ ^[1-9][0-9]{2,8}$ ]] ||\n"
-    "    die \"'$vmid' cannot be a VM's number (100 to 999999999)\"\n";
-
-/* `qm` reads a disk's options from one word, with commas between them. */
-static const char checks[] =
+    "case $storage in\n"
+    "'' | [!A-Za-z]* | *[!A-Za-z0-9_.-]* | *[!A-Za-z0-9])\n"
+    "    die \"'$storage' cannot be a storage's name\" ;;\n"
+    "esac\n"
+    "case $vmid in\n"
+    "'') ;;\n"
+    "0* | *[!0-9]* | ? | ?? | ??????????*)\n"
+    "    die \"'$vmid' cannot be a VM's number (100 to 999999999)\" ;;\n"
+    "esac\n"
+    "# qm reads a disk's options from one word, with commas between them.\n"
     "case $here in\n"
     "*,*) die \"the folder's path must not have a comma: $here\" ;;\n"
     "esac\n"
-    "for f in \"${files[@]}\"; do\n"
-    "    [ -r \"$here/$f\" ] || die \"$f is missing in $here\"\n"
-    "done\n"
+    "need_file() {\n"
+    "    [ -r \"$here/$1\" ] || die \"$1 is missing in $here\"\n"
+    "}\n"
+    "need_bridge() {\n"
+    "    [ -z \"$force$dry\" ] || return 0\n"
+    "    [ -e \"/sys/class/net/$1\" ] ||\n"
+    "        die \"there is no bridge '$1': make it, convert again with "
+    "--network-map 'FROM=BRIDGE', or add --force\"\n"
+    "}\n"
     "if [ -z \"$dry\" ]; then\n"
     "    command -v qm >/dev/null ||\n"
     "        die 'there is no qm here: copy this folder to a Proxmox VE node "
     "and run it there'\n"
-    "    if [ -z \"$force\" ]; then\n"
-    "        pvesm status --storage \"$storage\" >/dev/null ||\n"
-    "            die \"there is no storage '$storage': name one with "
-    "--storage (pvesm status lists them)\"\n"
-    "        for b in \"${bridges[@]}\"; do\n"
-    "            [ -e \"/sys/class/net/$b\" ] ||\n"
-    "                die \"there is no bridge '$b': make it, convert again "
-    "with --network-map 'FROM=BRIDGE', or add --force\"\n"
-    "        done\n"
-    "    fi\n"
-    "    [ -n \"$vmid\" ] || vmid=$(pvesh get /cluster/nextid)\n"
-    "    if qm status \"$vmid\" >/dev/null 2>&1; then\n"
-    "        die \"a VM $vmid exists already: choose another --vmid\"\n"
-    "    fi\n"
+    "    [ -n \"$force\" ] || pvesm status --storage \"$storage\" >/dev/null "
+    "||\n"
+    "        die \"there is no storage '$storage': name one with --storage "
+    "(pvesm status lists them)\"\n"
     "fi\n";
 
 static const char tail[] =
     "if [ -n \"$dry\" ]; then\n"
-    "    printf '%q ' qm create \"${vmid:-NEXT-FREE}\" \"${settings[@]}\"\n"
+    "    printf 'qm create %s' \"${vmid:-NEXT-FREE}\"\n"
+    "    for word; do\n"
+    "        printf \" '%s'\" \"$(printf '%s' \"$word\" | sed "
+    "\"s/'/'\\\\\\\\''/g\")\"\n"
+    "    done\n"
     "    echo\n"
     "    exit 0\n"
     "fi\n"
+    "[ -n \"$vmid\" ] || vmid=$(pvesh get /cluster/nextid)\n"
+    "if qm status \"$vmid\" >/dev/null 2>&1; then\n"
+    "    die \"a VM $vmid exists already: choose another --vmid\"\n"
+    "fi\n"
     "# One call: when it fails, Proxmox VE takes away what it made.\n"
-    "qm create \"$vmid\" \"${settings[@]}\"\n"
+    "qm create \"$vmid\" \"$@\"\n"
     "printf 'imported: VM %s\\n' \"$vmid\"\n"
     "if [ -n \"$start\" ]; then\n"
     "    qm start \"$vmid\"\n"
@@ -120,30 +127,25 @@ static void put_setting(struct rh_buf *b, const struct rh_kvm_setting *v)
 {
     const char *shown = v->api ? v->api : v->value;
 
-    rh_buf_printf(b, "    --%s ", v->key);
+    rh_buf_printf(b, " \\\n    --%s ", v->key);
     if (v->volume && v->file)
-        rh_buf_printf(b, "\"$storage:0,import-from=$here/%s,%s\"\n", v->file,
+        rh_buf_printf(b, "\"$storage:0,import-from=$here/%s,%s\"", v->file,
                       shown);
     else if (v->volume)
-        rh_buf_printf(b, "\"$storage:1,%s\"\n", shown);
-    else {
+        rh_buf_printf(b, "\"$storage:1,%s\"", shown);
+    else
         put_quoted(b, shown);
-        rh_buf_putc(b, '\n');
-    }
 }
 
-static void put_lists(struct rh_buf *b, const struct rh_kvm *k)
+static void put_needs(struct rh_buf *b, const struct rh_kvm *k)
 {
-    rh_buf_puts(b, "files=(");
     for (size_t i = 0; i < k->job->disk_count; i++)
-        rh_buf_printf(b, "%s%s", i ? " " : "", k->job->disks[i].file);
-    rh_buf_puts(b, ")\nbridges=(");
+        rh_buf_printf(b, "need_file %s\n", k->job->disks[i].file);
     for (size_t i = 0; i < k->nic_count; i++) {
-        if (i)
-            rh_buf_putc(b, ' ');
+        rh_buf_puts(b, "need_bridge ");
         put_quoted(b, k->nics[i].bridge);
+        rh_buf_putc(b, '\n');
     }
-    rh_buf_puts(b, ")\n");
 }
 
 char *rh_kvm_import_script(const struct rh_kvm *k)
@@ -158,13 +160,12 @@ char *rh_kvm_import_script(const struct rh_kvm *k)
     rh_buf_puts(&b, "\nvmid=");
     put_quoted(&b, k->job->options->vmid ? k->job->options->vmid : "");
     rh_buf_putc(&b, '\n');
-    put_lists(&b, k);
-    rh_buf_puts(&b, usage);
-    rh_buf_puts(&b, checks);
-    rh_buf_puts(&b, "settings=(\n");
+    rh_buf_puts(&b, options);
+    put_needs(&b, k);
+    rh_buf_puts(&b, "set --");
     for (size_t i = 0; i < s.list.count; i++)
         put_setting(&b, &s.list.items[i]);
-    rh_buf_puts(&b, ")\n");
+    rh_buf_putc(&b, '\n');
     rh_buf_puts(&b, tail);
     rh_kvm_settings_free(&s);
     return rh_buf_take(&b);
