@@ -234,9 +234,18 @@ static int on_progress(void *user, curl_off_t total, curl_off_t now,
 
 /* --- one request --------------------------------------------------------- */
 
+/* As the curl program takes them. */
+static const char *ca_file(void)
+{
+    const char *path = secure_getenv("CURL_CA_BUNDLE");
+
+    return path ? path : secure_getenv("SSL_CERT_FILE");
+}
+
 static void set_options(struct http *h)
 {
     CURL *c = h->curl;
+    const char *ca = ca_file();
     bool tls = !strncasecmp(h->url, "https:", 6);
 
     curl_easy_setopt(c, CURLOPT_URL, h->url);
@@ -248,6 +257,8 @@ static void set_options(struct http *h)
     curl_easy_setopt(c, CURLOPT_MAXREDIRS, (long)REDIRECTS);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (ca)
+        curl_easy_setopt(c, CURLOPT_CAINFO, ca);
     curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIME);
@@ -403,6 +414,12 @@ static int broke_for_good(struct http *h, const struct transfer *t,
     return rh_where(err, h->shown);
 }
 
+/* A wrong address is likelier than a server that is just starting. */
+static bool nobody_there(CURLcode code)
+{
+    return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+}
+
 /* The first request tells the size, and whether there are ranges. */
 static int meet(struct http *h, rh_error **err)
 {
@@ -429,7 +446,8 @@ static int meet(struct http *h, rh_error **err)
             return broke_for_good(h, &t, code, err);
         if (code == CURLE_OK)
             code = CURLE_GOT_NOTHING;
-        if (t.error || !may_pass(h->curl, code) || tries == TRIES) {
+        if (t.error || !may_pass(h->curl, code) ||
+            tries == (nobody_there(code) ? 2 : TRIES)) {
             say(h, &t, code, err);
             rh_error_free(t.error);
             return -1;

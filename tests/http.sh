@@ -1,0 +1,138 @@
+#!/bin/bash
+# http.sh - packages read over http(s) from servers with all kinds of manners.
+. "$(dirname "$0")/lib.sh"
+
+command -v qemu-img >/dev/null || { skip http "no qemu-img"; finish; exit; }
+"$REHOST" --version | grep -q '^libcurl: *yes' ||
+    { skip http "built without libcurl"; finish; exit; }
+unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+WWW=$SCRATCH/www VMDK=$SCRATCH/box.vmdk
+make_disk box.raw 8388608
+qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized box.raw "$VMDK"
+mkdir "$WWW"
+for case in plain-ustar tar-gz symlink; do
+    mv "$(python3 "$TOP/tests/mkpackage.py" make $case "$VMDK" "$case")" "$WWW/$case.ova"
+done
+cp "$VMDK" "$WWW/"
+# A large package of which hardly anything should travel.
+python3 - "$WWW/large.ova" <<'PY'
+import importlib.util, os, sys
+spec = importlib.util.spec_from_file_location(
+    "m", os.environ["TOP"] + "/tests/mkpackage.py")
+m = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(m)
+m.CAPACITY = size = 1 << 30
+with open(sys.argv[1], "wb") as f:
+    f.write(m.header("box.raw", size))
+    f.seek(size, 1)
+    f.write(m.member("box.ovf", m.simple("box.raw")) + m.END)
+PY
+
+serve() { # PORT-FILE [CERT KEY]
+    python3 "$TOP/tests/httpd.py" "$WWW" "$@" &
+    servers="${servers-} $!"
+    for _ in $(seq 100); do
+        [ -s "$1" ] && break
+        sleep 0.1
+    done
+}
+stop() {
+    # shellcheck disable=SC2086 # several
+    kill ${servers-} 2>/dev/null
+}
+trap 'stop; cd /; rm -rf "$SCRATCH"' EXIT
+serve "$SCRATCH/port"
+URL=http://127.0.0.1:$(cat "$SCRATCH/port")
+sent() { # MANNER: bytes
+    awk -v m="/$1/" 'index($1, m) == 1 { n += $3 } END { print n + 0 }' "$WWW/.log"
+}
+inspects() { # URL [NAME]
+    run timeout 100 "$REHOST" inspect "$1" --json
+    expect_status 0
+    expect_json '.vms[0].disks[0].capacity_bytes' "${2-8388608}"
+}
+
+test_by_ranges() {
+    inspects "$URL/plain/plain-ustar.ova"
+    expect_json .package.kind ova
+    expect_json .package.path "$URL/plain/plain-ustar.ova"
+    expect_equal "$(grep -c 'plain-ustar.ova None' "$WWW/.log")" 0 "whole requests"
+}
+test_little_of_a_large_package_travels() {
+    inspects "$URL/plain/large.ova" 1073741824
+    expect_equal $(($(sent plain) < 20000000)) 1 "$(sent plain) bytes of 1 GiB sent"
+}
+test_a_connection_that_breaks_is_taken_up() {
+    inspects "$URL/breaks/plain-ustar.ova"
+    inspects "$URL/breaks/tar-gz.ova"
+    expect_json .package.kind ova.gz
+}
+test_a_server_that_is_busy_at_first() {
+    inspects "$URL/busy/plain-ustar.ova"
+}
+test_a_server_without_ranges() {
+    inspects "$URL/whole/plain-ustar.ova"
+    inspects "$URL/whole/tar-gz.ova"
+}
+test_a_server_without_ranges_that_breaks() {
+    run timeout 100 "$REHOST" inspect "$URL/whole-breaks/plain-ustar.ova"
+    expect_error HTTP_FAILED 1
+    expect_stderr "no ranges"
+}
+test_a_redirect_is_followed() {
+    inspects "$URL/moved/plain-ustar.ova"
+}
+test_a_redirect_in_a_circle() {
+    run timeout 100 "$REHOST" inspect "$URL/loop/box.ova"
+    expect_error HTTP_REDIRECT 1
+}
+test_a_redirect_to_a_file() {
+    run timeout 100 "$REHOST" inspect "$URL/to-file/plain-ustar.ova"
+    expect_error HTTP_REDIRECT 1
+}
+test_a_file_that_changes_meanwhile() {
+    run timeout 100 "$REHOST" inspect "$URL/changes/large.ova"
+    expect_error HTTP_CHANGED 1
+}
+test_an_answer_to_another_question() {
+    run timeout 100 "$REHOST" inspect "$URL/lies/large.ova"
+    expect_error HTTP_FAILED 1
+}
+test_a_page_that_is_not_there() {
+    run timeout 100 "$REHOST" inspect "$URL/plain/gone.ova"
+    expect_error HTTP_STATUS 1
+    expect_stderr "404"
+}
+test_a_password_is_used_and_never_shown() {
+    inspects "${URL/:\/\//:\/\/user:pass@}/secret/plain-ustar.ova"
+    expect_no_stdout "pass"
+    run timeout 100 "$REHOST" inspect "${URL/:\/\//:\/\/user:wrong@}/secret/plain-ustar.ova"
+    expect_error HTTP_STATUS 1
+    expect_equal "$(grep -c wrong .stderr)" 0 "password shown"
+}
+test_a_bare_disk() {
+    inspects "$URL/plain/box.vmdk"
+    expect_json .vms[0].name box
+}
+test_a_hostile_package() {
+    run timeout 100 "$REHOST" inspect "$URL/plain/symlink.ova"
+    expect_error PACKAGE_MEMBER_TYPE 3
+}
+test_nobody_listens() {
+    run timeout 100 "$REHOST" inspect "http://127.0.0.1:1/box.ova"
+    expect_error HTTP_FAILED 1
+}
+test_tls_that_nobody_vouches_for() {
+    need openssl
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem \
+        -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 2>/dev/null
+    servers=
+    serve port cert.pem key.pem
+    run timeout 100 "$REHOST" inspect "https://127.0.0.1:$(cat port)/plain/plain-ustar.ova"
+    expect_error HTTP_TLS 1
+    # The same server is fine once its certificate is known.
+    CURL_CA_BUNDLE=$PWD/cert.pem SSL_CERT_FILE=$PWD/cert.pem \
+        inspects "https://127.0.0.1:$(cat port)/plain/plain-ustar.ova"
+    stop
+}
+run_tests
