@@ -315,19 +315,10 @@ static void decide_nic(struct rh_kvm *k, size_t i)
 {
     const struct rh_nic_config *n = &k->job->vm->nics.items[i];
     struct rh_kvm_nic *to = &k->nics[i];
-    const char *mac = rh_kvm_text(&n->mac);
-    char seed[37];
 
     to->model = nic_model(k, n);
     to->connected = n->connected.kind != RH_VALUE_BOOL || n->connected.boolean;
-    to->made_up = !rh_valid_mac(mac);
-    if (to->made_up) {
-        made_up_uuid(k->job, "nic", seed);
-        rh_made_up_mac(seed, (unsigned)i, to->mac);
-    } else {
-        for (size_t c = 0; c < sizeof to->mac; c++)
-            to->mac[c] = (char)tolower((unsigned char)mac[c]);
-    }
+    to->made_up = rh_vm_nic_mac(k->job->vm, i, to->mac);
     decide_bridge(k, n, to);
 }
 
