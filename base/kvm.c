@@ -9,6 +9,27 @@
 
 #include "base/text.h"
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+
+/* KVM needs the processor's own virtualisation. There are modules that answer
+ * on /dev/kvm without it, for guests made for them; ours hang there. */
+static bool cpu_virtualises(void)
+{
+    enum { VMX = 1u << 5, SVM = 1u << 2 };
+    unsigned a, b, c, d;
+
+    if (__get_cpuid(1, &a, &b, &c, &d) && (c & VMX))
+        return true;
+    return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & SVM);
+}
+#else
+static bool cpu_virtualises(void)
+{
+    return true;
+}
+#endif
+
 bool rh_kvm_works(const char **ret_why)
 {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -17,6 +38,9 @@ bool rh_kvm_works(const char **ret_why)
 
     if (fd < 0) {
         why = _("/dev/kvm cannot be opened");
+    } else if (!cpu_virtualises()) {
+        why = _("/dev/kvm is there, but the processor offers no "
+                "virtualisation");
     } else if ((vm = ioctl(fd, KVM_CREATE_VM, 0)) < 0) {
         why = _("/dev/kvm is there, but makes no VM");
     } else {
