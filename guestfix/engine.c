@@ -196,9 +196,10 @@ void rh_guest_facts_free(struct rh_guest_facts *f)
  */
 static bool worth_an_appliance(const struct rh_session *s)
 {
-    static const char *const kinds[] = {
-        "xfs",  "btrfs", "crypto_LUKS", "ext4", "ext3",
-        "ext2", "f2fs",  "reiserfs",    "jfs",  "linux_raid_member"};
+    static const char *const kinds[] = {"xfs",      "btrfs", "ext4",
+                                        "ext3",     "ext2",  "f2fs",
+                                        "reiserfs", "jfs",
+                                        "linux_raid_member"};
 
     for (size_t i = 0; i < RH_COUNT(kinds); i++)
         if (has_type(s, kinds[i]))
@@ -206,7 +207,7 @@ static bool worth_an_appliance(const struct rh_session *s)
     for (size_t i = 0; i < s->volumes.all.count; i++)
         if (s->volumes.all.items[i].lv && !s->volumes.all.items[i].span_count)
             return true;
-    return false;
+    return has_type(s, "crypto_LUKS") && s->o->keys && s->o->keys[0];
 }
 
 static void say_sleeping(struct rh_session *s)
