@@ -112,14 +112,15 @@ static void tell_firmware(struct rh_session *s)
 /* --- facts
  * ---------------------------------------------------------------------------
  */
-/* What was found in the guest: when the package says otherwise, say so. */
+/* What the guest says beats a profile's guess, and gives way to the package. */
 static void offer(struct rh_session *s, struct rh_value *v, const char *text)
 {
-    struct rh_vm *vm = s->o->vm;
+    struct rh_value found = {.kind = RH_VALUE_TEXT, .from = RH_FROM_GUEST};
 
-    if (text && v->kind == RH_VALUE_UNSET && rh_valid_utf8(text, strlen(text)))
-        rh_set_text(vm, v, rh_arena_strdup(vm->arena, text), RH_FROM_GUEST,
-                    NULL);
+    if (!text || !rh_valid_utf8(text, strlen(text)))
+        return;
+    found.text = text;
+    rh_vm_offer(s->o->vm, v, &found);
 }
 
 static void tell_os(struct rh_session *s)
@@ -133,7 +134,7 @@ static void tell_os(struct rh_session *s)
         s->profile = rh_profile_named(s->o->profiles, s->family);
     if (!vm || !s->family)
         return;
-    if (vm->os_profile.kind == RH_VALUE_UNSET && s->profile && s->guest)
+    if (s->profile && s->guest)
         offer(s, &vm->os_profile, s->profile->id);
     offer(s, &vm->os_family, s->family);
     offer(s, &vm->os_version, s->os.version);
@@ -196,10 +197,10 @@ void rh_guest_facts_free(struct rh_guest_facts *f)
  */
 static bool worth_an_appliance(const struct rh_session *s)
 {
-    static const char *const kinds[] = {"xfs",      "btrfs", "ext4",
-                                        "ext3",     "ext2",  "f2fs",
-                                        "reiserfs", "jfs",
-                                        "linux_raid_member"};
+    static const char *const kinds[] = {
+        "xfs",      "btrfs", "ext4",
+        "ext3",     "ext2",  "f2fs",
+        "reiserfs", "jfs",   "linux_raid_member"};
 
     for (size_t i = 0; i < RH_COUNT(kinds); i++)
         if (has_type(s, kinds[i]))

@@ -76,7 +76,8 @@ struct rh_nbd_server {
     atomic_bool stopping;
 };
 
-/* --- bytes on a socket -------------------------------------------------------- */
+/* --- bytes on a socket
+ * -------------------------------------------------------- */
 static bool get(int fd, void *buf, size_t n)
 {
     char *p = buf;
@@ -111,11 +112,11 @@ static bool put(int fd, const void *buf, size_t n)
     return true;
 }
 
-/* --- handshake ------------------------------------------------------------------ */
+/* --- handshake
+ * ------------------------------------------------------------------ */
 static uint16_t flags_of(const struct connection *c)
 {
-    return (uint16_t)(FLAGS |
-                      (c->of->server->read_only ? FLAG_READ_ONLY : 0));
+    return (uint16_t)(FLAGS | (c->of->server->read_only ? FLAG_READ_ONLY : 0));
 }
 
 static bool reply(int fd, uint32_t option, uint32_t type, const void *data,
@@ -186,7 +187,8 @@ static bool negotiate(struct connection *c)
     }
 }
 
-/* --- requests ---------------------------------------------------------------------- */
+/* --- requests
+ * ---------------------------------------------------------------------- */
 static uint32_t transfer(struct connection *c, uint16_t kind, uint8_t *buf,
                          uint64_t offset, uint32_t n)
 {
@@ -258,7 +260,8 @@ static void *serve(void *user)
     return NULL;
 }
 
-/* --- accepting ------------------------------------------------------------------------- */
+/* --- accepting
+ * ------------------------------------------------------------------------- */
 static void take_connection(struct export *e)
 {
     struct rh_nbd_server *s = e->server;
@@ -304,7 +307,8 @@ static void *accept_all(void *user)
     return NULL;
 }
 
-/* --- starting and stopping ---------------------------------------------------------------- */
+/* --- starting and stopping
+ * ---------------------------------------------------------------- */
 static int listen_at(struct export *e, rh_error **err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -27,14 +27,13 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
 #include <errno.h>
 #include <fcntl.h>
 #include <guestfs.h>
-#include <linux/kvm.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/kvm.h"
 #include "guestfix/nbd_server.h"
 
 struct appliance {
@@ -62,7 +61,8 @@ static int failed(guestfs_h *g, const char *what, rh_error **err)
                    why ? why : "failed");
 }
 
-/* --- files ----------------------------------------------------------------------- */
+/* --- files
+ * ----------------------------------------------------------------------- */
 static char type_of(int64_t mode)
 {
     if (S_ISREG((mode_t)mode))
@@ -112,11 +112,10 @@ static int app_read(struct rh_guest *g, const char *path, uint64_t limit,
     if (app_stat(g, path, true, &st, err) < 0)
         return -1;
     if (st.type != 'f')
-        return rh_fail(err, RH_ERR_FILE_TYPE, "%s is not a regular file",
-                       path);
+        return rh_fail(err, RH_ERR_FILE_TYPE, "%s is not a regular file", path);
     if (st.size > limit)
-        return rh_fail(err, RH_ERR_GUEST_DAMAGED,
-                       "%s is larger than expected", path);
+        return rh_fail(err, RH_ERR_GUEST_DAMAGED, "%s is larger than expected",
+                       path);
     bytes = guestfs_read_file(handle(g), path, &n);
     if (!bytes)
         return failed(handle(g), path, err);
@@ -219,8 +218,8 @@ static int app_make_dir(struct rh_guest *g, const char *path, uint32_t mode,
     return 0;
 }
 
-static int app_symlink(struct rh_guest *g, const char *target,
-                       const char *path, rh_error **err)
+static int app_symlink(struct rh_guest *g, const char *target, const char *path,
+                       rh_error **err)
 {
     if (guestfs_ln_s(handle(g), target, path) < 0)
         return failed(handle(g), path, err);
@@ -239,9 +238,8 @@ static int app_read_link(struct rh_guest *g, const char *path, char **ret,
     return 0;
 }
 
-static int app_get_xattr(struct rh_guest *g, const char *path,
-                         const char *name, void **ret_bytes, size_t *ret_size,
-                         rh_error **err)
+static int app_get_xattr(struct rh_guest *g, const char *path, const char *name,
+                         void **ret_bytes, size_t *ret_size, rh_error **err)
 {
     char *value = guestfs_getxattr(handle(g), path, name, ret_size);
 
@@ -251,9 +249,8 @@ static int app_get_xattr(struct rh_guest *g, const char *path,
     return 0;
 }
 
-static int app_set_xattr(struct rh_guest *g, const char *path,
-                         const char *name, const void *bytes, size_t n,
-                         rh_error **err)
+static int app_set_xattr(struct rh_guest *g, const char *path, const char *name,
+                         const void *bytes, size_t n, rh_error **err)
 {
     return guestfs_setxattr(handle(g), name, bytes, (int)n, path) < 0
                ? failed(handle(g), path, err)
@@ -325,16 +322,8 @@ static const struct rh_guest_ops app_ops = {
     .close = app_close,
 };
 
-/* --- starting it -------------------------------------------------------------------- */
-/* A device node says little: containers have one that does not work. */
-static bool kvm_works(void)
-{
-    int fd RH_AUTO(rh_closep) = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    int vm RH_AUTO(rh_closep) = fd < 0 ? -1 : ioctl(fd, KVM_CREATE_VM, 0);
-
-    return vm >= 0;
-}
-
+/* --- starting it
+ * -------------------------------------------------------------------- */
 static void on_cancel(void *user)
 {
     guestfs_user_cancel(user);
@@ -344,6 +333,7 @@ static int configure(struct rh_session *s, struct appliance *a, rh_error **err)
 {
     static char force_tcg[] = "force_tcg";
     char *settings[] = {force_tcg, NULL};
+    const char *why;
 
     guestfs_set_error_handler(a->g, NULL, NULL);
     guestfs_set_pgroup(a->g, 1); /* Ctrl-C is for us to handle */
@@ -352,13 +342,15 @@ static int configure(struct rh_session *s, struct appliance *a, rh_error **err)
     if (guestfs_set_backend(a->g, "direct") < 0 ||
         guestfs_set_tmpdir(a->g, rh_temp_dir(s->o->lib)) < 0)
         return failed(a->g, _("preparing the appliance"), err);
-    if (kvm_works())
+    if (rh_kvm_works(&why))
         return 0;
     rh_find(s->o->findings, RH_F_GUEST_NO_KVM, "os",
-            N_("/dev/kvm does not work here: the appliance that reads the "
-               "guest runs in software emulation, which takes some minutes"));
+            N_("no KVM here (%s): the appliance that reads the guest runs in "
+               "software emulation, which takes some minutes"),
+            why);
     rh_log(s->o->lib, RH_LOG_INFO,
-           "no usable /dev/kvm: the appliance runs in software emulation");
+           _("no KVM here (%s): the appliance runs in software emulation"),
+           why);
     return guestfs_set_backend_settings(a->g, settings) < 0
                ? failed(a->g, _("preparing the appliance"), err)
                : 0;
@@ -371,11 +363,11 @@ static int add_disks(struct rh_session *s, struct appliance *a, rh_error **err)
         char *server = rh_printf("unix:%s", rh_nbd_socket(a->server, i));
         char *servers[] = {server, NULL};
 
-        if (guestfs_add_drive_opts(
-                a->g, "", GUESTFS_ADD_DRIVE_OPTS_FORMAT, "raw",
-                GUESTFS_ADD_DRIVE_OPTS_PROTOCOL, "nbd",
-                GUESTFS_ADD_DRIVE_OPTS_SERVER, servers,
-                GUESTFS_ADD_DRIVE_OPTS_READONLY, s->writing ? 0 : 1, -1) < 0)
+        if (guestfs_add_drive_opts(a->g, "", GUESTFS_ADD_DRIVE_OPTS_FORMAT,
+                                   "raw", GUESTFS_ADD_DRIVE_OPTS_PROTOCOL,
+                                   "nbd", GUESTFS_ADD_DRIVE_OPTS_SERVER,
+                                   servers, GUESTFS_ADD_DRIVE_OPTS_READONLY,
+                                   s->writing ? 0 : 1, -1) < 0)
             return failed(a->g, _("adding a disk to the appliance"), err);
     }
     return 0;
@@ -388,8 +380,8 @@ static struct appliance *start(struct rh_session *s, rh_error **err)
     rh_progress(s->o->lib, "guest", 0, 1);
     a->g = guestfs_create();
     if (a->g)
-        a->server = rh_nbd_serve(s->overlays, s->count, !s->writing,
-                                 s->o->lib, on_cancel, a->g, err);
+        a->server = rh_nbd_serve(s->overlays, s->count, !s->writing, s->o->lib,
+                                 on_cancel, a->g, err);
     if (!a->g || !a->server || configure(s, a, err) < 0 ||
         add_disks(s, a, err) < 0) {
         appliance_free(a);
@@ -403,8 +395,9 @@ static struct appliance *start(struct rh_session *s, rh_error **err)
     return a;
 }
 
-/* --- the root -------------------------------------------------------------------------- */
-static const char *const linux_types[] = {"ext2", "ext3",     "ext4", "xfs",
+/* --- the root
+ * -------------------------------------------------------------------------- */
+static const char *const linux_types[] = {"ext2",  "ext3", "ext4",     "xfs",
                                           "btrfs", "f2fs", "reiserfs", "jfs"};
 
 static bool is_linux_type(const char *type)
@@ -422,9 +415,9 @@ static char *device_of(const struct rh_volume *v)
         return rh_printf("/dev/%s/%s", v->vg, v->lv);
     if (v->disk >= 26)
         return NULL;
-    return v->partition ? rh_printf("/dev/sd%c%u", (int)('a' + v->disk),
-                                    v->partition)
-                        : rh_printf("/dev/sd%c", (int)('a' + v->disk));
+    return v->partition
+               ? rh_printf("/dev/sd%c%u", (int)('a' + v->disk), v->partition)
+               : rh_printf("/dev/sd%c", (int)('a' + v->disk));
 }
 
 /* Volumes that only the appliance sees (inside LUKS, striped, RAID). */
@@ -457,8 +450,8 @@ static void add_unseen(struct rh_session *s, guestfs_h *g, char **devices)
 
             v.device = rh_arena_strdup(s->volumes.arena, devices[i]);
             v.fstype = rh_arena_strdup(s->volumes.arena, type);
-            v.uuid = uuid && *uuid ? rh_arena_strdup(s->volumes.arena, uuid)
-                                   : NULL;
+            v.uuid =
+                uuid && *uuid ? rh_arena_strdup(s->volumes.arena, uuid) : NULL;
             if (slash && strncmp(devices[i], "/dev/mapper/", 12) &&
                 strncmp(devices[i], "/dev/md", 7)) {
                 v.vg = rh_arena_strndup(s->volumes.arena, devices[i] + 5,

@@ -326,7 +326,8 @@ static void say_full(struct rh_fix_job *j, const struct rh_kernel *k,
 /* Keep the old one beside it when both fit; put the new one in its place. */
 static int replace_image(struct rh_fix_job *j, const struct rh_kernel *k,
                          const struct rh_guest_stat *old,
-                         const struct rh_buf *image, rh_error **err)
+                         const struct rh_buf *image, const char *old_sum,
+                         rh_error **err)
 {
     RH_AUTO(rh_freep) char *kept = kept_name(k->initramfs);
     RH_AUTO(rh_freep) char *folder = folder_of(k->initramfs);
@@ -344,7 +345,7 @@ static int replace_image(struct rh_fix_job *j, const struct rh_kernel *k,
         if (g->ops->rename(g, k->initramfs, kept, err) < 0)
             return -1;
         rh_fix_note(j, kept, _("the initramfs as it was"), NULL,
-                    rh_strdup("renamed"));
+                    rh_printf("sha256:%s", old_sum));
     } else if (room >= image->length - old->size + SPARE) {
         if (g->ops->remove(g, k->initramfs, err) < 0)
             return -1;
@@ -393,10 +394,10 @@ static int append(struct rh_fix_job *j, const struct rh_kernel *k,
     rh_buf_add(&image, old, RH_MIN(n, k->content.main_end));
     if (rh_segment_finish(s, &k->content, &image, err) < 0)
         return -1;
-    r = replace_image(j, k, &st, &image, err);
+    rh_sha256_hex(old, n, before);
+    r = replace_image(j, k, &st, &image, before, err);
     if (r)
         return r < 0 ? -1 : 0;
-    rh_sha256_hex(old, n, before);
     rh_sha256_hex(image.data, image.length, after);
     what =
         rh_printf(_("add %s to the initramfs of kernel %s"), names, k->version);
