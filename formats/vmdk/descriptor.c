@@ -89,8 +89,7 @@ static int bad(struct parser *p, const char *what, const char *text)
                    "descriptor line %u: %s: %.200s", p->number, _(what), text);
 }
 
-/* --- key = value
- * ---------------------------------------------------------------- */
+/* --- key = value --------------------------------------------------------- */
 
 /* A value without its quotes. */
 static char *unquote(char *value)
@@ -237,8 +236,7 @@ static int parse_pair(struct parser *p, char *line, char *equals)
     return 0; /* says nothing about the content */
 }
 
-/* --- extents
- * ------------------------------------------------------------------------ */
+/* --- extents ------------------------------------------------------------- */
 
 /* The next word, ended by a NUL; *s moves behind it. */
 static char *word(char **s)
@@ -358,8 +356,7 @@ static int parse_line(struct parser *p, char *line)
     return parse_pair(p, s, equals);
 }
 
-/* --- the whole
- * ------------------------------------------------------------------------ */
+/* --- the whole ----------------------------------------------------------- */
 
 static int check_whole(struct parser *p)
 {

@@ -53,8 +53,7 @@ static struct vmdk_map *finish(struct vmdk_map *m, int result, rh_error **err)
     return NULL;
 }
 
-/* --- COWD
- * ------------------------------------------------------------------------- */
+/* --- COWD ---------------------------------------------------------------- */
 
 enum {
     COWD_HEADER = 2048,
@@ -120,9 +119,7 @@ struct vmdk_map *rh_vmdk_cowd(struct vmdk_cache *c, struct rh_io *io,
     return m ? finish(m, cowd_init(m, raw, err), err) : NULL;
 }
 
-/* --- seSparse
- * ---------------------------------------------------------------------------
- */
+/* --- seSparse ------------------------------------------------------------ */
 
 /* Two headers: one that never changes, one that does.  Tables and grains have
  * regions of their own; entries are numbers within them. */

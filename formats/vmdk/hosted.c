@@ -31,8 +31,7 @@ static int entry_grain(const struct vmdk_map *m, uint64_t number,
 
 static const struct vmdk_kind hosted = {4, entry_table, entry_grain};
 
-/* --- the footer
- * ------------------------------------------------------------------ */
+/* --- the footer ---------------------------------------------------------- */
 
 static int footer_missing(const struct rh_io *io, rh_error **err)
 {
@@ -133,8 +132,7 @@ static int open_footer(struct vmdk_map *m, uint64_t limit, rh_error **err)
     return m->header.directory == VMDK_AT_END ? footer_missing(m->io, err) : 0;
 }
 
-/* --- streamOptimized
- * ------------------------------------------------------------------ */
+/* --- streamOptimized ----------------------------------------------------- */
 
 static int check_directory_marker(struct vmdk_map *m, rh_error **err)
 {
@@ -201,9 +199,7 @@ static bool seems_ascending(struct vmdk_map *m)
     return true;
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------- */
 
 static int check_layout(struct vmdk_map *m, rh_error **err)
 {

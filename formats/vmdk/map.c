@@ -1,9 +1,8 @@
 /* map.c - where the grains of a sparse part are: directory, tables, cache.
  *
  * Memory follows use, not capacity: a window of the directory, and a few groups
- * of tables that all parts of the disk share.  A table is looked through when
- * it is first read: every entry must name a place inside the file, outside the
- * metadata, and (plain grains) one that no other entry names. */
+ * of tables that all parts of the disk share.  What they say is checked in
+ * tables.c when they are first read. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +11,10 @@
 #include "formats/vmdk/vmdk.h"
 
 enum {
-    WINDOW = 64 * 1024, /* of a directory */
-    GROUP = 64 * 1024,  /* of neighbouring tables: one read */
+    GROUP = 64 * 1024, /* of neighbouring tables: one read */
     GROUP_TABLES = 64,
     VISITS = 256, /* tables that one extent may reach over */
 };
-
-static uint64_t entry_of(const struct vmdk_map *m, const uint8_t *p)
-{
-    return m->kind->entry == 8 ? rh_le64(p) : rh_le32(p);
-}
 
 uint64_t rh_vmdk_grain_length(const struct vmdk_map *m, uint64_t number)
 {
@@ -36,277 +29,7 @@ void rh_vmdk_problem(struct vmdk_cache *c, bool *said, const char *id,
     *said = true;
 }
 
-/* --- the directory
- * --------------------------------------------------------------- */
-
-/* Have the stored entry of table `number` of the directory at `of` in the
- * window, and point at it. */
-static const uint8_t *window_at(struct vmdk_map *m, uint64_t of,
-                                uint64_t number, rh_error **err)
-{
-    uint64_t per = WINDOW / m->kind->entry;
-    uint64_t first = number - number % per, count;
-
-    if (!m->window || m->window_of != of || number < m->window_first ||
-        number - m->window_first >= m->window_count) {
-        count = RH_MIN(per, m->tables - first);
-        if (!m->window)
-            m->window = rh_malloc(RH_MIN(per, m->tables) * m->kind->entry);
-        m->window_count = 0;
-        if (rh_io_read(m->io, m->window, count * m->kind->entry,
-                       of + first * m->kind->entry, err) < 0)
-            return NULL;
-        m->window_of = of;
-        m->window_first = first;
-        m->window_count = count;
-    }
-    return m->window + (number - m->window_first) * m->kind->entry;
-}
-
-static bool meets(uint64_t start, uint64_t end, const struct vmdk_range *r)
-{
-    return start < r->end && r->start < end;
-}
-
-static int check_table(const struct vmdk_map *m, uint64_t number, uint64_t at,
-                       rh_error **err)
-{
-    uint64_t end = at + m->table_bytes;
-
-    if (end > m->io->size)
-        return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
-                       "grain table %llu lies past the end of the file (at "
-                       "0x%llx, file ends at 0x%llx)",
-                       VMDK_X(number), VMDK_X(at), VMDK_X(m->io->size));
-    for (unsigned i = 0; i < m->fixed_count; i++)
-        if (meets(at, end, &m->fixed[i]))
-            return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
-                           "grain table %llu at 0x%llx lies inside other "
-                           "metadata (0x%llx to 0x%llx)",
-                           VMDK_X(number), VMDK_X(at),
-                           VMDK_X(m->fixed[i].start), VMDK_X(m->fixed[i].end));
-    if (m->compressed && m->behind == (at < m->data_start))
-        return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
-                       "grain table %llu at 0x%llx does not lie where the "
-                       "others do (grains begin at 0x%llx)",
-                       VMDK_X(number), VMDK_X(at), VMDK_X(m->data_start));
-    return 0;
-}
-
-/* Where table `number` is according to the directory at `of`; 0: nowhere. */
-static int table_at(struct vmdk_map *m, uint64_t of, uint64_t number,
-                    uint64_t *ret_at, rh_error **err)
-{
-    const uint8_t *entry = window_at(m, of, number, err);
-    uint64_t at = 0;
-
-    if (!entry || m->kind->table(m, number, entry_of(m, entry), &at, err) < 0)
-        return -1;
-    if (at && check_table(m, number, at, err) < 0)
-        return -1;
-    *ret_at = at;
-    return 0;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* Tables out of order: sort their places to find two that overlap. */
-static int check_unordered(struct vmdk_map *m, uint64_t of, rh_error **err)
-{
-    RH_AUTO(rh_freep) uint64_t *places = NULL;
-    uint64_t count = 0, at;
-
-    if (m->tables > RH_LIMIT_TABLE_BYTES / sizeof *places)
-        return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
-                       "the %llu tables of the grain directory at 0x%llx are "
-                       "in no order",
-                       VMDK_X(m->tables), VMDK_X(of));
-    places = rh_alloc_big(m->tables * sizeof *places, err);
-    if (!places)
-        return -1;
-    for (uint64_t i = 0; i < m->tables; i++) {
-        if (table_at(m, of, i, &at, err) < 0)
-            return -1;
-        if (at)
-            places[count++] = at;
-    }
-    qsort(places, count, sizeof *places, by_value);
-    for (uint64_t i = 1; i < count; i++)
-        if (places[i] - places[i - 1] < m->table_bytes)
-            return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
-                           "two entries of the grain directory at 0x%llx share "
-                           "a grain table (at 0x%llx)",
-                           VMDK_X(of), VMDK_X(places[i]));
-    return 0;
-}
-
-/* Every table inside the file, none in other metadata, none shared. */
-static int check_directory(struct vmdk_map *m, uint64_t of, rh_error **err)
-{
-    uint64_t end = 0, at;
-
-    for (uint64_t i = 0; i < m->tables; i++) {
-        if (table_at(m, of, i, &at, err) < 0)
-            return -1;
-        if (!at)
-            continue;
-        if (at < end)
-            return check_unordered(m, of, err);
-        end = at + m->table_bytes;
-    }
-    return 0;
-}
-
-/* --- one table
- * ------------------------------------------------------------------------ */
-
-static int grain_fails(const struct vmdk_map *m, uint64_t number, uint64_t at,
-                       const char *what, rh_error **err)
-{
-    /* NOLINTNEXTLINE: a table has entries */
-    return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
-                   "entry %llu of grain table %llu: the grain at 0x%llx %s",
-                   VMDK_X(number % m->entries), VMDK_X(number / m->entries),
-                   VMDK_X(at), _(what));
-}
-
-static int check_place(const struct vmdk_map *m, uint64_t number, uint64_t at,
-                       rh_error **err)
-{
-    uint64_t need = m->compressed ? VMDK_RECORD + 1 : m->grain;
-
-    if (at > m->data_end || need > m->data_end - at)
-        return rh_fail(err, RH_ERR_VMDK_GRAIN_TABLE,
-                       "entry %llu of grain table %llu: the grain lies past "
-                       "the end of the file (at 0x%llx, data end at 0x%llx)",
-                       VMDK_X(number % m->entries), VMDK_X(number / m->entries),
-                       VMDK_X(at), VMDK_X(m->data_end));
-    for (unsigned i = 0; i < m->fixed_count; i++)
-        if (meets(at, at + need, &m->fixed[i]))
-            return grain_fails(m, number, at, N_("lies inside the metadata"),
-                               err);
-    if (m->compressed)
-        return at < m->data_start
-                   ? grain_fails(m, number, at,
-                                 N_("lies in front of all grains"), err)
-                   : 0;
-    if (at % m->grain != m->data_start % m->grain)
-        return grain_fails(m, number, at,
-                           N_("begins in the middle of another grain"), err);
-    return 0;
-}
-
-static uint64_t unit_of(const struct vmdk_map *m, uint64_t at)
-{
-    return (at + m->grain - m->data_start % m->grain) / m->grain * 2;
-}
-
-static bool is_place(uint64_t at)
-{
-    return at > VMDK_ZEROS;
-}
-
-/* Plain grains have places of one size: mark each, and find two entries on
- * one, or a grain on a table.  On failure nothing stays marked. */
-static int mark_places(struct vmdk_map *m, uint64_t first, const uint64_t *at,
-                       rh_error **err)
-{
-    unsigned i;
-
-    for (i = 0; i < m->entries; i++)
-        if (is_place(at[i]) && (rh_vmdk_bit(&m->used, unit_of(m, at[i]) + 1) ||
-                                rh_vmdk_bit_set(&m->used, unit_of(m, at[i]))))
-            break;
-    if (i == m->entries)
-        return 0;
-    grain_fails(m, first + i, at[i],
-                rh_vmdk_bit(&m->used, unit_of(m, at[i]) + 1)
-                    ? N_("lies on a grain table")
-                    : N_("belongs to another entry already"),
-                err);
-    while (i-- > 0)
-        if (is_place(at[i]))
-            rh_vmdk_bit_clear(&m->used, unit_of(m, at[i]));
-    return -1;
-}
-
-/* The places where tables are, so that no grain comes to lie there. */
-static int mark_tables(struct vmdk_map *m, rh_error **err)
-{
-    uint64_t at;
-
-    for (uint64_t i = 0; i < m->tables; i++) {
-        if (table_at(m, m->directory, i, &at, err) < 0)
-            return -1;
-        for (uint64_t u = unit_of(m, at);
-             at && u <= unit_of(m, at + m->table_bytes - 1); u += 2)
-            rh_vmdk_bit_set(&m->used, u + 1);
-    }
-    return 0;
-}
-
-/* Stored entries to places, each checked. */
-static int decode(struct vmdk_map *m, uint64_t table, const uint8_t *raw,
-                  uint64_t *ret_at, rh_error **err)
-{
-    uint64_t first = table * m->entries, entry;
-    bool marked = m->compressed || rh_vmdk_bit(&m->checked, table);
-
-    for (unsigned i = 0; i < m->entries; i++) {
-        ret_at[i] = VMDK_HOLE;
-        entry = entry_of(m, raw + (size_t)i * m->kind->entry);
-        if (!entry || (first + i >= m->grains && !m->compressed))
-            continue;
-        if (first + i >= m->grains)
-            return grain_fails(m, first + i, entry * VMDK_SECTOR,
-                               N_("lies behind the end of the disk"), err);
-        if (m->kind->grain(m, first + i, entry, &ret_at[i], err) < 0)
-            return -1;
-        if (is_place(ret_at[i]) &&
-            check_place(m, first + i, ret_at[i], err) < 0)
-            return -1;
-        if (ret_at[i] == VMDK_ZEROS && !m->zero_grains)
-            rh_vmdk_problem(m->cache, &m->cache->said_zero, "VMDK-ZERO-GRAIN",
-                            N_("grains are marked as zero, though the header "
-                               "does not announce it; they were read as "
-                               "zeros"));
-    }
-    if (!marked && mark_places(m, first, ret_at, err) < 0)
-        return -1;
-    rh_vmdk_bit_set(&m->checked, table);
-    return 0;
-}
-
-/* Tables behind the grains each have a marker in front, or the table before
- * (Xen Orchestra writes one marker for all). */
-static int check_marker(struct vmdk_map *m, uint64_t table, uint64_t at,
-                        rh_error **err)
-{
-    uint8_t sector[VMDK_SECTOR];
-    struct vmdk_mark mark;
-    uint64_t before = 0;
-
-    if (table && table_at(m, m->directory, table - 1, &before, err) < 0)
-        return -1;
-    if (before && before + m->table_bytes == at)
-        return 0;
-    if (rh_io_read(m->io, sector, sizeof sector, at - VMDK_SECTOR, err) < 0 ||
-        rh_vmdk_mark(&m->header, sector, at - VMDK_SECTOR, &mark, err) < 0)
-        return -1;
-    if (mark.kind != VMDK_MARK_TABLE)
-        return rh_fail(err, RH_ERR_VMDK_MARKER,
-                       "there is no marker for grain table %llu (at 0x%llx)",
-                       VMDK_X(table), VMDK_X(at - VMDK_SECTOR));
-    return 0;
-}
-
-/* --- groups of tables in memory
- * ---------------------------------------------------------- */
+/* --- groups of tables in memory ------------------------------------------ */
 
 static struct vmdk_slot *slot_oldest(struct vmdk_cache *c)
 {
@@ -340,7 +63,7 @@ static unsigned group_size(struct vmdk_map *m, uint64_t table, uint64_t at)
     uint64_t next;
 
     while (count < max && table + count < m->tables &&
-           table_at(m, m->directory, table + count, &next, NULL) == 0 &&
+           rh_vmdk_table_at(m, m->directory, table + count, &next, NULL) == 0 &&
            next == at + (uint64_t)count * m->table_bytes)
         count++;
     return count;
@@ -357,8 +80,9 @@ static int decode_group(struct vmdk_map *m, struct vmdk_slot *s, uint64_t table,
 
         if (rh_all_zero(one, m->table_bytes))
             s->empty |= UINT64_C(1) << i;
-        else if (decode(m, table + i, one, s->at + (size_t)i * m->entries,
-                        i ? NULL : err) < 0)
+        else if (rh_vmdk_decode(m, table + i, one,
+                                s->at + (size_t)i * m->entries,
+                                i ? NULL : err) < 0)
             break; /* a bad one is told when it is asked for */
         s->count++;
     }
@@ -371,8 +95,9 @@ static int load_redundant(struct vmdk_map *m, struct vmdk_slot *s,
 {
     uint64_t at;
 
-    if (!m->redundant || table_at(m, m->redundant, table, &at, NULL) < 0 ||
-        !at || rh_io_read(m->io, m->cache->raw, m->table_bytes, at, NULL) < 0 ||
+    if (!m->redundant ||
+        rh_vmdk_table_at(m, m->redundant, table, &at, NULL) < 0 || !at ||
+        rh_io_read(m->io, m->cache->raw, m->table_bytes, at, NULL) < 0 ||
         decode_group(m, s, table, 1, m->cache->raw, NULL) < 0)
         return -1;
     rh_vmdk_problem(m->cache, &m->cache->said_redundant,
@@ -390,7 +115,7 @@ static int load(struct vmdk_map *m, uint64_t table, uint64_t at,
     unsigned count = group_size(m, table, at);
     rh_error *cause = NULL;
 
-    if (m->behind && check_marker(m, table, at, err) < 0)
+    if (m->behind && rh_vmdk_check_marker(m, table, at, err) < 0)
         return -1;
     if (!c->raw)
         c->raw = rh_malloc(GROUP);
@@ -422,7 +147,7 @@ static int places(struct vmdk_map *m, uint64_t table, const uint64_t **ret,
 
     *ret = NULL;
     if (!s) {
-        if (table_at(m, m->directory, table, &at, err) < 0)
+        if (rh_vmdk_table_at(m, m->directory, table, &at, err) < 0)
             return -1;
         if (at && load(m, table, at, &s, err) < 0)
             return -1;
@@ -448,34 +173,13 @@ int rh_vmdk_map_get(struct vmdk_map *m, uint64_t first, unsigned count,
     return result < 0 ? rh_where(err, m->io->name) : 0;
 }
 
-/* --- extents
- * ------------------------------------------------------------------------------
- */
+/* --- extents ------------------------------------------------------------- */
 
 static enum rh_extent_kind kind_of(uint64_t at)
 {
     return at == VMDK_HOLE    ? RH_EXTENT_HOLE
            : at == VMDK_ZEROS ? RH_EXTENT_ZERO
                               : RH_EXTENT_DATA;
-}
-
-/* Tables from `table` on that the directory does not have. */
-static int missing(struct vmdk_map *m, uint64_t table, uint64_t *ret_count,
-                   rh_error **err)
-{
-    uint64_t count = 0;
-
-    while (table + count < m->tables) {
-        const uint8_t *p = window_at(m, m->directory, table + count, err);
-
-        if (!p)
-            return -1;
-        if (entry_of(m, p))
-            break;
-        count++;
-    }
-    *ret_count = count;
-    return 0;
 }
 
 /* Grains from `first` on that are alike, within a table or over missing ones.
@@ -486,7 +190,7 @@ static int run(struct vmdk_map *m, uint64_t first, enum rh_extent_kind *ret,
     uint64_t table = first / m->entries, i = first % m->entries, skipped;
     const uint64_t *at;
 
-    if (missing(m, table, &skipped, err) < 0)
+    if (rh_vmdk_missing(m, table, &skipped, err) < 0)
         return -1;
     *ret = RH_EXTENT_HOLE;
     *ret_count = skipped * m->entries - i;
@@ -513,8 +217,10 @@ static int merge(struct vmdk_map *m, uint64_t first, enum rh_extent_kind *kind,
     if (run(m, first, kind, &count, err) < 0)
         return -1;
     end = first + count;
-    /* A bad table further on is told when it is asked for. */
-    for (int i = 0; i < VISITS && end < m->grains; i++) {
+    /* Data is taken piece by piece: to look further now would be to look again
+     * each time.  A bad table further on is told when it is asked for. */
+    for (int i = 0; i < VISITS && *kind != RH_EXTENT_DATA && end < m->grains;
+         i++) {
         if (run(m, end, &other, &count, NULL) < 0 || other != *kind)
             break;
         end += count;
@@ -538,9 +244,7 @@ int rh_vmdk_map_extent(struct vmdk_map *m, uint64_t offset,
     return 0;
 }
 
-/* --- plain grains
- * -----------------------------------------------------------------------------
- */
+/* --- plain grains -------------------------------------------------------- */
 
 enum { BATCH = 256 };
 
@@ -553,11 +257,11 @@ static int read_run(struct vmdk_map *m, const uint64_t *at, unsigned count,
         uint64_t part;
 
         for (j = i + 1; j < count; j++)
-            if (is_place(at[i]) ? at[j] != at[i] + (j - i) * m->grain
-                                : is_place(at[j]))
+            if (rh_vmdk_is_place(at[i]) ? at[j] != at[i] + (j - i) * m->grain
+                                        : rh_vmdk_is_place(at[j]))
                 break;
         part = RH_MIN((j - i) * m->grain - skip, n);
-        if (!is_place(at[i]))
+        if (!rh_vmdk_is_place(at[i]))
             memset(buf, 0, part);
         else if (rh_io_read(m->io, buf, part, at[i] + skip, err) < 0)
             return -1;
@@ -591,17 +295,16 @@ int rh_vmdk_read_plain(struct vmdk_map *m, uint8_t *buf, uint64_t n,
     return 0;
 }
 
-/* --- making and ending
- * -------------------------------------------------------------------------- */
+/* --- making and ending --------------------------------------------------- */
 
 /* The first directory, or when that is damaged the redundant one. */
 static int choose_directory(struct vmdk_map *m, rh_error **err)
 {
     rh_error *cause = NULL;
 
-    if (check_directory(m, m->directory, &cause) == 0)
+    if (rh_vmdk_check_directory(m, m->directory, &cause) == 0)
         return 0;
-    if (m->redundant && check_directory(m, m->redundant, NULL) == 0) {
+    if (m->redundant && rh_vmdk_check_directory(m, m->redundant, NULL) == 0) {
         rh_error_free(cause);
         m->directory = m->redundant;
         m->redundant = 0;
@@ -631,12 +334,11 @@ int rh_vmdk_map_init(struct vmdk_map *m, rh_error **err)
                        "0x%llx, 0x%llx bytes, file ends at 0x%llx)",
                        VMDK_X(m->directory), VMDK_X(bytes),
                        VMDK_X(m->io->size));
-    for (unsigned i = 0; i < m->fixed_count; i++)
-        if (meets(m->directory, m->directory + bytes, &m->fixed[i]))
-            return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
-                           "the grain directory at 0x%llx lies inside other "
-                           "metadata",
-                           VMDK_X(m->directory));
+    if (rh_vmdk_meets(m, m->directory, m->directory + bytes))
+        return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
+                       "the grain directory at 0x%llx lies inside other "
+                       "metadata",
+                       VMDK_X(m->directory));
     m->fixed[m->fixed_count++] =
         (struct vmdk_range){m->directory, m->directory + bytes};
     if (m->redundant &&
@@ -648,10 +350,10 @@ int rh_vmdk_map_init(struct vmdk_map *m, rh_error **err)
         return -1;
     if (m->compressed)
         return 0;
-    if (rh_vmdk_bits_init(&m->used, unit_of(m, m->io->size + m->grain) + 2,
+    if (rh_vmdk_bits_init(&m->used, rh_vmdk_unit(m, m->io->size + m->grain) + 2,
                           err) < 0)
         return -1;
-    return mark_tables(m, err);
+    return rh_vmdk_mark_tables(m, err);
 }
 
 void rh_vmdk_map_free(struct vmdk_map *m)
@@ -672,9 +374,9 @@ static int same_tables(struct vmdk_map *m, uint64_t table, uint8_t *a,
 {
     uint64_t first = 0, second = 0;
 
-    if (table_at(m, m->directory, table, &first, err) < 0)
+    if (rh_vmdk_table_at(m, m->directory, table, &first, err) < 0)
         return -1;
-    *ret_same = table_at(m, m->redundant, table, &second, NULL) == 0;
+    *ret_same = rh_vmdk_table_at(m, m->redundant, table, &second, NULL) == 0;
     if (!*ret_same || (!first && !second))
         return 0;
     *ret_same = first && second;

@@ -12,8 +12,7 @@
 #include "base/bytes.h"
 #include "formats/vmdk/vmdk.h"
 
-/* --- names
- * -------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------- */
 
 /* `name` as UTF-8, when the descriptor was written in another encoding (which
  * only a name that is no UTF-8 shows).  The caller frees. */
@@ -67,8 +66,7 @@ static struct rh_io *open_name(const struct rh_open_options *o,
     return NULL;
 }
 
-/* --- extents of a text descriptor
- * -------------------------------------------------- */
+/* --- extents of a text descriptor ---------------------------------------- */
 
 static int open_flat(struct vmdk_part *part, const struct vmdk_line *line,
                      rh_error **err)
@@ -163,8 +161,7 @@ static int open_lines(struct rh_reader *r, const struct rh_open_options *o,
     return 0;
 }
 
-/* --- a file that holds its descriptor
- * ------------------------------------------------ */
+/* --- a file that holds its descriptor ------------------------------------ */
 
 /* VirtualBox rounds the header's capacity up to a grain; the extent line has
  * the true size, which VirtualBox itself uses. */
@@ -246,9 +243,7 @@ int rh_vmdk_parts_open(struct rh_reader *r, const struct rh_open_options *o,
     return open_lines(r, o, err);
 }
 
-/* --- parents
- * ------------------------------------------------------------------------------
- */
+/* --- parents ------------------------------------------------------------- */
 
 /* The hint may be a path of the host it came from: the file is looked for by
  * its last component, beside the child, and nowhere else. */

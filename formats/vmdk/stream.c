@@ -42,8 +42,7 @@ struct vmdk_stream {
     uint8_t *plain;
 };
 
-/* --- bytes
- * ------------------------------------------------------------------------ */
+/* --- bytes --------------------------------------------------------------- */
 
 /* Have `n` bytes ahead, fewer only at the stream's end. */
 static int fill(struct vmdk_stream *st, size_t n, rh_error **err)
@@ -104,9 +103,7 @@ static int skip_to(struct vmdk_stream *st, uint64_t at, rh_error **err)
     return 0;
 }
 
-/* --- sums
- * ----------------------------------------------------------------------------
- */
+/* --- sums ---------------------------------------------------------------- */
 
 /* splitmix64's finisher over the entry, its index and the key. */
 static uint64_t mix(const struct vmdk_stream *st, uint64_t index,
@@ -133,8 +130,7 @@ static uint64_t sum_table(const struct vmdk_stream *st, const uint8_t *raw)
     return sum;
 }
 
-/* --- tables in front
- * ----------------------------------------------------------------------- */
+/* --- tables in front ----------------------------------------------------- */
 
 static int by_place(const void *a, const void *b)
 {
@@ -202,9 +198,7 @@ static int read_front(struct vmdk_stream *st, rh_error **err)
     return 0;
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------- */
 
 static int read_header(struct vmdk_stream *st, uint64_t limit, rh_error **err)
 {
@@ -322,9 +316,7 @@ void rh_vmdk_stream_free(struct vmdk_stream *st)
     free(st);
 }
 
-/* --- grains
- * ------------------------------------------------------------------------------------------
- */
+/* --- grains -------------------------------------------------------------- */
 
 /* Behind: what was met so far.  In front: what the tables say and was not met
  * yet. */
@@ -400,9 +392,7 @@ static int take_grain(struct rh_reader *r, struct vmdk_stream *st,
     return ret->length < st->h.grain ? inflate_last(st, ret, at, err) : 0;
 }
 
-/* --- tables behind the grains
- * ---------------------------------------------------------------------------
- */
+/* --- tables behind the grains -------------------------------------------- */
 
 static int take_table(struct vmdk_stream *st, rh_error **err)
 {
@@ -521,9 +511,7 @@ static int take_footer(struct rh_reader *r, struct vmdk_stream *st,
     return 0;
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the end ------------------------------------------------------------- */
 
 /* Nothing but zeros may follow. */
 static int check_rest(struct rh_reader *r, struct vmdk_stream *st,
@@ -578,9 +566,7 @@ static int finish(struct rh_reader *r, struct vmdk_stream *st, rh_error **err)
     return 0;
 }
 
-/* --- the walk
- * -------------------------------------------------------------------------------------------------
- */
+/* --- the walk ------------------------------------------------------------ */
 
 static int misplaced(const struct vmdk_stream *st, enum vmdk_marker kind,
                      rh_error **err)

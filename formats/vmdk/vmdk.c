@@ -23,8 +23,7 @@ uint64_t rh_vmdk_limit(const struct rh_reader *r)
                                            : RH_LIMIT_DISK_SIZE;
 }
 
-/* --- the parts
- * ------------------------------------------------------------------ */
+/* --- the parts ----------------------------------------------------------- */
 
 static const struct vmdk_part *part_at(const struct vmdk *v, uint64_t offset)
 {
@@ -119,8 +118,7 @@ static int packed(struct rh_reader *r, struct rh_codec *codec, uint64_t offset,
     return rh_vmdk_packed(part->map, codec, at, ret, err);
 }
 
-/* --- opening
- * ------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------- */
 
 struct vmdk *rh_vmdk_new(struct rh_reader *r)
 {

@@ -25,8 +25,7 @@ enum {
 /* printf's idea of our numbers */
 #define VMDK_X(n) ((unsigned long long)(n))
 
-/* --- the text descriptor (descriptor.c) -------------------------------------
- */
+/* --- the text descriptor (descriptor.c) --------------------------------- */
 enum vmdk_line_type {
     VMDK_FLAT,
     VMDK_SPARSE,
@@ -61,8 +60,7 @@ int rh_vmdk_text_parse(const char *text, size_t n, struct vmdk_text *ret,
                        rh_error **err);
 void rh_vmdk_text_free(struct vmdk_text *t);
 
-/* --- the header of a hosted sparse extent (header.c)
- * --------------------------- */
+/* --- the header of a hosted sparse extent (header.c) --------------------- */
 enum {
     VMDK_FLAG_NEWLINE = 1 << 0,
     VMDK_FLAG_REDUNDANT = 1 << 1,
@@ -95,8 +93,7 @@ uint32_t rh_vmdk_table_bytes(const struct vmdk_header *h);
  * little for encoders that flush too often. */
 uint32_t rh_vmdk_packed_max(uint64_t grain);
 
-/* --- markers of streamOptimized (header.c)
- * ----------------------------------------- */
+/* --- markers of streamOptimized (header.c) ------------------------------- */
 enum vmdk_marker {
     VMDK_MARK_END,
     VMDK_MARK_TABLE,
@@ -118,8 +115,7 @@ struct vmdk_mark {
 int rh_vmdk_mark(const struct vmdk_header *h, const uint8_t *sector,
                  uint64_t at, struct vmdk_mark *ret, rh_error **err);
 
-/* --- bits, allocated as they are met (bits.c)
- * ------------------------------------------ */
+/* --- bits, allocated as they are met (bits.c) ---------------------------- */
 struct vmdk_bits {
     _Atomic(void *) *pages;
     uint64_t count;
@@ -131,8 +127,7 @@ bool rh_vmdk_bit(const struct vmdk_bits *b, uint64_t i);
 void rh_vmdk_bit_clear(struct vmdk_bits *b, uint64_t i);
 void rh_vmdk_bits_free(struct vmdk_bits *b);
 
-/* --- the map of a sparse part (map.c)
- * ------------------------------------------------------ */
+/* --- the map of a sparse part (map.c) ------------------------------------ */
 struct vmdk_map;
 /* What a kind's entries mean. */
 struct vmdk_kind {
@@ -182,6 +177,26 @@ struct vmdk_map {
 int rh_vmdk_map_init(struct vmdk_map *m, rh_error **err);
 void rh_vmdk_map_free(struct vmdk_map *m);
 RH_FREEP(rh_vmdk_map_freep, struct vmdk_map, rh_vmdk_map_free)
+/* (tables.c) Where table `number` is by the directory at `of`; 0: nowhere. */
+int rh_vmdk_table_at(struct vmdk_map *m, uint64_t of, uint64_t number,
+                     uint64_t *ret_at, rh_error **err);
+/* How many tables from `table` on the directory does not have. */
+int rh_vmdk_missing(struct vmdk_map *m, uint64_t table, uint64_t *ret_count,
+                    rh_error **err);
+/* Every table inside the file, none in other metadata, none shared. */
+int rh_vmdk_check_directory(struct vmdk_map *m, uint64_t of, rh_error **err);
+int rh_vmdk_mark_tables(struct vmdk_map *m, rh_error **err);
+/* Stored entries to places, each checked. */
+int rh_vmdk_decode(struct vmdk_map *m, uint64_t table, const uint8_t *raw,
+                   uint64_t *ret_at, rh_error **err);
+int rh_vmdk_check_marker(struct vmdk_map *m, uint64_t table, uint64_t at,
+                         rh_error **err);
+bool rh_vmdk_is_place(uint64_t at);
+/* The metadata that [start, end) runs into, or NULL. */
+const struct vmdk_range *rh_vmdk_meets(const struct vmdk_map *m, uint64_t start,
+                                       uint64_t end);
+/* The place's number, in `used`. */
+uint64_t rh_vmdk_unit(const struct vmdk_map *m, uint64_t at);
 /* Where `count` grains from `first` on are; all of one table. Thread-safe. */
 int rh_vmdk_map_get(struct vmdk_map *m, uint64_t first, unsigned count,
                     uint64_t *ret_at, rh_error **err);
@@ -231,8 +246,7 @@ struct vmdk_cache {
 void rh_vmdk_problem(struct vmdk_cache *c, bool *said, const char *id,
                      const char *text);
 
-/* --- makers of maps
- * -------------------------------------------------------------------------- */
+/* --- makers of maps ------------------------------------------------------ */
 uint64_t rh_vmdk_limit(const struct rh_reader *r);
 /* NULL on failure. */
 struct vmdk_map *rh_vmdk_hosted(struct vmdk_cache *c, struct rh_io *io,
@@ -242,8 +256,7 @@ struct vmdk_map *rh_vmdk_cowd(struct vmdk_cache *c, struct rh_io *io,
 struct vmdk_map *rh_vmdk_sesparse(struct vmdk_cache *c, struct rh_io *io,
                                   rh_error **err);
 
-/* --- the disk (vmdk.c, parts.c)
- * --------------------------------------------------------------- */
+/* --- the disk (vmdk.c, parts.c) ------------------------------------------ */
 struct vmdk_part {
     uint64_t start, size; /* on the disk */
     struct rh_io *io;     /* flat; NULL otherwise */
