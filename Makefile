@@ -3,7 +3,6 @@
 #   make                      build/rehost, build/librehost.so.1, build/librehost.a
 #   make CC=clang B=build-clang     another compiler, another build folder
 #   make WERROR=1             warnings are errors (also when CI is set)
-#   make V=1                  shows the commands
 #
 # Sources are found by wildcard: a new file in a known folder is picked up.
 # SPDX-License-Identifier: LGPL-2.1-or-later
@@ -67,9 +66,8 @@ SAN_fuzz := $(SAN_asan) -fsanitize=fuzzer-no-link
 SANITIZE := $(SAN_$(SAN)) $(if $(SAN),-fno-omit-frame-pointer)
 HARDEN   := $(if $(SAN),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
-ifneq ($(CI)$(WERROR),)
-WARN     += -Werror
-endif
+# Under sanitizers gcc warns of what cannot be: there it only warns.
+WARN     += $(if $(SAN),,$(if $(CI)$(WERROR),-Werror))
 OPT      ?= -O2 -g
 CPP  := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -Iinclude \
         -DRH_VERSION='"$(VERSION)"' \
@@ -174,10 +172,12 @@ run-tests: $(ALL_TESTED)
 	@MAKEFLAGS= REHOST_BUILD=$(B) REHOST_SAN=$(SAN) CC="$(CC)" OPT="$(OPT)" \
 	  tests/run $(if $(DIR),-d $(DIR)) $(T)
 demo:
+	@[ -x scripts/demo ] || { echo "make demo: there is no demo yet" >&2; exit 1; }
 	@scripts/deps build demo
 	@$(MAKE) all
 	@scripts/demo
 bench:
+	@[ -x bench/run ] || { echo "make bench: no benchmarks yet" >&2; exit 1; }
 	@scripts/deps build bench
 	@$(MAKE) all
 	@bench/run
@@ -193,7 +193,7 @@ asan:
 	@$(MAKE) B=build-asan SAN=asan OPT="-O1 -g" run-tests
 tsan:
 	@scripts/deps build check
-	@$(MAKE) B=build-tsan SAN=tsan OPT="-O1 -g" T="$(or $(T),copy)" run-tests
+	@$(MAKE) B=build-tsan SAN=tsan OPT="-O1 -g" T="$(or $(T),disk)" run-tests
 # T: seconds for each fuzzer; F: only this one.
 fuzz:
 	@scripts/deps build fuzz
@@ -293,7 +293,7 @@ help:
 	@echo 'make abi-accept    take new public calls over into librehost.map'
 	@echo 'make install uninstall [DESTDIR=] [PREFIX=/usr/local]'
 	@echo 'make compile_commands.json hdr-check abi-check clean'
-	@echo 'CC=clang  B=build-clang (folder)  WERROR=1  OPT="-O0 -g"'
+	@echo 'V=1 (commands)  CC=clang  B=build-clang (folder)  WERROR=1  OPT="-O0 -g"'
 
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(FUZZ_SRC) \
   $(UNIT_SRC) tests/replay.c docs/tables.c)) $(EXAMPLES:=.d) $(HEADERS:%=$(B)/hdr/%.ok.d)
