@@ -155,7 +155,7 @@ install -m 755 "$here/files/guest-probe" "$tree/usr/local/sbin/guest-probe"
 install -m 644 "$here/files/guest-probe.service" "$tree/etc/systemd/system/"
 mkdir -p "$tree/etc/systemd/system/multi-user.target.wants"
 ln -sf ../guest-probe.service "$tree/etc/systemd/system/multi-user.target.wants/"
-: >"$tree/etc/machine-id"
+echo 52484f53540040008000000000000001 >"$tree/etc/machine-id"
 for t in apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim; do
     ln -sf /dev/null "$tree/etc/systemd/system/$t.timer"
 done

@@ -1,0 +1,49 @@
+# The main job on the smallest guest: a VMware export that cannot boot on virtio
+# is converted, and boots there with its data, its swap and its network.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+. "$TOP/tests/boot/lib-boot.sh"
+
+guest micro
+
+test_unfixed_it_stops_in_its_initramfs() {
+    boot_plain virtio-blk
+    expect_no_root
+}
+test_boots_on_virtio_blk() {
+    boot virtio-blk
+    expect_up vda1 virtio_net
+    expect_json .probe.swap /dev/vda2
+}
+test_boots_on_virtio_scsi() {
+    boot virtio-scsi
+    expect_up sda1 virtio_net
+    expect_json .probe.swap /dev/sda2
+}
+test_its_file_system_is_sound() {
+    local at
+    _have_guest
+    qemu-img convert -O raw "$FIXED/disk0.qcow2" fixed.raw
+    at=$("$GUESTS/guestfile.py" fixed.raw where)
+    run /sbin/e2fsck -fn "fixed.raw?offset=$at"
+    expect_status 0
+}
+# What differs inside the guest is what the receipt says, file by file.
+test_only_what_the_receipt_names_has_changed() {
+    local file
+    _have_guest
+    qemu-img convert -O raw "$FIXED/disk0.qcow2" fixed.raw
+    "$GUESTS/guestfile.py" "$SOURCE" tree >before
+    "$GUESTS/guestfile.py" fixed.raw tree >after
+    diff before after | sed -n 's/^[<>] \([^ ]*\) .*/\1/p' | sort -u >changed
+    [ -s changed ] || fail "nothing has changed"
+    jq -r '.. | strings' "$FIXED/receipt.json" >named
+    while read -r file; do
+        # A folder that was made for a named file is named with it.
+        grep -qxF "$file" named || grep -qF "$file/" named ||
+            fail "changed, but not in receipt.json: $file"
+    done <changed
+    held
+}
+
+run_tests
