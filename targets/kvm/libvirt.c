@@ -216,33 +216,60 @@ struct drives {
     unsigned sd, vd, hd; /* letters used: SCSI and SATA share theirs */
 };
 
-/* Where a drive sits.  PVSCSI counts targets, virtio-scsi units. */
-static void put_address(xmlTextWriter *w, const struct rh_kvm *k,
-                        const char *kind, unsigned n)
+static bool uses(const struct rh_kvm *k, const char *kind)
 {
-    bool pvscsi = is(k->scsi_model, "vmpvscsi");
+    char bus[8];
+    unsigned n;
 
-    if (is(kind, "virtio"))
+    for (size_t i = 0; i < k->job->disk_count; i++)
+        if (rh_kvm_bus(k->job->disks[i].bus, bus, &n) && is(bus, kind))
+            return true;
+    return false;
+}
+
+/* Where a drive sits, as libvirt has it. */
+struct place {
+    char kind[8];
+    unsigned controller, bus, target, unit;
+};
+
+/* PVSCSI counts targets, virtio-scsi units, IDE has two of two.  IDE on q35
+ * does not exist for libvirt: SATA, and a controller of its own where the
+ * first one is used. */
+static bool place_of(const struct rh_kvm *k, const char *bus, struct place *ret)
+{
+    struct place p = {.controller = 0};
+    unsigned n;
+
+    if (!rh_kvm_bus(bus, p.kind, &n))
+        return false;
+    if (is(p.kind, "ide") && k->q35) {
+        memcpy(p.kind, "sata", 5);
+        p.controller = uses(k, "sata");
+        p.unit = n;
+    } else if (is(p.kind, "ide")) {
+        p.bus = n / 2;
+        p.unit = n % 2;
+    } else if (is(p.kind, "scsi") && is(k->scsi_model, "vmpvscsi")) {
+        p.target = n;
+    } else {
+        p.unit = n;
+    }
+    *ret = p;
+    return true;
+}
+
+static void put_address(xmlTextWriter *w, const struct place *p)
+{
+    if (is(p->kind, "virtio")) /* a PCI device: libvirt finds a slot */
         return;
     begin(w, "address");
     set(w, "type", "drive");
-    set(w, "controller", "0");
-    set_number(w, "bus", is(kind, "ide") ? n / 2 : 0);
-    set_number(w, "target", is(kind, "scsi") && pvscsi ? n : 0);
-    set_number(w, "unit",
-               is(kind, "ide")              ? n % 2
-               : is(kind, "scsi") && pvscsi ? 0
-                                            : n);
+    set_number(w, "controller", p->controller);
+    set_number(w, "bus", p->bus);
+    set_number(w, "target", p->target);
+    set_number(w, "unit", p->unit);
     end(w);
-}
-
-/* IDE on q35 does not exist for libvirt: SATA, behind its own. */
-static void translate(const struct rh_kvm *k, char kind[8], unsigned *n)
-{
-    if (!is(kind, "ide") || !k->q35)
-        return;
-    memcpy(kind, "sata", 5);
-    *n = 5 - *n % 2 - *n / 2;
 }
 
 static void target_name(struct drives *d, const char *kind, char ret[8])
@@ -294,57 +321,44 @@ static void put_disk(xmlTextWriter *w, struct drives *d, const char *folder,
         rh_kvm_text(&d->k->job->vm->disks.items[disk->index].serial);
     RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, disk->file);
     RH_AUTO(rh_freep) char *shown = rh_printable(serial);
-    char kind[8], name[8];
-    unsigned n;
+    struct place at;
+    char name[8];
 
-    if (!rh_kvm_bus(disk->bus, kind, &n))
+    if (!place_of(d->k, disk->bus, &at))
         return;
-    translate(d->k, kind, &n);
-    target_name(d, kind, name);
+    target_name(d, at.kind, name);
     begin(w, "disk");
     set(w, "type", "file");
     set(w, "device", "disk");
     empty(w, "driver", "name", "qemu", "type", driver_type(disk->file), "cache",
           "none", "discard", "unmap", NULL);
     empty(w, "source", "file", path, NULL);
-    empty(w, "target", "dev", name, "bus", kind, NULL);
+    empty(w, "target", "dev", name, "bus", at.kind, NULL);
     put_boot(w, i ? 0 : boot_place(d->k, "disk"));
     if (*serial &&
         strspn(serial, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno"
                        "pqrstuvwxyz0123456789_.+-") == strlen(serial))
         text(w, "serial", shown);
-    put_address(w, d->k, kind, n);
+    put_address(w, &at);
     end(w);
 }
 
 static void put_cdrom(xmlTextWriter *w, struct drives *d)
 {
-    char kind[8], name[8];
-    unsigned n;
+    struct place at;
+    char name[8];
 
-    if (!rh_kvm_bus(d->k->cdrom_bus, kind, &n))
+    if (!place_of(d->k, d->k->cdrom_bus, &at))
         return;
-    translate(d->k, kind, &n);
-    target_name(d, kind, name);
+    target_name(d, at.kind, name);
     begin(w, "disk");
     set(w, "type", "file");
     set(w, "device", "cdrom");
-    empty(w, "target", "dev", name, "bus", kind, NULL);
+    empty(w, "target", "dev", name, "bus", at.kind, NULL);
     empty(w, "readonly", NULL);
     put_boot(w, boot_place(d->k, "cdrom"));
-    put_address(w, d->k, kind, n);
+    put_address(w, &at);
     end(w);
-}
-
-static bool uses(const struct rh_kvm *k, const char *kind)
-{
-    char bus[8];
-    unsigned n;
-
-    for (size_t i = 0; i < k->job->disk_count; i++)
-        if (rh_kvm_bus(k->job->disks[i].bus, bus, &n) && is(bus, kind))
-            return true;
-    return false;
 }
 
 static void put_drives(xmlTextWriter *w, const struct rh_kvm *k)

@@ -291,21 +291,20 @@ static const char *mapped(const struct rh_target_options *o, const char *from)
     return any;
 }
 
-/* "vmbr1" or "vmbr1,tag=20". */
+/* "vmbr1", or "vmbr1:20" with a VLAN tag. */
 static void decide_bridge(const struct rh_kvm *k, const struct rh_nic_config *n,
                           struct rh_kvm_nic *to)
 {
     const char *map = mapped(k->job->options, rh_kvm_text(&n->network));
-    const char *comma = map ? strchr(map, ',') : NULL;
+    const char *colon = map ? strchr(map, ':') : NULL;
     uint64_t vlan;
 
     to->mapped = map != NULL;
     if (n->vlan.kind == RH_VALUE_NUMBER && n->vlan.number <= 4094)
         to->vlan = (unsigned)n->vlan.number;
-    if (comma && !strncmp(comma, ",tag=", 5) &&
-        rh_parse_u64(comma + 5, &vlan) && vlan && vlan <= 4094) {
+    if (colon && rh_parse_u64(colon + 1, &vlan) && vlan && vlan <= 4094) {
         to->vlan = (unsigned)vlan;
-        to->bridge = rh_strndup(map, (size_t)(comma - map));
+        to->bridge = rh_strndup(map, (size_t)(colon - map));
     } else {
         to->bridge = rh_strdup(map ? map : "vmbr0");
     }
