@@ -187,6 +187,49 @@ test_settings_of_a_linux_vm() {
     read_vm '[.vifs[].network.bridge] | unique | join("+")' ""
     read_vm '[.vbds[] | .userdevice + .type] | join(" ")' "0Disk 3CD"
 }
+test_hardware_clock_in_a_time_zone() {
+    need qemu-img
+    [ -e /usr/share/zoneinfo/Asia/Tokyo ] || skip_test "no time zones here"
+    make_vm win os=112 vmware=windows2019srv_64Guest
+    report_xen
+    expect_equal "$(finding XEN-CLOCK)" caution
+    report_xen --set timezone=Asia/Kathmandu
+    expect_equal "$(finding XEN-CLOCK)" none
+    report_xen --set timezone=../../../etc/passwd
+    expect_equal "$(finding XEN-CLOCK)" caution
+    for zone in Asia/Tokyo=32400 America/New_York=-18000 UTC=0 \
+        Asia/Kathmandu=20700; do
+        to_xen --set timezone="${zone%=*}" --overwrite
+        expect_status 0
+        tar -xOf out/win/win-metadata.xva ova.xml >ova.xml
+        grep -q "<name>timeoffset</name><value>${zone#*=}<" ova.xml ||
+            fail "$zone: no such timeoffset"
+    done
+}
+test_a_nic_that_was_not_connected_is_locked() {
+    need qemu-img
+    make_vm web01 nics=2
+    sed -i 's/true<\/rasd:AutomaticAllocation>/false<\/rasd:AutomaticAllocation>/' \
+        vm/vm.ovf
+    report_xen
+    expect_equal "$(finding XEN-NIC-DISCONNECTED)" info
+    to_xen --format raw
+    expect_status 0
+    fake_xe "VM Network"
+    import out/web01
+    called "[vif-param-set][uuid=uuid-of-vif][locking-mode=disabled]"
+}
+test_description_keeps_its_lines() {
+    need qemu-img
+    make_vm "$(printf 'web01\nsecond <line>')"
+    to_xen
+    expect_status 0
+    dir=$(echo out/*)
+    tar -xOf "$dir"/*-metadata.xva ova.xml >ova.xml
+    grep -A 1 '<value>about web01$' ova.xml | grep -q '^second &lt;line&gt;<' ||
+        fail "$(grep -A 1 about ova.xml)"
+    held
+}
 test_settings_of_a_windows_vm() {
     need qemu-img
     make_vm win firmware=uefi secure_boot=yes tpm=yes os=112 \

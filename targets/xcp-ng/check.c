@@ -198,12 +198,9 @@ static void check_security(const struct check *c)
 
 static void check_clock(const struct check *c)
 {
-    const struct rh_value *clock = &c->job->vm->clock;
-    const char *word = clock->kind == RH_VALUE_TEXT ? clock->text
-                       : c->job->profile            ? c->job->profile->clock
-                                                    : NULL;
+    long offset;
 
-    if (word && !strcmp(word, "localtime"))
+    if (!rh_xen_time_offset(c->job, &offset))
         rh_find(c->findings, RH_F_XEN_CLOCK, "vm",
                 N_("the guest keeps its hardware clock in local time, XCP-ng "
                    "starts it in UTC: the time is off until the guest sets "

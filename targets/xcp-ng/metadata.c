@@ -35,9 +35,20 @@ void rh_xen_disk_ref(size_t disk, char ret[REF_SIZE])
 
 /* --- XML-RPC
  * ----------------------------------------------------------------------- */
+/* U+FFFE and U+FFFF are no characters of XML. */
+static bool no_character(const char *p)
+{
+    return !strncmp(p, "\xef\xbf\xbe", 3) || !strncmp(p, "\xef\xbf\xbf", 3);
+}
+
 static void add_escaped(struct rh_buf *b, const char *text)
 {
     for (; *text; text++) {
+        if (no_character(text)) {
+            rh_buf_putc(b, '?');
+            text += 2;
+            continue;
+        }
         switch (*text) {
         case '&':
             rh_buf_puts(b, "&amp;");

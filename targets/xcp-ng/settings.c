@@ -212,9 +212,24 @@ char *rh_xen_name(const struct rh_target_job *job)
     return rh_printable(*name ? name : job->name);
 }
 
+/* Its lines stay lines. */
 char *rh_xen_description(const struct rh_target_job *job)
 {
-    return rh_printable(text_of(&job->vm->annotation));
+    const char *p = text_of(&job->vm->annotation);
+    struct rh_buf b = {0};
+
+    while (*p) {
+        size_t n = strcspn(p, "\r\n\t");
+        RH_AUTO(rh_freep) char *piece = rh_strndup(p, n);
+        RH_AUTO(rh_freep) char *clean = rh_printable(piece);
+
+        rh_buf_puts(&b, clean);
+        p += n;
+        if (*p == '\n' || *p == '\t')
+            rh_buf_putc(&b, *p == '\n' ? '\n' : ' ');
+        p += *p != '\0';
+    }
+    return rh_buf_take(&b);
 }
 
 /* --- platform flags
@@ -244,8 +259,11 @@ static bool is_true(const struct rh_value *v)
 
 static void add_choices(json_t *flags, const struct rh_target_job *job)
 {
-    char cores[24];
+    char cores[24], offset[24];
+    long seconds;
 
+    rh_xen_time_offset(job, &seconds);
+    snprintf(offset, sizeof offset, "%ld", seconds);
     snprintf(cores, sizeof cores, "%llu",
              (unsigned long long)rh_xen_cores(job));
     set(flags, "cores-per-socket", cores);
@@ -254,7 +272,7 @@ static void add_choices(json_t *flags, const struct rh_target_job *job)
     set(flags, "secureboot",
         rh_xen_is_uefi(job) && is_true(&job->vm->secure_boot) ? "true"
                                                               : "false");
-    set(flags, "timeoffset", "0");
+    set(flags, "timeoffset", offset);
     if (is_true(&job->vm->nested_virtualization)) {
         set(flags, "exp-nested-hvm", "true"); /* 8.2 */
         set(flags, "nested-virt", "true");    /* 8.3 */

@@ -34,6 +34,9 @@ uint64_t rh_xen_cores(const struct rh_target_job *job);
 uint64_t rh_xen_memory(const struct rh_target_job *job);
 /* Letters of HVM_boot_params:order, "cdn" by default. */
 void rh_xen_boot_order(const struct rh_target_job *job, char ret[4]);
+/* Seconds that the hardware clock is ahead of UTC; false when it keeps local
+ * time and nobody says which (then 0). */
+bool rh_xen_time_offset(const struct rh_target_job *job, long *ret_seconds);
 const char *rh_xen_template(const struct rh_target_job *job);
 bool rh_xen_wants_tpm(const struct rh_target_job *job);
 bool rh_xen_is_uefi(const struct rh_target_job *job);
