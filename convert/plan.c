@@ -439,23 +439,19 @@ int rh_plan_inspect_vm(struct rh_package *p, size_t vm,
 }
 
 /* Every NIC has its MAC before the guest is fixed: names are bound to it, and
- * all targets use the same. It is made from what identifies the VM, so a second
- * run gives the same one. */
+ * all targets use the same. */
 static void settle_macs(rh_plan *plan, struct rh_plan_vm *v)
 {
     struct rh_vm *vm = plan->package->vms.items[v->index];
     struct rh_findings *findings = &plan->package->vm_findings.items[v->index];
-    const char *known = vm->uuid.kind == RH_VALUE_TEXT ? vm->uuid.text : "";
-    RH_AUTO(rh_freep) char *seed = rh_printf("%s/%s", v->name, known);
 
     for (size_t i = 0; i < vm->nics.count; i++) {
         struct rh_value *mac = &vm->nics.items[i].mac;
         RH_AUTO(rh_freep) char *subject = rh_printf("nics/%zu", i);
         char made[18];
 
-        if (mac->kind == RH_VALUE_TEXT && rh_valid_mac(mac->text))
+        if (!rh_vm_nic_mac(vm, i, made))
             continue;
-        rh_made_up_mac(seed, (unsigned)i, made);
         rh_set_text(vm, mac, made, RH_FROM_DEFAULT, v->profile->id);
         rh_find(findings, RH_F_MAC_MADE_UP, subject,
                 _("the package does not say the MAC address of NIC %zu; it "
