@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "convert/estimate.h"
+#include "convert/fit.h"
 #include "ova/complete.h"
 #include "rehost/rehost.h"
 
@@ -111,7 +112,8 @@ static int check_options(const rh_plan *plan, rh_error **err)
     return check_word(plan, "devices", devices, err) ||
                    check_word(plan, "format", formats, err) ||
                    check_word(plan, "compress", compress, err) ||
-                   check_word(plan, "xva-sum", sums, err)
+                   check_word(plan, "xva-sum", sums, err) ||
+                   rh_plan_check_needs(plan->options, err)
                ? -1
                : 0;
 }
@@ -479,7 +481,7 @@ static int plan_vm(rh_plan *plan, struct rh_plan_vm *v, const char **targets,
     for (size_t i = 0; i < target_count; i++)
         if (plan_target(plan, v, &v->targets.items[i], err) < 0)
             return -1;
-    return 0;
+    return rh_plan_recommend(plan, v, err);
 }
 
 int rh_plan_prepare(rh_plan *plan, rh_error **err)
