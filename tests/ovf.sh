@@ -1,3 +1,4 @@
+#!/bin/bash
 # Descriptors: every file of tests/ovf is one trap that other tools fall into,
 # and says in its own comment what must come out of `rehost inspect --json`:
 #

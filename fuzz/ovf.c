@@ -1,0 +1,9 @@
+/* ovf.c - OVF descriptors, and every document made of them. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fuzz/descriptor.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_descriptor(rh_ovf_parse, data, size);
+    return 0;
+}
