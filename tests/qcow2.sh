@@ -71,6 +71,84 @@ test_written_with_zstd_in_large_clusters() {
     need qemu-img
     convert --compress zstd --cluster-size 2MiB
 }
+test_kept_deflate() {
+    need qemu-img
+    local plain kept
+    # Both of VMware's layouts: one writer leaves a short last grain.
+    qemu-img convert -f raw -O vmdk -o subformat=streamOptimized \
+        "$SCRATCH/full.raw" in.vmdk
+    run "$REHOST" disk convert in.vmdk kept.qcow2 --compress keep
+    expect_status 0
+    expect_sound_qcow2 kept.qcow2
+    expect_same_disk "$SCRATCH/full.raw" kept.qcow2 raw qcow2
+    run "$REHOST" disk check kept.qcow2
+    expect_status 0
+    plain=$(stat -c %s "$SCRATCH/full.raw") kept=$(stat -c %s kept.qcow2)
+    [ $((kept * 3 / 2)) -lt "$plain" ] ||
+        fail "nothing was kept compressed: $kept bytes"
+    # Once more, from qcow2 to qcow2; a zstd one is packed anew.
+    run "$REHOST" disk convert kept.qcow2 again.qcow2 --compress keep
+    expect_status 0
+    expect_sound_qcow2 again.qcow2
+    expect_same_disk "$SCRATCH/full.raw" again.qcow2 raw qcow2
+    qemu-img convert -c -O qcow2 -o compression_type=zstd in.vmdk zstd.qcow2
+    run "$REHOST" disk convert zstd.qcow2 zlib.qcow2 --compress keep
+    expect_status 0
+    expect_sound_qcow2 zlib.qcow2
+    expect_same_disk "$SCRATCH/full.raw" zlib.qcow2 raw qcow2
+    [ $(($(stat -c %s zlib.qcow2) * 3 / 2)) -lt "$plain" ] ||
+        fail "nothing was packed anew"
+}
+test_kept_deflate_keeps_the_cluster_size() {
+    need qemu-img
+    qemu-img convert -c -f raw -O qcow2 -o cluster_size=4096 \
+        "$SCRATCH/odd.raw" in.qcow2
+    run "$REHOST" disk convert in.qcow2 kept.qcow2 --compress keep
+    expect_status 0
+    expect_sound_qcow2 kept.qcow2
+    expect_same_disk "$SCRATCH/odd.raw" kept.qcow2 raw qcow2
+    expect_equal "$(qemu-img info --output=json kept.qcow2 |
+        jq '."cluster-size"')" 4096
+    run "$REHOST" disk convert in.qcow2 out.qcow2 --compress keep \
+        --cluster-size 64KiB
+    expect_error DISK_COMPRESS 2
+    qemu-img convert -c -f raw -O qcow2 -o cluster_size=512 \
+        "$SCRATCH/odd.raw" small.qcow2
+    run "$REHOST" disk convert small.qcow2 out.qcow2 --compress keep
+    expect_error DISK_COMPRESS 2
+}
+test_kept_data_that_is_damaged_is_refused() {
+    need qemu-img
+    local at
+    qemu-img convert -f raw -O vmdk -o subformat=streamOptimized \
+        "$SCRATCH/full.raw" in.vmdk
+    at=$(($(stat -c %s in.vmdk) / 2))
+    printf '\377\377\377\377' |
+        dd of=in.vmdk bs=1 seek=$at conv=notrunc status=none
+    mkdir out
+    run "$REHOST" disk convert in.vmdk out/kept.qcow2 --compress keep
+    expect_status 3
+    expect_empty out
+}
+test_grains_in_any_order_from_a_pipe() {
+    need qemu-img
+    # qemu-img writes grains in the order it is handed them.
+    qemu-img create -q -f vmdk -o subformat=streamOptimized in.vmdk 6G 2>&1
+    truncate -s 6G in.raw
+    for at in 5000 10 3000 600 1 2047 2048 4095; do
+        dd if="$SCRATCH/full.raw" of=in.raw bs=1M seek=$at conv=notrunc \
+            status=none
+    done
+    qemu-img convert -m 8 -W -f raw -O vmdk -o subformat=streamOptimized \
+        in.raw in.vmdk
+    "$REHOST" disk convert - out.qcow2 <in.vmdk || fail "not converted"
+    expect_sound_qcow2 out.qcow2
+    expect_same_disk in.raw out.qcow2 raw qcow2
+    "$REHOST" disk convert - packed.qcow2 --compress zlib <in.vmdk ||
+        fail "not converted"
+    expect_sound_qcow2 packed.qcow2
+    expect_same_disk in.raw packed.qcow2 raw qcow2
+}
 test_threads_do_not_show() {
     local o
     for o in none zlib zstd; do

@@ -22,10 +22,35 @@ static int choose_cluster(struct rh_qcow2_shape *s, uint32_t wanted,
     return 0;
 }
 
+/* Packed clusters are carried over one by one, so ours are as large as the
+ * source's. */
+static int wanted_cluster(const struct rh_create_options *o, uint32_t *ret,
+                          rh_error **err)
+{
+    uint32_t grain = o->source ? o->source->grain : 0;
+
+    *ret = o->cluster_size;
+    if (o->compress != RH_COMPRESS_KEEP || !o->source || !o->source->compressed)
+        return 0;
+    if (!*ret)
+        *ret = grain;
+    if (*ret == grain && grain >= 1U << Q_WRITE_BITS_MIN &&
+        grain <= 1U << Q_CLUSTER_BITS_MAX)
+        return 0;
+    rh_fail(err, RH_ERR_DISK_COMPRESS,
+            "--compress keep needs clusters as large as the source's (%u "
+            "bytes), not of %u bytes",
+            grain, *ret);
+    return rh_hint(err, "leave --cluster-size away, or use --compress zlib");
+}
+
 int rh_qcow2_shape_of(struct rh_qcow2_shape *s,
                       const struct rh_create_options *o, rh_error **err)
 {
-    if (choose_cluster(s, o->cluster_size, err) < 0)
+    uint32_t cluster;
+
+    if (wanted_cluster(o, &cluster, err) < 0 ||
+        choose_cluster(s, cluster, err) < 0)
         return -1;
     if (o->size > UINT64_MAX - Q_SECTOR)
         return rh_fail(err, RH_ERR_DISK_TOO_BIG, "the disk's size overflows");

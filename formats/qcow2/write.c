@@ -368,21 +368,29 @@ static enum rh_unpack_result unpack(struct rh_codec *c,
     return rh_inflate_raw(c, k->bytes, k->size, out, room, ret_n, NULL);
 }
 
-/* Packed bytes that cannot be carried over are unpacked into the room. */
-static int unkeep(const struct seeking *s, struct rh_unit *u, size_t i,
+/* Packed bytes that cannot be carried over are unpacked and packed anew; what
+ * stays plain then needs memory that lasts, the unit's room. */
+static int repack(const struct seeking *s, struct rh_unit *u, size_t i,
                   struct piece *ret, rh_error **err)
 {
-    size_t cluster = s->shape.cluster, n = 0;
-    uint8_t *out = u->room + i * cluster;
+    size_t cluster = s->shape.cluster, n = 0, at = i * cluster;
+    uint8_t *plain = rh_codec_scratch(u->codec, 2, cluster, err);
 
-    if (unpack(u->codec, &u->packed[i], out, cluster, &n) != RH_UNPACK_OK)
+    if (!plain)
+        return -1;
+    if (unpack(u->codec, &u->packed[i], plain, cluster, &n) != RH_UNPACK_OK ||
+        n < RH_MIN(cluster, u->length - at))
         return rh_fail(err, RH_ERR_STREAM_DECODE,
                        "the compressed data at 0x%llx of the disk is damaged",
-                       (unsigned long long)(u->offset + i * cluster));
-    *ret = (struct piece){out, (uint32_t)RH_MIN(n, u->length - i * cluster),
-                          PIECE_PLAIN};
-    if (rh_all_zero(ret->bytes, ret->size))
-        ret->kind = PIECE_ZERO;
+                       (unsigned long long)(u->offset + at));
+    n = RH_MIN(n, u->length - at);
+    if (rh_all_zero(plain, n))
+        return 0;
+    *ret = (struct piece){plain, (uint32_t)n, PIECE_PLAIN};
+    if (compress(s, u, i, ret, err) < 0)
+        return -1;
+    if (ret->kind == PIECE_PLAIN)
+        ret->bytes = memcpy(u->room + at, plain, n);
     return 0;
 }
 
@@ -395,7 +403,7 @@ static int encode_one(const struct seeking *s, struct rh_unit *u, size_t i,
 
     *p = (struct piece){0};
     if (u->packed && u->packed[i].bytes)
-        return keep(s, &u->packed[i], p) ? 0 : unkeep(s, u, i, p, err);
+        return keep(s, &u->packed[i], p) ? 0 : repack(s, u, i, p, err);
     if (!u->data || rh_all_zero(u->data + at, size))
         return 0;
     *p = (struct piece){u->data + at, (uint32_t)size, PIECE_PLAIN};
