@@ -359,7 +359,7 @@ static int say(struct http *h, struct transfer *t, CURLcode code,
 static int wait_for(struct http *h, unsigned tries, rh_error **err)
 {
     enum { SLICE = 50 };
-    unsigned wait = WAIT_FIRST << RH_MIN(tries, 10u);
+    unsigned wait = (unsigned)WAIT_FIRST << RH_MIN(tries, 10u);
 
     for (unsigned ms = 0; ms < RH_MIN(wait, (unsigned)WAIT_MAX); ms += SLICE) {
         struct timespec pause = {.tv_nsec = SLICE * 1000000L};

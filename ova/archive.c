@@ -198,6 +198,7 @@ static struct rh_io *unpack_to(const struct rh_archive *s,
     RH_AUTO(rh_closep) int fd = -1;
     int taken;
 
+    (void)before;
     if (!a || find_data(s, a, f, e, err) < 0)
         return NULL;
     fd = rh_temp_file(s->lib, err);
@@ -357,6 +358,7 @@ static int read_zip(struct rh_archive *s, struct feed *f, rh_error **err)
     uint64_t ordinal = 0;
     int got;
 
+    (void)before;
     if (!a)
         return -1;
     while ((got = archive_read_next_header(a, &entry)) != ARCHIVE_EOF) {
