@@ -23,7 +23,7 @@ struct rh_trail {
 
 struct rh_container {
     enum rh_source_kind kind;
-    bool archive;          /* `base` is one */
+    bool archive; /* `base` is one */
     struct rh_archive_about about;
     struct rh_place *base; /* all there is: the archive, or the folder */
     struct rh_io *io;      /* the descriptor; or the bare disk */
@@ -68,8 +68,8 @@ const struct rh_file_note *rh_file_note_of(const struct rh_package *p,
 int rh_file_look(struct rh_package *p, const char *name, bool *ret_there,
                  uint64_t *ret_size, rh_error **err);
 /* PACKAGE_HREF when the name leaves the package. */
-int rh_parts_find(struct rh_package *p, const char *href,
-                  uint64_t chunk_size, struct rh_parts *ret, rh_error **err);
+int rh_parts_find(struct rh_package *p, const char *href, uint64_t chunk_size,
+                  struct rh_parts *ret, rh_error **err);
 /* The error for a file that is not there. Returns -1. */
 int rh_file_missing(const struct rh_package *p, const char *href,
                     rh_error **err);

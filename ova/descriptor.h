@@ -17,11 +17,9 @@
 /* `name` is the descriptor's, for messages; `text` holds n bytes and a NUL.
  * Findings about a VM go to p->vm_findings.items[i], others to p->findings. */
 int rh_ovf_parse(struct rh_package *p, const char *name, const char *text,
-                 size_t n, const struct rh_package_options *o,
-                 rh_error **err);
+                 size_t n, const struct rh_package_options *o, rh_error **err);
 int rh_vmx_parse(struct rh_package *p, const char *name, const char *text,
-                 size_t n, const struct rh_package_options *o,
-                 rh_error **err);
+                 size_t n, const struct rh_package_options *o, rh_error **err);
 
 /* --- implemented by the container (package.c) ---------------------------- */
 /* A <File> of the descriptor, or a file that a VMX names. */

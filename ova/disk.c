@@ -213,7 +213,7 @@ static struct rh_reader *open_parent(const struct opening *child,
     const struct rh_disk_note *note = note_of(o.p, id);
 
     if (o.depth > RH_LIMIT_CHAIN) {
-        rh_fail(err, RH_ERR_DISK_PARENT,
+        rh_fail(err, RH_ERR_PACKAGE_LIMIT,
                 "the chain of its parents has more than %d disks, or runs in "
                 "a circle",
                 RH_LIMIT_CHAIN);

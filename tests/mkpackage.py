@@ -472,6 +472,31 @@ def a_new_empty_disk():
                ("box.vmdk", DISK))
 
 
+def empty_child(where):
+    """A disk with nothing in it, that stands over another one."""
+    out = os.path.join(where, "child.vmdk")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", "-o",
+                    "subformat=streamOptimized", out, str(CAPACITY)],
+                   check=True)
+    with open(out, "rb") as f:
+        data = f.read()
+    os.unlink(out)
+    return data
+
+
+@odd
+def delta_over_a_disk_of_the_package(where):
+    child = empty_child(where)
+    d = ovf([("f1", "base.vmdk", ""), ("f2", "mid.vmdk", ""),
+             ("f3", "box.vmdk", "")],
+            [("d1", "f3", 'ovf:parentRef="base2"'), ("base1", "f1", ""),
+             ("base2", "f2", 'ovf:parentRef="base1"')])
+    files = [("base.vmdk", DISK), ("mid.vmdk", child), ("box.vmdk", child)]
+    return put(os.path.join(where, "box.ova"),
+               tar(("box.ovf", d), *files,
+                   ("box.mf", manifest([("box.ovf", d)] + files))))
+
+
 @odd_ova
 def files_that_no_disk_uses():
     return tar(("box.ovf", ovf([("f1", "box.vmdk", ""), ("f2", "tools.iso", ""),
@@ -818,6 +843,14 @@ def zip_cut(where):
     out = zipped(where, zipfile.ZIP_STORED)
     os.truncate(out, os.path.getsize(out) - 100)
     return out
+
+
+@hostile_ova("PACKAGE_LIMIT")
+def deltas_in_a_circle():
+    return tar(("box.ovf", ovf([("f1", "box.vmdk", ""), ("f2", "mid.vmdk", "")],
+                               [("d1", "f1", 'ovf:parentRef="base"'),
+                                ("base", "f2", 'ovf:parentRef="d1"')])),
+               ("box.vmdk", DISK), ("mid.vmdk", DISK))
 
 
 @hostile_ova("PACKAGE_CHUNK")
