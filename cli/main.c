@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -380,6 +381,18 @@ static int no_command(int argc, char **argv)
                      argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
 }
 
+/* A split disk of 2 TiB has 1024 files, each open at once: as many as the
+ * system lets us without asking. */
+static void allow_many_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int main(int argc, char **argv)
 {
     int words = 0, i, status;
@@ -389,6 +402,7 @@ int main(int argc, char **argv)
 
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C");
+    allow_many_files();
     cli.lib = rh_new(&e);
     if (!cli.lib)
         return cli_fail(NULL, e);

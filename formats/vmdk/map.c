@@ -368,36 +368,49 @@ void rh_vmdk_map_free(struct vmdk_map *m)
     free(m);
 }
 
-/* Are both copies of a table the same? */
-static int same_tables(struct vmdk_map *m, uint64_t table, uint8_t *a,
-                       uint8_t *b, bool *ret_same, rh_error **err)
-{
-    uint64_t first = 0, second = 0;
+enum { COMPARED = 1024 }; /* tables looked up at once */
 
-    if (rh_vmdk_table_at(m, m->directory, table, &first, err) < 0)
-        return -1;
-    *ret_same = rh_vmdk_table_at(m, m->redundant, table, &second, NULL) == 0;
-    if (!*ret_same || (!first && !second))
+/* Where tables [first, first + count) are by one directory, UINT64_MAX where
+ * that makes no sense. */
+static void look_up(struct vmdk_map *m, uint64_t of, uint64_t first,
+                    unsigned count, uint64_t *ret_at)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (rh_vmdk_table_at(m, of, first + i, &ret_at[i], NULL) < 0)
+            ret_at[i] = UINT64_MAX;
+}
+
+/* Are both copies of a table the same? */
+static int same_table(struct vmdk_map *m, uint64_t first, uint64_t second,
+                      uint8_t *buf, bool *ret_same, rh_error **err)
+{
+    *ret_same = !first == !second && second != UINT64_MAX;
+    if (!first || !*ret_same || first == UINT64_MAX)
         return 0;
-    *ret_same = first && second;
-    if (!*ret_same)
-        return 0;
-    if (rh_io_read(m->io, a, m->table_bytes, first, err) < 0 ||
-        rh_io_read(m->io, b, m->table_bytes, second, err) < 0)
+    if (rh_io_read(m->io, buf, m->table_bytes, first, err) < 0 ||
+        rh_io_read(m->io, buf + m->table_bytes, m->table_bytes, second, err) <
+            0)
         return -1;
-    *ret_same = memcmp(a, b, m->table_bytes) == 0;
+    *ret_same = memcmp(buf, buf + m->table_bytes, m->table_bytes) == 0;
     return 0;
 }
 
 int rh_vmdk_map_compare(struct vmdk_map *m, bool *ret_same, rh_error **err)
 {
-    RH_AUTO(rh_freep) uint8_t *a = rh_malloc(m->table_bytes);
-    RH_AUTO(rh_freep) uint8_t *b = rh_malloc(m->table_bytes);
-    bool same = true;
+    RH_AUTO(rh_freep) uint8_t *buf = rh_malloc((size_t)m->table_bytes * 2);
+    uint64_t first[COMPARED], second[COMPARED];
 
-    for (uint64_t i = 0; m->redundant && same && i < m->tables; i++)
-        if (same_tables(m, i, a, b, &same, err) < 0)
-            return -1;
-    *ret_same = same;
+    *ret_same = true;
+    if (!m->redundant)
+        return 0;
+    for (uint64_t t = 0; *ret_same && t < m->tables; t += COMPARED) {
+        unsigned n = (unsigned)RH_MIN(m->tables - t, (uint64_t)COMPARED);
+
+        look_up(m, m->directory, t, n, first);
+        look_up(m, m->redundant, t, n, second);
+        for (unsigned i = 0; *ret_same && i < n; i++)
+            if (same_table(m, first[i], second[i], buf, ret_same, err) < 0)
+                return -1;
+    }
     return 0;
 }

@@ -96,7 +96,9 @@ static int open_sparse(struct vmdk *v, struct vmdk_part *part,
         return -1;
     rh_io_unref(part->io);
     part->io = NULL;
-    if (part->map->size == line->size)
+    /* Rounded up to a grain, as in embedded descriptors. */
+    if (part->map->size >= line->size &&
+        part->map->size - line->size < part->map->grain)
         return 0;
     return rh_fail(
         err, RH_ERR_VMDK_EXTENT,

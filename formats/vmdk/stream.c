@@ -275,6 +275,19 @@ static int open_all(struct rh_reader *r, struct vmdk_stream *st, rh_error **err)
     return skip_to(st, st->h.overhead, err);
 }
 
+/* Pieces of a stream are its own; what a parent would show is not among them.
+ */
+static int no_parent(const struct vmdk *v, const struct rh_open_options *o,
+                     rh_error **err)
+{
+    if (!v->text.has_parent || o->ignore_parent)
+        return 0;
+    return rh_fail(err, RH_ERR_DISK_PARENT,
+                   "the disk is a snapshot (parentCID %08x): its parent cannot "
+                   "come through the same pipe",
+                   v->text.parent_cid);
+}
+
 int rh_vmdk_open_stream(struct rh_reader *r, struct rh_stream *s,
                         const struct rh_open_options *o, rh_error **err)
 {
@@ -288,7 +301,7 @@ int rh_vmdk_open_stream(struct rh_reader *r, struct rh_stream *s,
     st->buf = rh_malloc(st->room + VMDK_SECTOR);
     if (getrandom(&st->key, sizeof st->key, GRND_NONBLOCK) < 0)
         st->key = (uintptr_t)st;
-    if (open_all(r, st, err) == 0 && rh_vmdk_parent_open(r, o, err) == 0) {
+    if (open_all(r, st, err) == 0 && no_parent(v, o, err) == 0) {
         rh_vmdk_describe(r);
         r->grain = st->h.grain;
         r->compressed = true;

@@ -522,7 +522,8 @@ def sesparse(path, disk, dirty=0, holes=False):
 # --------------------------------------------------------------------------
 
 # A flaw in these stands at an offset that the reader's message must name.
-BINARY = ("x-stream", "x-gd", "x-gt", "x-grain", "x-capacity", "x-descriptor", "x-truncated",
+BINARY = ("x-stream-l", "x-stream-g", "x-stream-t", "x-stream-m", "x-stream-n", "x-stream-f",
+          "x-stream-s", "x-stream-a", "x-stream-b", "x-stream-h", "x-stream-e", "x-gd", "x-gt", "x-grain", "x-capacity", "x-descriptor", "x-truncated",
           "x-version-0", "x-version-4", "x-flags", "x-text-mode", "x-table", "x-compress")
 CASES = {}          # name -> dict(kind, expect, seek, why, make)
 
@@ -886,6 +887,31 @@ def shown_through(base, layers):
         def busy(self, offset, length):
             return base.busy(offset, length) or any(one.busy(offset, length) for one, _ in layers)
     return Seen(base.size, [], base.seed)
+
+
+@case("split-many", why="1500 files, more than a process may open by default")
+def _(folder, disk):
+    lines, part = [], up(-(-disk.size // 1500), SECTOR)
+    for index, first in enumerate(range(0, disk.size, part), 1):
+        length = min(part, disk.size - first)
+        flat(os.path.join(folder, "disk-f%04d.vmdk" % index), disk, first, length)
+        lines.append('RW %d FLAT "disk-f%04d.vmdk" 0' % (length // SECTOR, index))
+    write_text(folder, descriptor("twoGbMaxExtentFlat", lines))
+
+
+@case("x-stream-parent", "refuse", False, "a stream that is a snapshot of a disk that is not there")
+def _(folder, disk):
+    stream(os.path.join(folder, "disk.vmdk"), disk, desc=descriptor(
+        "streamOptimized", ['RW %d SPARSE "x"' % (disk.size // SECTOR)], parent_cid="01234567",
+        more='parentFileNameHint="base.vmdk"'))
+
+
+@case("split-rounded", why="a part whose header rounds its capacity up to a grain", expect="either")
+def _(folder, disk):
+    rounded = Content(up(disk.size, 65536), disk.extents, disk.seed)
+    sparse(os.path.join(folder, "disk-s001.vmdk"), rounded, desc=False)
+    write_text(folder, descriptor("twoGbMaxExtentSparse", [
+        'RW %d SPARSE "disk-s001.vmdk"' % (disk.size // SECTOR)]))
 
 
 @case("flat-gbk", why="a name that is not UTF-8, in the encoding that the descriptor says",
