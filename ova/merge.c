@@ -150,9 +150,10 @@ static void offer_disk(struct rh_vm *to, size_t i,
 {
     struct rh_disk_config *d = &to->disks.items[i];
     const struct rh_value *said = &offer->capacity_bytes;
-    char prefix[32];
+    char prefix[32], key[64];
 
     snprintf(prefix, sizeof prefix, "disks/%zu/", i);
+    snprintf(key, sizeof key, "%scapacity_bytes", prefix);
     offer_fields(to, d, offer, rh_disk_fields, prefix,
                  " id file format variant capacity_bytes ", findings);
     /* A disk is as large as its file says, whatever was said about it. */
@@ -160,7 +161,7 @@ static void offer_disk(struct rh_vm *to, size_t i,
         rh_vm_offer(to, &d->capacity_bytes, said);
     else if (said->kind != RH_VALUE_UNSET &&
              said->number != d->capacity_bytes.number)
-        rh_find(findings, RH_F_CONFIG_CONFLICT, prefix,
+        rh_find(findings, RH_F_CONFIG_CONFLICT, key,
                 "the disk has %" PRIu64 " bytes, %s says %" PRIu64
                 "; the package counts",
                 d->capacity_bytes.number, said->detail ? said->detail : "",
