@@ -1,42 +1,18 @@
-/* read.c - reading fixed and dynamic VHDs.
+/* read.c - reading fixed and dynamic VHDs, once open.c found them sound.
  *
- * open() checks both footers, the header, and every table entry against the
- * file; after it the block table (4 bytes per block, bounded) is all that is
- * kept.  A sector whose bit in its block's bitmap is clear was never written
- * and reads as zeros, whatever lies in the file. */
+ * A sector whose bit in its block's bitmap is clear was never written and reads
+ * as zeros, whatever lies in the file. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "formats/vhd/vhd.h"
 
-enum { AT_TYPE = 60 }; /* in the footer */
-enum {                 /* offsets in the dynamic header */
-       AT_TABLE = 16,
-       AT_VERSION = 24,
-       AT_ENTRIES = 28,
-       AT_BLOCK_SIZE = 32,
-       AT_SUM = 36,
-};
 enum {
-    LEAST_BLOCK = 4096,
-    MOST_BLOCK = 256 * 1024 * 1024,
     GRAIN = 64 * 1024, /* finest step of the map inside a block */
     BITS = 4096,       /* bytes of bitmap looked at in one read */
 };
 
-struct vhd {
-    struct vhd_footer footer;
-    uint32_t *table;  /* sector of each block, or VHD_NO_BLOCK */
-    uint64_t entries; /* of the table that the disk's size needs */
-    uint64_t block;   /* bytes of data in a block */
-    uint64_t bitmap;  /* bytes of bitmap in front of them */
-};
-
-/* --- open: the footer
- * ---------------------------------------------------------- */
 static bool probe(const uint8_t *head, size_t n, const uint8_t *tail,
                   uint64_t size)
 {
@@ -45,344 +21,13 @@ static bool probe(const uint8_t *head, size_t n, const uint8_t *tail,
            (tail && !memcmp(tail, "conectix", 8));
 }
 
-/* A forward reader believes the copy, a seeking one the footer: where they
- * would see different disks, neither is right. */
-static int compare_footers(struct rh_reader *r, const uint8_t *head,
-                           const uint8_t *tail, rh_error **err)
-{
-    struct vhd_footer a, b;
-
-    rh_vhd_footer_decode(head, &a);
-    rh_vhd_footer_decode(tail, &b);
-    if (a.type != b.type || a.header != b.header || a.size != b.size ||
-        memcmp(a.creator, b.creator, 4) != 0 ||
-        memcmp(&a.geometry, &b.geometry, sizeof a.geometry) != 0)
-        return rh_fail(err, RH_ERR_VHD_FOOTER,
-                       "the footer and its copy at the start describe "
-                       "different disks");
-    if (b.type == VHD_DYNAMIC && memcmp(head, tail, VHD_FOOTER) != 0)
-        rh_problem_add(r, "VHD-FOOTER",
-                       N_("the footer and its copy at the start differ in "
-                          "something that does not change the contents"));
-    return 0;
-}
-
-/* The footer at the end counts; a damaged one is replaced by the copy in
- * front. *ret_end is where data must end. */
-static int read_footer(struct rh_reader *r, struct vhd *v, uint64_t *ret_end,
-                       rh_error **err)
-{
-    uint8_t head[VHD_FOOTER], tail[VHD_FOOTER];
-    bool has_head, has_tail;
-
-    if (r->io->size < 2 * VHD_FOOTER)
-        return rh_fail(err, RH_ERR_VHD_FOOTER,
-                       "the file is too short for a VHD (%" PRIu64 " bytes)",
-                       r->io->size);
-    if (rh_io_read(r->io, head, VHD_FOOTER, 0, err) < 0 ||
-        rh_io_read(r->io, tail, VHD_FOOTER, r->io->size - VHD_FOOTER, err) < 0)
-        return -1;
-    has_head = rh_vhd_footer_good(head);
-    has_tail = rh_vhd_footer_good(tail);
-    if (!has_tail && has_head) /* a fixed disk has no copy in front */
-        has_head = rh_be32(head + AT_TYPE) != VHD_FIXED;
-    if (!has_head && !has_tail)
-        return rh_fail(err, RH_ERR_VHD_FOOTER,
-                       "neither the footer at 0x%" PRIx64
-                       " nor its copy at 0 has the mark and a right sum",
-                       r->io->size - VHD_FOOTER);
-    rh_vhd_footer_decode(has_tail ? tail : head, &v->footer);
-    *ret_end = has_tail ? r->io->size - VHD_FOOTER : r->io->size;
-    if (!has_tail)
-        rh_problem_add(r, "VHD-FOOTER",
-                       N_("the footer at the end is missing or damaged; the "
-                          "copy at the start was used"));
-    if (has_tail && has_head)
-        return compare_footers(r, head, tail, err);
-    if (!has_head && v->footer.type != VHD_FIXED)
-        rh_problem_add(r, "VHD-FOOTER",
-                       N_("the footer's copy at the start is damaged; the one "
-                          "at the end was used"));
-    return 0;
-}
-
-static int check_footer(struct rh_reader *r, const struct vhd_footer *f,
-                        rh_error **err)
-{
-    if (f->version >> 16 != 1)
-        return rh_fail(err, RH_ERR_VHD_VERSION,
-                       "VHD version 0x%08" PRIx32 " is not known", f->version);
-    if (f->type == VHD_DIFFERENCING) {
-        rh_fail(err, RH_ERR_DISK_UNSUPPORTED,
-                "this is a differencing VHD: it holds only what changed since "
-                "its parent disk");
-        return rh_hint(err, "merge it into its parent (Hyper-V: Inspect Disk, "
-                            "Merge; or vhd-util coalesce), then use that");
-    }
-    if (f->type != VHD_FIXED && f->type != VHD_DYNAMIC)
-        return rh_fail(err, RH_ERR_VHD_FOOTER,
-                       "disk type %" PRIu32 " is neither fixed (2) nor dynamic "
-                       "(3)",
-                       f->type);
-    if (f->saved_state)
-        rh_problem_add(r, "VHD-SAVED-STATE",
-                       N_("the disk belongs to a VM that was suspended, not "
-                          "shut down"));
-    return 0;
-}
-
-/* Whose "current size" counts: the creators that QEMU takes at their word, and
- * VirtualBox, which writes disks that its geometry does not cover. */
-static bool size_is_current(const struct vhd_footer *f)
-{
-    static const char creators[][5] = {"win ", "qem2", "d2v ", "CTXS",
-                                       "vs  ", "vbox", "wa\0"};
-
-    if (f->geometry.cylinders == 65535 && f->geometry.heads == 16 &&
-        f->geometry.sectors == 255)
-        return true;
-    for (size_t i = 0; i < RH_COUNT(creators); i++)
-        if (!memcmp(f->creator, creators[i], 4))
-            return true;
-    return !memcmp(f->creator, "tap", 3);
-}
-
-static int decide_size(struct rh_reader *r, const struct vhd_footer *f,
-                       rh_error **err)
-{
-    uint64_t size = f->size;
-
-    if (!size_is_current(f)) {
-        size = rh_vhd_geometry_size(&f->geometry);
-        if (size != f->size)
-            rh_problem_add(r, "VHD-SIZE",
-                           N_("the size is %llu bytes by the geometry, as the "
-                              "program that wrote it means it, and %llu by the "
-                              "footer"),
-                           (unsigned long long)size,
-                           (unsigned long long)f->size);
-    }
-    if (size == 0 || size > VHD_MOST)
-        return rh_fail(err, RH_ERR_VHD_SIZE,
-                       "a disk of %" PRIu64 " bytes; a VHD holds 1 byte to "
-                       "2040 GiB",
-                       size);
-    r->size = size / VHD_SECTOR * VHD_SECTOR;
-    return r->size ? 0 : rh_fail(err, RH_ERR_VHD_SIZE, "a disk of no sector");
-}
-
-/* --- open: header and table
- * -------------------------------------------------------- */
-static int read_header(struct rh_reader *r, struct vhd *v, uint64_t end,
-                       uint64_t *ret_table, uint64_t *ret_entries,
-                       rh_error **err)
-{
-    uint8_t h[VHD_HEADER];
-    uint64_t at = v->footer.header;
-
-    if (at % VHD_SECTOR || at < VHD_FOOTER || at > end || end - at < VHD_HEADER)
-        return rh_fail(err, RH_ERR_VHD_HEADER,
-                       "the dynamic header at 0x%" PRIx64
-                       " lies outside the file (it ends at 0x%" PRIx64 ")",
-                       at, end);
-    if (rh_io_read(r->io, h, VHD_HEADER, at, err) < 0)
-        return -1;
-    if (memcmp(h, "cxsparse", 8) != 0)
-        return rh_fail(err, RH_ERR_VHD_HEADER,
-                       "no dynamic header at 0x%" PRIx64
-                       " (its mark is not \"cxsparse\")",
-                       at);
-    if (rh_be32(h + AT_SUM) != rh_vhd_sum(h, VHD_HEADER, AT_SUM))
-        return rh_fail(err, RH_ERR_VHD_HEADER,
-                       "the dynamic header at 0x%" PRIx64 " has a wrong sum",
-                       at);
-    if (rh_be32(h + AT_VERSION) >> 16 != 1)
-        return rh_fail(err, RH_ERR_VHD_VERSION,
-                       "dynamic header version 0x%08" PRIx32 " is not known",
-                       rh_be32(h + AT_VERSION));
-    v->block = rh_be32(h + AT_BLOCK_SIZE);
-    if (!rh_power_of_two(v->block) || v->block < LEAST_BLOCK ||
-        v->block > MOST_BLOCK)
-        return rh_fail(err, RH_ERR_VHD_HEADER,
-                       "block size %" PRIu64 " is no power of two from 4096 to "
-                       "256 MiB",
-                       v->block);
-    v->bitmap = rh_round_up(rh_div_up(v->block / VHD_SECTOR, 8), VHD_SECTOR);
-    *ret_table = rh_be64(h + AT_TABLE);
-    *ret_entries = rh_be32(h + AT_ENTRIES);
-    return 0;
-}
-
-static int check_table(const struct rh_reader *r, const struct vhd *v,
-                       uint64_t at, uint64_t entries, uint64_t end,
-                       rh_error **err)
-{
-    uint64_t header = v->footer.header;
-
-    if (entries * v->block < r->size)
-        return rh_fail(err, RH_ERR_VHD_TABLE,
-                       "a block table of %" PRIu64
-                       " entries is too short for %" PRIu64 " bytes",
-                       entries, r->size);
-    if (entries * 4 > RH_LIMIT_TABLE_BYTES)
-        return rh_fail(err, RH_ERR_VHD_TABLE,
-                       "a block table of %" PRIu64 " entries is over the limit",
-                       entries);
-    if (at % VHD_SECTOR || at < VHD_FOOTER || at > end ||
-        end - at < entries * 4)
-        return rh_fail(err, RH_ERR_VHD_TABLE,
-                       "the block table at 0x%" PRIx64 " (%" PRIu64
-                       " bytes) lies outside the file (it ends at 0x%" PRIx64
-                       ")",
-                       at, entries * 4, end);
-    if (at < header + VHD_HEADER && header < at + entries * 4)
-        return rh_fail(
-            err, RH_ERR_VHD_TABLE,
-            "the block table at 0x%" PRIx64 " overlaps the dynamic header", at);
-    return 0;
-}
-
-/* A block may not cover the footer's copy, the header, the table or the end. */
-static int check_block(const struct vhd *v, uint64_t i, uint64_t table_at,
-                       uint64_t table_size, uint64_t end, rh_error **err)
-{
-    uint64_t at = (uint64_t)v->table[i] * VHD_SECTOR;
-    uint64_t size = v->bitmap + v->block;
-
-    if (at > end || end - at < size)
-        return rh_fail(err, RH_ERR_VHD_BLOCK,
-                       "block %" PRIu64 " at 0x%" PRIx64
-                       " reaches past the end of the data (0x%" PRIx64 ")",
-                       i, at, end);
-    if (at < VHD_FOOTER ||
-        (at < v->footer.header + VHD_HEADER && v->footer.header < at + size) ||
-        (at < table_at + table_size && table_at < at + size))
-        return rh_fail(err, RH_ERR_VHD_BLOCK,
-                       "block %" PRIu64 " at 0x%" PRIx64
-                       " covers the file's own tables",
-                       i, at);
-    return 0;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uint32_t x, y;
-
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return x < y ? -1 : x > y;
-}
-
-/* In ascending order neighbours tell; otherwise sort a copy first. */
-static int check_overlap(const struct vhd *v, uint64_t used, bool ascending,
-                         uint64_t entries, rh_error **err)
-{
-    RH_AUTO(rh_freep) uint32_t *sorted = NULL;
-    uint64_t gap = (v->bitmap + v->block) / VHD_SECTOR;
-    uint64_t count = 0;
-
-    if (used == 0)
-        return 0;
-    sorted = rh_alloc_big((size_t)used * sizeof *sorted, err);
-    if (!sorted)
-        return -1;
-    for (uint64_t i = 0; i < entries; i++)
-        if (v->table[i] != VHD_NO_BLOCK)
-            sorted[count++] = v->table[i];
-    if (!ascending)
-        qsort(sorted, (size_t)count, sizeof *sorted, by_number);
-    for (uint64_t i = 1; i < count; i++)
-        if (sorted[i] - sorted[i - 1] < gap)
-            return rh_fail(err, RH_ERR_VHD_BLOCK,
-                           "two blocks overlap at 0x%" PRIx64,
-                           (uint64_t)sorted[i] * VHD_SECTOR);
-    return 0;
-}
-
-static int read_table(struct rh_reader *r, struct vhd *v, uint64_t at,
-                      uint64_t entries, uint64_t end, rh_error **err)
-{
-    uint64_t used = 0, last = 0;
-    bool ascending = true;
-
-    v->table = rh_alloc_big((size_t)entries * 4, err);
-    if (!v->table ||
-        rh_io_read(r->io, v->table, (size_t)entries * 4, at, err) < 0)
-        return -1;
-    for (uint64_t i = 0; i < entries; i++) {
-        v->table[i] = be32toh(v->table[i]);
-        if (v->table[i] == VHD_NO_BLOCK)
-            continue;
-        if (check_block(v, i, at, entries * 4, end, err) < 0)
-            return -1;
-        ascending = ascending && (!used || v->table[i] > last);
-        last = v->table[i];
-        used++;
-    }
-    r->file_order = ascending;
-    return check_overlap(v, used, ascending, entries, err);
-}
-
-static int open_dynamic(struct rh_reader *r, struct vhd *v, uint64_t end,
-                        rh_error **err)
-{
-    uint64_t table, entries;
-
-    if (read_header(r, v, end, &table, &entries, err) < 0 ||
-        check_table(r, v, table, entries, end, err) < 0 ||
-        read_table(r, v, table, entries, end, err) < 0)
-        return -1;
-    v->entries = rh_div_up(r->size, v->block);
-    r->variant = "dynamic";
-    r->grain = (uint32_t)v->block;
-    return 0;
-}
-
-static int open_fixed(struct rh_reader *r, uint64_t end, rh_error **err)
-{
-    if (r->size > end)
-        return rh_fail(err, RH_ERR_VHD_SIZE,
-                       "a fixed disk of %" PRIu64
-                       " bytes in a file that holds %" PRIu64,
-                       r->size, end);
-    r->variant = "fixed";
-    r->file_order = true;
-    return 0;
-}
-
-static void vhd_free(struct vhd *v)
-{
-    free(v->table);
-    free(v);
-}
-RH_FREEP(vhd_freep, struct vhd, vhd_free)
-
-static int vhd_open(struct rh_reader *r, const struct rh_open_options *o,
-                    rh_error **err)
-{
-    RH_AUTO(vhd_freep) struct vhd *v = rh_new0(struct vhd);
-    uint64_t end;
-
-    (void)o;
-    if (read_footer(r, v, &end, err) < 0 ||
-        check_footer(r, &v->footer, err) < 0 ||
-        decide_size(r, &v->footer, err) < 0)
-        return -1;
-    if (v->footer.type == VHD_FIXED ? open_fixed(r, end, err) < 0
-                                    : open_dynamic(r, v, end, err) < 0)
-        return -1;
-    r->state = RH_TAKE(v);
-    return 0;
-}
-
 static void vhd_close(struct rh_reader *r)
 {
     if (r->state)
-        vhd_free(r->state);
+        rh_vhd_free(r->state);
 }
 
-/* --- the map
- * ------------------------------------------------------------------------- */
+/* --- the map -------------------------------------------------------------- */
 static int fixed_extent(struct rh_reader *r, uint64_t offset,
                         struct rh_extent *ret, rh_error **err)
 {
@@ -448,9 +93,7 @@ static int vhd_extent(struct rh_reader *r, uint64_t offset,
     return 0;
 }
 
-/* --- the bytes
- * ---------------------------------------------------------------------------
- */
+/* --- the bytes ------------------------------------------------------------ */
 /* Zero what lies in sectors whose bit is clear; `offset` is in the block. */
 static void blank(const uint8_t *bits, uint64_t first_sector, uint8_t *buf,
                   size_t n, uint64_t offset)
@@ -522,9 +165,7 @@ static int vhd_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
     return 0;
 }
 
-/* --- check
- * ----------------------------------------------------------------------------------
- */
+/* --- check ---------------------------------------------------------------- */
 /* Sectors that are marked as never written should be zero. (Marks beyond the
  * disk's end are common: many writers fill whole bitmaps.) */
 static int check_piece(struct rh_reader *r, const struct vhd *v, uint64_t block,
@@ -579,7 +220,7 @@ const struct rh_format rh_format_vhd = {
     .name = "vhd",
     .about = N_("VHD of Hyper-V, Virtual PC and XCP-ng (written dynamic)"),
     .probe = probe,
-    .open = vhd_open,
+    .open = rh_vhd_open,
     .extent = vhd_extent,
     .read = vhd_read,
     .close = vhd_close,

@@ -34,6 +34,20 @@ struct vhd_footer {
     bool saved_state;
 };
 
+/* What opening leaves. */
+struct vhd {
+    struct vhd_footer footer;
+    uint32_t *table;  /* sector of each block, or VHD_NO_BLOCK */
+    uint64_t entries; /* of the table that the disk's size needs */
+    uint64_t block;   /* bytes of data in a block */
+    uint64_t bitmap;  /* bytes of bitmap in front of them */
+};
+
+/* Fills r->state; the table is all that is kept: 4 bytes per block, bounded. */
+int rh_vhd_open(struct rh_reader *r, const struct rh_open_options *o,
+                rh_error **err);
+void rh_vhd_free(struct vhd *v);
+
 /* Ones' complement of the sum of n bytes, the four at `field` left out. */
 uint32_t rh_vhd_sum(const uint8_t *p, size_t n, size_t field);
 /* Cylinders, heads, sectors of a disk, by the specification's rule. */

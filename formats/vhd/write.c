@@ -48,8 +48,7 @@ struct writer {
     uint8_t *zeros; /* STRIDE bytes, when forward */
 };
 
-/* --- the head of the file
- * ------------------------------------------------------- */
+/* --- the head of the file ------------------------------------------------- */
 static void put_header(const struct writer *v, uint8_t *p)
 {
     memcpy(p, "cxsparse", 8);
@@ -94,8 +93,7 @@ static int write_head(struct rh_writer *w, rh_error **err)
     return rh_out_write(w->out, head, (size_t)v->first, w->base, err);
 }
 
-/* --- layout
- * ------------------------------------------------------------------------ */
+/* --- layout --------------------------------------------------------------- */
 static void give_place(struct writer *v, uint64_t block)
 {
     v->table[block] = (uint32_t)((v->next + PAGE - VHD_SECTOR) / VHD_SECTOR);
@@ -189,9 +187,7 @@ static int vhd_create(struct rh_writer *w, const struct rh_create_options *o,
     return 0;
 }
 
-/* --- blocks
- * ---------------------------------------------------------------------------
- */
+/* --- blocks --------------------------------------------------------------- */
 /* Mark the 4 KiB pages that hold something; short gaps join their neighbours
  * for writing, not in the bitmap. */
 static int vhd_encode(struct rh_writer *w, struct rh_unit *u, rh_error **err)

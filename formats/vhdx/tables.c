@@ -81,8 +81,7 @@ uint32_t rh_vhdx_sum(const uint8_t *p, size_t n, size_t field)
     return ~sum;
 }
 
-/* --- the headers
- * ---------------------------------------------------------------- */
+/* --- the headers ---------------------------------------------------------- */
 static bool header_good(const uint8_t p[HEADER])
 {
     return !memcmp(p, "head", 4) &&
@@ -132,8 +131,7 @@ static int read_headers(struct rh_reader *r, struct vhdx *v, rh_error **err)
     return take_header(r, v, p[newer], err);
 }
 
-/* --- the log
- * -------------------------------------------------------------------------- */
+/* --- the log -------------------------------------------------------------- */
 /* Entries start on 4 KiB and bear the GUID of the header's log.  Any that is
  * there may have to be written into the file first. */
 static int check_log(struct rh_reader *r, const struct vhdx *v, rh_error **err)
@@ -157,8 +155,7 @@ static int check_log(struct rh_reader *r, const struct vhdx *v, rh_error **err)
     return 0;
 }
 
-/* --- the region tables
- * -------------------------------------------------------------------- */
+/* --- the region tables ---------------------------------------------------- */
 static int take_region(struct rh_reader *r, struct vhdx *v, const uint8_t *p,
                        rh_error **err)
 {
@@ -238,9 +235,7 @@ static int read_regions(struct rh_reader *r, struct vhdx *v, rh_error **err)
                    "the mark and a right checksum");
 }
 
-/* --- the metadata
- * ----------------------------------------------------------------------------
- */
+/* --- the metadata --------------------------------------------------------- */
 static int find_item(const uint8_t guid[16])
 {
     for (int i = 0; i < ITEMS; i++)

@@ -66,8 +66,7 @@ static int read_entries(struct rh_reader *r, uint64_t first, uint64_t count,
     return 0;
 }
 
-/* --- open
- * ------------------------------------------------------------------------- */
+/* --- open ----------------------------------------------------------------- */
 struct check {
     uint8_t *taken; /* a bit per MiB of the file */
     uint64_t last;  /* offset of the last block met */
@@ -185,8 +184,7 @@ static int vhdx_open(struct rh_reader *r, const struct rh_open_options *o,
     return 0;
 }
 
-/* --- reading
- * -------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------- */
 static enum rh_extent_kind kind_of(const struct block *b)
 {
     if (b->state == FULLY_PRESENT)

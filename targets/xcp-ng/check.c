@@ -53,8 +53,7 @@ static void check_guest(const struct check *c)
                    "fast ones with the PV drivers"));
 }
 
-/* --- disks
- * ------------------------------------------------------------------------ */
+/* --- disks ---------------------------------------------------------------- */
 static void check_disk_size(const struct check *c, size_t i, uint64_t size,
                             const char *where)
 {
@@ -117,8 +116,7 @@ static void check_disks(const struct check *c)
                    "only"));
 }
 
-/* --- network
- * ------------------------------------------------------------------------ */
+/* --- network -------------------------------------------------------------- */
 static void check_nic(const struct check *c, size_t i)
 {
     const struct rh_nic_config *n = &c->job->vm->nics.items[i];
@@ -153,8 +151,7 @@ static void check_nics(const struct check *c)
                    "import through the web page makes new ones"));
 }
 
-/* --- machine
- * ------------------------------------------------------------------------- */
+/* --- machine -------------------------------------------------------------- */
 static void check_cpus(const struct check *c)
 {
     const struct rh_value *cores = &c->job->vm->cores_per_socket;

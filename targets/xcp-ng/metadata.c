@@ -10,185 +10,45 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "targets/xcp-ng/rpc.h"
 #include "targets/xcp-ng/xen.h"
-
-#define NOTHING  "OpaqueRef:NULL"
-#define LONG_AGO "19700101T00:00:00Z"
 
 /* Ids: the VM is 000, the SR 001, then the disks' VDIs (at most 254: three
  * digits keep their order), and behind them everything else. */
-enum { REF_VM = 0, REF_SR = 1, REF_DISKS = 2, REF_SIZE = 16 };
+enum { REF_VM = 0, REF_SR = 1, REF_DISKS = 2 };
 
 struct refs {
     size_t vbds, vifs, networks, end; /* first id of each kind */
 };
 
-static void ref(size_t id, char ret[REF_SIZE])
+void rh_xen_disk_ref(size_t disk, char ret[RPC_REF])
 {
-    snprintf(ret, REF_SIZE, "Ref:%03zu", id % 1000000);
-}
-
-void rh_xen_disk_ref(size_t disk, char ret[REF_SIZE])
-{
-    ref(REF_DISKS + disk, ret);
-}
-
-/* --- XML-RPC
- * ----------------------------------------------------------------------- */
-/* U+FFFE and U+FFFF are no characters of XML. */
-static bool no_character(const char *p)
-{
-    return !strncmp(p, "\xef\xbf\xbe", 3) || !strncmp(p, "\xef\xbf\xbf", 3);
-}
-
-static void add_escaped(struct rh_buf *b, const char *text)
-{
-    for (; *text; text++) {
-        if (no_character(text)) {
-            rh_buf_putc(b, '?');
-            text += 2;
-            continue;
-        }
-        switch (*text) {
-        case '&':
-            rh_buf_puts(b, "&amp;");
-            break;
-        case '<':
-            rh_buf_puts(b, "&lt;");
-            break;
-        case '>':
-            rh_buf_puts(b, "&gt;");
-            break;
-        default:
-            rh_buf_putc(b, *text);
-        }
-    }
-}
-
-static void open_member(struct rh_buf *b, const char *name)
-{
-    rh_buf_puts(b, "<member><name>");
-    add_escaped(b, name);
-    rh_buf_puts(b, "</name><value>");
-}
-
-static void close_member(struct rh_buf *b)
-{
-    rh_buf_puts(b, "</value></member>");
-}
-
-static void text(struct rh_buf *b, const char *name, const char *value)
-{
-    open_member(b, name);
-    add_escaped(b, value);
-    close_member(b);
-}
-
-static void number(struct rh_buf *b, const char *name, uint64_t value)
-{
-    open_member(b, name);
-    rh_buf_printf(b, "%llu", (unsigned long long)value);
-    close_member(b);
-}
-
-static void boolean(struct rh_buf *b, const char *name, bool value)
-{
-    open_member(b, name);
-    rh_buf_printf(b, "<boolean>%d</boolean>", value);
-    close_member(b);
-}
-
-static void date(struct rh_buf *b, const char *name)
-{
-    open_member(b, name);
-    rh_buf_puts(b, "<dateTime.iso8601>" LONG_AGO "</dateTime.iso8601>");
-    close_member(b);
-}
-
-static void open_map(struct rh_buf *b, const char *name)
-{
-    open_member(b, name);
-    rh_buf_puts(b, "<struct>");
-}
-
-static void close_map(struct rh_buf *b)
-{
-    rh_buf_puts(b, "</struct>");
-    close_member(b);
-}
-
-/* References [first, end); none gives an empty set. */
-static void set(struct rh_buf *b, const char *name, size_t first, size_t end)
-{
-    char id[REF_SIZE];
-
-    open_member(b, name);
-    rh_buf_puts(b, "<array><data>");
-    for (; first < end; first++) {
-        ref(first, id);
-        rh_buf_printf(b, "<value>%s</value>", id);
-    }
-    rh_buf_puts(b, "</data></array>");
-    close_member(b);
-}
-
-/* Runs of fields with the same empty value, named in one string. */
-enum empty { TEXT, MAP, SET, NULL_REF, NO, ZERO };
-
-static void empties(struct rh_buf *b, enum empty kind, const char *names)
-{
-    RH_AUTO(rh_freep) char *copy = rh_strdup(names);
-    char *at = NULL;
-
-    for (char *name = strtok_r(copy, " ", &at); name;
-         name = strtok_r(NULL, " ", &at)) {
-        switch (kind) {
-        case TEXT:
-            text(b, name, "");
-            break;
-        case MAP:
-            open_map(b, name);
-            close_map(b);
-            break;
-        case SET:
-            set(b, name, 0, 0);
-            break;
-        case NULL_REF:
-            text(b, name, NOTHING);
-            break;
-        case NO:
-            boolean(b, name, false);
-            break;
-        case ZERO:
-            number(b, name, 0);
-            break;
-        }
-    }
+    rh_rpc_ref(REF_DISKS + disk, ret);
 }
 
 static void open_object(struct rh_buf *b, const char *class, size_t id)
 {
-    char name[REF_SIZE];
+    char name[RPC_REF];
 
-    ref(id, name);
+    rh_rpc_ref(id, name);
     rh_buf_puts(b, "<value><struct>");
-    text(b, "class", class);
-    text(b, "id", name);
-    open_map(b, "snapshot");
+    rh_rpc_text(b, "class", class);
+    rh_rpc_text(b, "id", name);
+    rh_rpc_open_map(b, "snapshot");
 }
 
 static void close_object(struct rh_buf *b)
 {
-    close_map(b);
+    rh_rpc_close_map(b);
     rh_buf_puts(b, "</struct></value>\n");
 }
 
 static void add_ref(struct rh_buf *b, const char *name, size_t id)
 {
-    char value[REF_SIZE];
+    char value[RPC_REF];
 
-    ref(id, value);
-    text(b, name, value);
+    rh_rpc_ref(id, value);
+    rh_rpc_text(b, name, value);
 }
 
 static void add_uuid(struct rh_buf *b, const struct rh_target_job *job,
@@ -197,35 +57,33 @@ static void add_uuid(struct rh_buf *b, const struct rh_target_job *job,
     char uuid[37];
 
     rh_xen_uuid(job, class, i, uuid);
-    text(b, "uuid", uuid);
+    rh_rpc_text(b, "uuid", uuid);
 }
 
 static void add_qos(struct rh_buf *b)
 {
-    empties(b, TEXT, "qos_algorithm_type status_detail");
-    empties(b, MAP, "qos_algorithm_params runtime_properties");
-    empties(b, SET, "qos_supported_algorithms");
-    empties(b, ZERO, "status_code");
+    rh_rpc_empties(b, RPC_TEXT, "qos_algorithm_type status_detail");
+    rh_rpc_empties(b, RPC_MAP, "qos_algorithm_params runtime_properties");
+    rh_rpc_empties(b, RPC_SET, "qos_supported_algorithms");
+    rh_rpc_empties(b, RPC_ZERO, "status_code");
 }
 
-/* --- the VM
- * ----------------------------------------------------------------------------
- */
+/* --- the VM --------------------------------------------------------------- */
 static void add_boot(struct rh_buf *b, const struct rh_target_job *job)
 {
     char order[4];
 
     rh_xen_boot_order(job, order);
-    text(b, "HVM_boot_policy", "BIOS order");
-    open_map(b, "HVM_boot_params");
-    text(b, "firmware", rh_xen_is_uefi(job) ? "uefi" : "bios");
-    text(b, "order", order);
-    close_map(b);
-    text(b, "HVM_shadow_multiplier", "1");
-    empties(b, MAP, "NVRAM");
-    empties(b, TEXT,
-            "PV_args PV_bootloader PV_bootloader_args PV_kernel "
-            "PV_legacy_args PV_ramdisk");
+    rh_rpc_text(b, "HVM_boot_policy", "BIOS order");
+    rh_rpc_open_map(b, "HVM_boot_params");
+    rh_rpc_text(b, "firmware", rh_xen_is_uefi(job) ? "uefi" : "bios");
+    rh_rpc_text(b, "order", order);
+    rh_rpc_close_map(b);
+    rh_rpc_text(b, "HVM_shadow_multiplier", "1");
+    rh_rpc_empties(b, RPC_MAP, "NVRAM");
+    rh_rpc_empties(b, RPC_TEXT,
+                   "PV_args PV_bootloader PV_bootloader_args PV_kernel "
+                   "PV_legacy_args PV_ramdisk");
 }
 
 /* All four alike: no ballooning, which an unprepared guest would not know. */
@@ -233,15 +91,15 @@ static void add_resources(struct rh_buf *b, const struct rh_target_job *job)
 {
     uint64_t memory = rh_xen_memory(job), cpus = rh_xen_cpus(job);
 
-    number(b, "memory_dynamic_max", memory);
-    number(b, "memory_dynamic_min", memory);
-    number(b, "memory_static_max", memory);
-    number(b, "memory_static_min", memory);
-    number(b, "memory_overhead", 11534336);
-    empties(b, ZERO, "memory_target");
-    number(b, "VCPUs_at_startup", cpus);
-    number(b, "VCPUs_max", cpus);
-    empties(b, MAP, "VCPUs_params");
+    rh_rpc_number(b, "memory_dynamic_max", memory);
+    rh_rpc_number(b, "memory_dynamic_min", memory);
+    rh_rpc_number(b, "memory_static_max", memory);
+    rh_rpc_number(b, "memory_static_min", memory);
+    rh_rpc_number(b, "memory_overhead", 11534336);
+    rh_rpc_empties(b, RPC_ZERO, "memory_target");
+    rh_rpc_number(b, "VCPUs_at_startup", cpus);
+    rh_rpc_number(b, "VCPUs_max", cpus);
+    rh_rpc_empties(b, RPC_MAP, "VCPUs_params");
 }
 
 static int add_platform(struct rh_buf *b, const struct rh_target_job *job,
@@ -252,10 +110,10 @@ static int add_platform(struct rh_buf *b, const struct rh_target_job *job,
 
     if (!flags)
         return -1;
-    open_map(b, "platform");
+    rh_rpc_open_map(b, "platform");
     json_object_foreach (flags, key, value)
-        text(b, key, json_string_value(value));
-    close_map(b);
+        rh_rpc_text(b, key, json_string_value(value));
+    rh_rpc_close_map(b);
     json_decref(flags);
     return 0;
 }
@@ -265,22 +123,23 @@ static void add_other_config(struct rh_buf *b, const struct rh_target_job *job)
     char seed[37];
 
     rh_xen_uuid(job, "mac_seed", 0, seed);
-    open_map(b, "other_config");
-    text(b, "base_template_name", rh_xen_template(job));
-    text(b, "install-methods", "cdrom");
-    text(b, "mac_seed", seed);
-    close_map(b);
+    rh_rpc_open_map(b, "other_config");
+    rh_rpc_text(b, "base_template_name", rh_xen_template(job));
+    rh_rpc_text(b, "install-methods", "cdrom");
+    rh_rpc_text(b, "mac_seed", seed);
+    rh_rpc_close_map(b);
 }
 
 static void add_start(struct rh_buf *b, const struct rh_vm *vm)
 {
-    number(b, "order",
-           vm->start_order.kind == RH_VALUE_NUMBER ? vm->start_order.number
-                                                   : 0);
-    number(b, "start_delay",
-           vm->start_delay.kind == RH_VALUE_NUMBER ? vm->start_delay.number
-                                                   : 0);
-    empties(b, ZERO, "shutdown_delay hardware_platform_version version");
+    rh_rpc_number(
+        b, "order",
+        vm->start_order.kind == RH_VALUE_NUMBER ? vm->start_order.number : 0);
+    rh_rpc_number(
+        b, "start_delay",
+        vm->start_delay.kind == RH_VALUE_NUMBER ? vm->start_delay.number : 0);
+    rh_rpc_empties(b, RPC_ZERO,
+                   "shutdown_delay hardware_platform_version version");
 }
 
 static int add_vm(struct rh_buf *b, const struct rh_target_job *job,
@@ -292,62 +151,66 @@ static int add_vm(struct rh_buf *b, const struct rh_target_job *job,
 
     rh_xen_vm_uuid(job, uuid);
     open_object(b, "VM", REF_VM);
-    text(b, "uuid", uuid);
-    text(b, "name_label", name);
-    text(b, "name_description", description);
-    text(b, "actions_after_crash", "restart");
-    text(b, "actions_after_reboot", "restart");
-    text(b, "actions_after_shutdown", "destroy");
-    text(b, "domain_type", "hvm");
-    text(b, "power_state", "halted");
-    text(b, "domid", "-1");
-    text(b, "user_version", "1");
+    rh_rpc_text(b, "uuid", uuid);
+    rh_rpc_text(b, "name_label", name);
+    rh_rpc_text(b, "name_description", description);
+    rh_rpc_text(b, "actions_after_crash", "restart");
+    rh_rpc_text(b, "actions_after_reboot", "restart");
+    rh_rpc_text(b, "actions_after_shutdown", "destroy");
+    rh_rpc_text(b, "domain_type", "hvm");
+    rh_rpc_text(b, "power_state", "halted");
+    rh_rpc_text(b, "domid", "-1");
+    rh_rpc_text(b, "user_version", "1");
     add_boot(b, job);
     add_resources(b, job);
     if (add_platform(b, job, err) < 0)
         return -1;
     add_other_config(b, job);
     add_start(b, job->vm);
-    set(b, "VBDs", refs->vbds, refs->vifs);
-    set(b, "VIFs", refs->vifs, refs->networks);
-    empties(b, SET,
-            "VGPUs VTPMs VUSBs allowed_operations attached_PCIs children "
-            "consoles crash_dumps snapshots tags");
-    empties(b, MAP,
-            "blobs blocked_operations current_operations last_boot_CPU_flags "
-            "snapshot_info xenstore_data");
-    empties(b, NULL_REF,
-            "affinity guest_metrics metrics parent resident_on snapshot_of "
-            "suspend_SR suspend_VDI");
-    empties(b, NO,
-            "ha_always_run has_vendor_device is_a_snapshot is_a_template "
-            "is_control_domain is_default_template is_snapshot_from_vmpp "
-            "is_vmss_snapshot requires_reboot");
-    empties(b, TEXT,
-            "PCI_bus domarch generation_id ha_restart_priority "
-            "last_booted_record recommendations reference_label "
-            "snapshot_metadata transportable_snapshot_id");
-    date(b, "snapshot_time");
+    rh_rpc_set(b, "VBDs", refs->vbds, refs->vifs);
+    rh_rpc_set(b, "VIFs", refs->vifs, refs->networks);
+    rh_rpc_empties(
+        b, RPC_SET,
+        "VGPUs VTPMs VUSBs allowed_operations attached_PCIs children "
+        "consoles crash_dumps snapshots tags");
+    rh_rpc_empties(
+        b, RPC_MAP,
+        "blobs blocked_operations current_operations last_boot_CPU_flags "
+        "snapshot_info xenstore_data");
+    rh_rpc_empties(
+        b, RPC_NULL_REF,
+        "affinity guest_metrics metrics parent resident_on snapshot_of "
+        "suspend_SR suspend_VDI");
+    rh_rpc_empties(
+        b, RPC_NO,
+        "ha_always_run has_vendor_device is_a_snapshot is_a_template "
+        "is_control_domain is_default_template is_snapshot_from_vmpp "
+        "is_vmss_snapshot requires_reboot");
+    rh_rpc_empties(b, RPC_TEXT,
+                   "PCI_bus domarch generation_id ha_restart_priority "
+                   "last_booted_record recommendations reference_label "
+                   "snapshot_metadata transportable_snapshot_id");
+    rh_rpc_date(b, "snapshot_time");
     close_object(b);
     return 0;
 }
 
-/* --- disks
- * --------------------------------------------------------------------------------
- */
+/* --- disks ---------------------------------------------------------------- */
 static void add_sr(struct rh_buf *b, const struct rh_target_job *job)
 {
     open_object(b, "SR", REF_SR);
     add_uuid(b, job, "SR", 0);
-    text(b, "name_label", "rehost");
-    text(b, "type", "ext");
-    text(b, "content_type", "user");
-    set(b, "VDIs", REF_DISKS, REF_DISKS + job->disk_count);
-    empties(b, TEXT, "name_description");
-    empties(b, SET, "PBDs allowed_operations tags");
-    empties(b, MAP, "blobs current_operations other_config sm_config");
-    empties(b, ZERO, "physical_size physical_utilisation virtual_allocation");
-    empties(b, NO, "shared");
+    rh_rpc_text(b, "name_label", "rehost");
+    rh_rpc_text(b, "type", "ext");
+    rh_rpc_text(b, "content_type", "user");
+    rh_rpc_set(b, "VDIs", REF_DISKS, REF_DISKS + job->disk_count);
+    rh_rpc_empties(b, RPC_TEXT, "name_description");
+    rh_rpc_empties(b, RPC_SET, "PBDs allowed_operations tags");
+    rh_rpc_empties(b, RPC_MAP,
+                   "blobs current_operations other_config sm_config");
+    rh_rpc_empties(b, RPC_ZERO,
+                   "physical_size physical_utilisation virtual_allocation");
+    rh_rpc_empties(b, RPC_NO, "shared");
     close_object(b);
 }
 
@@ -363,25 +226,26 @@ static void add_vdi(struct rh_buf *b, const struct rh_target_job *job, size_t i,
 
     open_object(b, "VDI", REF_DISKS + i);
     add_uuid(b, job, "VDI", i);
-    text(b, "name_label", label);
-    text(b, "name_description", about);
-    text(b, "type", "user");
-    text(b, "on_boot", "persist");
+    rh_rpc_text(b, "name_label", label);
+    rh_rpc_text(b, "name_description", about);
+    rh_rpc_text(b, "type", "user");
+    rh_rpc_text(b, "on_boot", "persist");
     add_ref(b, "SR", REF_SR);
-    number(b, "virtual_size", d->virtual_size);
-    number(b, "physical_utilisation", RH_MIB);
-    set(b, "VBDs", refs->vbds + i, refs->vbds + i + 1);
-    boolean(b, "managed", true);
-    empties(b, NO,
-            "allow_caching cbt_enabled is_a_snapshot missing read_only "
-            "sharable storage_lock");
-    empties(b, NULL_REF, "metadata_of_pool metrics parent snapshot_of");
-    empties(b, SET, "allowed_operations crash_dumps snapshots tags");
-    empties(b, MAP,
-            "blobs current_operations other_config sm_config "
-            "xenstore_data");
-    empties(b, TEXT, "location");
-    date(b, "snapshot_time");
+    rh_rpc_number(b, "virtual_size", d->virtual_size);
+    rh_rpc_number(b, "physical_utilisation", RH_MIB);
+    rh_rpc_set(b, "VBDs", refs->vbds + i, refs->vbds + i + 1);
+    rh_rpc_boolean(b, "managed", true);
+    rh_rpc_empties(b, RPC_NO,
+                   "allow_caching cbt_enabled is_a_snapshot missing read_only "
+                   "sharable storage_lock");
+    rh_rpc_empties(b, RPC_NULL_REF,
+                   "metadata_of_pool metrics parent snapshot_of");
+    rh_rpc_empties(b, RPC_SET, "allowed_operations crash_dumps snapshots tags");
+    rh_rpc_empties(b, RPC_MAP,
+                   "blobs current_operations other_config sm_config "
+                   "xenstore_data");
+    rh_rpc_empties(b, RPC_TEXT, "location");
+    rh_rpc_date(b, "snapshot_time");
     close_object(b);
 }
 
@@ -395,27 +259,25 @@ static void add_vbd(struct rh_buf *b, const struct rh_target_job *job, size_t i,
     add_uuid(b, job, "VBD", i);
     add_ref(b, "VM", REF_VM);
     if (cd)
-        empties(b, NULL_REF, "VDI");
+        rh_rpc_empties(b, RPC_NULL_REF, "VDI");
     else
         add_ref(b, "VDI", REF_DISKS + i);
-    number(b, "userdevice", cd ? XEN_CD_POSITION : rh_xen_position(i));
-    text(b, "type", cd ? "CD" : "Disk");
-    text(b, "mode", cd ? "RO" : "RW");
-    boolean(b, "bootable", i == 0);
-    boolean(b, "empty", cd);
-    boolean(b, "unpluggable", true);
-    empties(b, TEXT, "device");
-    empties(b, NO, "currently_attached storage_lock");
-    empties(b, NULL_REF, "metrics");
-    empties(b, SET, "allowed_operations");
-    empties(b, MAP, "current_operations other_config");
+    rh_rpc_number(b, "userdevice", cd ? XEN_CD_POSITION : rh_xen_position(i));
+    rh_rpc_text(b, "type", cd ? "CD" : "Disk");
+    rh_rpc_text(b, "mode", cd ? "RO" : "RW");
+    rh_rpc_boolean(b, "bootable", i == 0);
+    rh_rpc_boolean(b, "empty", cd);
+    rh_rpc_boolean(b, "unpluggable", true);
+    rh_rpc_empties(b, RPC_TEXT, "device");
+    rh_rpc_empties(b, RPC_NO, "currently_attached storage_lock");
+    rh_rpc_empties(b, RPC_NULL_REF, "metrics");
+    rh_rpc_empties(b, RPC_SET, "allowed_operations");
+    rh_rpc_empties(b, RPC_MAP, "current_operations other_config");
     add_qos(b);
     close_object(b);
 }
 
-/* --- network
- * -------------------------------------------------------------------------------
- */
+/* --- network -------------------------------------------------------------- */
 /* NICs on one network share its object: the index of the first one there. */
 static size_t network_of(const struct rh_target_job *job, size_t nic)
 {
@@ -439,14 +301,15 @@ static void add_network(struct rh_buf *b, const struct rh_target_job *job,
 
     open_object(b, "network", refs->networks + nic);
     add_uuid(b, job, "network", nic);
-    text(b, "name_label", name);
-    text(b, "bridge", rh_xen_is_bridge(name) ? name : "");
-    text(b, "MTU", "1500");
-    text(b, "default_locking_mode", "unlocked");
-    boolean(b, "managed", true);
-    empties(b, TEXT, "name_description");
-    empties(b, SET, "PIFs VIFs allowed_operations purpose tags");
-    empties(b, MAP, "assigned_ips blobs current_operations other_config");
+    rh_rpc_text(b, "name_label", name);
+    rh_rpc_text(b, "bridge", rh_xen_is_bridge(name) ? name : "");
+    rh_rpc_text(b, "MTU", "1500");
+    rh_rpc_text(b, "default_locking_mode", "unlocked");
+    rh_rpc_boolean(b, "managed", true);
+    rh_rpc_empties(b, RPC_TEXT, "name_description");
+    rh_rpc_empties(b, RPC_SET, "PIFs VIFs allowed_operations purpose tags");
+    rh_rpc_empties(b, RPC_MAP,
+                   "assigned_ips blobs current_operations other_config");
     close_object(b);
 }
 
@@ -460,43 +323,42 @@ static void add_vif(struct rh_buf *b, const struct rh_target_job *job,
     rh_xen_mac(job, nic, mac);
     open_object(b, "VIF", refs->vifs + nic);
     add_uuid(b, job, "VIF", nic);
-    number(b, "device", nic);
-    text(b, "MAC", mac);
-    boolean(b, "MAC_autogenerated", false);
-    text(b, "MTU", "1500");
-    text(b, "locking_mode", off ? "disabled" : "network_default");
-    text(b, "ipv4_configuration_mode", "None");
-    text(b, "ipv6_configuration_mode", "None");
+    rh_rpc_number(b, "device", nic);
+    rh_rpc_text(b, "MAC", mac);
+    rh_rpc_boolean(b, "MAC_autogenerated", false);
+    rh_rpc_text(b, "MTU", "1500");
+    rh_rpc_text(b, "locking_mode", off ? "disabled" : "network_default");
+    rh_rpc_text(b, "ipv4_configuration_mode", "None");
+    rh_rpc_text(b, "ipv6_configuration_mode", "None");
     add_ref(b, "VM", REF_VM);
     add_ref(b, "network", refs->networks + network_of(job, nic));
-    empties(b, TEXT, "ipv4_gateway ipv6_gateway");
-    empties(b, NO, "currently_attached");
-    empties(b, NULL_REF, "metrics");
-    empties(b, SET,
-            "allowed_operations ipv4_addresses ipv4_allowed ipv6_addresses "
-            "ipv6_allowed");
-    empties(b, MAP, "current_operations other_config");
+    rh_rpc_empties(b, RPC_TEXT, "ipv4_gateway ipv6_gateway");
+    rh_rpc_empties(b, RPC_NO, "currently_attached");
+    rh_rpc_empties(b, RPC_NULL_REF, "metrics");
+    rh_rpc_empties(
+        b, RPC_SET,
+        "allowed_operations ipv4_addresses ipv4_allowed ipv6_addresses "
+        "ipv6_allowed");
+    rh_rpc_empties(b, RPC_MAP, "current_operations other_config");
     add_qos(b);
     close_object(b);
 }
 
-/* --- the document
- * -----------------------------------------------------------------------------
- */
+/* --- the document --------------------------------------------------------- */
 /* xapi refuses what is newer than itself: the oldest release that is current
  * (8.2) and the pair that Xen Orchestra writes. */
 static void add_version(struct rh_buf *b)
 {
-    open_map(b, "version");
-    text(b, "hostname", "localhost");
-    text(b, "date", "2022-01-01");
-    text(b, "product_version", "8.2.1");
-    text(b, "product_brand", "XCP-ng");
-    text(b, "build_number", "release/yangtze/master/58");
-    text(b, "xapi_major", "1");
-    text(b, "xapi_minor", "20");
-    text(b, "export_vsn", "2");
-    close_map(b);
+    rh_rpc_open_map(b, "version");
+    rh_rpc_text(b, "hostname", "localhost");
+    rh_rpc_text(b, "date", "2022-01-01");
+    rh_rpc_text(b, "product_version", "8.2.1");
+    rh_rpc_text(b, "product_brand", "XCP-ng");
+    rh_rpc_text(b, "build_number", "release/yangtze/master/58");
+    rh_rpc_text(b, "xapi_major", "1");
+    rh_rpc_text(b, "xapi_minor", "20");
+    rh_rpc_text(b, "export_vsn", "2");
+    rh_rpc_close_map(b);
 }
 
 static void add_nics(struct rh_buf *b, const struct rh_target_job *job,
@@ -520,7 +382,7 @@ char *rh_xen_metadata(const struct rh_target_job *job, rh_error **err)
     refs.end = refs.networks + job->vm->nics.count;
     rh_buf_puts(&b, "<value><struct>");
     add_version(&b);
-    open_member(&b, "objects");
+    rh_rpc_open_member(&b, "objects");
     rh_buf_puts(&b, "<array><data>\n");
     if (add_vm(&b, job, &refs, err) < 0) {
         rh_buf_free(&b);
@@ -533,7 +395,7 @@ char *rh_xen_metadata(const struct rh_target_job *job, rh_error **err)
         add_vbd(&b, job, i, &refs);
     add_nics(&b, job, &refs);
     rh_buf_puts(&b, "</data></array>");
-    close_member(&b);
+    rh_rpc_close_member(&b);
     rh_buf_puts(&b, "</struct></value>\n");
     return rh_buf_take(&b);
 }

@@ -29,8 +29,7 @@ static void add_setting(struct rh_buf *b, const char *name, const char *text)
     rh_buf_putc(b, '\n');
 }
 
-/* --- parts of both scripts
- * --------------------------------------------------------- */
+/* --- parts of both scripts ------------------------------------------------ */
 static const char usage[] =
     "usage() {\n"
     "    cat <<'END'\n"
@@ -156,9 +155,7 @@ static void add_tail(struct rh_buf *b, const struct rh_target_job *job)
                    "uuid=%s\\n' \"$uuid\"\n");
 }
 
-/* --- XVA
- * -------------------------------------------------------------------------------
- */
+/* --- XVA ------------------------------------------------------------------ */
 char *rh_xen_import_xva(const struct rh_target_job *job)
 {
     struct rh_buf b = {0};
@@ -178,8 +175,7 @@ char *rh_xen_import_xva(const struct rh_target_job *job)
     return rh_buf_take(&b);
 }
 
-/* --- disks as files
- * ------------------------------------------------------------------------ */
+/* --- disks as files ------------------------------------------------------- */
 static const char undo[] =
     "# On a failure, take away what was made.\n"
     "uuid='' vdis=''\n"
@@ -324,9 +320,7 @@ char *rh_xen_import_disks(const struct rh_target_job *job, rh_error **err)
     return rh_buf_take(&b);
 }
 
-/* --- words
- * ------------------------------------------------------------------------------------
- */
+/* --- words ---------------------------------------------------------------- */
 char *rh_xen_import_words(const struct rh_target_job *job)
 {
     struct rh_buf b = {0};

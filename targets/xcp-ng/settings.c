@@ -15,8 +15,7 @@ unsigned rh_xen_position(size_t disk)
     return (unsigned)(disk < XEN_CD_POSITION ? disk : disk + 1);
 }
 
-/* --- networks
- * ------------------------------------------------------------------ */
+/* --- networks ------------------------------------------------------------- */
 static const char *mapped(const struct rh_target_options *o, const char *from)
 {
     const char *any = NULL;
@@ -56,8 +55,7 @@ bool rh_xen_is_bridge(const char *network)
            strspn(network + n, "0123456789") == strlen(network + n);
 }
 
-/* --- identities
- * ------------------------------------------------------------------ */
+/* --- identities ----------------------------------------------------------- */
 static const char *text_of(const struct rh_value *v)
 {
     return v->kind == RH_VALUE_TEXT && v->text ? v->text : "";
@@ -126,8 +124,7 @@ void rh_xen_mac(const struct rh_target_job *job, size_t nic, char ret[18])
     rh_vm_nic_mac(job->vm, nic, ret);
 }
 
-/* --- sizes and choices
- * ----------------------------------------------------------- */
+/* --- sizes and choices ---------------------------------------------------- */
 uint64_t rh_xen_cpus(const struct rh_target_job *job)
 {
     const struct rh_value *v = &job->vm->cpus;
@@ -232,8 +229,7 @@ char *rh_xen_description(const struct rh_target_job *job)
     return rh_buf_take(&b);
 }
 
-/* --- platform flags
- * ----------------------------------------------------------------- */
+/* --- platform flags ------------------------------------------------------- */
 /* Guests older than these know only the first platform device. */
 static bool is_old_windows(const struct rh_target_job *job)
 {

@@ -54,8 +54,7 @@ struct disk {
     struct frame first; /* of chunk 0, when the source has zeros there */
 };
 
-/* --- tar
- * ------------------------------------------------------------------------- */
+/* --- tar ------------------------------------------------------------------ */
 void rh_xen_tar_header(uint8_t p[512], const char *name, uint64_t size)
 {
     unsigned sum = 0;
@@ -97,8 +96,7 @@ static int write_file(struct rh_archive *a, const char *name, const char *text,
     return n % TAR ? write_at(a, padding, TAR - n % TAR, err) : 0;
 }
 
-/* --- chunks
- * -------------------------------------------------------------------------- */
+/* --- chunks --------------------------------------------------------------- */
 static void checksum(const struct rh_archive *a, const void *bytes,
                      char ret[41])
 {
@@ -215,8 +213,7 @@ static const struct rh_format chunk_format = {
     .writer = &chunk_writer,
 };
 
-/* --- the archive
- * ------------------------------------------------------------------------- */
+/* --- the archive ---------------------------------------------------------- */
 static struct rh_writer *archive_disk(struct rh_archive *a, size_t i,
                                       struct rh_reader *source, rh_error **err)
 {
