@@ -23,4 +23,9 @@ test_the_library_carries_its_soname() {
     run readelf -d "$BUILD/librehost.so.1"
     expect_stdout 'SONAME.*\[librehost\.so\.1\]'
 }
+test_header_map_and_library_agree() {
+    run "$TOP/scripts/abi" check "$BUILD/librehost.so.1"
+    expect_silent
+    expect_status 0
+}
 run_tests

@@ -132,9 +132,6 @@ RH_PUBLIC void rh_report_free(rh_report *);
  * what was seen. */
 RH_PUBLIC int rh_boot(rh_lib *, const char *result_dir, const rh_options *,
                       char **ret_json, rh_error **);
-/* Compare the result with the source, edits aside. */
-RH_PUBLIC int rh_verify(rh_lib *, const char *source, const char *result_dir,
-                        char **ret_text, rh_error **);
 
 /* --- disks --------------------------------------------------------------------------- */
 #define RH_EXTENT_IS_DATA 0

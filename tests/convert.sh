@@ -1,0 +1,198 @@
+# rehost convert, whole: an OVA becomes a VM; and what happens when it cannot.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+
+make_disk "$SCRATCH/disk.raw" 25165824
+python3 "$TOP/tests/guests/mkova.py" --name web01 "$SCRATCH/web01.ova" \
+    "$SCRATCH/disk.raw" >/dev/null || exit 1
+OVA=$SCRATCH/web01.ova
+# Where in the OVA its disk starts.
+DISK_AT=$(python3 - "$OVA" <<'PY'
+import sys, tarfile
+print(next(m.offset_data for m in tarfile.open(sys.argv[1]) if m.name.endswith(".vmdk")))
+PY
+)
+convert() { # SOURCE [OPTION...]
+    local source=$1
+    shift
+    run "$REHOST" convert "$source" --to kvm --out out "$@"
+}
+nothing_left() {
+    expect_empty out
+    expect_equal "$(find . -name '.*.part')" ""
+}
+
+test_ova_to_kvm() {
+    need qemu-img
+    convert "$OVA"
+    expect_status 0
+    expect_silent
+    expect_sound_qcow2 out/web01/disk0.qcow2
+    expect_same_disk "$SCRATCH/disk.raw" out/web01/disk0.qcow2 raw qcow2
+    expect_file out/web01/{proxmox.conf,import.sh,libvirt.xml,vm.json} \
+        out/web01/{report.json,report.html,receipt.json}
+    expect_json '.schema' rehost.vm/1 out/web01/vm.json
+    expect_json '.package.manifest' verified out/web01/vm.json
+    expect_json '.vms[0].provenance.cpus.from' ovf out/web01/vm.json
+    expect_json '.schema' rehost.report/1 out/web01/report.json
+    expect_json '.schema' rehost.receipt/1 out/web01/receipt.json
+}
+test_ova_to_raw() {
+    convert "$OVA" --format raw
+    expect_status 0
+    run cmp "$SCRATCH/disk.raw" out/web01/disk0.raw
+    expect_status 0
+}
+test_ova_to_both_models_reads_the_source_once() {
+    need qemu-img strace
+    strace -f -qq -e trace=pread64 -o trace "$REHOST" convert "$OVA" \
+        --to kvm --to xen --format vhd --no-guest-fix --out out \
+        >/dev/null 2>&1 || fail "status $?"
+    expect_same_disk "$SCRATCH/disk.raw" out/xen/web01/disk0.vhd raw vpc
+    expect_file out/xen/web01/import.sh out/kvm/web01/disk0.vhd
+    # One pass for the grains and one for the digest, and small change.
+    size=$(stat -c %s "$OVA")
+    read_bytes=$(sed -n 's/.* = \([0-9]*\)$/\1/p' trace |
+        awk '{ s += $1 } END { printf "%d", s }')
+    [ "$read_bytes" -lt $((size * 5 / 2)) ] ||
+        fail "$read_bytes bytes were read of an OVA of $size"
+}
+test_two_runs_give_the_same_bytes() {
+    convert "$OVA" --threads 1
+    mv out one
+    convert "$OVA" --threads 4
+    run diff -r one/web01 out/web01 -x libvirt.xml
+    expect_status 0
+}
+test_folder_and_loose_descriptor() {
+    need qemu-img
+    mkdir in
+    tar -xf "$OVA" -C in
+    convert in
+    expect_status 0
+    expect_same_disk "$SCRATCH/disk.raw" out/web01/disk0.qcow2 raw qcow2
+    convert in/web01.ovf --overwrite
+    expect_status 0
+}
+test_standard_input() {
+    need qemu-img
+    cat "$OVA" | "$REHOST" convert - --to kvm --out out >/dev/null ||
+        fail "status $?"
+    expect_same_disk "$SCRATCH/disk.raw" out/web01/disk0.qcow2 raw qcow2
+}
+test_bare_disk_needs_only_what_it_does_not_say() {
+    need qemu-img
+    mkdir in
+    tar -xf "$OVA" -C in
+    convert in/*.vmdk --set memory=1GiB --set cpus=2 --set name=bare
+    expect_status 0
+    expect_same_disk "$SCRATCH/disk.raw" out/bare/disk0.qcow2 raw qcow2
+}
+test_xva_to_a_pipe() {
+    "$REHOST" convert "$OVA" --to xen --out - 2>.stderr >vm.xva ||
+        fail "status $?" "$(cat .stderr)"
+    run tar -tf vm.xva
+    expect_status 0
+    expect_equal "$(head -n 1 .stdout)" ova.xml
+    expect_empty out
+}
+
+# --- what must fail, and leave nothing ------------------------------------------------
+test_truncated_ova() {
+    head -c $((DISK_AT + 100000)) "$OVA" >cut.ova
+    convert cut.ova
+    expect_status 3
+    expect_stderr '^rehost: error: .* \[[A-Z_0-9]+\]$'
+    expect_stderr '^  hint: '
+    nothing_left
+}
+test_flipped_byte_in_a_disk() {
+    cp "$OVA" bad.ova
+    printf '\xff' | dd of=bad.ova bs=1 seek=$((DISK_AT + 200001)) \
+        conv=notrunc status=none
+    cmp -s "$OVA" bad.ova && printf '\x00' |
+        dd of=bad.ova bs=1 seek=$((DISK_AT + 200001)) conv=notrunc status=none
+    convert bad.ova
+    expect_status 3
+    nothing_left
+}
+# The disk is sound and says something else than the manifest.
+test_manifest_that_lies() {
+    mkdir in
+    tar -xf "$OVA" -C in
+    sed -i 's/\(vmdk)= \)\(..\)/\1ff/' in/web01.mf
+    (cd in && tar -cf ../lie.ova web01.ovf web01.mf -- *.vmdk)
+    convert lie.ova
+    expect_error MANIFEST_MISMATCH 3
+    nothing_left
+}
+test_existing_result_stays_untouched() {
+    convert "$OVA"
+    sha256sum out/web01/* >before
+    convert "$OVA"
+    expect_error FILE_EXISTS 1
+    run sha256sum -c before
+    expect_status 0
+    convert "$OVA" --overwrite
+    expect_status 0
+    expect_equal "$(ls -A out)" web01
+}
+test_full_target() {
+    [ "$(id -u)" = 0 ] || skip_test "only root can mount a small file system"
+    mkdir small
+    mount -t tmpfs -o size=1m none small 2>/dev/null ||
+        skip_test "a tmpfs cannot be mounted here"
+    run "$REHOST" convert "$OVA" --to kvm --out small
+    left=$(ls -A small)
+    umount small
+    expect_error NO_SPACE 1
+    expect_equal "$left" ""
+}
+test_unwritable_target() {
+    run "$REHOST" convert "$OVA" --to kvm --out /proc/none
+    expect_error FILE_WRITE 1
+}
+test_source_that_vanishes() {
+    mkdir in
+    tar -xf "$OVA" -C in
+    rm in/*.vmdk
+    convert in
+    expect_error PACKAGE_FILE_MISSING 3
+    nothing_left
+    # A dry run still answers from the descriptor.
+    run "$REHOST" report in --to kvm
+    expect_status 0
+    expect_stdout 'DISK-FILE-MISSING|GUEST-NOT-SEEN'
+}
+test_no_such_source() {
+    convert none.ova
+    expect_error FILE_NOT_FOUND 1
+}
+test_killed_in_the_middle() {
+    # A disk from a pipe that stalls: it surely is not done when it is killed.
+    mkfifo slow
+    (exec 3>slow; head -c $((DISK_AT + 300000)) "$OVA" >&3; sleep 30) &
+    feeder=$!
+    "$REHOST" convert - --to kvm --out out <slow >/dev/null 2>&1 &
+    sleep 1
+    kill -KILL $!
+    wait $! 2>/dev/null
+    kill $feeder
+    expect_equal "$(ls out 2>/dev/null)" ""
+    convert "$OVA"
+    expect_status 0
+    expect_equal "$(ls -A out)" web01
+}
+test_blocked_is_4() {
+    convert "$OVA" --set os=solaris --to xen
+    expect_status 4
+    expect_stderr '\[PLAN_BLOCKED\]$'
+    nothing_left
+}
+test_errors_as_json() {
+    run "$REHOST" convert none.ova --to kvm --out out --json
+    expect_status 1
+    expect_json '.error.code' FILE_NOT_FOUND .stderr
+    expect_json '.error.subject' none.ova .stderr
+}
+run_tests
