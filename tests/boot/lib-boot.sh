@@ -56,8 +56,9 @@ _boot() { # HARDWARE DISK [OPTION...]
 _direct() { # DISK.raw
     local file="$GUESTS/guestfile.py" kernel root
     case $KIND in *uefi*) ;; *) return 0 ;; esac
-    root=$("$file" "$1" cat /boot/grub/grub.cfg | sed -n 's/.* root=\([^ ]*\).*/\1/p')
-    kernel=$("$file" "$1" cat /boot/grub/grub.cfg | sed -n 's/.*vmlinuz-\([^ ]*\).*/\1/p')
+    "$file" "$1" cat /boot/grub/grub.cfg >grub.cfg
+    root=$(sed -n 's/^[[:space:]]*linux .* root=\([^ ]*\).*/\1/p' grub.cfg)
+    kernel=$(sed -n 's/^[[:space:]]*linux .*vmlinuz-\([^ ]*\).*/\1/p' grub.cfg)
     "$file" "$1" cat "/boot/vmlinuz-$kernel" >vmlinuz
     "$file" "$1" cat "/boot/initrd.img-$kernel" >initrd
     printf '%s\n' --kernel "$PWD/vmlinuz" --initrd "$PWD/initrd" \
