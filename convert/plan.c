@@ -85,7 +85,7 @@ static int check_word(const rh_plan *plan, const char *key,
                       const char *const *words, rh_error **err)
 {
     const char *value = rh_option(plan->options, key);
-    struct rh_buf all = {0};
+    RH_AUTO(rh_buf_free) struct rh_buf all = {0};
 
     if (!value)
         return 0;
@@ -95,9 +95,7 @@ static int check_word(const rh_plan *plan, const char *key,
         rh_buf_printf(&all, "%s%s", i ? ", " : "", words[i]);
     }
     rh_fail(err, RH_ERR_PLAN_OPTION, "--%s cannot be \"%s\"", key, value);
-    rh_hint(err, "use one of: %s", all.data);
-    rh_buf_free(&all);
-    return -1;
+    return rh_hint(err, "use one of: %s", all.data);
 }
 
 static int check_options(const rh_plan *plan, rh_error **err)
