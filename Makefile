@@ -237,8 +237,9 @@ compile_commands.json:
 .PHONY: docs
 $(B)/tables: $(B)/obj/docs/tables.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
-docs: $(B)/tables
+docs: $(B)/tables all
 	@set -e; for t in errors findings; do $(B)/tables $$t >docs/$$t.md; done
+	@scripts/man $(B)/rehost
 
 # --- install -----------------------------------------------------------------------
 DATA    = $(DESTDIR)$(PREFIX)/share/rehost

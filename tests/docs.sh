@@ -14,6 +14,25 @@ test_findings_page_is_current() {
     same_as_made findings
 }
 
+test_man_pages_and_completion_are_current() {
+    mkdir made
+    MAN_OUT=$PWD/made run "$TOP/scripts/man" "$REHOST"
+    expect_status 0
+    run diff -r made/docs/man "$TOP/docs/man"
+    expect_status 0
+    expect_same_file made/completions/rehost "$TOP/completions/rehost"
+}
+test_completion_completes() {
+    # shellcheck disable=SC1091
+    . "$TOP/completions/rehost"
+    COMP_WORDS=(rehost convert --dev) COMP_CWORD=2
+    _rehost
+    expect_equal "${COMPREPLY[*]}" --devices
+    COMP_WORDS=(rehost convert --devices v) COMP_CWORD=3
+    _rehost
+    expect_equal "${COMPREPLY[*]}" "virtio vmware"
+}
+
 # Every command answers --help with a usage line, examples, and exit status 0.
 commands() {
     "$REHOST" --help | sed -n 's/^  \(disk [a-z]*\|[a-z]*\)  .*/\1/p' |
