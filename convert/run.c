@@ -254,7 +254,11 @@ static void tell(const struct run *run, uint64_t done)
     for (size_t i = 0; i < run->target->findings.count; i++)
         cautions +=
             run->target->findings.items[i].severity == RH_SEVERITY_CAUTION;
-    rh_buf_printf(b, _("%s: %zu disks (%s of data) converted for %s\n"),
+    rh_buf_printf(b,
+                  dngettext(RH_TEXT_DOMAIN,
+                            "%s: %zu disk (%s of data) converted for %s\n",
+                            "%s: %zu disks (%s of data) converted for %s\n",
+                            run->target->job.disk_count),
                   run->vm->name, run->target->job.disk_count, size,
                   run->target->target->name);
     rh_buf_printf(b, _("  result:   %s\n"), run->dir->path);
