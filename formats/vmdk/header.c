@@ -157,6 +157,9 @@ int rh_vmdk_header(const uint8_t raw[VMDK_SECTOR], uint64_t at, uint64_t limit,
                        "than the limit of %llu",
                        VMDK_X(at), VMDK_X(h.capacity), VMDK_X(limit));
     h.tables = rh_div_up(h.capacity, (uint64_t)h.grain * h.entries);
+    if (h.tables > VMDK_TABLES_MAX)
+        return bad(err, at, N_("more grain tables than any disk has"),
+                   h.tables);
     *ret = h;
     return 0;
 }

@@ -18,8 +18,9 @@ enum {
     VMDK_SECTOR = 512,
     VMDK_GRAIN_MIN = 512,
     VMDK_GRAIN_MAX = 1 << 20,
-    VMDK_ENTRIES_MAX = 4096, /* of one grain table */
-    VMDK_RECORD = 12,        /* bytes before the data of a packed grain */
+    VMDK_ENTRIES_MAX = 4096,   /* of one grain table */
+    VMDK_TABLES_MAX = 1 << 25, /* 64 TiB in grains of 4 KiB */
+    VMDK_RECORD = 12,          /* bytes before the data of a packed grain */
 };
 
 /* printf's idea of our numbers */
