@@ -199,6 +199,23 @@ int rh_vmdk_header_agrees(const struct vmdk_header *h,
     return 0;
 }
 
+bool rh_vmdk_starts_early(const struct vmdk_header *h, const uint8_t *sector)
+{
+    struct vmdk_mark mark;
+
+    return rh_vmdk_mark(h, sector, 0, &mark, NULL) == 0 &&
+           (mark.kind == VMDK_MARK_GRAIN || mark.kind == VMDK_MARK_TABLE);
+}
+
+uint64_t rh_vmdk_early_start(const struct vmdk_header *h)
+{
+    uint64_t end = h->descriptor + h->descriptor_size;
+
+    return h->descriptor && h->directory == VMDK_AT_END && end < h->overhead
+               ? end
+               : 0;
+}
+
 uint32_t rh_vmdk_table_bytes(const struct vmdk_header *h)
 {
     return h->entries * 4;

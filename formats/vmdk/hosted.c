@@ -155,19 +155,36 @@ static int check_directory_marker(struct vmdk_map *m, rh_error **err)
     return 0;
 }
 
+/* Where the first grain or marker stands. */
+static int find_start(struct vmdk_map *m, rh_error **err)
+{
+    uint64_t early = rh_vmdk_early_start(&m->header);
+    uint8_t sector[VMDK_SECTOR];
+
+    m->data_start = m->header.overhead;
+    if (!early || m->io->size < early + VMDK_SECTOR)
+        return 0;
+    if (rh_io_read(m->io, sector, sizeof sector, early, err) < 0)
+        return -1;
+    if (rh_vmdk_starts_early(&m->header, sector))
+        m->data_start = early;
+    return 0;
+}
+
 static int open_packed(struct vmdk_map *m, uint64_t limit, rh_error **err)
 {
     const struct vmdk_header *h = &m->header;
 
-    m->data_start = h->overhead;
-    if (h->directory >= h->overhead && open_footer(m, limit, err) < 0)
+    if (find_start(m, err) < 0)
         return -1;
-    if (h->overhead < h->descriptor + h->descriptor_size ||
-        h->overhead < VMDK_SECTOR || h->overhead > m->data_end)
+    if (h->directory >= m->data_start && open_footer(m, limit, err) < 0)
+        return -1;
+    if (m->data_start < h->descriptor + h->descriptor_size ||
+        m->data_start < VMDK_SECTOR || m->data_start > m->data_end)
         return rh_fail(err, RH_ERR_VMDK_HEADER,
                        "grains cannot begin at 0x%llx (data end at 0x%llx)",
-                       VMDK_X(h->overhead), VMDK_X(m->data_end));
-    m->behind = h->directory >= h->overhead;
+                       VMDK_X(m->data_start), VMDK_X(m->data_end));
+    m->behind = h->directory >= m->data_start;
     if (m->behind && check_directory_marker(m, err) < 0)
         return -1;
     if (!m->behind && h->directory + h->tables * 4 > h->overhead)

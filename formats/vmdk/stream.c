@@ -272,6 +272,11 @@ static int open_all(struct rh_reader *r, struct vmdk_stream *st, rh_error **err)
     st->behind = st->h.directory >= st->h.overhead;
     if (!st->behind && read_front(st, err) < 0)
         return -1;
+    if (fill(st, VMDK_SECTOR, err) < 0)
+        return -1;
+    if (st->at == rh_vmdk_early_start(&st->h) && ahead(st) >= VMDK_SECTOR &&
+        rh_vmdk_starts_early(&st->h, st->buf + st->used))
+        return 0;
     return skip_to(st, st->h.overhead, err);
 }
 

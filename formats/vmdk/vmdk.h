@@ -116,6 +116,12 @@ struct vmdk_mark {
 int rh_vmdk_mark(const struct vmdk_header *h, const uint8_t *sector,
                  uint64_t at, struct vmdk_mark *ret, rh_error **err);
 
+/* Older Xen Orchestra counts its tables into the metadata, but has them behind:
+ * grains begin right behind the descriptor.  Where they would begin then (0: it
+ * can't be so), and whether the sector there bears it out. */
+uint64_t rh_vmdk_early_start(const struct vmdk_header *h);
+bool rh_vmdk_starts_early(const struct vmdk_header *h, const uint8_t *sector);
+
 /* --- bits, allocated as they are met (bits.c) ---------------------------- */
 struct vmdk_bits {
     _Atomic(void *) *pages;

@@ -271,7 +271,7 @@ def gather(grains, tab, start, level, grain, gtes):
 def stream(path, disk, tables="end", empty_gts=False, header_gd=None, rgd_flag=False, grain=128,
            gtes=512, version=3, level=6, desc=None, desc_sectors=20, overhead=128, eos=True,
            order=None, progress=False, tables_before=False, fill=0, round_capacity=False,
-           short_last=False, zero_run=0, gt_val=None, two_directories=False, keep_zero=False, one_marker=False,
+           short_last=False, zero_run=0, gt_val=None, two_directories=False, keep_zero=False, one_marker=False, lie=0,
            zero_gte=(), tail=b"", extent_name="generated-stream.vmdk", access="RDONLY", edit=None,
            ddb=None, ddb_title="# The Disk Data Base ", eol="\n"):
     """One streamOptimized file.
@@ -381,7 +381,7 @@ def stream(path, disk, tables="end", empty_gts=False, header_gd=None, rgd_flag=F
         elif header_gd == "real":
             header_gd = gd
         parts = {
-            "header": header(capacity, gd=header_gd, overhead=start, **common),
+            "header": header(capacity, gd=header_gd, overhead=start + lie, **common),
             "descriptor": embed(desc, desc_sectors)}
         parts["gap"] = bytes(start * SECTOR - sum(map(len, parts.values())))
         parts["grains"] = b"".join(body)
@@ -607,6 +607,12 @@ stream_case("stream-xo-tables", "Xen Orchestra, several tables: all of them behi
             "does not say how many", zero_run=64, gt_val=0, two_directories=True, rgd_flag=True,
             level=1, access="RW", desc_sectors=12, overhead=1, empty_gts=True, one_marker=True,
             grain=8)
+stream_case("stream-xo-old", "Xen Orchestra of 2020: the header counts the tables into its metadata, "
+            "though they stand behind the grains", gt_val=0, level=9, access="RW", desc_sectors=3,
+            overhead=1, empty_gts=True, one_marker=True, eol="\n        ", lie=9)
+stream_case("stream-xo-old-large", "the same, with more metadata than there is file", gt_val=0,
+            level=9, access="RW", desc_sectors=3, overhead=1, empty_gts=True, one_marker=True,
+            eol="\n        ", lie=1 << 20)
 stream_case("stream-xo-many", "markers of value 0, one for each of several tables", zero_run=64,
             gt_val=0, two_directories=True, rgd_flag=True, level=1, access="RW", desc_sectors=12,
             overhead=1, empty_gts=True, grain=8)
