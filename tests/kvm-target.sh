@@ -211,9 +211,9 @@ test_networks_without_a_map_are_said() {
     expect_status 0
     result=$(echo out/*)
     found KVM-NETWORK
-    found KVM-MAC
-    xml '/domain/devices/interface/source/@network' default
-    judged define
+    found MAC-MADE-UP
+    xml '/domain/devices/interface/@type' user
+    judged
 }
 test_the_same_input_gives_the_same_files() {
     converted one

@@ -162,7 +162,7 @@ static void check_nic(const struct check *c, size_t i)
     if (!n->mapped)
         rh_find(c->findings, RH_F_KVM_NETWORK, where,
                 N_("NIC %zu was on \"%s\", which has no --network-map: it "
-                   "goes to vmbr0 (libvirt: the network \"default\")"),
+                   "goes to vmbr0 (libvirt: behind QEMU's NAT)"),
                 i, rh_kvm_text(&v->network));
     else if (!valid_bridge(n->bridge))
         rh_find(c->findings, RH_F_KVM_BRIDGE, where,

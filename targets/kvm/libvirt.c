@@ -379,18 +379,17 @@ static void put_drives(xmlTextWriter *w, const struct rh_kvm *k)
  * ----------------------------------------------------------------------------------
  */
 
-/* A bridge that the user named; else the network that libvirt brings. */
+/* A bridge that the user named; else QEMU's own NAT, which every host has: the
+ * guest reaches the network, and a finding asks for the bridge. */
 static void put_nic(xmlTextWriter *w, const struct rh_kvm *k, size_t i)
 {
     const struct rh_kvm_nic *n = &k->nics[i];
 
     begin(w, "interface");
-    set(w, "type", n->mapped ? "bridge" : "network");
+    set(w, "type", n->mapped ? "bridge" : "user");
     empty(w, "mac", "address", n->mac, NULL);
     if (n->mapped)
         empty(w, "source", "bridge", n->bridge, NULL);
-    else
-        empty(w, "source", "network", "default", NULL);
     empty(w, "model", "type", n->model, NULL);
     if (!n->connected)
         empty(w, "link", "state", "down", NULL);
