@@ -21,7 +21,8 @@ ova=''
 kind=$1
 mkdir -p "$cache"
 
-kernel=$(find /boot -name 'vmlinuz-*-amd64' 2>/dev/null | sort -V | tail -1)
+kernel=$(find /boot -name 'vmlinuz-*-amd64' ! -name '*-cloud-*' 2>/dev/null |
+    sort -V | tail -1)
 stamp_of() {                     # script names -> one line that changes with them
     { (cd "$here" && cat "$@"); echo "$kind $kernel"; } | sha256sum | cut -c1-64
 }

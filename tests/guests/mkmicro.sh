@@ -35,7 +35,11 @@ case $1 in -*) usage ;; esac
 out=$(realpath -m "$1")
 export SOURCE_DATE_EPOCH=1735689600 LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
-kver=${KVER-$(ls /boot/vmlinuz-*-amd64 | sed 's,.*/vmlinuz-,,' | sort -V | tail -1)}
+# Cloud kernels lack the drivers of half the platforms.
+kver=${KVER-$(find /boot -name 'vmlinuz-*-amd64' ! -name '*-cloud-*' |
+    sed 's,.*/vmlinuz-,,' | sort -V | tail -1)}
+[ -d "/lib/modules/$kver/kernel" ] ||
+    { echo "mkmicro.sh: no kernel of linux-image-amd64 in /boot" >&2; exit 2; }
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 t=$work/root i=$work/ird
 umask 022
