@@ -62,6 +62,16 @@ test_a_named_pipe() {
     expect_status 0
     expect_json .vms[0].cpus 2
 }
+test_a_silent_pipe_can_be_interrupted() {
+    mkfifo pipe
+    sleep 30 >pipe &
+    silent=$!
+    timeout -s INT -k 20 2 "$REHOST" inspect - <pipe 2>.stderr
+    expect_equal $? 124 "timeout's word that it had to ask"
+    run timeout -s INT -k 20 --preserve-status 2 "$REHOST" inspect pipe
+    expect_status 130
+    kill $silent
+}
 test_a_member_beyond_8_gib_is_read_in_place() {
     python3 - <<'PY'
 import importlib.util, os
