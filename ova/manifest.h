@@ -23,16 +23,16 @@ RH_FREEP(rh_manifest_freep, struct rh_manifest, rh_manifest_free)
 /* MANIFEST_CONFLICT when it says two things about one file. */
 struct rh_manifest *rh_manifest_parse(const char *text, size_t n,
                                       rh_error **err);
-const struct rh_manifest_line *
-rh_manifest_find(const struct rh_manifest *m, const char *name);
+const struct rh_manifest_line *rh_manifest_find(const struct rh_manifest *m,
+                                                const char *name);
 
 /* The signature line of a .cert: "SHA256(web01.mf)= 8a3f...", and where its
  * certificates (PEM) start.  CERT_INVALID when there is none. */
 struct rh_cert_text {
-    const char *algorithm;     /* static */
-    unsigned char *signature;  /* the caller frees */
+    const char *algorithm;    /* static */
+    unsigned char *signature; /* the caller frees */
     size_t signature_size;
-    const char *pem;           /* in the text */
+    const char *pem; /* in the text */
 };
 int rh_cert_parse(const char *text, size_t n, struct rh_cert_text *ret,
                   rh_error **err);
