@@ -11,6 +11,9 @@
 
 #include "base/limits.h"
 
+/* A package of more has not been seen, by far. */
+enum { FILES_MAX = 8192, LOOKUPS_MAX = 32 };
+
 /* --- which OVF
  * ------------------------------------------------------------------ */
 static const struct {
@@ -127,9 +130,14 @@ static int read_files(struct rh_ovf *o, const xmlNode *references,
                          : "");
             continue;
         }
-        if (o->files.count >= RH_LIMIT_MEMBERS)
+        if (o->files.count >= FILES_MAX)
             return rh_fail(err, RH_ERR_OVF_LIMIT, "more than %d files",
-                           RH_LIMIT_MEMBERS);
+                           FILES_MAX);
+        if (!rh_name_map_add(&o->file_ids, id, o->files.count)) {
+            rh_find(&o->p->findings, RH_F_OVF_VALUE, "package",
+                    "the file \"%s\" is described twice; the first counts", id);
+            continue;
+        }
         f = rh_vec_add(&o->files);
         f->id = id;
         f->href = href;
@@ -172,7 +180,7 @@ static const char *property_in(struct rh_ovf *o, const xmlNode *node,
 
 const char *rh_ovf_property(struct rh_ovf *o, const char *key)
 {
-    return property_in(o, o->root, key);
+    return ++o->lookups > LOOKUPS_MAX ? NULL : property_in(o, o->root, key);
 }
 
 /* "8", or "${disksize}". */
@@ -226,10 +234,10 @@ static int read_disks(struct rh_ovf *o, const xmlNode *section, rh_error **err)
 
         if (!id || !rh_ovf_applies(o, child))
             continue;
-        if (o->disks.count >= RH_LIMIT_MEMBERS)
+        if (o->disks.count >= FILES_MAX)
             return rh_fail(err, RH_ERR_OVF_LIMIT, "more than %d disks",
-                           RH_LIMIT_MEMBERS);
-        if (rh_ovf_disk_at(o, id)) {
+                           FILES_MAX);
+        if (!rh_name_map_add(&o->disk_ids, id, o->disks.count)) {
             rh_find(&o->p->findings, RH_F_OVF_VALUE, "package",
                     "the disk \"%s\" is described twice; the first counts", id);
             continue;
@@ -269,7 +277,7 @@ static void read_networks(struct rh_ovf *o, const xmlNode *section)
             rh_xml_is(child, "Network") ? rh_ovf_attr(o, child, "name") : NULL;
 
         if (name && rh_ovf_applies(o, child))
-            *rh_vec_add(&o->networks) = name;
+            rh_name_map_add(&o->networks, name, o->networks.count);
     }
 }
 
@@ -407,7 +415,7 @@ static int read_vm(struct rh_ovf *o, xmlNode *system, struct rh_vm *vm,
     }
     if (!status)
         rh_ovf_sections(o, system, hardware, &items, vm, findings);
-    free(items.items);
+    rh_items_free(&items);
     return status;
 }
 
@@ -519,7 +527,9 @@ int rh_ovf_parse(struct rh_package *p, const char *name, const char *text,
     status = parse(&ovf, o, err);
     free(ovf.files.items);
     free(ovf.disks.items);
-    free(ovf.networks.items);
+    rh_name_map_free(&ovf.file_ids);
+    rh_name_map_free(&ovf.disk_ids);
+    rh_name_map_free(&ovf.networks);
     rh_arena_free(ovf.arena);
     return status ? rh_where(err, name) : 0;
 }

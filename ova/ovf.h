@@ -11,6 +11,7 @@
 #include <libxml/tree.h>
 
 #include "ova/descriptor.h"
+#include "ova/names.h"
 
 enum rh_ovf_version { RH_OVF_0_9, RH_OVF_1, RH_OVF_2 };
 
@@ -34,7 +35,8 @@ struct rh_ovf {
     bool nutanix, vmware;      /* by the namespaces that are declared */
     RH_VEC(struct rh_ovf_file) files;
     RH_VEC(struct rh_ovf_disk) disks;
-    RH_VEC(const char *) networks;
+    struct rh_name_map file_ids, disk_ids, networks;
+    unsigned lookups; /* of properties: each is a walk over the tree */
 };
 
 /* --- ovf_xml.c: a tree of foreign origin
@@ -106,7 +108,9 @@ struct rh_item {
 struct rh_items {
     struct rh_item *items;
     size_t count, room;
+    struct rh_name_map ids;
 };
+void rh_items_free(struct rh_items *items);
 int rh_ovf_items(struct rh_ovf *o, xmlNode *hardware, struct rh_items *ret,
                  struct rh_findings *findings, rh_error **err);
 /* A vmw:Config value of an item, NULL when absent. */
@@ -117,8 +121,8 @@ const char *rh_ovf_item_config(struct rh_ovf *o, const struct rh_item *item,
  * ------------------------------------------------------- */
 int rh_ovf_devices(struct rh_ovf *o, struct rh_items *items, struct rh_vm *vm,
                    struct rh_findings *findings, rh_error **err);
-void rh_ovf_controllers(struct rh_ovf *o, struct rh_items *items,
-                        struct rh_findings *findings);
+int rh_ovf_controllers(struct rh_ovf *o, struct rh_items *items,
+                       struct rh_findings *findings, rh_error **err);
 const struct rh_item *rh_ovf_parent(const struct rh_items *items,
                                     const struct rh_item *child);
 void rh_ovf_disk_item(struct rh_ovf *o, const struct rh_items *items,

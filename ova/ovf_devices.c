@@ -156,34 +156,35 @@ static void number_controller(const struct rh_items *items,
     item->number = n;
 }
 
-void rh_ovf_controllers(struct rh_ovf *o, struct rh_items *items,
-                        struct rh_findings *findings)
+int rh_ovf_controllers(struct rh_ovf *o, struct rh_items *items,
+                       struct rh_findings *findings, rh_error **err)
 {
+    unsigned count = 0;
+
     for (size_t i = 0; i < items->count; i++) {
         struct rh_item *item = &items->items[i];
 
         if (!is_controller(item))
             continue;
+        if (++count > RH_LIMIT_VM_DISKS)
+            return rh_fail(err, RH_ERR_OVF_LIMIT,
+                           "more than %d disk controllers", RH_LIMIT_VM_DISKS);
         if (item->type == TYPE_IDE) /* whatever chip: PIIX4, ICH6, virtio */
             item->bus = item->model = "ide";
         else if (!known_model(o, item))
             guess_model(o, item, findings);
         number_controller(items, item);
     }
+    return 0;
 }
 
 const struct rh_item *rh_ovf_parent(const struct rh_items *items,
                                     const struct rh_item *child)
 {
     const char *id = child->field[RH_ITEM_PARENT];
+    size_t i = id && id[0] ? rh_name_map_find(&items->ids, id) : SIZE_MAX;
 
-    for (size_t i = 0; id && id[0] && i < items->count; i++) {
-        const struct rh_item *item = &items->items[i];
-
-        if (item->field[RH_ITEM_ID] && !strcmp(item->field[RH_ITEM_ID], id))
-            return item;
-    }
-    return NULL;
+    return i == SIZE_MAX ? NULL : &items->items[i];
 }
 
 /* --- CPU and memory
@@ -294,11 +295,8 @@ static void nic_address(const struct rh_item *item, struct rh_vm *vm,
 
 static bool known_network(const struct rh_ovf *o, const char *name)
 {
-    for (size_t i = 0; i < o->networks.count; i++) {
-        if (!strcmp(o->networks.items[i], name))
-            return true;
-    }
-    return o->networks.count == 0;
+    return !o->networks.count ||
+           rh_name_map_find(&o->networks, name) != SIZE_MAX;
 }
 
 static int nic_item(struct rh_ovf *o, const struct rh_item *item,
@@ -418,8 +416,8 @@ static int disks(struct rh_ovf *o, const struct rh_items *items,
 int rh_ovf_devices(struct rh_ovf *o, struct rh_items *items, struct rh_vm *vm,
                    struct rh_findings *findings, rh_error **err)
 {
-    rh_ovf_controllers(o, items, findings);
-    if (disks(o, items, vm, findings, err))
+    if (rh_ovf_controllers(o, items, findings, err) ||
+        disks(o, items, vm, findings, err))
         return -1;
     for (size_t i = 0; i < items->count; i++) {
         if (device(o, items, &items->items[i], vm, findings, err))

@@ -11,20 +11,16 @@
 
 const struct rh_ovf_file *rh_ovf_file_at(struct rh_ovf *o, const char *id)
 {
-    for (size_t i = 0; id && i < o->files.count; i++) {
-        if (!strcmp(o->files.items[i].id, id))
-            return &o->files.items[i];
-    }
-    return NULL;
+    size_t i = id ? rh_name_map_find(&o->file_ids, id) : SIZE_MAX;
+
+    return i == SIZE_MAX ? NULL : &o->files.items[i];
 }
 
 struct rh_ovf_disk *rh_ovf_disk_at(struct rh_ovf *o, const char *id)
 {
-    for (size_t i = 0; id && i < o->disks.count; i++) {
-        if (!strcmp(o->disks.items[i].id, id))
-            return &o->disks.items[i];
-    }
-    return NULL;
+    size_t i = id ? rh_name_map_find(&o->disk_ids, id) : SIZE_MAX;
+
+    return i == SIZE_MAX ? NULL : &o->disks.items[i];
 }
 
 /* "ovf:/disk/ID", "/disk/ID", "ovf://disk/ID", and the same with "file". */

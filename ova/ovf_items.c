@@ -79,28 +79,34 @@ static unsigned type_of(const struct rh_item *item)
 
 static struct rh_item *same_instance(struct rh_items *items, const char *id)
 {
-    for (size_t i = 0; id && id[0] && i < items->count; i++) {
-        const char *other = items->items[i].field[RH_ITEM_ID];
+    size_t i = id && id[0] ? rh_name_map_find(&items->ids, id) : SIZE_MAX;
 
-        if (other && !strcmp(other, id))
-            return &items->items[i];
-    }
-    return NULL;
+    return i == SIZE_MAX ? NULL : &items->items[i];
 }
 
 static void add_item(struct rh_ovf *o, xmlNode *node, struct rh_items *items)
 {
-    const xmlNode *id = rh_xml_child(node, "InstanceID");
-    struct rh_item *item = NULL;
+    const xmlNode *element = rh_xml_child(node, "InstanceID");
+    struct rh_item *item;
+    const char *id;
 
-    id = id ? id : rh_xml_child(node, "InstanceId");
-    if (id)
-        item = same_instance(items, rh_ovf_text(o, id));
-    if (!item)
+    element = element ? element : rh_xml_child(node, "InstanceId");
+    id = element ? rh_ovf_text(o, element) : NULL;
+    item = same_instance(items, id);
+    if (!item) {
         item = rh_vec_add(items);
+        if (id && id[0])
+            rh_name_map_add(&items->ids, id, items->count - 1);
+    }
     read_item(o, node, item);
     item->required = rh_ovf_required(o, node);
     item->type = type_of(item);
+}
+
+void rh_items_free(struct rh_items *items)
+{
+    free(items->items);
+    rh_name_map_free(&items->ids);
 }
 
 int rh_ovf_items(struct rh_ovf *o, xmlNode *hardware, struct rh_items *ret,

@@ -50,25 +50,48 @@ const char *rh_severity_name(enum rh_severity s)
     return names[s];
 }
 
+/* An input can ask for as many findings as it has bytes. */
+enum { SAME_ID_MAX = 250 };
+
+/* An exact duplicate; or, when there are too many of that id, the last one,
+ * which then says so. */
+static struct rh_finding *known(struct rh_findings *list, enum rh_finding_id id,
+                                const char *subject, const char *message)
+{
+    struct rh_finding *f = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i].id != id)
+            continue;
+        f = &list->items[i];
+        count++;
+        if (!strcmp(f->subject, subject) && !strcmp(f->message, message))
+            return f;
+    }
+    if (count < SAME_ID_MAX)
+        return NULL;
+    free(f->message);
+    f->message = rh_strdup(_("... and more of this kind"));
+    return f;
+}
+
 /* Takes `message`, which must be printable already. */
 static struct rh_finding *add(struct rh_findings *list, enum rh_finding_id id,
                               const char *subject, char *message)
 {
-    struct rh_finding *f;
+    RH_AUTO(rh_freep) char *safe = rh_printable(subject);
+    struct rh_finding *f = known(list, id, safe, message);
 
-    for (size_t i = 0; i < list->count; i++) {
-        f = &list->items[i];
-        if (f->id == id && !strcmp(f->subject, subject) &&
-            !strcmp(f->message, message)) {
-            free(message);
-            return f;
-        }
+    if (f) {
+        free(message);
+        return f;
     }
     f = rh_vec_add(list);
     f->id = id;
     f->severity = table[id].severity;
     f->automatic = table[id].automatic;
-    f->subject = rh_printable(subject);
+    f->subject = RH_TAKE(safe);
     f->message = message;
     f->remedy = table[id].remedy ? rh_strdup(_(table[id].remedy)) : NULL;
     return f;

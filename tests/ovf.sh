@@ -97,6 +97,27 @@ test_too_many_disks_are_refused() {
     run "$REHOST" inspect disks.ovf
     expect_error OVF_LIMIT 3
 }
+test_a_thousand_controllers_are_refused() {
+    { echo "$ovf_start"
+      yes '<Item><ResourceType>6</ResourceType></Item>' | head -n 1000
+      echo "$ovf_end"; } >controllers.ovf
+    run "$REHOST" inspect controllers.ovf
+    expect_error OVF_LIMIT 3
+}
+test_many_findings_of_one_kind_are_bounded() {
+    need jq
+    { echo "$ovf_start"
+      for ((i = 0; i < 3000; i++)); do
+          echo "<Item><ResourceType>77</ResourceType><Caption>$i</Caption></Item>"
+      done
+      echo "$ovf_end"; } >odd.ovf
+    run "$REHOST" inspect --json odd.ovf
+    expect_status 0
+    expect_json '[.vms[0].findings[] | select(.id == "OVF-ITEM-UNKNOWN")] |
+        length' 250
+    expect_json '[.vms[0].findings[] | select(.id == "OVF-ITEM-UNKNOWN")] |
+        .[249].message' '... and more of this kind'
+}
 test_a_descriptor_of_ten_gib_is_not_read() {
     truncate -s 10G huge.ovf
     run "$REHOST" inspect huge.ovf
