@@ -626,6 +626,9 @@ static int config_mkinitfs(struct rh_fix_job *j, const struct addition *a,
                 *p = '?';
         rh_buf_printf(&b, "kernel/**/%s.ko*\n", name);
     }
+    if (j->guest->ops->make_dir(j->guest, "/etc/mkinitfs/features.d", 0755,
+                                err) < 0)
+        return -1;
     *rh_vec_add(&feature.names) = "rehost";
     r = rh_fix_put(j, "/etc/mkinitfs/features.d/rehost.modules", b.data,
                    b.length, 0644,

@@ -352,11 +352,24 @@ static bool rule_value(const char *line, const char *key, char *ret, size_t n)
     return true;
 }
 
+/* What udev noted by itself, of NICs long gone, too: a rule tells the MAC of a
+ * name that is configured; its name alone counts when nothing else does. */
+static struct rh_nic_name *by_rule(struct rh_linux *l, const char *name,
+                                   const char *mac, const char *path,
+                                   bool alone)
+{
+    for (size_t i = 0; !alone && i < l->nics.count; i++)
+        if (!strcmp(l->nics.items[i].name, name))
+            return add_nic(l, name, mac, path);
+    return alone ? add_nic(l, name, mac, path) : NULL;
+}
+
 static void rules(struct rh_linux *l, rh_error **err)
 {
     static const char path[] = "/etc/udev/rules.d/70-persistent-net.rules";
     RH_AUTO(rh_freep) char *text = rh_guest_text(l->guest, path, err);
     char *rest = text, *line, mac[32], name[32];
+    bool alone = l->nics.count == 0;
 
     while (text && (line = next_line(&rest))) {
         struct rh_nic_name *n;
@@ -365,8 +378,8 @@ static void rules(struct rh_linux *l, rh_error **err)
             !rule_value(line, "ATTR{address}", mac, sizeof mac) ||
             !rule_value(line, "NAME", name, sizeof name))
             continue;
-        n = add_nic(l, name, mac, path);
-        if (n)
+        n = by_rule(l, name, mac, path, alone);
+        if (n && !strcasecmp(n->mac, mac))
             n->pinned = true;
     }
 }

@@ -1,0 +1,299 @@
+#!/bin/bash
+# guestfix.sh - what convert changes inside a Linux guest, judged from outside.
+#
+# The guests are small trees with each distribution's own kinds of files
+# (guestfix/mkguest.py); they do not boot.  debugfs, e2fsck, mtools and cpio look
+# at the result; receipt.json must name just what differs.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+here=$TOP/tests/guestfix
+mkova=$TOP/tests/guests/mkova.py
+mac=00:50:56:8a:12:34
+
+# A guest and its OVA: make NAME MKGUEST-ARGUMENT...
+make_guest() {
+    local name=$1
+    shift
+    need mke2fs sfdisk mformat qemu-img python3
+    python3 "$here/mkguest.py" "$@" "$name.raw" || fail "mkguest $*"
+    label_some "$name.raw"
+    python3 "$mkova" --mac "$mac" --name "$name" "$name.ova" "$name.raw" >/dev/null ||
+        fail "mkova $name"
+}
+# SELinux labels, as the installer of a labelled system leaves them.
+label_some() {
+    local at path
+    at=$(jq .root "$1.json")
+    for path in /etc /etc/fstab /etc/udev /boot /etc/systemd /etc/systemd/network \
+        $(debugfs -R 'ls -p /boot' "$1?offset=$((at << 20))" 2>/dev/null |
+            sed -n 's|^/[0-9]*/1[^/]*/[^/]*/[^/]*/\([^/]*\)/[0-9].*|/boot/\1|p'); do
+        echo "ea_set $path security.selinux system_u:object_r:label$(basename "$path")_t:s0"
+    done >.labels
+    debugfs -w -f .labels "$1?offset=$((at << 20))" >/dev/null 2>&1
+}
+convert() { # NAME MODEL OPTION...
+    local name=$1 to=$2
+    shift 2
+    run "$REHOST" convert "$name.ova" --to "$to" --out out --format raw --overwrite "$@"
+    expect_status 0
+    result=out/$name
+}
+findings() { jq -r '.vms[0].targets[0].findings[].id' "$result/report.json"; }
+expect_finding() { # ID AUTOMATIC
+    expect_json "[.vms[0].targets[0].findings[]|select(.id==\"$1\")|.automatic]|first" \
+        "$2" "$result/report.json"
+}
+expect_no_finding() {
+    expect_equal "$(findings | grep -cx -- "$1")" 0 "findings $1"
+}
+disk() { echo "$result"/disk0.*; }
+judge() { # NAME
+    run python3 "$here/judge.py" "$1.raw" "$(disk)" "$1.raw.json" "$result/receipt.json"
+    expect_equal "$stdout" "" "what the judge says"
+    expect_status 0
+}
+at() { echo "$(disk)?offset=$(($(jq .root "$1.raw.json") << 20))"; }
+text() { # NAME PATH
+    debugfs -R "cat $2" "$(at "$1")" 2>/dev/null
+}
+expect_text() { # NAME PATH REGEX
+    text "$1" "$2" >.text
+    grep -qE -- "$3" .text || fail "$2:" "  expected: /$3/" "$(head -40 .text)"
+    held
+}
+expect_no_text() { # NAME PATH REGEX
+    text "$1" "$2" >.text
+    [ -s .text ] || fail "$2 is not there or empty"
+    ! grep -qE -- "$3" .text || fail "$2:" "  expected no: /$3/" "$(cat .text)"
+    held
+}
+# The names in an initramfs, all segments, as the kernel would unpack them.
+initramfs() { # NAME PATH
+    text "$1" "$2" >.image
+    python3 "$here/unpack.py" .image .unpacked
+}
+uuid=52484f53-5400-4000-8000-0000000000c1
+swap=52484f53-5400-4000-8000-0000000000c2
+
+whole() { # KIND IMAGE MKGUEST-ARGUMENT...: the path every distribution goes
+    local kind=$1 image=$2 kver
+    shift 2
+    make_guest "$kind" "$@" "$kind"
+    convert "$kind" kvm
+    judge "$kind"
+    expect_finding BOOT-DRIVER-MISSING true
+    initramfs "$kind" "$image" || fail "$image does not unpack"
+    for module in virtio_pci virtio_scsi virtio_blk virtio_net virtio virtio_ring vmw_pvscsi; do
+        grep -q "/$module\.ko" .unpacked.names || fail "$image lacks $module" "$(cat .unpacked.names)"
+    done
+    grep -q '^lib/modules/' .unpacked.names && grep -q '^usr/lib/modules/' .unpacked.names &&
+        fail "modules in two places" "$(cat .unpacked.names)"
+    expect_text "$kind" /etc/fstab "^UUID=$uuid"
+    expect_text "$kind" /etc/fstab '^#/dev/sdb1 /old'
+    expect_text "$kind" /etc/fstab '^/dev/sdx9 /lost'
+    expect_finding GUEST-DEVICE-NAME false
+    # The image as it was is kept.
+    text "$kind" "$image.pre-rehost" >kept
+    debugfs -R "cat $image" "$kind.raw?offset=$((1 << 20))" 2>/dev/null >original
+    expect_same_file kept original
+}
+
+test_debian_keeps_booting_and_its_interface() {
+    whole debian /boot/initrd.img-6.1.0-18-amd64 --codec zstd --early
+    expect_text debian /etc/fstab "^UUID=$swap"
+    expect_text debian /boot/grub/grub.cfg "linux./boot/vmlinuz root=UUID=$uuid ro quiet resume=UUID=$swap$"
+    expect_text debian /boot/grub/grub.cfg "resume=UUID=$swap single$"
+    expect_text debian /boot/grub/grub.cfg "set root='hd0,msdos1'"
+    expect_no_text debian /boot/grub/grub.cfg /dev/sd
+    expect_text debian /etc/default/grub "^GRUB_CMDLINE_LINUX=\"resume=UUID=$swap\"$"
+    expect_text debian /etc/initramfs-tools/conf.d/resume "^RESUME=UUID=$swap$"
+    expect_text debian /etc/systemd/network/10-rehost-ens192.link "^MACAddress=$mac$"
+    expect_text debian /etc/systemd/network/10-rehost-ens192.link '^Name=ens192$'
+    expect_finding NIC-RENAME true
+    expect_finding GUEST-CLOUD-INIT true
+    expect_text debian /etc/cloud/cloud.cfg.d/99-rehost.cfg 'config: disabled'
+    # The list in the image is the old one and the new names.
+    expect_equal "$(tr '\n' ' ' <.unpacked/conf/modules)" \
+        "vmw_pvscsi virtio_pci virtio_scsi virtio_blk virtio_net " "conf/modules"
+    expect_text debian /etc/initramfs-tools/modules '^# own list$'
+    expect_text debian /etc/initramfs-tools/modules '^virtio_scsi$'
+    cmp -s .unpacked/usr/lib/modules/6.1.0-18-amd64/modules.dep <(text debian \
+        /usr/lib/modules/6.1.0-18-amd64/modules.dep) || fail "modules.dep is not the guest's"
+}
+test_ubuntu_with_netplan_and_lz4() {
+    whole ubuntu /boot/initrd.img-5.15.0-91-generic --codec lz4
+    expect_text ubuntu /etc/systemd/network/10-rehost-ens192.link '^Name=ens192$'
+}
+test_rocky_with_bls_grubenv_selinux_and_lvm_lists() {
+    local f
+    whole rocky /boot/initramfs-5.14.0-362.8.1.el9_3.x86_64.img --codec gzip --early
+    expect_text rocky /boot/loader/entries/0123-0-rescue.conf "options root=UUID=$uuid ro"
+    expect_text rocky /boot/loader/entries/0123-5.14.conf 'options \$kernelopts'
+    text rocky /boot/grub2/grubenv >env
+    expect_equal "$(wc -c <env)" 1024 "bytes of grubenv"
+    expect_text rocky /boot/grub2/grubenv "^kernelopts=root=UUID=$uuid ro quiet resume=UUID=$swap *$"
+    expect_text rocky /etc/kernel/cmdline "^root=UUID=$uuid"
+    expect_text rocky /etc/lvm/lvm.conf '^# rehost: .*filter'
+    expect_equal "$(text rocky /etc/lvm/devices/system.devices | wc -c)" 0 "bytes of system.devices"
+    expect_text rocky /etc/dracut.conf.d/50-rehost.conf '^add_drivers\+=" virtio_pci .* "$'
+    # The image's hook that waits for the old device does not wait any more.
+    f='.unpacked/var/lib/dracut/hooks/initqueue/finished/devexists-\x2fdev\x2fsda1.sh'
+    grep -q /dev/sda1 "$f" && fail "still waits for /dev/sda1"
+    # A new file has its folder's label.
+    debugfs -R 'ea_get /etc/fstab security.selinux' "$(at rocky)" 2>/dev/null >label
+    grep -q labelfstab_t label || fail "fstab lost its label" "$(cat label)"
+    held
+}
+test_sles_with_xz() {
+    whole sles /boot/initrd-5.14.21-150500.53-default --codec xz
+}
+test_centos_6_without_systemd() {
+    whole rhel6 /boot/initramfs-2.6.32-754.el6.x86_64.img
+    expect_text rhel6 /boot/grub/grub.conf "kernel /boot/vmlinuz root=UUID=$uuid"
+    expect_text rhel6 /boot/grub/grub.conf 'root \(hd0,0\)'
+    # The rule of a NIC that is gone goes, the HWADDR is the NIC's.
+    expect_text rhel6 /etc/sysconfig/network-scripts/ifcfg-eth0 "^HWADDR=\"$mac\"$"
+    expect_equal "$(text rhel6 /etc/udev/rules.d/70-persistent-net.rules | grep -c 99:99:99)" 0 \
+        "rules for a MAC that no NIC has"
+}
+test_alpine_with_extlinux() {
+    whole alpine /boot/initramfs-lts
+    expect_text alpine /boot/extlinux.conf "APPEND root=UUID=$uuid"
+    expect_text alpine /etc/mkinitfs/mkinitfs.conf 'features="ata base ext4 scsi rehost"'
+}
+test_arch_with_mkinitcpio() {
+    whole arch /boot/initramfs-linux.img --codec zstd
+    expect_text arch /etc/mkinitcpio.conf '^MODULES=\( ?virtio_pci .*\)$'
+}
+test_for_xen_the_frontends_are_added_with_what_they_need() {
+    local frontend bus
+    make_guest debian --codec zstd --early debian
+    run "$REHOST" convert debian.ova --to xen --out out --format vhd --overwrite
+    expect_status 0
+    qemu-img convert -O raw out/debian/disk0.vhd out/debian/disk0.raw
+    rm -f out/debian/disk0.vhd
+    result=out/debian
+    truncate -s 96M out/debian/disk0.raw
+    judge debian
+    initramfs debian /boot/initrd.img-6.1.0-18-amd64
+    for module in xen-blkfront xen-netfront xenbus; do
+        grep -q "/$module\.ko" .unpacked.names || fail "lacks $module" "$(cat .unpacked.names)"
+    done
+    expect_text debian /etc/fstab "^UUID=$uuid"
+    expect_no_text debian /boot/grub/grub.cfg /dev/sd
+    bus=$(grep -n xenbus.ko .unpacked.names | head -1 | cut -d: -f1)
+    frontend=$(grep -n xen-blkfront.ko .unpacked.names | head -1 | cut -d: -f1)
+    [ "$bus" -lt "$frontend" ] || fail "what is needed does not come first"
+    held
+}
+test_vmware_devices_need_nothing_in_the_initramfs() {
+    make_guest debian debian
+    convert debian kvm --devices vmware
+    judge debian
+    expect_no_finding BOOT-DRIVER-MISSING
+    expect_json '[.edits[].where]|map(select(startswith("/boot/initrd")))|length' 0 \
+        "$result/receipt.json"
+    # Another machine numbers its slots otherwise: the name is bound all the same.
+    expect_text debian /etc/systemd/network/10-rehost-ens192.link "^MACAddress=$mac$"
+}
+test_uefi_finds_its_loader_without_nvram() {
+    make_guest debian --layout uefi debian
+    convert debian kvm
+    judge debian
+    expect_finding GUEST-EFI-FALLBACK true
+    mcopy -n -i "$(disk)@@$((1 << 20))" ::/EFI/BOOT/BOOTX64.EFI boot.efi
+    mcopy -n -i "$(disk)@@$((1 << 20))" ::/EFI/debian/shimx64.efi shim.efi
+    expect_same_file boot.efi shim.efi
+    mdir -b -i "$(disk)@@$((1 << 20))" ::/EFI/BOOT >.list
+    for name in grubx64.efi mmx64.efi grub.cfg; do
+        grep -qi "/$name" .list || fail "$name is not beside it" "$(cat .list)"
+    done
+    expect_text debian /etc/fstab '^UUID=C0DE-C0DE  /boot/efi'
+    expect_json '.vms[0].vm.provenance.firmware.from' disk "$result/report.json"
+}
+test_lvm_is_reached_and_left_alone() {
+    make_guest rocky --layout lvm rocky
+    convert rocky kvm
+    judge rocky
+    expect_text rocky /etc/fstab '^/dev/mapper/vg--one-root'
+    expect_finding BOOT-DRIVER-MISSING true
+}
+test_twice_is_once() {
+    local kind
+    for kind in debian rocky rhel6 alpine arch; do
+        make_guest "$kind" "$kind"
+        convert "$kind" kvm
+        cp "$(disk)" again.raw
+        python3 "$mkova" --mac "$mac" --name again again.ova again.raw >/dev/null
+        convert again kvm
+        expect_json '.edits|length' 0 "$result/receipt.json"
+    done
+}
+test_report_shows_the_same_edits() {
+    make_guest debian debian
+    convert debian kvm
+    jq -r '.edits[].where' "$result/receipt.json" >done
+    run "$REHOST" report debian.ova --to kvm --json report.json
+    expect_status 0
+    jq -r '.vms[0].targets[0].edits[].where' report.json >shown
+    expect_same_file shown done
+    [ -s shown ] || fail "no edits at all"
+}
+test_full_boot_is_a_finding() {
+    make_guest debian --fill-boot debian
+    # Room for nothing but the smallest files.
+    python3 - debian.raw "$(jq .root debian.raw.json)" <<'EOP'
+import subprocess, sys
+dev = "%s?offset=%d" % (sys.argv[1], int(sys.argv[2]) << 20)
+stat = subprocess.run(["debugfs", "-R", "stats", dev], stdout=subprocess.PIPE, text=True).stdout
+free = int([l for l in stat.splitlines() if l.startswith("Free blocks:")][0].split()[-1])
+size = int([l for l in stat.splitlines() if l.startswith("Block size:")][0].split()[-1])
+with open("ballast", "wb") as f:
+    f.write(b"x" * max(0, (free - 90) * size))
+subprocess.run(["debugfs", "-w", "-R", "write ballast /srv/rest", dev], check=True, stderr=subprocess.DEVNULL)
+EOP
+    python3 "$mkova" --mac "$mac" --name debian debian.ova debian.raw >/dev/null
+    convert debian kvm
+    judge debian
+    expect_finding GUEST-BOOT-FULL false
+    expect_text debian /etc/fstab "^UUID=$uuid"
+}
+test_hibernated_guest_is_left_alone() {
+    make_guest debian --hibernated debian
+    convert debian kvm
+    expect_finding GUEST-HIBERNATED false
+    expect_json '.edits|length' 0 "$result/receipt.json"
+    expect_same_file "$(disk)" debian.raw
+}
+test_unified_kernel_image_is_a_finding() {
+    make_guest debian --layout uefi --uki debian
+    convert debian kvm
+    judge debian
+    expect_finding GUEST-UKI false
+}
+test_strange_initramfs_is_a_finding() {
+    make_guest debian --strange debian
+    convert debian kvm
+    judge debian
+    expect_finding GUEST-INITRAMFS-UNKNOWN false
+}
+test_missing_module_is_said() {
+    make_guest debian --no-module virtio_scsi debian
+    convert debian kvm
+    judge debian
+    expect_finding BOOT-DRIVER-MISSING false
+}
+test_no_guest_fix_changes_nothing() {
+    make_guest debian debian
+    convert debian kvm --no-guest-fix
+    expect_same_file "$(disk)" debian.raw
+}
+test_result_without_a_mac_in_the_source_is_pinned_to_the_new_one() {
+    local made
+    make_guest debian debian
+    python3 "$mkova" --name debian debian.ova debian.raw >/dev/null
+    convert debian kvm
+    made=$(sed -n 's/^net0: virtio=\([^,]*\),.*/\1/p' "$result/proxmox.conf" | tr A-F a-f)
+    expect_text debian /etc/systemd/network/10-rehost-ens192.link "^MACAddress=$made$"
+}
+run_tests
