@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "guestfix/direct/ext_io.h"
 #include "guestfix/direct/fs.h"
 
@@ -712,6 +713,36 @@ static const char *why_not(const struct ext2_super_block *sb)
     return NULL;
 }
 
+/* libext2fs sizes its bitmaps by some of these numbers and fills them by
+ * others: they must agree before it sees them. */
+static bool is_sane(const uint8_t *sb, uint64_t room)
+{
+    uint32_t log_block = rh_le32(sb + 24), log_cluster = rh_le32(sb + 28);
+    uint64_t per_group = rh_le32(sb + 32), clusters = rh_le32(sb + 36);
+    uint64_t inodes = rh_le32(sb + 40), inode_size = rh_le16(sb + 88);
+    uint64_t blocks = rh_le32(sb + 4), first = rh_le32(sb + 20), block, groups;
+    bool bigalloc = rh_le32(sb + 100) & EXT4_FEATURE_RO_COMPAT_BIGALLOC;
+
+    if (log_block > 6 || log_cluster > 20)
+        return false;
+    block = 1024ULL << log_block;
+    if (rh_le32(sb + 96) & EXT4_FEATURE_INCOMPAT_64BIT)
+        blocks |= (uint64_t)rh_le32(sb + 0x150) << 32;
+    if (bigalloc ? log_cluster < log_block ||
+                       per_group != clusters << (log_cluster - log_block)
+                 : log_cluster != log_block || clusters != per_group)
+        return false;
+    if (!clusters || clusters > 8 * block || clusters % 8 || !inodes ||
+        inodes > 8 * block || inodes % 8 || blocks > room / block ||
+        first != (block == 1024 && !bigalloc) || blocks <= first)
+        return false;
+    if (rh_le32(sb + 76) && (inode_size < 128 || inode_size > block ||
+                             !rh_power_of_two(inode_size)))
+        return false;
+    groups = rh_div_up(blocks - first, per_group);
+    return rh_le32(sb) == groups * inodes;
+}
+
 static uint32_t newest_time(const struct ext2_super_block *sb)
 {
     uint32_t a = RH_MAX(sb->s_wtime, sb->s_mtime);
@@ -722,17 +753,26 @@ static uint32_t newest_time(const struct ext2_super_block *sb)
 struct rh_fs *rh_ext_open(struct rh_disks *d, const struct rh_volume *v,
                           const char **ret_why, rh_error **err)
 {
-    struct rh_fs *fs = rh_new0(struct rh_fs);
-    struct ext *e = rh_new0(struct ext);
+    struct rh_fs *fs;
+    struct ext *e;
+    uint8_t sb[1024];
     errcode_t code;
 
+    *ret_why = NULL;
+    if (rh_volume_read(d, v, sb, sizeof sb, 1024, err) < 0)
+        return NULL;
+    if (!is_sane(sb, rh_volume_room(v))) {
+        *ret_why = _("its superblock is not sound");
+        return NULL;
+    }
+    fs = rh_new0(struct rh_fs);
+    e = rh_new0(struct ext);
     fs->state = e;
     fs->disks = d;
     fs->volume = v;
     fs->ops = &ext_ops;
     e->io.disks = d;
     e->io.volume = v;
-    *ret_why = NULL;
     code = rh_ext_open_io(&e->io, &e->fs);
     if (code) {
         if (e->io.failure && err && !*err)

@@ -418,17 +418,26 @@ static int fat_free_space(struct rh_fs *fs, uint64_t *ret, rh_error **err)
 /* --- editing
  * ------------------------------------------------------------------------------
  */
+/* The first entry that says that none follow; whatever lies behind it is
+ * nothing, whatever its bytes are. */
+static uint32_t dir_end(const struct dir *d)
+{
+    uint32_t i = 0;
+
+    while (i < d->size / ENTRY && d->bytes[(size_t)i * ENTRY])
+        i++;
+    return i;
+}
+
 /* Where `count` free entries stand side by side, growing the folder. */
 static int room_in(struct rh_fs *fs, struct dir *d, uint32_t count,
                    uint32_t *ret, rh_error **err)
 {
     struct fat *f = fat_of(fs);
-    uint32_t run = 0, last = d->cluster, more;
+    uint32_t run = 0, last = d->cluster, more, end = dir_end(d);
 
     for (uint32_t i = 0; i < d->size / ENTRY; i++) {
-        uint8_t first = d->bytes[(size_t)i * ENTRY];
-
-        run = !first || first == DELETED ? run + 1 : 0;
+        run = i >= end || d->bytes[(size_t)i * ENTRY] == DELETED ? run + 1 : 0;
         if (run == count) {
             *ret = i + 1 - count;
             return 0;
@@ -470,7 +479,7 @@ static int add_entry(struct rh_fs *fs, uint64_t dir, const char *name,
 {
     RH_AUTO(dir_free) struct dir d = {0};
     uint8_t entries[RH_FAT_ENTRIES_MAX][ENTRY];
-    uint32_t count, at = 0;
+    uint32_t count, at = 0, end;
     uint8_t *e;
 
     if (open_dir(fs, dir, &d, err) < 0)
@@ -483,8 +492,11 @@ static int add_entry(struct rh_fs *fs, uint64_t dir, const char *name,
         if (!short_taken(&d, entries[count - 1]))
             break;
     }
+    end = dir_end(&d);
     if (room_in(fs, &d, count, &at, err) < 0)
         return -1;
+    if (at + count > end && at + count < d.size / ENTRY)
+        memset(d.bytes + (size_t)(at + count) * ENTRY, 0, ENTRY);
     e = entries[count - 1];
     e[11] = attributes;
     rh_put_le16(e + 16, DATE);

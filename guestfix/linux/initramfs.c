@@ -22,7 +22,7 @@ enum {
     CONF_MAX = 64 * 1024,
     NEWC_HEADER = 110,
 };
-#define UNPACKED_MAX (4 * RH_GIB)
+#define UNPACKED_MAX (2 * RH_GIB)
 
 const char *rh_initramfs_kind_name(enum rh_initramfs_kind kind)
 {
@@ -130,8 +130,42 @@ static void note(struct rh_initramfs *i, const char *path, unsigned mode)
         *rh_vec_add(&i->waits) = rh_strdup(path);
 }
 
-/* --- plain archives
- * ---------------------------------------------------------------- */
+/* --- archives --------------------------------------------------------------
+ */
+/* Bytes to read forward: of memory, or of a decompressor over it. */
+struct source {
+    const char *bytes; /* NULL: `unpacker` has them */
+    size_t n, at;
+    struct archive *unpacker;
+    uint64_t unpacked;
+};
+
+/* Exactly n bytes; `to` may be NULL: only pass them. */
+static bool get(struct source *s, void *to, uint64_t n)
+{
+    char waste[16384], *p = to;
+
+    if (s->bytes) {
+        if (n > s->n - s->at)
+            return false;
+        if (to)
+            memcpy(to, s->bytes + s->at, (size_t)n);
+        s->at += (size_t)n;
+        return true;
+    }
+    s->unpacked += n;
+    while (n) {
+        size_t part = (size_t)RH_MIN(n, to ? n : (uint64_t)sizeof waste);
+        la_ssize_t got = archive_read_data(s->unpacker, to ? p : waste, part);
+
+        if (got <= 0)
+            return false;
+        p = to ? p + got : p;
+        n -= (uint64_t)got;
+    }
+    return s->unpacked <= UNPACKED_MAX;
+}
+
 static bool hex8(const char *p, uint32_t *ret)
 {
     *ret = 0;
@@ -149,43 +183,44 @@ static bool hex8(const char *p, uint32_t *ret)
     return true;
 }
 
-static void keep_conf(struct rh_initramfs *i, const char *path,
-                      const char *bytes, size_t n)
+/* The list of modules to load, kept; other files are passed over. */
+static bool take_data(struct source *s, struct rh_initramfs *i,
+                      const char *path, uint32_t size)
 {
+    char text[CONF_MAX];
+
     while (!strncmp(path, "./", 2) || *path == '/')
         path += *path == '/' ? 1 : 2;
-    if (strcmp(path, "conf/modules") || n > CONF_MAX)
-        return;
+    if (strcmp(path, "conf/modules") || size > sizeof text)
+        return get(s, NULL, size);
+    if (!get(s, text, size))
+        return false;
     free(i->conf_modules);
-    i->conf_modules = rh_memdup0(bytes, n);
+    i->conf_modules = rh_memdup0(text, size);
+    return true;
 }
 
-/* A newc archive at *at; moves *at behind its TRAILER.  false: broken. */
-static bool read_plain(const char *bytes, size_t n, size_t *at,
-                       struct rh_initramfs *i)
+/* One newc archive up to its TRAILER.  false: broken. */
+static bool read_newc(struct source *s, struct rh_initramfs *i)
 {
-    for (unsigned count = 0; count < ENTRIES_MAX; count++) {
-        const char *p = bytes + *at;
-        uint32_t mode, size, name_size;
-        uint64_t data, end;
+    char head[NEWC_HEADER], name[NAME_MAX_BYTES + 4];
 
-        if (n - *at < NEWC_HEADER || memcmp(p, "07070", 5) ||
-            !hex8(p + 14, &mode) || !hex8(p + 54, &size) ||
-            !hex8(p + 94, &name_size) || !name_size ||
-            name_size > NAME_MAX_BYTES)
+    for (unsigned count = 0; count < ENTRIES_MAX; count++) {
+        uint32_t mode, size, n;
+
+        if (!get(s, head, sizeof head) || memcmp(head, "07070", 5) ||
+            !hex8(head + 14, &mode) || !hex8(head + 54, &size) ||
+            !hex8(head + 94, &n) || !n || n > NAME_MAX_BYTES ||
+            !get(s, name,
+                 rh_round_up((uint64_t)NEWC_HEADER + n, 4) - NEWC_HEADER) ||
+            name[n - 1])
             return false;
-        data = rh_round_up((uint64_t)*at + NEWC_HEADER + name_size, 4);
-        end = rh_round_up(data + size, 4);
-        if (data + size > n || p[NEWC_HEADER + name_size - 1])
-            return false;
-        p += NEWC_HEADER;
-        if (!strcmp(p, "TRAILER!!!")) {
-            *at = (size_t)RH_MIN(end, (uint64_t)n);
+        if (!strcmp(name, "TRAILER!!!"))
             return true;
-        }
-        note(i, p, mode);
-        keep_conf(i, p, bytes + data, size);
-        *at = (size_t)RH_MIN(end, (uint64_t)n);
+        note(i, name, mode);
+        if (!take_data(s, i, name, size) ||
+            !get(s, NULL, rh_round_up(size, 4) - size))
+            return false;
     }
     return false;
 }
@@ -218,63 +253,33 @@ static const char *codec_of(const char *p, size_t n)
     return NULL;
 }
 
-static int unpack_failed(struct archive *a, rh_error **err)
+static int unpack(struct archive *a, struct rh_initramfs *i, rh_error **err)
 {
-    const char *why = archive_error_string(a);
+    struct source s = {.unpacker = a};
+    struct archive_entry *e;
+    const char *why;
 
+    if (archive_read_next_header(a, &e) == ARCHIVE_OK && read_newc(&s, i))
+        return 0;
+    why = archive_error_string(a);
     return rh_fail(err, RH_ERR_GUEST_DAMAGED,
                    "the initramfs cannot be unpacked: %s",
-                   why ? why : "damaged");
+                   why ? why : "it is no cpio archive");
 }
 
-static int read_conf_entry(struct archive *a, const char *path,
-                           struct rh_initramfs *i, rh_error **err)
-{
-    RH_AUTO(rh_freep) char *text = rh_malloc(CONF_MAX);
-    la_ssize_t n = archive_read_data(a, text, CONF_MAX);
-
-    if (n < 0)
-        return unpack_failed(a, err);
-    keep_conf(i, path, text, (size_t)n);
-    return 0;
-}
-
-static int read_entries(struct archive *a, struct rh_initramfs *i,
-                        rh_error **err)
-{
-    struct archive_entry *e;
-
-    for (unsigned count = 0; count < ENTRIES_MAX; count++) {
-        int r = archive_read_next_header(a, &e);
-        const char *path;
-
-        if (r == ARCHIVE_EOF)
-            return 0;
-        if (r < ARCHIVE_WARN)
-            return unpack_failed(a, err);
-        path = archive_entry_pathname(e);
-        if (!path)
-            continue;
-        note(i, path, (unsigned)archive_entry_mode(e));
-        if (ends(path, "conf/modules") && read_conf_entry(a, path, i, err) < 0)
-            return -1;
-        if ((uint64_t)archive_filter_bytes(a, 0) > UNPACKED_MAX)
-            break;
-    }
-    return rh_fail(err, RH_ERR_STREAM_LIMIT,
-                   "the initramfs unpacks to more than is plausible");
-}
-
+/* libarchive only decompresses: its cpio reader takes names of any length. */
 static int read_packed(const char *bytes, size_t n, struct rh_initramfs *i,
                        rh_error **err)
 {
     struct archive *a = archive_read_new();
-    int r;
+    int r = -1;
 
     archive_read_support_filter_all(a);
-    archive_read_support_format_cpio(a);
-    r = archive_read_open_memory(a, bytes, n);
-    r = r != ARCHIVE_OK ? unpack_failed(a, err) : read_entries(a, i, err);
+    archive_read_support_format_raw(a);
+    if (archive_read_open_memory(a, bytes, n) == ARCHIVE_OK)
+        r = unpack(a, i, err);
+    else
+        rh_fail(err, RH_ERR_GUEST_DAMAGED, "the initramfs cannot be unpacked");
     archive_read_free(a);
     return r;
 }
@@ -284,6 +289,7 @@ static int read_packed(const char *bytes, size_t n, struct rh_initramfs *i,
 static int read_part(const char *bytes, size_t n, bool is_main,
                      struct rh_initramfs *i, rh_error **err)
 {
+    struct source plain = {.bytes = bytes, .n = n};
     size_t at = 0;
     const char *codec;
 
@@ -300,12 +306,11 @@ static int read_part(const char *bytes, size_t n, bool is_main,
             }
             return read_packed(bytes + at, n - at, i, err);
         }
-        if (is_main && at)
-            i->early = true;
-        if (n - at < 6 || memcmp(bytes + at, "07070", 5) ||
-            !read_plain(bytes, n, &at, i))
+        plain.at = at;
+        if (!read_newc(&plain, i))
             return rh_fail(err, RH_ERR_GUEST_DAMAGED,
                            "the initramfs is no archive that is known");
+        at = plain.at;
         if (is_main)
             i->codec = "none";
         i->early = is_main && at < n;
