@@ -5,11 +5,13 @@
  * and old kernels take zeros for a block size; there the segment is an lz4
  * legacy stream of its own, literals only, right behind the last byte.
  *
- * Our mark is a first entry of that name in the archive, which in the gzip form
- * stands in the header as well. */
+ * Our mark is a first entry of that name in the archive; in the gzip form it
+ * stands in the header, with the length of what came before: zeros cannot tell
+ * where a gzip stream ends, because its own last bytes may be zeros. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "guestfix/linux/segment.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -25,7 +27,7 @@ enum {
     STAMP = 1735689600, /* 2025-01-01: no clock in the output */
 };
 
-static const char gzip_header[GZIP_HEADER] = "\x1f\x8b\x08\x08\0\0\0\0\0\x03";
+static const char gzip_header[GZIP_HEADER] = "\x1f\x8b\x08\x18\0\0\0\0\0\x03";
 static const char lz4_magic[4] = "\x02\x21\x4c\x18";
 
 /* --- finding
@@ -58,16 +60,20 @@ size_t rh_segment_find(const void *bytes, size_t n)
     return n;
 }
 
+/* The length of what was there before, as the gzip header's comment says. */
 size_t rh_segment_start(const void *bytes, size_t found, size_t n)
 {
     const char *p = bytes;
-    size_t at = found, least = found > 7 ? found - 7 : 0;
+    size_t at = found + GZIP_HEADER + sizeof mark, before = 0;
 
     if (found == n || !memcmp(p + found, lz4_magic, sizeof lz4_magic))
         return found;
-    while (at > least && !p[at - 1])
-        at--;
-    return at;
+    while (at < n && p[at] >= '0' && p[at] <= '9' && before <= found)
+        before = before * 10 + (size_t)(p[at++] - '0');
+    if (before > found || found - before > 7 ||
+        !rh_all_zero(p + before, found - before))
+        return found;
+    return before;
 }
 
 /* --- writing
@@ -127,21 +133,23 @@ void rh_segment_file(struct rh_segment *s, const char *path, const void *bytes,
     entry(s, path, 0100000 | mode, bytes, n);
 }
 
-static int add_gzip(const struct rh_buf *cpio, struct rh_buf *image,
-                    rh_error **err)
+static int add_gzip(const struct rh_buf *cpio, size_t before,
+                    struct rh_buf *image, rh_error **err)
 {
     gz_header head = {.os = 3};
     z_stream z = {0};
-    char name[sizeof mark];
+    char name[sizeof mark], comment[24];
     size_t room;
     int r;
 
     memcpy(name, mark, sizeof mark);
     head.name = (Bytef *)name;
+    snprintf(comment, sizeof comment, "%zu", before);
+    head.comment = (Bytef *)comment;
     if (deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
         return rh_fail(err, RH_ERR_MEMORY, "no memory to compress");
     deflateSetHeader(&z, &head);
-    room = deflateBound(&z, (uLong)cpio->length) + sizeof mark;
+    room = deflateBound(&z, (uLong)cpio->length) + sizeof mark + sizeof comment;
     RH_AUTO(rh_freep) char *out = rh_malloc(room);
     z.next_in = (Bytef *)cpio->data;
     z.avail_in = (uInt)cpio->length;
@@ -189,15 +197,18 @@ static void add_lz4(const struct rh_buf *cpio, struct rh_buf *image)
 int rh_segment_finish(struct rh_segment *s, const struct rh_initramfs *to,
                       struct rh_buf *image, rh_error **err)
 {
+    size_t before;
+
     entry(s, "TRAILER!!!", 0, "", 0);
     pad(&s->cpio, 512);
     if (to->lz4_legacy) {
         add_lz4(&s->cpio, image);
         return 0;
     }
+    before = image->length;
     pad(image, 4);
     rh_buf_add(image, "\0\0\0", 4);
-    return add_gzip(&s->cpio, image, err);
+    return add_gzip(&s->cpio, before, image, err);
 }
 
 void rh_segment_free(struct rh_segment *s)

@@ -62,7 +62,7 @@ while at < len(data):
         at = len(data) - len(d.unused_data)
     elif rest[:4] == b"\x28\xb5\x2f\xfd":
         # The frame's end: where the next archive of ours starts, or the end.
-        cut = data.find(b"\x1f\x8b\x08\x08", at)
+        cut = data.find(b"\x1f\x8b\x08\x18", at)
         cut = cut if cut > 0 else len(data)
         cpio(subprocess.run(["zstd", "-dcq"], input=data[at:cut].rstrip(b"\0") + b"",
                             stdout=subprocess.PIPE).stdout)
