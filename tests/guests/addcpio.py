@@ -9,6 +9,7 @@ one after the other and later files win, so `initrd + OUT.cpio` behaves like an
 initramfs made with the extra modules.  Written for initramfs-tools: listed in
 conf/modules, found through full module indexes.
 """
+# SPDX-License-Identifier: LGPL-2.1-or-later
 import os
 import sys
 

@@ -4,6 +4,7 @@ No loop devices, no device-mapper and no appliance: partition tables come
 from sfdisk, filesystems from mke2fs/mkfs.vfat working at an offset, the LVM2
 label and metadata and the BIOS boot blocks are written here.
 """
+# SPDX-License-Identifier: LGPL-2.1-or-later
 import hashlib
 import os
 import struct

@@ -11,10 +11,11 @@
 # export instead of its raw disk.  Guests are kept below RH_CACHE (default
 # build/guests) and built anew when the scripts that make them or the host's
 # kernel change.  Several may ask at once.
+# SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${RH_CACHE-$(realpath -m "$here/../../build/guests")}
-usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '/SPDX/d; 2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 ova=''
 [ "${1-}" != --ova ] || { ova=1; shift; }
 [ $# = 1 ] || usage

@@ -7,6 +7,7 @@
 
 Through debugfs alone: no root, no appliance, and nothing of the project.
 """
+# SPDX-License-Identifier: LGPL-2.1-or-later
 import hashlib
 import os
 import stat

@@ -21,6 +21,7 @@ the converter's place where a test asks whether the judge itself works.
   --mac MAC        for the .link file; --nic NAME (default ens192)
   --no-names       leave fstab, grub.cfg and the NIC name alone
 """
+# SPDX-License-Identifier: LGPL-2.1-or-later
 import argparse
 import os
 import re

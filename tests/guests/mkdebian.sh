@@ -17,11 +17,12 @@
 #   vmtools  like bios, with open-vm-tools installed and its service enabled
 #
 # Needs root (chroot), no loop devices.  Packages: see README.
+# SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
 form=gzip early='' static=''
-usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '/SPDX/d; 2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case $1 in
         --initrd) form=$2; shift ;;

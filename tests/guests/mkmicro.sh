@@ -14,10 +14,11 @@
 #   --fs ext4|xfs|btrfs              root file system (ext4)
 #
 # Needs no root and no loop devices.  Packages: see README.
+# SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 form=gzip early='' merged='' uefi='' lvm='' fs=ext4
-usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '/SPDX/d; 2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 while [ $# -gt 1 ]; do
     case $1 in
         --initrd) form=$2; shift ;;

@@ -15,6 +15,7 @@ nutanix  a sparse one: qcow2 members named by UUID, no subtype anywhere, no
 
 Same input, same output: times, owners and UUIDs in the archive are fixed.
 """
+# SPDX-License-Identifier: LGPL-2.1-or-later
 import argparse
 import hashlib
 import io

@@ -17,7 +17,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=${RH_CACHE-$(realpath -m "$here/../../build/guests")}/xen
 limit=1500 ram=256 mac=00:50:56:8a:12:34
-usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '/SPDX/d; 2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 while getopts w:t:r:m: o; do
     case $o in
         w) work=$OPTARG ;;

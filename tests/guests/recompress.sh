@@ -4,6 +4,7 @@
 # Rewrites an initramfs as another compressor leaves it, optionally with an
 # uncompressed early-microcode archive in front, as initramfs-tools and dracut
 # put it there when intel-microcode or amd64-microcode is installed.
+# SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
 image=$1 form=$2 early=${3-}
 t=$(mktemp -d); trap 'rm -rf "$t"' EXIT

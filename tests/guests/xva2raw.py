@@ -6,6 +6,7 @@
 For XVAs with one disk: 1 MiB chunks named Ref:N/00000000 and on, those of zeros
 left out.  The checksums beside the chunks are not looked at here.
 """
+# SPDX-License-Identifier: LGPL-2.1-or-later
 import re
 import sys
 import tarfile
