@@ -31,6 +31,12 @@ void rh_text_language(const char *lang)
     bind_textdomain_codeset(RH_TEXT_DOMAIN, "UTF-8");
 }
 
+const char *rh_text_lang(void)
+{
+    /* TRANSLATORS: the code of the language that you translate into. */
+    return _("en");
+}
+
 /* Length of the UTF-8 sequence at p (1..4), or 0 when it is broken. */
 static size_t utf8_length(const unsigned char *p, size_t n, uint32_t *ret_code)
 {

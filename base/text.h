@@ -19,6 +19,8 @@
 /* Bind the messages and choose a language: "en", "ja", or NULL for the
  * locale's.  Process-wide; the CLI calls it once, a service may too. */
 void rh_text_language(const char *lang);
+/* The language that messages really come in: "en" unless translated. */
+const char *rh_text_lang(void);
 
 /* A copy fit for a terminal and for UTF-8 documents: control characters,
  * bidirectional overrides and broken UTF-8 become \xNN.  The caller frees. */

@@ -212,8 +212,7 @@ void rh_edits_free(struct rh_edits *e)
     *e = (struct rh_edits){0};
 }
 
-/* A guest's file may hold any bytes; JSON may not. */
-static json_t *text_or_null(const char *text)
+json_t *rh_json_text(const char *text)
 {
     RH_AUTO(rh_freep) char *printable = NULL;
 
@@ -233,12 +232,12 @@ json_t *rh_edits_json(const struct rh_edits *e, bool with_contents)
         const struct rh_edit *edit = &e->items[i];
         json_t *o = json_object();
 
-        json_object_set_new(o, "where", text_or_null(edit->where));
-        json_object_set_new(o, "what", text_or_null(edit->what));
-        json_object_set_new(o, "fix", text_or_null(edit->fix));
+        json_object_set_new(o, "where", rh_json_text(edit->where));
+        json_object_set_new(o, "what", rh_json_text(edit->what));
+        json_object_set_new(o, "fix", rh_json_text(edit->fix));
         if (with_contents) {
-            json_object_set_new(o, "before", text_or_null(edit->before));
-            json_object_set_new(o, "after", text_or_null(edit->after));
+            json_object_set_new(o, "before", rh_json_text(edit->before));
+            json_object_set_new(o, "after", rh_json_text(edit->after));
         }
         json_array_append_new(array, o);
     }

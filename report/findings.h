@@ -21,10 +21,10 @@ enum rh_severity { RH_SEVERITY_INFO, RH_SEVERITY_CAUTION, RH_SEVERITY_BLOCKER };
 struct rh_finding {
     enum rh_finding_id id;
     enum rh_severity severity;
-    bool automatic;    /* rehost takes care of it */
-    char *subject;     /* "vm", "disks/0", "nics/1", "os", a member's name */
-    char *message;     /* translated, printable */
-    char *remedy;      /* translated, or NULL */
+    bool automatic; /* rehost takes care of it */
+    char *subject;  /* "vm", "disks/0", "nics/1", "os", a member's name */
+    char *message;  /* translated, printable */
+    char *remedy;   /* translated, or NULL */
 };
 struct rh_findings {
     struct rh_finding *items;
@@ -45,9 +45,12 @@ void rh_findings_sort(struct rh_findings *list); /* worst first, then id */
 enum rh_severity rh_findings_worst(const struct rh_findings *list);
 bool rh_findings_has(const struct rh_findings *list, enum rh_finding_id id);
 void rh_findings_free(struct rh_findings *list); /* also for RH_AUTO */
+/* A string, null for NULL.  Files and guests may hold any bytes, JSON only
+ * UTF-8: what is none becomes printable. */
+json_t *rh_json_text(const char *text);
 json_t *rh_findings_json(const struct rh_findings *list); /* array */
-const char *rh_finding_name(enum rh_finding_id id); /* "NIC-RENAME" */
-const char *rh_severity_name(enum rh_severity s);   /* "caution" */
+const char *rh_finding_name(enum rh_finding_id id);       /* "NIC-RENAME" */
+const char *rh_severity_name(enum rh_severity s);         /* "caution" */
 
 /* One change inside the guest, as planned and as done. */
 struct rh_edit {

@@ -1,39 +1,152 @@
-/* html.c - a report document as one self-contained page. */
+/* html.c - a report document as one self-contained page.
+ *
+ * The page is made of the document alone.  Nothing is fetched, and nothing
+ * needs a script to be read: the one there is sorts the table. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
 #include "base/text.h"
+#include "report/page.h"
 #include "report/render.h"
 
-static void escape(struct rh_buf *b, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        const char *entity = *p == '<'   ? "&lt;"
-                             : *p == '>' ? "&gt;"
-                             : *p == '&' ? "&amp;"
-                             : *p == '"' ? "&quot;"
-                                         : NULL;
+/* More VMs than these are folded: the table leads to them. */
+enum { UNFOLDED_MOST = 4 };
 
-        if (entity)
-            rh_buf_puts(b, entity);
-        else
-            rh_buf_putc(b, *p);
+void rh_page_badge(struct rh_buf *b, const char *kind, const char *word)
+{
+    RH_AUTO(rh_freep) char *class_ = rh_printf("badge %s", kind);
+
+    rh_leaf(b, "span", class_, word);
+}
+
+static void head(struct rh_page *page, const char *title)
+{
+    struct rh_buf *b = &page->b;
+
+    rh_buf_puts(b, "<!DOCTYPE html>\n");
+    rh_tag(b, "html", "lang", rh_text_lang(), NULL);
+    rh_buf_puts(b, "<head>\n<meta charset=\"utf-8\">\n"
+                   "<meta name=\"viewport\" content=\"width=device-width, "
+                   "initial-scale=1\">\n"
+                   "<meta name=\"color-scheme\" content=\"light dark\">\n"
+                   "<meta http-equiv=\"Content-Security-Policy\" "
+                   "content=\"default-src 'none'; style-src 'unsafe-inline'; "
+                   "script-src 'unsafe-inline'\">\n");
+    rh_leaf(b, "title", NULL, title);
+    rh_buf_puts(b, "<style>\n");
+    rh_buf_puts(b, rh_page_style);
+    rh_buf_puts(b, "</style>\n</head>\n");
+}
+
+static const json_t *property(const json_t *model, const char *id)
+{
+    const json_t *p;
+    size_t i;
+
+    json_array_foreach (json_object_get(model, "properties"), i, p)
+        if (!strcmp(rh_word(p, "id"), id))
+            return p;
+    return NULL;
+}
+
+static void model_row(struct rh_page *page, const json_t *models,
+                      const json_t *first)
+{
+    struct rh_buf *b = &page->b;
+    const json_t *model;
+    size_t i;
+
+    rh_tag(b, "tr", NULL);
+    rh_tag(b, "th", "scope", "row", NULL);
+    rh_text(b, rh_word(first, "label"));
+    rh_end(b, "th");
+    json_array_foreach (models, i, model) {
+        rh_tag(b, "td", "data-label", rh_word(model, "name"), NULL);
+        rh_leaf(b, "span", NULL,
+                rh_word(property(model, rh_word(first, "id")), "value"));
+        rh_end(b, "td");
     }
+    rh_end(b, "tr");
+}
+
+/* What the models are, side by side. */
+static void models_table(struct rh_page *page)
+{
+    const json_t *models = json_object_get(page->report, "models");
+    const json_t *model, *p;
+    struct rh_buf *b = &page->b;
+    size_t i;
+
+    if (!json_array_size(models))
+        return;
+    rh_tag(b, "details", "class", "models", NULL);
+    rh_leaf(b, "summary", NULL, _("The models compared"));
+    rh_tag(b, "table", NULL);
+    rh_tag(b, "thead", NULL);
+    rh_tag(b, "tr", NULL);
+    rh_tag(b, "th", "scope", "col", NULL);
+    rh_text(b, _("Property"));
+    rh_end(b, "th");
+    json_array_foreach (models, i, model) {
+        rh_tag(b, "th", "scope", "col", NULL);
+        rh_text(b, rh_word(model, "name"));
+        rh_end(b, "th");
+    }
+    rh_end(b, "tr");
+    rh_end(b, "thead");
+    rh_tag(b, "tbody", NULL);
+    json_array_foreach (
+        json_object_get(json_array_get(models, 0), "properties"), i, p)
+        model_row(page, models, p);
+    rh_end(b, "tbody");
+    rh_end(b, "table");
+    rh_end(b, "details");
+}
+
+static void body(struct rh_page *page, const char *title)
+{
+    const json_t *vms = json_object_get(page->report, "vms"), *entry;
+    bool folded = json_array_size(vms) > UNFOLDED_MOST;
+    struct rh_buf *b = &page->b;
+    size_t i;
+
+    rh_tag(b, "body", NULL);
+    rh_tag(b, "header", "class", "top", NULL);
+    rh_leaf(b, "h1", NULL, title);
+    rh_leaf(b, "p", NULL,
+            _("What can move, what will change, and what is left to people. "
+              "Nothing has been converted to make this page."));
+    rh_end(b, "header");
+    rh_tag(b, "main", NULL);
+    rh_page_fleet(page);
+    json_array_foreach (vms, i, entry)
+        rh_page_vm(page, entry, i, folded);
+    models_table(page);
+    rh_end(b, "main");
+    if (json_array_size(vms) > 1) {
+        rh_buf_puts(b, "<script>\n");
+        rh_buf_puts(b, rh_page_script);
+        rh_buf_puts(b, "</script>\n");
+    }
+    rh_end(b, "body");
+    rh_end(b, "html");
 }
 
 char *rh_render_html(const json_t *report, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *text = rh_render_text(report, err);
-    struct rh_buf b = {0};
+    const json_t *vms = json_object_get(report, "vms");
+    struct rh_page page = {.report = report};
+    RH_AUTO(rh_freep) char *title = NULL;
 
-    if (!text)
+    if (!json_is_array(vms)) {
+        rh_fail(err, RH_ERR_BUG, "this is no report document");
         return NULL;
-    rh_buf_printf(&b,
-                  "<!DOCTYPE html>\n<html lang=\"%s\">\n<head>"
-                  "<meta charset=\"utf-8\"><title>%s</title></head>\n<body>"
-                  "<h1>%s</h1>\n<pre>",
-                  _("en"), _("rehost report"), _("rehost report"));
-    escape(&b, text);
-    rh_buf_puts(&b, "</pre>\n</body>\n</html>\n");
-    return rh_buf_take(&b);
+    }
+    title = json_array_size(vms) == 1
+                ? rh_printf(_("Migration report: %s"),
+                            rh_vm_title(json_array_get(vms, 0)))
+                : rh_strdup(_("Migration report"));
+    head(&page, title);
+    body(&page, title);
+    return rh_buf_take(&page.b);
 }

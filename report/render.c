@@ -25,7 +25,8 @@ static void finding_text(struct rh_buf *b, const json_t *f)
 
 static void target_text(struct rh_buf *b, const json_t *t)
 {
-    RH_AUTO(rh_freep) char *size = rh_human_size(
+    RH_AUTO(rh_freep)
+    char *size = rh_human_size(
         (uint64_t)json_integer_value(json_object_get(t, "output_bytes")));
     const json_t *item;
     size_t i;
@@ -34,9 +35,9 @@ static void target_text(struct rh_buf *b, const json_t *t)
                   word(t, "target"), word(t, "verdict"), word(t, "effort"),
                   size,
                   (long long)json_integer_value(json_object_get(t, "seconds")));
-    json_array_foreach(json_object_get(t, "findings"), i, item)
+    json_array_foreach (json_object_get(t, "findings"), i, item)
         finding_text(b, item);
-    json_array_foreach(json_object_get(t, "edits"), i, item)
+    json_array_foreach (json_object_get(t, "edits"), i, item)
         rh_buf_printf(b, _("    edit     %s: %s\n"), word(item, "where"),
                       word(item, "what"));
 }
@@ -48,16 +49,13 @@ char *rh_render_text(const json_t *report, rh_error **err)
     size_t i, n;
 
     (void)err;
-    json_array_foreach(json_object_get(report, "vms"), i, vm)
-    {
-        rh_buf_printf(&b, "%s (%s)\n",
-                      word(json_object_get(vm, "vm"), "name"),
+    json_array_foreach (json_object_get(report, "vms"), i, vm) {
+        rh_buf_printf(&b, "%s (%s)\n", word(json_object_get(vm, "vm"), "name"),
                       word(vm, "source"));
-        json_array_foreach(json_object_get(vm, "targets"), n, t)
+        json_array_foreach (json_object_get(vm, "targets"), n, t)
             target_text(&b, t);
     }
-    json_array_foreach(json_object_get(report, "failed"), i, vm)
-    {
+    json_array_foreach (json_object_get(report, "failed"), i, vm) {
         const json_t *e = json_object_get(vm, "error");
 
         rh_buf_printf(&b, _("%s: refused: %s [%s]\n"), word(vm, "source"),
