@@ -120,18 +120,24 @@ static int save_report(struct cli *cli, rh_report *r, const char *as,
     return status;
 }
 
+/* A lone source that was refused is an error like any other; among others it
+ * is a row. */
 static int print_report(struct cli *cli, rh_report *r)
 {
+    rh_error *cause = rh_report_cause(r);
     const char *json = cli_given(cli, "json");
     const char *html = cli_given(cli, "html");
+    bool text = (!json || json[0]) && !(html && !strcmp(html, "-"));
     int status = 0;
 
     if (json)
         status = save_report(cli, r, "json", json);
     if (!status && html)
         status = save_report(cli, r, "html", html);
-    if (!status && (!json || json[0]) && !(html && !strcmp(html, "-")))
+    if (!status && text && !cause)
         status = save_report(cli, r, "text", "");
+    if (cause)
+        cli_fail(cli, cause);
     return status ? status : rh_report_status(r);
 }
 
@@ -156,7 +162,7 @@ const struct cli_command cli_report = {
     "report", "SOURCE... --to xen|kvm|all [--json [FILE]] [--html FILE]",
     N_("a dry run: what fits, what would change, what must be done by hand"),
     "  rehost report web01.ova --to all\n"
-    "  rehost report /exports/*.ova --to all --html fleet.html\n"
+    "  rehost report /exports --to all --html fleet.html\n"
     "  rehost report web01.ova --to xen --json | jq '.vms[].targets'\n",
     report_options, run_report};
 

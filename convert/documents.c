@@ -7,6 +7,7 @@
 
 #include "rehost/rehost.h"
 #include "report/render.h"
+#include "targets/model.h"
 
 int rh_put_json(struct rh_outdir *dir, const char *name, json_t *doc,
                 rh_error **err)
@@ -18,32 +19,67 @@ int rh_put_json(struct rh_outdir *dir, const char *name, json_t *doc,
     return rh_outdir_put(dir, name, text, strlen(text), false, err);
 }
 
-json_t *rh_report_document(void)
+static json_t *models_json(rh_error **err)
 {
-    return json_pack("{s:s, s:[], s:[]}", "schema", "rehost.report/1", "vms",
-                     "failed");
+    json_t *list = json_array();
+
+    for (size_t i = 0; rh_target_at(i); i++) {
+        json_t *model =
+            rh_model_load(rh_model_folder(rh_target_at(i)->name), err);
+
+        if (!model) {
+            json_decref(list);
+            return NULL;
+        }
+        json_array_append_new(list, rh_model_properties(model));
+        json_decref(model);
+    }
+    return list;
 }
 
-static const char *effort_of(const struct rh_plan_target *t)
+json_t *rh_report_document(rh_error **err)
 {
-    bool manual = t->verdict == RH_BLOCKED;
-    bool some = t->verdict == RH_CAUTION;
+    json_t *models = models_json(err);
 
-    return manual ? "manual" : some ? "some-caution" : "easy";
+    if (!models)
+        return NULL;
+    return json_pack("{s:s, s:s, s:[], s:[], s:o}", "schema", "rehost.report/1",
+                     "lang", rh_text_lang(), "vms", "failed", "models", models);
 }
 
-static json_t *target_json(const struct rh_plan_target *t)
+/* In the words of those who plan such moves: easy, some caution, manual. */
+static const char *effort_of(enum rh_verdict verdict)
+{
+    static const char *const efforts[] = {"easy", "some-caution", "manual"};
+
+    return efforts[verdict];
+}
+
+/* The same without what rehost takes care of. */
+static const char *effort_by_hand(const struct rh_plan_target *t)
+{
+    bool handled = t->edits.count > 0;
+
+    for (size_t i = 0; i < t->findings.count; i++)
+        handled |= t->findings.items[i].automatic &&
+                   t->findings.items[i].severity == RH_SEVERITY_CAUTION;
+    return effort_of(handled ? RH_MAX(t->verdict, RH_CAUTION) : t->verdict);
+}
+
+static json_t *target_json(const struct rh_plan_vm *v,
+                           const struct rh_plan_target *t)
 {
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:{s:s, s:s?, s:s?, s:s}, "
-        "s:O?}",
+        "{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:b, "
+        "s:{s:s, s:s?, s:s?, s:s}, s:O?}",
         "target", t->target->name, "verdict", rh_verdict_name(t->verdict),
-        "effort", effort_of(t), "findings", rh_findings_json(&t->findings),
-        "edits", rh_edits_json(&t->edits, false), "output_bytes",
+        "effort", effort_of(t->verdict), "effort_by_hand", effort_by_hand(t),
+        "findings", rh_findings_json(&t->findings), "edits",
+        rh_edits_json(&t->edits, false), "output_bytes",
         (json_int_t)t->output_bytes, "seconds", (json_int_t)t->seconds,
-        "devices", "choice", t->options.devices, "disk", t->devices.disk,
-        "nic", t->devices.nic, "firmware", t->job.firmware, "guest",
-        t->guest.json);
+        "measured", !v->disks_missing, "devices", "choice", t->options.devices,
+        "disk", t->devices.disk, "nic", t->devices.nic, "firmware",
+        t->job.firmware, "guest", t->guest.json);
 }
 
 json_t *rh_plan_vm_json(struct rh_plan *plan, struct rh_plan_vm *v)
@@ -51,10 +87,11 @@ json_t *rh_plan_vm_json(struct rh_plan *plan, struct rh_plan_vm *v)
     json_t *targets = json_array();
 
     for (size_t i = 0; i < v->targets.count; i++)
-        json_array_append_new(targets, target_json(&v->targets.items[i]));
-    return json_pack("{s:s, s:o, s:o, s:O?}", "source", plan->package->path,
-                     "vm", rh_vm_json(plan->package->vms.items[v->index]),
-                     "targets", targets, "recommendation", v->recommendation);
+        json_array_append_new(targets, target_json(v, &v->targets.items[i]));
+    return json_pack("{s:o, s:o, s:o, s:O?}", "source",
+                     rh_json_text(plan->package->path), "vm",
+                     rh_vm_json(plan->package->vms.items[v->index]), "targets",
+                     targets, "recommendation", v->recommendation);
 }
 
 json_t *rh_plan_json(struct rh_plan *plan)
@@ -62,12 +99,12 @@ json_t *rh_plan_json(struct rh_plan *plan)
     json_t *vms = json_array();
 
     for (size_t i = 0; i < plan->vms.count; i++)
-        json_array_append_new(vms,
-                              rh_plan_vm_json(plan, &plan->vms.items[i]));
+        json_array_append_new(vms, rh_plan_vm_json(plan, &plan->vms.items[i]));
     return vms;
 }
 
-/* --- the receipt ---------------------------------------------------------------------- */
+/* --- the receipt
+ * ---------------------------------------------------------------------- */
 
 static json_t *source_json(const struct rh_package *p)
 {
@@ -78,13 +115,14 @@ static json_t *source_json(const struct rh_package *p)
         const struct rh_member *m = &p->members.items[i];
 
         json_array_append_new(
-            files, json_pack("{s:s, s:I, s:s?, s:s?, s:b}", "name", m->name,
-                             "bytes", (json_int_t)m->size, "algorithm",
-                             m->algorithm, "digest", m->digest, "verified",
-                             m->verified));
+            files, json_pack("{s:o, s:I, s:s?, s:s?, s:b}", "name",
+                             rh_json_text(m->name), "bytes",
+                             (json_int_t)m->size, "algorithm", m->algorithm,
+                             "digest", m->digest, "verified", m->verified));
     }
-    return json_pack("{s:s, s:s, s:s, s:o}", "path", p->path, "kind", p->kind,
-                     "manifest", states[p->manifest], "files", files);
+    return json_pack("{s:o, s:s, s:s, s:o}", "path", rh_json_text(p->path),
+                     "kind", p->kind, "manifest", states[p->manifest], "files",
+                     files);
 }
 
 static json_t *disks_json(const struct rh_plan_target *t,
@@ -123,15 +161,19 @@ static json_t *receipt_json(struct rh_plan *plan, struct rh_plan_vm *v,
 }
 
 static json_t *one_target_report(struct rh_plan *plan, struct rh_plan_vm *v,
-                                 struct rh_plan_target *t)
+                                 struct rh_plan_target *t, rh_error **err)
 {
-    json_t *doc = rh_report_document();
-    json_t *targets = json_array();
+    json_t *doc = rh_report_document(err);
+    json_t *targets;
 
-    json_array_append_new(targets, target_json(t));
+    if (!doc)
+        return NULL;
+    targets = json_array();
+    json_array_append_new(targets, target_json(v, t));
     json_array_append_new(
         json_object_get(doc, "vms"),
-        json_pack("{s:s, s:o, s:o, s:O?}", "source", plan->package->path, "vm",
+        json_pack("{s:o, s:o, s:o, s:O?}", "source",
+                  rh_json_text(plan->package->path), "vm",
                   rh_vm_json(plan->package->vms.items[v->index]), "targets",
                   targets, "recommendation", v->recommendation));
     return doc;
@@ -140,9 +182,9 @@ static json_t *one_target_report(struct rh_plan *plan, struct rh_plan_vm *v,
 static int put_report(struct rh_plan *plan, struct rh_plan_vm *v,
                       struct rh_plan_target *t, rh_error **err)
 {
-    json_t *doc = one_target_report(plan, v, t);
+    json_t *doc = one_target_report(plan, v, t, err);
     RH_AUTO(rh_freep) char *html = NULL;
-    int failed = rh_put_json(t->job.out, "report.json", doc, err);
+    int failed = !doc || rh_put_json(t->job.out, "report.json", doc, err) < 0;
 
     if (!failed) {
         html = rh_render_html(doc, err);

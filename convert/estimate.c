@@ -28,7 +28,7 @@ static void make_sample(uint8_t *plain)
 
     for (size_t i = 0; i < SAMPLE; i++) {
         state = state * 1664525u + 1013904223u;
-        plain[i] = state >> 30 ? (uint8_t)"etaoinsh"[state >> 27 & 7]
+        plain[i] = state >> 30 ? (uint8_t) "etaoinsh"[state >> 27 & 7]
                                : (uint8_t)(state >> 16);
     }
 }
@@ -50,15 +50,35 @@ static void measure(void)
     measured = (double)SAMPLE * ROUNDS / RH_MAX(now() - start, 1e-6);
 }
 
+/* The most that it can be: what the descriptor says of disks that are not
+ * there. */
+static uint64_t described(const struct rh_plan_vm *v,
+                          const struct rh_plan_target *t)
+{
+    const struct rh_vm *vm = t->job.vm;
+    uint64_t sum = v->data_bytes;
+
+    for (size_t i = 0; i < vm->disks.count; i++) {
+        const struct rh_disk_config *d = &vm->disks.items[v->order[i]];
+        uint64_t most =
+            d->populated_size ? d->populated_size : d->capacity_bytes.number;
+
+        if (!v->disks[i])
+            sum += RH_MIN(most, UINT64_MAX / 8 / (vm->disks.count + 1));
+    }
+    return sum;
+}
+
 void rh_estimate(rh_lib *lib, const struct rh_plan_vm *v,
                  struct rh_plan_target *t)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    uint64_t data = v->disks_missing ? described(v, t) : v->data_bytes;
     double speed;
 
     pthread_once(&once, measure);
     /* Reading, hashing and writing beside the inflating take a quarter. */
     speed = measured * lib->threads * 0.75;
-    t->output_bytes = v->data_bytes + v->data_bytes / 4096 + RH_MIB;
-    t->seconds = (uint64_t)((double)v->data_bytes / speed) + 1;
+    t->output_bytes = data + data / 4096 + RH_MIB;
+    t->seconds = (uint64_t)((double)data / speed) + 1;
 }

@@ -5,7 +5,8 @@
 
 #include "convert/plan.h"
 
-/* Fill t->output_bytes and t->seconds from the data found and a short
+/* Fill t->output_bytes and t->seconds from the data found (at
+ * most, where disks are not there) and a short
  * measurement of this machine (once per process, about 20 ms). */
 void rh_estimate(rh_lib *lib, const struct rh_plan_vm *v,
                  struct rh_plan_target *t);

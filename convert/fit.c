@@ -1,8 +1,8 @@
 /* fit.c - weigh the models for one VM.
  *
- * What a model offers and lacks is data (targets/FOLDER/model.yaml).  A model that
- * cannot take the VM is out; then the asked-for needs count, then the steps
- * that are left to people, then the edits inside the guest. */
+ * What a model offers and lacks is data (targets/FOLDER/model.yaml).  A model
+ * that cannot take the VM is out; then the asked-for needs count, then the
+ * steps that are left to people, then the edits inside the guest. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "convert/fit.h"
 
@@ -32,13 +32,16 @@ static const struct {
 struct candidate {
     const struct rh_plan_target *target;
     json_t *model;
-    int met, unmet;   /* asked-for needs */
-    unsigned manual;  /* cautions that rehost does not take care of */
+    int met, unmet;  /* asked-for needs */
+    unsigned manual; /* cautions that rehost does not take care of */
 };
 
-static const char *folder_of(const char *target)
+static const char *name_of(const struct candidate *c)
 {
-    return strcmp(target, "xen") ? target : "xcp-ng";
+    const char *name =
+        rh_model_text(json_object_get(c->model, "name"), rh_text_lang());
+
+    return name[0] ? name : c->target->target->name;
 }
 
 static bool lists(const json_t *model, const char *key, const char *word)
@@ -46,7 +49,7 @@ static bool lists(const json_t *model, const char *key, const char *word)
     const json_t *item;
     size_t i;
 
-    json_array_foreach(json_object_get(model, key), i, item)
+    json_array_foreach (json_object_get(model, key), i, item)
         if (!strcmp(json_string_value(item) ? json_string_value(item) : "",
                     word))
             return true;
@@ -84,8 +87,8 @@ int rh_plan_check_needs(const rh_options *options, rh_error **err)
 
     for (size_t i = 0; !failed && (word = need_word(options, i)); i++) {
         if (find_need(word) == SIZE_MAX) {
-            failed = rh_fail(err, RH_ERR_PLAN_OPTION,
-                             "there is no need \"%s\"", word);
+            failed = rh_fail(err, RH_ERR_PLAN_OPTION, "there is no need \"%s\"",
+                             word);
             rh_hint(err, "use isolation, delta-backup, file-restore, "
                          "replication, replication-other-kind, hci, "
                          "low-latency, overcommit, vmware-devices or solaris");
@@ -149,7 +152,7 @@ static void explain_needs(const rh_plan *plan, const struct candidate *best,
                           const struct candidate *all, size_t count,
                           json_t *reasons)
 {
-    const char *name = best->target->target->name;
+    const char *name = name_of(best);
     char *word;
 
     for (size_t i = 0; (word = need_word(plan->options, i)); i++) {
@@ -181,7 +184,7 @@ static void explain_others(const struct candidate *best,
 {
     for (size_t c = 0; c < count; c++) {
         const struct candidate *other = &all[c];
-        const char *name = other->target->target->name;
+        const char *name = name_of(other);
 
         if (other == best)
             continue;
@@ -195,8 +198,7 @@ static void explain_others(const struct candidate *best,
         else if (other->target->edits.count > best->target->edits.count)
             give_reason(reasons, "FIT-FEWER-EDITS",
                         _("%s needs %zu more changes inside the guest"), name,
-                        other->target->edits.count -
-                            best->target->edits.count);
+                        other->target->edits.count - best->target->edits.count);
         else
             give_reason(reasons, "FIT-OTHER-TOO",
                         _("%s would take it as well, with the same effort"),
@@ -210,7 +212,7 @@ static int load_models(const struct rh_plan_vm *v, struct candidate *all,
     for (size_t i = 0; i < v->targets.count; i++) {
         all[i].target = &v->targets.items[i];
         all[i].model =
-            rh_model_load(folder_of(all[i].target->target->name), err);
+            rh_model_load(rh_model_folder(all[i].target->target->name), err);
         if (!all[i].model)
             return -1;
     }

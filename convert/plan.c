@@ -315,6 +315,23 @@ static int fix_guest(rh_plan *plan, struct rh_plan_vm *v,
     return failed;
 }
 
+/* A report on a descriptor alone says what could be done once the disks are
+ * there; where some of them are, the others are really missing. */
+static void forgive_absence(const rh_plan *plan, const struct rh_plan_vm *v,
+                            struct rh_findings *findings)
+{
+    const struct rh_vm *vm = plan->package->vms.items[v->index];
+
+    if (!plan->for_report || !v->disks_missing)
+        return;
+    for (size_t i = 0; i < v->disk_count; i++)
+        if (v->disks[i] && !vm->disks.items[v->order[i]].empty)
+            return;
+    for (size_t i = 0; i < findings->count; i++)
+        if (findings->items[i].id == RH_F_DISK_FILE_MISSING)
+            findings->items[i].severity = RH_SEVERITY_CAUTION;
+}
+
 static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
                        struct rh_plan_target *t, rh_error **err)
 {
@@ -324,6 +341,7 @@ static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
 
     rh_findings_copy(&t->findings, &package->findings);
     rh_findings_copy(&t->findings, &package->vm_findings.items[v->index]);
+    forgive_absence(plan, v, &t->findings);
     fill_options(plan, t);
     choose_devices(t, p, rh_option(plan->options, "devices"));
     fill_job(plan, v, t);

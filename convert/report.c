@@ -4,35 +4,49 @@
 #include <string.h>
 
 #include "convert/documents.h"
+#include "convert/fleet.h"
 #include "convert/plan.h"
 #include "rehost/rehost.h"
 #include "report/render.h"
 
 struct rh_report {
     json_t *document; /* rehost.report/1 */
+    rh_error *cause;  /* why the only source was refused */
     int status;
 };
 
-/* A VM no asked target takes makes 4, a refused source 3 (which is worse). */
-static void judge(rh_report *r, const rh_plan *plan)
+static bool goes_somewhere(const json_t *entry)
 {
-    for (size_t i = 0; i < plan->vms.count; i++) {
-        const struct rh_plan_vm *v = &plan->vms.items[i];
-        bool goes = false;
+    const json_t *target;
+    size_t i;
 
-        for (size_t t = 0; t < v->targets.count; t++)
-            goes |= v->targets.items[t].verdict != RH_BLOCKED;
-        if (!goes && r->status == 0)
-            r->status = 4;
-    }
+    json_array_foreach (json_object_get(entry, "targets"), i, target)
+        if (strcmp(json_string_value(json_object_get(target, "verdict")),
+                   "blocked"))
+            return true;
+    return false;
 }
 
-static rh_report *report_new(void)
+/* A VM no asked target takes makes 4; a refused source 3, which is worse. */
+static void judge(rh_report *r)
+{
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach (json_object_get(r->document, "vms"), i, entry)
+        if (!goes_somewhere(entry) && r->status == 0)
+            r->status = 4;
+}
+
+static rh_report *report_new(rh_error **err)
 {
     rh_report *r = rh_new0(rh_report);
 
-    r->document = rh_report_document();
-    return r;
+    r->document = rh_report_document(err);
+    if (r->document)
+        return r;
+    rh_report_free(r);
+    return NULL;
 }
 
 rh_report *rh_plan_report(rh_plan *plan, rh_error **err)
@@ -41,71 +55,68 @@ rh_report *rh_plan_report(rh_plan *plan, rh_error **err)
 
     if (rh_plan_prepare(plan, err) < 0)
         return NULL;
-    r = report_new();
+    r = report_new(err);
+    if (!r)
+        return NULL;
     json_object_set_new(r->document, "vms", rh_plan_json(plan));
-    judge(r, plan);
+    judge(r);
     return r;
 }
 
-static int report_one(rh_lib *lib, rh_report *r, const char *source,
-                      const rh_options *options, rh_error **err)
+/* Where one was refused the rest does not matter; a file that could not be
+ * read says that only when nothing was refused. */
+static void note_failed(rh_report *r, struct rh_fleet_item *item)
 {
-    rh_package *p = rh_package_load(lib, source, options, err);
-    rh_plan *plan = p ? rh_plan_new(p, options, err) : NULL;
-    json_t *vms;
-    int failed = -1;
+    RH_AUTO(rh_freep) char *text = rh_error_json(item->error);
+    json_t *row = json_loads(text, 0, NULL);
+    int status = rh_error_status(item->error);
 
-    if (plan) {
-        plan->for_report = true;
-        failed = rh_plan_prepare(plan, err);
-    }
-    if (!failed) {
-        vms = rh_plan_json(plan);
-        json_array_extend(json_object_get(r->document, "vms"), vms);
-        json_decref(vms);
-        judge(r, plan);
-    }
-    rh_plan_free(plan);
-    rh_package_unload(p);
-    return failed;
+    json_object_set_new(row, "source", rh_json_text(item->source));
+    json_array_append_new(json_object_get(r->document, "failed"), row);
+    if (status == 3 || (r->status != 3 && r->status != 1))
+        r->status = status;
 }
 
-static void note_failed(rh_report *r, const char *source, const rh_error *e)
+static void collect(rh_report *r, rh_fleet *fleet)
 {
-    RH_AUTO(rh_freep) char *text = rh_error_json(e);
-    json_t *error = json_loads(text, 0, NULL);
+    json_t *vms = json_object_get(r->document, "vms");
 
-    json_object_set_new(error, "source", json_string(source));
-    json_array_append_new(json_object_get(r->document, "failed"), error);
-    r->status = 3;
+    for (size_t i = 0; i < fleet->count; i++) {
+        struct rh_fleet_item *item = &fleet->items[i];
+
+        if (item->vms)
+            json_array_extend(vms, item->vms);
+        else if (item->error)
+            note_failed(r, item);
+    }
+    if (fleet->count == 1)
+        r->cause = RH_TAKE(fleet->items[0].error);
+    rh_fleet_duplicates(vms);
+    judge(r);
 }
 
 rh_report *rh_report_run(rh_lib *lib, const char *const *sources, size_t count,
                          const rh_options *options, rh_error **err)
 {
-    rh_report *r = report_new();
+    rh_fleet fleet = {0};
+    rh_report *r = report_new(err);
 
-    for (size_t i = 0; i < count; i++) {
-        rh_error *e = NULL;
-
-        rh_progress(lib, "report", i, count);
-        if (report_one(lib, r, sources[i], options, &e) == 0)
-            continue;
-        /* What the caller did wrong, and a stop, end it all; a broken package
-         * is a row. */
-        if (rh_error_status(e) == 2 || rh_error_status(e) == 130 ||
-            count == 1) {
-            if (err && !*err)
-                *err = e;
-            else
-                rh_error_free(e);
-            rh_report_free(r);
-            return NULL;
-        }
-        note_failed(r, sources[i], e);
-        rh_error_free(e);
+    if (!r)
+        return NULL;
+    rh_fleet_list(sources, count, &fleet);
+    if (rh_fleet_plan(lib, &fleet, options, err) == 0) {
+        collect(r, &fleet);
+    } else {
+        rh_report_free(r);
+        r = NULL;
     }
+    rh_fleet_free(&fleet);
     return r;
+}
+
+rh_error *rh_report_cause(rh_report *r)
+{
+    return RH_TAKE(r->cause);
 }
 
 char *rh_report_render(rh_report *r, const char *as, rh_error **err)
@@ -130,5 +141,6 @@ void rh_report_free(rh_report *r)
     if (!r)
         return;
     json_decref(r->document);
+    rh_error_free(r->cause);
     free(r);
 }

@@ -110,6 +110,32 @@ json_t *rh_model_load(const char *folder, rh_error **err)
     return parse(text, n, path, err);
 }
 
+const char *rh_model_folder(const char *target)
+{
+    return strcmp(target, "xen") ? target : "xcp-ng";
+}
+
+json_t *rh_model_properties(const json_t *model)
+{
+    const char *lang = rh_text_lang();
+    json_t *list = json_array();
+    const json_t *p;
+    size_t i;
+
+    json_array_foreach (json_object_get(model, "properties"), i, p)
+        json_array_append_new(
+            list,
+            json_pack("{s:O, s:s, s:s}", "id", json_object_get(p, "id"),
+                      "label", rh_model_text(json_object_get(p, "label"), lang),
+                      "value",
+                      rh_model_text(json_object_get(p, "value"), lang)));
+    return json_pack("{s:O, s:O, s:s, s:o}", "model",
+                     json_object_get(model, "model"), "target",
+                     json_object_get(model, "target"), "name",
+                     rh_model_text(json_object_get(model, "name"), lang),
+                     "properties", list);
+}
+
 uint64_t rh_model_limit(const json_t *model, const char *key)
 {
     const char *text = json_string_value(

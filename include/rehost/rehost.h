@@ -118,13 +118,17 @@ RH_PUBLIC char *rh_plan_summary(rh_plan *); /* what was done, for people */
 RH_PUBLIC void rh_plan_free(rh_plan *);
 
 /* --- reports ----------------------------------------------------------------------- */
-/* Dry runs over many sources, in parallel; broken ones become rows. */
+/* Dry runs over many sources, in parallel; a folder of packages is many, and a
+ * broken package is a row. */
 RH_PUBLIC rh_report *rh_report_run(rh_lib *, const char *const *sources,
                                    size_t count, const rh_options *,
                                    rh_error **);
 RH_PUBLIC char *rh_report_render(rh_report *, const char *as,
                                  rh_error **); /* "text json html" */
 RH_PUBLIC int rh_report_status(const rh_report *); /* 0, 3 or 4: see cli.md */
+/* Why the only source was refused: yours to free, once; NULL when it was not,
+ * or when there are more. */
+RH_PUBLIC rh_error *rh_report_cause(rh_report *);
 RH_PUBLIC void rh_report_free(rh_report *);
 
 /* --- results ------------------------------------------------------------------------ */

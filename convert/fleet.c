@@ -1,0 +1,331 @@
+/* fleet.c - find the packages, and plan them side by side.
+ *
+ * Each worker has a library object of its own, because one belongs to one
+ * thread; the thread that asked reports progress and hands a stop on.  Where a
+ * package stands in the list decides where it stands in the report, however
+ * long it took. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/fleet.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/limits.h"
+#include "rehost/rehost.h"
+
+/* --- which packages
+ * ----------------------------------------------------------- */
+
+enum { DEPTH_MOST = 4 };
+typedef RH_VEC(char *) names;
+
+static void names_free(names *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+}
+
+static bool ends_in(const char *name, const char *ending)
+{
+    size_t n = strlen(name), m = strlen(ending);
+
+    return n > m && rh_same_word(name + n - m, ending);
+}
+
+static bool is_package_name(const char *name)
+{
+    static const char *const endings[] = {
+        ".ova", ".ovf", ".vmx", ".ova.gz", ".ova.xz", ".ova.zst", ".ova.zip"};
+
+    for (size_t i = 0; i < RH_COUNT(endings); i++)
+        if (ends_in(name, endings[i]))
+            return true;
+    return false;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Symbolic links to folders are left alone: they may lead in circles. */
+static void find_packages(const char *folder, int depth, names *ret)
+{
+    DIR *d = opendir(folder);
+    struct dirent *entry;
+
+    while (d && ret->count < RH_LIMIT_MEMBERS && (entry = readdir(d))) {
+        RH_AUTO(rh_freep) char *path = NULL;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        path = rh_printf("%s/%s", folder, entry->d_name);
+        if (is_folder(path)) {
+            if (depth < DEPTH_MOST)
+                find_packages(path, depth + 1, ret);
+        } else if (is_package_name(entry->d_name)) {
+            *rh_vec_add(ret) = RH_TAKE(path);
+        }
+    }
+    if (d)
+        closedir(d);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void add_source(rh_fleet *fleet, const char *source)
+{
+    rh_vec_add(fleet)->source = rh_strdup(source);
+}
+
+/* A folder that is one package, or none, is a source like any other. */
+static void add_folder(rh_fleet *fleet, const char *folder)
+{
+    names found = {0};
+    size_t n = strlen(folder);
+    RH_AUTO(rh_freep) char *plain = NULL;
+
+    while (n > 1 && folder[n - 1] == '/')
+        n--;
+    plain = rh_strndup(folder, n);
+    find_packages(plain, 0, &found);
+    if (found.count < 2) {
+        add_source(fleet, found.count ? found.items[0] : folder);
+    } else {
+        qsort(found.items, found.count, sizeof *found.items, by_name);
+        for (size_t i = 0; i < found.count; i++)
+            add_source(fleet, found.items[i]);
+    }
+    names_free(&found);
+}
+
+void rh_fleet_list(const char *const *sources, size_t count, rh_fleet *ret)
+{
+    struct stat st;
+
+    for (size_t i = 0; i < count; i++) {
+        bool folder = strcmp(sources[i], "-") && !strstr(sources[i], "://") &&
+                      stat(sources[i], &st) == 0 && S_ISDIR(st.st_mode);
+
+        if (folder)
+            add_folder(ret, sources[i]);
+        else
+            add_source(ret, sources[i]);
+    }
+}
+
+void rh_fleet_free(rh_fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->count; i++) {
+        free(fleet->items[i].source);
+        json_decref(fleet->items[i].vms);
+        rh_error_free(fleet->items[i].error);
+    }
+    free(fleet->items);
+    *fleet = (rh_fleet){0};
+}
+
+/* --- one package
+ * ---------------------------------------------------------------- */
+
+static void plan_item(rh_lib *lib, struct rh_fleet_item *item,
+                      const rh_options *options)
+{
+    rh_package *p = rh_package_load(lib, item->source, options, &item->error);
+    rh_plan *plan = p ? rh_plan_new(p, options, &item->error) : NULL;
+
+    if (plan) {
+        plan->for_report = true;
+        if (rh_plan_prepare(plan, &item->error) == 0)
+            item->vms = rh_plan_json(plan);
+    }
+    rh_plan_free(plan);
+    rh_package_unload(p);
+}
+
+/* The caller's fault or wish, not the package's. */
+static bool ends_all(const rh_error *e)
+{
+    return e && (rh_error_status(e) == 2 || rh_error_status(e) == 130);
+}
+
+/* --- all of them
+ * ------------------------------------------------------------------ */
+
+struct pool {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    rh_lib *lib; /* the caller's */
+    rh_fleet *fleet;
+    const rh_options *options;
+    size_t next, done, workers; /* workers: still at work */
+    bool stop;
+};
+struct worker {
+    struct pool *pool;
+    rh_lib lib;
+    pthread_t thread;
+};
+
+/* The caller's log is for one thread. */
+static void log_line(void *user, int level, const char *line)
+{
+    struct pool *pool = user;
+
+    pthread_mutex_lock(&pool->lock);
+    pool->lib->log(pool->lib->log_user, level, line);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static struct rh_fleet_item *take_item(struct pool *pool)
+{
+    struct rh_fleet_item *item = NULL;
+
+    pthread_mutex_lock(&pool->lock);
+    if (!pool->stop && pool->next < pool->fleet->count)
+        item = &pool->fleet->items[pool->next++];
+    pthread_mutex_unlock(&pool->lock);
+    return item;
+}
+
+static void *work(void *user)
+{
+    struct worker *w = user;
+    struct pool *pool = w->pool;
+    struct rh_fleet_item *item;
+
+    while ((item = take_item(pool))) {
+        plan_item(&w->lib, item, pool->options);
+        pthread_mutex_lock(&pool->lock);
+        pool->done++;
+        pool->stop |= ends_all(item->error);
+        pthread_cond_signal(&pool->changed);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->workers--;
+    pthread_cond_signal(&pool->changed);
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+static void set_up(struct worker *w, struct pool *pool, size_t count)
+{
+    const rh_lib *lib = pool->lib;
+
+    w->pool = pool;
+    w->lib.threads = (unsigned)RH_MAX(lib->threads / count, 1);
+    w->lib.memory = lib->memory / count;
+    w->lib.max_disk_size = lib->max_disk_size;
+    w->lib.trust = lib->trust;
+    w->lib.require_manifest = lib->require_manifest;
+    w->lib.temp_dir = lib->temp_dir;
+    w->lib.log = lib->log ? log_line : NULL;
+    w->lib.log_user = pool;
+}
+
+/* Until all are done: progress goes out, a stop goes in. */
+static void look_after(struct pool *pool, struct worker *workers, size_t count)
+{
+    pthread_mutex_lock(&pool->lock);
+    while (pool->workers) {
+        struct timespec until;
+        size_t done = pool->done;
+
+        if (pool->stop || atomic_load(&pool->lib->cancelled)) {
+            pool->stop = true;
+            for (size_t i = 0; i < count; i++)
+                atomic_store(&workers[i].lib.cancelled, true);
+        }
+        pthread_mutex_unlock(&pool->lock);
+        rh_progress(pool->lib, "report", done, pool->fleet->count);
+        pthread_mutex_lock(&pool->lock);
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 100 * 1000 * 1000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (pool->workers && pool->done == done)
+            pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    rh_progress(pool->lib, "report", pool->done, pool->fleet->count);
+}
+
+static void run_pool(struct pool *pool, size_t count)
+{
+    struct worker *workers = rh_calloc(count, sizeof *workers);
+    size_t started = 0;
+
+    pool->workers = count;
+    for (size_t i = 0; i < count; i++)
+        set_up(&workers[i], pool, count);
+    while (started < count && pthread_create(&workers[started].thread, NULL,
+                                             work, &workers[started]) == 0)
+        started++;
+    pthread_mutex_lock(&pool->lock);
+    pool->workers -= count - started;
+    pthread_mutex_unlock(&pool->lock);
+    if (started)
+        look_after(pool, workers, started);
+    for (size_t i = 0; i < started; i++)
+        pthread_join(workers[i].thread, NULL);
+    if (!started)
+        work(&workers[0]); /* no threads to be had: here, then */
+    free(workers);
+}
+
+/* One alone keeps all threads to itself, and the caller's own progress. */
+static void plan_all(struct pool *pool)
+{
+    size_t count = RH_MIN(pool->fleet->count, pool->lib->threads);
+
+    if (count > 1) {
+        run_pool(pool, count);
+        return;
+    }
+    for (size_t i = 0; i < pool->fleet->count && !pool->stop; i++) {
+        plan_item(pool->lib, &pool->fleet->items[i], pool->options);
+        pool->stop = ends_all(pool->fleet->items[i].error);
+        rh_progress(pool->lib, "report", i + 1, pool->fleet->count);
+    }
+}
+
+/* The caller's mistake goes before the stops that it caused. */
+static int first_end(rh_fleet *fleet, int status, rh_error **err)
+{
+    for (size_t i = 0; i < fleet->count; i++) {
+        rh_error **e = &fleet->items[i].error;
+
+        if (!*e || rh_error_status(*e) != status)
+            continue;
+        if (err && !*err)
+            *err = RH_TAKE(*e);
+        return -1;
+    }
+    return 0;
+}
+
+int rh_fleet_plan(rh_lib *lib, rh_fleet *fleet, const rh_options *options,
+                  rh_error **err)
+{
+    struct pool pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                        .changed = PTHREAD_COND_INITIALIZER,
+                        .lib = lib,
+                        .fleet = fleet,
+                        .options = options};
+
+    plan_all(&pool);
+    if (first_end(fleet, 2, err) < 0 || first_end(fleet, 130, err) < 0)
+        return -1;
+    return rh_go_on(lib, err);
+}
