@@ -29,6 +29,7 @@ struct rh_lib {
     void (*progress)(void *user, const char *stage, uint64_t done,
                      uint64_t total);
     void *progress_user;
+    char *profile_names;    /* for rh_list(): names, each with its NUL */
     uint64_t progress_last; /* monotonic nanoseconds of the last report */
 };
 

@@ -102,12 +102,33 @@ int cli_print(const struct cli *cli, char *text, rh_error *e)
     return 1;
 }
 
+/* `--json a.ova` where a report's name was meant would destroy a.ova: only
+ * what looks like an earlier report is written over. */
+static bool may_replace(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    int first = f ? fgetc(f) : EOF;
+
+    if (f)
+        fclose(f);
+    return first == EOF || first == '{' || first == '<' || first == '[';
+}
+
 int cli_save(const struct cli *cli, const char *path, const char *text)
 {
-    FILE *f = strcmp(path, "-") ? fopen(path, "w") : stdout;
-    bool good = f && fputs(text, f) >= 0 && fflush(f) == 0;
+    FILE *f;
+    bool good;
 
     (void)cli;
+    if (strcmp(path, "-") && !may_replace(path)) {
+        fprintf(stderr,
+                _("rehost: error: %s: is there already, and is no report "
+                  "[FILE_EXISTS]\n  hint: give the report another name\n"),
+                path);
+        return 1;
+    }
+    f = strcmp(path, "-") ? fopen(path, "w") : stdout;
+    good = f && fputs(text, f) >= 0 && fflush(f) == 0;
     if (f && f != stdout)
         good = fclose(f) == 0 && good;
     if (good)

@@ -133,11 +133,31 @@ char *rh_package_describe(rh_package *p, const char *as, rh_error **err)
     return NULL;
 }
 
+/* Profiles are files: their names are kept once they have been read. */
+static const char *profile_name(rh_lib *lib, size_t i)
+{
+    RH_AUTO(rh_profiles_freep) struct rh_profiles *all = NULL;
+    const struct rh_profile *p;
+    struct rh_buf names = {0};
+    const char *name;
+
+    if (!lib->profile_names) {
+        all = rh_profiles_load(NULL);
+        for (size_t n = 0; all && (p = rh_profile_at(all, n)); n++)
+            rh_buf_add(&names, p->id, strlen(p->id) + 1);
+        lib->profile_names = rh_buf_take(&names); /* ends with an empty name */
+    }
+    for (name = lib->profile_names; *name && i > 0; i--)
+        name += strlen(name) + 1;
+    return *name ? name : NULL;
+}
+
 /* --- lists ------------------------------------------------------------------------ */
 
 const char *rh_list(rh_lib *lib, const char *what, size_t i)
 {
-    (void)lib;
+    if (!strcmp(what, "profiles"))
+        return profile_name(lib, i);
     if (!strcmp(what, "formats"))
         return rh_format_at(i) ? rh_format_at(i)->name : NULL;
     if (!strcmp(what, "targets"))
