@@ -65,6 +65,9 @@ int rh_plan_prepare(struct rh_plan *plan, rh_error **err);
 /* plan_disks.c: open the VM's disks in the result's order. */
 int rh_plan_open_disks(struct rh_plan *plan, struct rh_plan_vm *v,
                        rh_error **err);
+/* What a reader found odd becomes findings; some is found while copying. */
+void rh_plan_note_problems(struct rh_findings *findings,
+                           const struct rh_reader *r, size_t disk);
 /* Look inside the guest of one VM for `inspect --guest`. */
 int rh_plan_inspect_vm(struct rh_package *p, size_t vm,
                        const struct rh_profiles *profiles,

@@ -4,16 +4,14 @@
 
 #include "convert/plan.h"
 
-/* What the readers found odd becomes findings of the VM. */
-static void note_problems(struct rh_plan *plan, struct rh_plan_vm *v,
-                          const struct rh_reader *r, size_t disk)
+void rh_plan_note_problems(struct rh_findings *findings,
+                           const struct rh_reader *r, size_t disk)
 {
     RH_AUTO(rh_freep) char *subject = rh_printf("disks/%zu", disk);
 
     for (; r; r = r->parent)
         for (size_t i = 0; i < r->problems.count; i++)
-            rh_find_named(&plan->package->vm_findings.items[v->index],
-                          r->problems.items[i].id, subject,
+            rh_find_named(findings, r->problems.items[i].id, subject,
                           r->problems.items[i].message);
 }
 
@@ -42,7 +40,8 @@ static int open_one(struct rh_plan *plan, struct rh_plan_vm *v, size_t i,
             *err = RH_TAKE(cause);
         return -1;
     }
-    note_problems(plan, v, v->disks[i], v->order[i]);
+    rh_plan_note_problems(&plan->package->vm_findings.items[v->index],
+                          v->disks[i], v->order[i]);
     if (v->disks[i]->io && rh_reader_allocated(v->disks[i], &data, err) < 0)
         return -1;
     v->data_bytes += data;

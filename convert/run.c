@@ -177,9 +177,12 @@ static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
     if (rh_copy_run(&c, err) < 0 || check_digests(runs, &digests, err) < 0)
         return -1;
     runs->done += c.data_bytes;
-    for (size_t r = 0; r < runs->count; r++)
+    for (size_t r = 0; r < runs->count; r++) {
+        rh_plan_note_problems(&runs->items[r].target->findings,
+                              runs->vm->disks[i], runs->vm->order[i]);
         if (close_disk(&runs->items[r], i, &sinks[r], c.data_bytes, err) < 0)
             return -1;
+    }
     return 0;
 }
 
