@@ -33,16 +33,16 @@ static void fill(uint8_t *p, size_t disk)
 static struct rh_reader *source(size_t disk)
 {
     struct rh_open_options o = {.lib = &lib};
-    uint8_t *p = malloc(SIZE);
+    static uint8_t bytes[DISKS][SIZE];
     struct rh_io *io;
     struct rh_reader *r;
 
-    fill(p, disk);
-    io = rh_io_memory(p, SIZE, "source");
+    fill(bytes[disk], disk);
+    io = rh_io_memory(bytes[disk], SIZE, "source");
     r = rh_reader_open(io, "raw", &o, NULL);
     rh_io_unref(io);
     assert_non_null(r);
-    return r; /* the bytes stay as long as the program */
+    return r;
 }
 
 /* An archive in a temporary file, named by *ret_path. */
