@@ -1,0 +1,76 @@
+#!/bin/bash
+# appliance.sh - guests that only the appliance can open: an encrypted root, and
+# an ext4 whose journal must be replayed.  No guest is booted, but the appliance
+# is, in software emulation where there is no KVM.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/../lib.sh"
+here=$TOP/tests/guestfix
+uuid=52484f53-5400-4000-8000-0000000000c1
+
+prepare() {
+    need mke2fs sfdisk qemu-img debugfs python3
+    need_built_with libguestfs
+    python3 "$here/mkguest.py" --codec zstd debian guest.raw
+}
+pack() {
+    python3 "$TOP/tests/guests/mkova.py" --mac 00:50:56:8a:12:34 --name guest \
+        guest.ova guest.raw >/dev/null
+}
+convert() {
+    run "$REHOST" convert guest.ova --to kvm --out out --format raw --overwrite "$@"
+    expect_status 0
+    expect_json '.vms[0].targets[0].guest.backend // .vms[0].guest.backend // "none"' \
+        "${backend:-libguestfs}" out/guest/report.json
+}
+
+test_journal_is_replayed_before_the_guest_is_changed() {
+    prepare
+    debugfs -w -R 'feature needs_recovery' "guest.raw?offset=$((1 << 20))" >/dev/null 2>&1
+    pack
+    convert
+    dd if=out/guest/disk0.raw of=root.img bs=1M skip=1 count=24 status=none
+    run e2fsck -fn root.img
+    expect_status 0
+    debugfs -R 'cat /etc/fstab' root.img >fstab 2>/dev/null
+    grep -q "^UUID=$uuid" fstab || fail "fstab is not fixed" "$(cat fstab)"
+    debugfs -R 'ls -p /boot' root.img 2>/dev/null | grep -q pre-rehost || fail "no image kept"
+    held
+}
+
+# LUKS made by qemu-img: no device mapper is needed.
+encrypt() {
+    dd if=guest.raw of=root.img bs=1M skip=1 count=24 status=none
+    qemu-img convert -f raw -O luks --object secret,id=k,data=open-sesame \
+        -o key-secret=k,iter-time=10 root.img luks.img
+    truncate -s 96M disk.raw
+    printf 'label: dos\nstart=2048,size=131072,type=83,bootable\n' |
+        sfdisk -q --no-reread disk.raw
+    dd if=luks.img of=disk.raw bs=1M seek=1 conv=notrunc status=none
+    mv disk.raw guest.raw
+}
+
+test_encrypted_root_opens_with_its_key() {
+    prepare
+    encrypt
+    pack
+    convert --key open-sesame
+    expect_json '[.edits[].where]|map(select(.=="/etc/fstab"))|length' 1 \
+        out/guest/receipt.json
+    dd if=out/guest/disk0.raw of=luks.img bs=1M skip=1 count=64 status=none
+    qemu-img convert --object secret,id=k,data=open-sesame --image-opts \
+        driver=luks,key-secret=k,file.driver=file,file.filename=luks.img -O raw root.img
+    debugfs -R 'cat /etc/systemd/network/10-rehost-ens192.link' root.img >link 2>/dev/null
+    grep -q '^Name=ens192$' link || fail "no .link in the encrypted root" "$(cat link)"
+    held
+}
+
+test_encrypted_root_without_a_key_is_a_finding() {
+    prepare
+    encrypt
+    pack
+    backend=none convert
+    expect_json '[.vms[0].targets[0].findings[]|select(.id=="GUEST-ENCRYPTED")]|length' 1 \
+        out/guest/report.json
+    expect_same_file out/guest/disk0.raw guest.raw
+}
+run_tests
