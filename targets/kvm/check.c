@@ -159,7 +159,12 @@ static void check_nic(const struct check *c, size_t i)
     char where[32];
 
     subject("nics", i, where);
-    if (!n->mapped)
+    if (!n->mapped && !*rh_kvm_text(&v->network))
+        rh_find(c->findings, RH_F_KVM_NETWORK, where,
+                N_("nothing says which network NIC %zu was on: it goes to "
+                   "vmbr0 (libvirt: behind QEMU's NAT)"),
+                i);
+    else if (!n->mapped)
         rh_find(c->findings, RH_F_KVM_NETWORK, where,
                 N_("NIC %zu was on \"%s\", which has no --network-map: it "
                    "goes to vmbr0 (libvirt: behind QEMU's NAT)"),
