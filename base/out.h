@@ -7,6 +7,7 @@
 #ifndef RH_BASE_OUT_H
 #define RH_BASE_OUT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ struct rh_out {
     bool seekable;     /* false: offsets must follow each other without gaps */
     uint64_t position; /* of a sink that is not seekable */
     int fd;            /* of a plain file, else -1 */
+    atomic_uint_least64_t written; /* bytes so far */
     void *state;
 };
 
