@@ -293,7 +293,26 @@ test_result_without_a_mac_in_the_source_is_pinned_to_the_new_one() {
     make_guest debian debian
     python3 "$mkova" --name debian debian.ova debian.raw >/dev/null
     convert debian kvm
-    made=$(sed -n 's/^net0: virtio=\([^,]*\),.*/\1/p' "$result/proxmox.conf" | tr A-F a-f)
+    made=$(mac_of_result)
     expect_text debian /etc/systemd/network/10-rehost-ens192.link "^MACAddress=$made$"
+}
+mac_of_result() {
+    sed -n 's/^net0: virtio=\([^,]*\),.*/\1/p' "$result/proxmox.conf" | tr A-F a-f
+}
+test_the_address_that_only_the_guest_knows_goes_to_its_nic() {
+    make_guest ubuntu --by-mac ubuntu
+    python3 "$mkova" --name ubuntu ubuntu.ova ubuntu.raw >/dev/null
+    convert ubuntu kvm
+    judge ubuntu
+    expect_equal "$(mac_of_result)" 00:50:56:01:02:03 "the MAC of the result"
+    expect_json '[.edits[].where]|map(select(startswith("/etc/netplan")))|length' 0 \
+        "$result/receipt.json"
+}
+test_configuration_by_another_address_follows_the_nic() {
+    make_guest ubuntu --by-mac ubuntu
+    convert ubuntu kvm
+    judge ubuntu
+    expect_equal "$(mac_of_result)" "$mac" "the MAC of the result"
+    expect_text ubuntu /etc/netplan/00-installer-config.yaml "macaddress: '$mac'"
 }
 run_tests

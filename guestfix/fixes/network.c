@@ -193,29 +193,64 @@ int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
 
 /* --- configuration that names a MAC
  * ---------------------------------------------------- */
+static int replace_mac(struct rh_fix_job *j, const char *path, const char *old,
+                       const char *mac, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, err);
+    RH_AUTO(rh_freep) char *after = NULL;
+    char *at = text ? strcasestr(text, old) : NULL;
+
+    if (!at)
+        return 0;
+    after = rh_printf("%.*s%s%s", (int)(at - text), text, mac, at + 17);
+    return rh_fix_put(j, path, after, strlen(after), 0644,
+                      _("the MAC address that the NIC has now"), err);
+}
+
+/* Configuration by MAC alone, of a MAC that no NIC has any more. */
+static int fix_mac_uses(struct rh_fix_job *j, rh_error **err)
+{
+    struct rh_vm *vm = j->o->vm;
+    char mac[18];
+
+    for (size_t i = 0; vm && i < j->os->macs.count; i++) {
+        const struct rh_mac_use *m = &j->os->macs.items[i];
+        bool known = false;
+
+        for (size_t k = 0; k < vm->nics.count; k++) {
+            rh_vm_nic_mac(vm, k, mac);
+            known |= !strcmp(mac, m->mac);
+        }
+        if (known || !vm->nics.count)
+            continue;
+        if (vm->nics.count > 1 || j->os->macs.count > 1) {
+            rh_find(j->o->findings, RH_F_NIC_UNMATCHED, "os",
+                    N_("%s configures the NIC with the address %s, which none "
+                       "of this VM has"),
+                    m->where, m->mac);
+            continue;
+        }
+        rh_vm_nic_mac(vm, 0, mac);
+        if (replace_mac(j, m->where, m->mac, mac, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Only the MAC of that file's interface, and only when the NIC has another. */
 int rh_fix_nic_macs(struct rh_fix_job *j, rh_error **err)
 {
     for (size_t i = 0; i < j->os->nics.count; i++) {
         const struct rh_nic_name *n = &j->os->nics.items[i];
-        RH_AUTO(rh_freep) char *text = NULL;
-        RH_AUTO(rh_freep) char *after = NULL;
         char mac[18];
-        char *at;
 
         if (!n->mac[0] || !mac_of(j, n, mac) || !strcmp(n->mac, mac) ||
             n->pinned)
             continue;
-        text = rh_guest_text(j->guest, n->where, err);
-        at = text ? strcasestr(text, n->mac) : NULL;
-        if (!at)
-            continue;
-        after = rh_printf("%.*s%s%s", (int)(at - text), text, mac, at + 17);
-        if (rh_fix_put(j, n->where, after, strlen(after), 0644,
-                       _("the MAC address that the NIC has now"), err) < 0)
+        if (replace_mac(j, n->where, n->mac, mac, err) < 0)
             return -1;
     }
-    return 0;
+    return fix_mac_uses(j, err);
 }
 
 /* --- cloud-init

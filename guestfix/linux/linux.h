@@ -28,6 +28,12 @@ struct rh_nic_name {
     bool pinned;       /* a .link or rule binds it already */
 };
 
+/* Configuration that goes by a MAC address alone, whatever the name. */
+struct rh_mac_use {
+    char mac[18];
+    const char *where;
+};
+
 struct rh_linux {
     struct rh_guest *guest;
     const struct rh_volumes *volumes;
@@ -40,6 +46,7 @@ struct rh_linux {
     RH_VEC(const char *) loaders;  /* "grub2-bios", "grub2-efi", "bls" ... */
     RH_VEC(const char *) networks; /* "ifupdown", "netplan" ... */
     RH_VEC(struct rh_nic_name) nics;
+    RH_VEC(struct rh_mac_use) macs;
     bool any_name;     /* the configuration matches any interface ("en*") */
     const char *tools; /* "open-vm-tools", "vmware-tools", NULL */
     bool qemu_agent, xen_agent;

@@ -65,6 +65,18 @@ static struct rh_nic_name *add_nic(struct rh_linux *l, const char *name,
     return n;
 }
 
+static void add_mac(struct rh_linux *l, const char *mac, const char *where)
+{
+    struct rh_mac_use *m;
+
+    if (!rh_valid_mac(mac) || l->macs.count == NICS_MAX)
+        return;
+    m = rh_vec_add(&l->macs);
+    for (size_t i = 0; i < 17; i++)
+        m->mac[i] = (char)tolower((unsigned char)mac[i]);
+    m->where = rh_arena_strdup(l->arena, where);
+}
+
 static void uses(struct rh_linux *l, const char *kind)
 {
     for (size_t i = 0; i < l->networks.count; i++)
@@ -211,6 +223,8 @@ static void ini_file(struct rh_linux *l, const char *path, const struct ini *k,
     }
     if (!ethernet || (!name && !mac))
         return;
+    if (!name && !is_link)
+        add_mac(l, mac, path);
     if (name && strpbrk(name, "*?[! ")) {
         l->any_name = true;
         return;
@@ -278,7 +292,9 @@ static void netplan_one(struct plan *p, const char *key, yaml_node_t *body)
 
     if (match && !set && (mac || (name && strpbrk(name, "*?[")))) {
         /* Any name will do, or the MAC decides. */
-        if (!mac)
+        if (mac)
+            add_mac(p->l, mac, p->path);
+        else
             p->l->any_name = true;
         return;
     }
@@ -485,6 +501,27 @@ static int by_natural_name(const void *a, const void *b)
     return strverscmp(x->name, y->name);
 }
 
+/* A MAC that only the configuration knows goes to a NIC that has none. */
+static void take_macs(struct rh_linux *l, struct rh_vm *vm)
+{
+    for (size_t i = 0; i < l->macs.count; i++) {
+        struct rh_value *bare = NULL;
+        bool known = false;
+
+        for (size_t k = 0; k < vm->nics.count; k++) {
+            struct rh_value *v = &vm->nics.items[k].mac;
+
+            known |= v->kind == RH_VALUE_TEXT &&
+                     !strcasecmp(v->text, l->macs.items[i].mac);
+            if (v->kind == RH_VALUE_UNSET && !bare)
+                bare = v;
+        }
+        if (bare && !known)
+            rh_set_text(vm, bare, l->macs.items[i].mac, RH_FROM_GUEST,
+                        l->macs.items[i].where);
+    }
+}
+
 void rh_linux_match_nics(struct rh_linux *l, struct rh_vm *vm)
 {
     if (l->nics.count)
@@ -505,4 +542,5 @@ void rh_linux_match_nics(struct rh_linux *l, struct rh_vm *vm)
         if (c->mac.kind == RH_VALUE_UNSET && n->mac[0])
             rh_set_text(vm, &c->mac, n->mac, RH_FROM_GUEST, n->where);
     }
+    take_macs(l, vm);
 }

@@ -187,6 +187,7 @@ void rh_linux_free(struct rh_linux *l)
     free(l->loaders.items);
     free(l->networks.items);
     free(l->nics.items);
+    free(l->macs.items);
     rh_arena_free(l->arena);
     memset(l, 0, sizeof *l);
 }

@@ -15,6 +15,7 @@ file system lies.  No root, no loop devices.
   --fill-boot    leave no room in the root file system
   --hibernated   the swap holds a suspended system
   --uki          it starts from a unified kernel image on the ESP
+  --by-mac       (ubuntu) the network is configured by MAC address alone
   --strange      an initramfs that is no archive
 """
 import argparse
@@ -29,6 +30,7 @@ sys.path.insert(0, os.path.join(here, "..", "guests"))
 import diskimg  # noqa: E402
 
 STAMP = 1735689600
+BY_MAC = False
 ROOT, SWAP = "52484f53-5400-4000-8000-0000000000c1", \
     "52484f53-5400-4000-8000-0000000000c2"
 KVER = {"debian": "6.1.0-18-amd64", "ubuntu": "5.15.0-91-generic",
@@ -192,6 +194,9 @@ def ubuntu(t, line, swap, image):
     grub2(t, "/boot/grub/grub.cfg", line, image)
     put(t, "/etc/initramfs-tools/modules", "")
     put(t, "/etc/netplan/00-installer-config.yaml", "network:\n  version: 2\n  ethernets:\n    ens192:\n      addresses: [192.0.2.11/24]\n", 0o600)
+    if BY_MAC:
+        put(t, "/etc/netplan/00-installer-config.yaml", "network:\n  ethernets:\n    lan:\n"
+            "      match: {macaddress: '00:50:56:01:02:03'}\n      dhcp4: true\n", 0o600)
 
 
 def rocky(t, line, swap, image):
@@ -259,12 +264,14 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--layout", default="plain")
     p.add_argument("--codec", default="gzip")
-    for flag in ("early", "fill-boot", "hibernated", "uki", "strange"):
+    for flag in ("early", "fill-boot", "hibernated", "uki", "strange", "by-mac"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--no-module", action="append", default=[])
     p.add_argument("kind", choices=sorted(KVER))
     p.add_argument("out")
     o = p.parse_args()
+    global BY_MAC
+    BY_MAC = o.by_mac
     where = {"root": None, "esp": None, "uuid": ROOT, "swap": SWAP, "size": 24}
     with tempfile.TemporaryDirectory() as tree:
         system(o, tree)
