@@ -14,10 +14,30 @@
 #include "base/data.h"
 #include "base/mem.h"
 
+/* "ja" when the environment asks for Japanese, but the system lacks that locale
+ * and runs in C. */
+static const char *language_without_locale(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
+    const char *now = setlocale(LC_MESSAGES, NULL);
+
+    if (now && strcmp(now, "C"))
+        return NULL;
+    for (size_t i = 0; i < RH_COUNT(names); i++) {
+        const char *value = getenv(names[i]);
+
+        if (value && value[0])
+            return strncmp(value, "ja", 2) ? NULL : "ja";
+    }
+    return NULL;
+}
+
 void rh_text_language(const char *lang)
 {
     RH_AUTO(rh_freep) char *folder = rh_data_path("locale");
 
+    if (!lang)
+        lang = language_without_locale();
     if (lang) {
         /* gettext consults LANGUAGE in any locale but "C"; C.UTF-8 is there
          * on every Debian, so a missing ja_JP locale does not matter. */
@@ -25,6 +45,8 @@ void rh_text_language(const char *lang)
         if (!setlocale(LC_MESSAGES, "") ||
             !strcmp(setlocale(LC_MESSAGES, NULL), "C"))
             setlocale(LC_MESSAGES, "C.UTF-8");
+        if (!strcmp(setlocale(LC_CTYPE, NULL), "C")) /* libc's own texts */
+            setlocale(LC_CTYPE, "C.UTF-8");
     }
     if (folder)
         bindtextdomain(RH_TEXT_DOMAIN, folder);
