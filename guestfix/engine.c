@@ -404,7 +404,7 @@ void rh_fix_note(struct rh_fix_job *j, const char *path, const char *what,
     e->fix = rh_strdup(j->name);
 }
 
-enum { FILE_MAX = 512 * 1024 * 1024 };
+enum { FILE_MAX = 512 * 1024 * 1024, ROOM_LEAST = 256 * 1024 };
 
 int rh_fix_put(struct rh_fix_job *j, const char *path, const void *bytes,
                size_t n, uint32_t mode, const char *what, rh_error **err)
@@ -482,14 +482,45 @@ static int run_one(struct rh_session *s, const struct rh_profile_fix *f,
     return rh_fail(err, RH_ERR_BUG, "no code for the fix \"%s\"", f->name);
 }
 
+/* Small edits need some room as well: none are begun that could not end. */
+static int is_full(struct rh_session *s, bool *ret, rh_error **err)
+{
+    static const char *const folders[] = {"/", "/etc", "/boot"};
+
+    *ret = false;
+    for (size_t i = 0; i < RH_COUNT(folders); i++) {
+        uint64_t room;
+
+        if (!rh_guest_is_dir(s->guest, folders[i]))
+            continue;
+        if (s->guest->ops->free_space(s->guest, folders[i], &room, err) < 0)
+            return -1;
+        if (room >= ROOM_LEAST)
+            continue;
+        *ret = true;
+        rh_find(s->o->findings, RH_F_GUEST_BOOT_FULL, "os",
+                N_("the file system of %s is full; nothing in the guest is "
+                   "changed"),
+                folders[i]);
+        return 0;
+    }
+    return 0;
+}
+
 int rh_run_fixes(struct rh_session *s, rh_error **err)
 {
     const struct rh_profile_target *t = !strcmp(s->o->machine->target, "xen")
                                             ? &s->profile->xen
                                             : &s->profile->kvm;
 
+    bool full;
+
     /* A suspended system must not be changed under its feet. */
     if (rh_findings_has(s->o->findings, RH_F_GUEST_HIBERNATED))
+        return 0;
+    if (is_full(s, &full, err) < 0)
+        return -1;
+    if (full)
         return 0;
     for (size_t i = 0; i < t->fixes.count; i++)
         if (run_one(s, &t->fixes.items[i], err) < 0)

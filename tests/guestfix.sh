@@ -239,24 +239,35 @@ test_report_shows_the_same_edits() {
     expect_same_file shown done
     [ -s shown ] || fail "no edits at all"
 }
-test_full_boot_is_a_finding() {
-    make_guest debian --fill-boot debian
-    # Room for nothing but the smallest files.
-    python3 - debian.raw "$(jq .root debian.raw.json)" <<'EOP'
+# All but N blocks of the root file system taken.
+fill_up() { # N
+    python3 - debian.raw "$(jq .root debian.raw.json)" "$1" <<'EOP'
 import subprocess, sys
 dev = "%s?offset=%d" % (sys.argv[1], int(sys.argv[2]) << 20)
 stat = subprocess.run(["debugfs", "-R", "stats", dev], stdout=subprocess.PIPE, text=True).stdout
-free = int([l for l in stat.splitlines() if l.startswith("Free blocks:")][0].split()[-1])
-size = int([l for l in stat.splitlines() if l.startswith("Block size:")][0].split()[-1])
+free, size = (int([l for l in stat.splitlines() if l.startswith(k)][0].split()[-1])
+              for k in ("Free blocks:", "Block size:"))
 with open("ballast", "wb") as f:
-    f.write(b"x" * max(0, (free - 90) * size))
+    f.write(b"x" * max(0, (free - int(sys.argv[3])) * size))
 subprocess.run(["debugfs", "-w", "-R", "write ballast /srv/rest", dev], check=True, stderr=subprocess.DEVNULL)
 EOP
     python3 "$mkova" --mac "$mac" --name debian debian.ova debian.raw >/dev/null
+}
+test_full_boot_is_a_finding() {
+    make_guest debian debian
+    fill_up 90
     convert debian kvm
     judge debian
     expect_finding GUEST-BOOT-FULL false
     expect_text debian /etc/fstab "^UUID=$uuid"
+}
+test_full_root_is_left_alone() {
+    make_guest debian debian
+    fill_up 5
+    convert debian kvm
+    expect_finding GUEST-BOOT-FULL false
+    expect_json '.edits|length' 0 "$result/receipt.json"
+    expect_same_file "$(disk)" debian.raw
 }
 test_hibernated_guest_is_left_alone() {
     make_guest debian --hibernated debian

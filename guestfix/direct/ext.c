@@ -18,6 +18,7 @@ enum {
     RUN_MAX = 4 * 1024 * 1024, /* bytes of one read or write */
     LINK_MAX_BYTES = 4096,
     NAMES_MAX = 200000,
+    FREE_INODES = 16, /* fewer are none */
 };
 
 struct ext {
@@ -284,14 +285,16 @@ static int ext_get_xattr(struct rh_fs *fs, uint64_t node, const char *name,
     return 0;
 }
 
+/* The share that is reserved for root counts: root writes here.  Without free
+ * inodes there is no room for files, whatever the blocks say. */
 static int ext_free_space(struct rh_fs *fs, uint64_t *ret, rh_error **err)
 {
     ext2_filsys e = ext_of(fs)->fs;
-    uint64_t free_blocks = ext2fs_free_blocks_count(e->super);
-    uint64_t reserved = ext2fs_r_blocks_count(e->super);
 
     (void)err;
-    *ret = free_blocks > reserved ? (free_blocks - reserved) * e->blocksize : 0;
+    *ret = e->super->s_free_inodes_count < FREE_INODES
+               ? 0
+               : ext2fs_free_blocks_count(e->super) * e->blocksize;
     return 0;
 }
 

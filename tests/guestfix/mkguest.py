@@ -12,7 +12,6 @@ file system lies.  No root, no loop devices.
   --codec NAME   gzip zstd xz lz4 none: of the initramfs's main segment
   --early        a plain microcode archive in front of it
   --no-module M  the guest has no such module (again and again)
-  --fill-boot    leave no room in the root file system
   --hibernated   the swap holds a suspended system
   --uki          it starts from a unified kernel image on the ESP
   --by-mac       (ubuntu) the network is configured by MAC address alone
@@ -264,7 +263,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--layout", default="plain")
     p.add_argument("--codec", default="gzip")
-    for flag in ("early", "fill-boot", "hibernated", "uki", "strange", "by-mac"):
+    for flag in ("early", "hibernated", "uki", "strange", "by-mac"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--no-module", action="append", default=[])
     p.add_argument("kind", choices=sorted(KVER))
@@ -275,8 +274,6 @@ def main():
     where = {"root": None, "esp": None, "uuid": ROOT, "swap": SWAP, "size": 24}
     with tempfile.TemporaryDirectory() as tree:
         system(o, tree)
-        if o.fill_boot:
-            put(tree, "/srv/ballast", os.urandom(1 << 20) * 14)
         diskimg.new_disk(o.out, 96)
         if o.layout == "plain":
             diskimg.sfdisk(o.out, "label: dos\nstart=2048,size=49152,type=83,bootable\nstart=51200,size=8192,type=82\n")
