@@ -46,7 +46,7 @@ char *rh_strdup(const char *text)
 
 char *rh_strndup(const char *text, size_t n)
 {
-    return text ? or_die(strndup(text, n)) : NULL;
+    return text ? rh_memdup0(text, strnlen(text, n)) : NULL;
 }
 
 char *rh_memdup0(const void *bytes, size_t n)

@@ -67,7 +67,7 @@ void cli_progress_end(void);
 int cli_main(int argc, char **argv);
 
 extern const struct cli_command cli_inspect, cli_report, cli_convert,
-    cli_profiles, cli_boot, cli_disk_info, cli_disk_map,
+    cli_profiles, cli_boot, cli_verify, cli_disk_info, cli_disk_map,
     cli_disk_check, cli_disk_convert, cli_disk_compare;
 
 #endif

@@ -17,6 +17,7 @@ static const struct {
 } commands[] = {
     {NULL, &cli_inspect},       {NULL, &cli_report},
     {NULL, &cli_convert},      {NULL, &cli_boot},
+    {NULL, &cli_verify},
     {"disk", &cli_disk_info},
     {"disk", &cli_disk_map},    {"disk", &cli_disk_check},
     {"disk", &cli_disk_convert}, {"disk", &cli_disk_compare},

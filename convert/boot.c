@@ -8,30 +8,10 @@
 
 #include "base/io.h"
 #include "base/limits.h"
+#include "convert/result.h"
 #include "rehost/rehost.h"
 
 /* --- what the folder holds ------------------------------------------------------------ */
-
-static json_t *read_json(const char *dir, const char *name, rh_error **err)
-{
-    RH_AUTO(rh_place_closep) struct rh_place *place = rh_place_folder(dir, err);
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-    RH_AUTO(rh_freep) char *text = NULL;
-    json_t *doc;
-    size_t n;
-
-    if (!place)
-        return NULL;
-    io = rh_place_open(place, name, err);
-    if (!io || rh_io_slurp(io, RH_LIMIT_DESCRIPTOR, &text, &n, err) < 0)
-        return NULL;
-    doc = json_loadb(text, n, 0, NULL);
-    if (!doc) {
-        rh_fail(err, RH_ERR_BOOT_RESULT, "%s is no JSON", name);
-        rh_where(err, dir);
-    }
-    return doc;
-}
 
 static const char *word(const json_t *o, const char *key)
 {
@@ -143,9 +123,9 @@ static void take_machine(struct rh_boot_vm *vm, const json_t *report,
 int rh_boot_read(struct rh_boot_vm *vm, const char *dir,
                  const rh_options *options, rh_error **err)
 {
-    json_t *receipt = read_json(dir, "receipt.json", err);
-    json_t *report = receipt ? read_json(dir, "report.json", err) : NULL;
-    json_t *one = report ? read_json(dir, "vm.json", err) : NULL;
+    json_t *receipt = rh_result_json(dir, "receipt.json", err);
+    json_t *report = receipt ? rh_result_json(dir, "report.json", err) : NULL;
+    json_t *one = report ? rh_result_json(dir, "vm.json", err) : NULL;
     int failed = -1;
 
     vm->dir = realpath(dir, NULL);

@@ -24,6 +24,55 @@
 
 /* --- the content digest ---------------------------------------------------------- */
 
+/* One unit's record; `data` has room for a whole unit.  False: all zero. */
+static bool content_record(uint8_t *data, size_t n, uint64_t offset,
+                           uint8_t *record)
+{
+    XXH128_hash_t hash;
+
+    if (rh_all_zero(data, n))
+        return false;
+    memset(data + n, 0, RH_CONTENT_UNIT - n);
+    hash = XXH3_128bits(data, RH_CONTENT_UNIT);
+    rh_put_le64(record, offset);
+    rh_put_le64(record + 8, hash.low64);
+    rh_put_le64(record + 16, hash.high64);
+    return true;
+}
+
+int rh_copy_content(rh_lib *lib, struct rh_reader *r, uint64_t size,
+                    char ret_hex[65], rh_error **err)
+{
+    RH_AUTO(rh_digest_freep) struct rh_digest *digest = rh_digest_new("sha256");
+    RH_AUTO(rh_codec_freep) struct rh_codec *codec = rh_codec_new();
+    RH_AUTO(rh_freep) uint8_t *data = rh_malloc(RH_CONTENT_UNIT);
+    uint8_t record[RH_CONTENT_RECORD];
+    char hex[RH_DIGEST_HEX];
+    uint64_t at = 0;
+
+    size = RH_MIN(size, r->size);
+    while (at < size) {
+        uint64_t unit = at / RH_CONTENT_UNIT * RH_CONTENT_UNIT;
+        size_t n = (size_t)RH_MIN((uint64_t)RH_CONTENT_UNIT, size - unit);
+        struct rh_extent e;
+
+        if (rh_go_on(lib, err) < 0 || rh_reader_extent(r, at, &e, err) < 0)
+            return -1;
+        if (e.kind != RH_EXTENT_DATA) {
+            at += e.length;
+            continue;
+        }
+        if (rh_reader_read(r, codec, data, n, unit, err) < 0)
+            return -1;
+        if (content_record(data, n, unit, record))
+            rh_digest_add(digest, record, sizeof record);
+        at = unit + RH_CONTENT_UNIT;
+    }
+    rh_digest_hex(digest, hex);
+    memcpy(ret_hex, hex, 65);
+    return 0;
+}
+
 static void take_records(struct rh_copy_worker *w, struct rh_copy_lane *lane)
 {
     uint8_t *data = lane->used ? lane->units[0].data : NULL;
@@ -33,18 +82,11 @@ static void take_records(struct rh_copy_worker *w, struct rh_copy_lane *lane)
         return;
     for (size_t at = 0; at < w->length; at += RH_CONTENT_UNIT) {
         size_t n = RH_MIN(w->length - at, (size_t)RH_CONTENT_UNIT);
-        uint8_t *record =
-            lane->records + lane->record_count * RH_CONTENT_RECORD;
-        XXH128_hash_t hash;
 
-        if (rh_all_zero(data + at, n))
-            continue;
-        memset(data + at + n, 0, RH_CONTENT_UNIT - n);
-        hash = XXH3_128bits(data + at, RH_CONTENT_UNIT);
-        rh_put_le64(record, w->offset + at);
-        rh_put_le64(record + 8, hash.low64);
-        rh_put_le64(record + 16, hash.high64);
-        lane->record_count++;
+        lane->record_count +=
+            content_record(data + at, n, w->offset + at,
+                           lane->records +
+                               lane->record_count * RH_CONTENT_RECORD);
     }
 }
 

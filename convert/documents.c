@@ -125,6 +125,21 @@ static json_t *source_json(const struct rh_package *p)
                      files);
 }
 
+/* Where the guest's edits lie on the disk: all else is the source's. */
+static json_t *changes_json(const struct rh_plan_target *t, size_t i)
+{
+    json_t *list = json_array();
+    uint64_t at = 0, start, length;
+
+    while (t->overlays &&
+           rh_overlay_change_at(t->overlays[i], at, &start, &length)) {
+        json_array_append_new(list, json_pack("[I, I]", (json_int_t)start,
+                                              (json_int_t)length));
+        at = start + length;
+    }
+    return list;
+}
+
 static json_t *disks_json(const struct rh_plan_target *t,
                           const struct rh_receipt_disk *receipts)
 {
@@ -136,14 +151,15 @@ static json_t *disks_json(const struct rh_plan_target *t,
 
         json_array_append_new(
             list,
-            json_pack("{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:s?}", "disk",
+            json_pack("{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:s?, s:o}", "disk",
                       (int)d->index, "id",
                       id->kind == RH_VALUE_TEXT ? id->text : NULL, "file",
                       d->file, "bus", d->bus, "virtual_size",
                       (json_int_t)d->virtual_size, "file_bytes",
                       (json_int_t)d->file_size, "data_bytes",
                       (json_int_t)receipts[i].data_bytes, "content_digest",
-                      receipts[i].content[0] ? receipts[i].content : NULL));
+                      receipts[i].content[0] ? receipts[i].content : NULL,
+                      "changed", changes_json(t, i)));
     }
     return list;
 }

@@ -243,6 +243,9 @@ struct rh_reader *rh_overlay_new(struct rh_reader *base, rh_lib *lib,
 int rh_overlay_write(struct rh_reader *r, const void *buf, size_t n,
                      uint64_t offset, rh_error **err);
 uint64_t rh_overlay_changed(const struct rh_reader *r); /* bytes */
+/* The first changed run at or after `from`; false when there is none. */
+bool rh_overlay_change_at(const struct rh_reader *overlay, uint64_t from,
+                          uint64_t *ret_start, uint64_t *ret_length);
 struct rh_reader *rh_overlay_base(const struct rh_reader *overlay);
 /* Lay the changes within [offset, offset + n) over bytes of the base; *ret_any
  * (may be NULL) says whether there were any; with buf NULL only that. */

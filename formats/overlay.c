@@ -277,3 +277,19 @@ int rh_overlay_patch(struct rh_reader *r, void *buf, size_t n, uint64_t offset,
         *ret_any = any;
     return 0;
 }
+
+bool rh_overlay_change_at(const struct rh_reader *r, uint64_t from,
+                          uint64_t *ret_start, uint64_t *ret_length)
+{
+    const struct overlay *o = r->state;
+    uint64_t units = rh_div_up(r->size, UNIT), unit = from / UNIT, n;
+
+    if (unit < units && !is_changed(o, unit))
+        unit += run_length(o, unit, units, false);
+    if (unit >= units)
+        return false;
+    n = run_length(o, unit, units, true);
+    *ret_start = unit * UNIT;
+    *ret_length = RH_MIN((unit + n) * UNIT, r->size) - unit * UNIT;
+    return true;
+}

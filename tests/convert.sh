@@ -98,6 +98,34 @@ test_xva_to_a_pipe() {
     expect_empty out
 }
 
+verified() { # OPTION...
+    run "$REHOST" convert "$OVA" --out out "$@"
+    expect_status 0
+    run "$REHOST" verify "$OVA" out/web01
+    expect_status 0
+    expect_stdout '^verified$'
+}
+test_verify_a_qcow2() {
+    verified --to kvm
+    at=$(qemu-img map --output=json out/web01/disk0.qcow2 |
+        jq '[.[] | select(.data)][0].offset')
+    printf '\x5a\xa5' | dd of=out/web01/disk0.qcow2 bs=1 seek="$at" \
+        conv=notrunc status=none
+    run "$REHOST" verify "$OVA" out/web01
+    expect_error VERIFY_DIFFERS 1
+}
+test_verify_an_xva() {
+    verified --to xen
+}
+test_verify_another_source() {
+    convert "$OVA"
+    make_disk other.raw 25165824 other
+    python3 "$TOP/tests/guests/mkova.py" --name web01 other.ova other.raw \
+        >/dev/null
+    run "$REHOST" verify other.ova out/web01
+    expect_error VERIFY_DIFFERS 1
+}
+
 # --- what must fail, and leave nothing ------------------------------------------------
 test_truncated_ova() {
     head -c $((DISK_AT + 100000)) "$OVA" >cut.ova

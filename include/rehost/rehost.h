@@ -137,6 +137,11 @@ RH_PUBLIC void rh_report_free(rh_report *);
 RH_PUBLIC int rh_boot(rh_lib *, const char *result_dir, const rh_options *,
                       char **ret_json, rh_error **);
 
+/* Compare a result with its source, the guest's edits aside, and with its
+ * receipt.  *ret_text says what was found alike. */
+RH_PUBLIC int rh_verify(rh_lib *, const char *source, const char *result_dir,
+                        char **ret_text, rh_error **);
+
 /* --- disks --------------------------------------------------------------------------- */
 #define RH_EXTENT_IS_DATA 0
 #define RH_EXTENT_IS_ZERO 1 /* stored as zeros */

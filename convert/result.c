@@ -1,0 +1,71 @@
+/* result.c - a result folder's documents and disks. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/result.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "targets/xcp-ng/xva_read.h"
+
+json_t *rh_result_json(const char *dir, const char *name, rh_error **err)
+{
+    RH_AUTO(rh_place_closep) struct rh_place *place = rh_place_folder(dir, err);
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+    RH_AUTO(rh_freep) char *text = NULL;
+    json_t *doc;
+    size_t n;
+
+    if (!place)
+        return NULL;
+    io = rh_place_open(place, name, err);
+    if (!io || rh_io_slurp(io, RH_LIMIT_DESCRIPTOR, &text, &n, err) < 0)
+        return NULL;
+    doc = json_loadb(text, n, 0, NULL);
+    if (!doc) {
+        rh_fail(err, RH_ERR_BOOT_RESULT, "%s is no JSON", name);
+        rh_where(err, dir);
+    }
+    return doc;
+}
+
+static const char *word(const json_t *o, const char *key)
+{
+    return json_string_value(json_object_get(o, key));
+}
+
+static struct rh_reader *archive_disk(rh_lib *lib, struct rh_place *place,
+                                      const json_t *receipt, size_t i,
+                                      rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *name = rh_printf("%s.xva",
+                           word(receipt, "vm") ? word(receipt, "vm") : "");
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = rh_place_open(place, name, err);
+    RH_AUTO(rh_io_unrefp) struct rh_io *plain = NULL;
+
+    if (io)
+        plain = rh_xva_plain(lib, io, err);
+    return plain ? rh_xva_disk(lib, plain, i, err) : NULL;
+}
+
+struct rh_reader *rh_result_disk(rh_lib *lib, const char *dir,
+                                 const json_t *receipt, size_t i,
+                                 rh_error **err)
+{
+    RH_AUTO(rh_place_closep) struct rh_place *place = rh_place_folder(dir, err);
+    const char *file =
+        word(json_array_get(json_object_get(receipt, "disks"), i), "file");
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+    struct rh_open_options o = {.lib = lib};
+    size_t n = file ? strlen(file) : 0;
+
+    if (!place)
+        return NULL;
+    if (!file)
+        return archive_disk(lib, place, receipt, i, err);
+    io = rh_place_open(place, file, err);
+    if (!io)
+        return NULL;
+    return rh_reader_open(
+        io, n > 4 && !strcmp(file + n - 4, ".raw") ? "raw" : NULL, &o, err);
+}

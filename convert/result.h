@@ -1,0 +1,18 @@
+/* result.h - read back what convert left in a folder. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_CONVERT_RESULT_H
+#define RH_CONVERT_RESULT_H
+
+#include <jansson.h>
+
+#include "base/lib.h"
+#include "formats/format.h"
+
+/* A document of the folder ("receipt.json"); the caller has the reference. */
+json_t *rh_result_json(const char *dir, const char *name, rh_error **err);
+/* Disk i of the receipt: a file of its own, or inside the archive. */
+struct rh_reader *rh_result_disk(rh_lib *lib, const char *dir,
+                                 const json_t *receipt, size_t i,
+                                 rh_error **err);
+
+#endif
