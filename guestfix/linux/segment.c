@@ -6,8 +6,10 @@
  * legacy stream of its own, literals only, right behind the last byte.
  *
  * Our mark is a first entry of that name in the archive; in the gzip form it
- * stands in the header, with the length of what came before: zeros cannot tell
- * where a gzip stream ends, because its own last bytes may be zeros. */
+ * is the header's file name, with the length of what came before: zeros cannot
+ * tell where a gzip stream ends, because its own last bytes may be zeros.  The
+ * name is the one optional field of that header that Linux skips
+ * (lib/decompress_inflate.c); with a comment it gives the segment up. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "guestfix/linux/segment.h"
 
@@ -27,7 +29,7 @@ enum {
     STAMP = 1735689600, /* 2025-01-01: no clock in the output */
 };
 
-static const char gzip_header[GZIP_HEADER] = "\x1f\x8b\x08\x18\0\0\0\0\0\x03";
+static const char gzip_header[GZIP_HEADER] = "\x1f\x8b\x08\x08\0\0\0\0\0\x03";
 static const char lz4_magic[4] = "\x02\x21\x4c\x18";
 
 /* --- finding
@@ -46,7 +48,7 @@ size_t rh_segment_find(const void *bytes, size_t n)
             return n;
         where = (size_t)(hit - p);
         at = where;
-        if (n - where < sizeof mark || memcmp(hit, mark, sizeof mark))
+        if (n - where < sizeof mark || memcmp(hit, mark, sizeof mark - 1))
             continue;
         if (where >= GZIP_HEADER &&
             !memcmp(hit - GZIP_HEADER, gzip_header, GZIP_HEADER))
@@ -60,7 +62,7 @@ size_t rh_segment_find(const void *bytes, size_t n)
     return n;
 }
 
-/* The length of what was there before, as the gzip header's comment says. */
+/* The length of what was there before, as the gzip header's name says. */
 size_t rh_segment_start(const void *bytes, size_t found, size_t n)
 {
     const char *p = bytes;
@@ -138,18 +140,16 @@ static int add_gzip(const struct rh_buf *cpio, size_t before,
 {
     gz_header head = {.os = 3};
     z_stream z = {0};
-    char name[sizeof mark], comment[24];
+    char name[sizeof mark + 24];
     size_t room;
     int r;
 
-    memcpy(name, mark, sizeof mark);
+    snprintf(name, sizeof name, "%s.%zu", mark, before);
     head.name = (Bytef *)name;
-    snprintf(comment, sizeof comment, "%zu", before);
-    head.comment = (Bytef *)comment;
     if (deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
         return rh_fail(err, RH_ERR_MEMORY, "no memory to compress");
     deflateSetHeader(&z, &head);
-    room = deflateBound(&z, (uLong)cpio->length) + sizeof mark + sizeof comment;
+    room = deflateBound(&z, (uLong)cpio->length) + sizeof name;
     RH_AUTO(rh_freep) char *out = rh_malloc(room);
     z.next_in = (Bytef *)cpio->data;
     z.avail_in = (uInt)cpio->length;

@@ -44,6 +44,19 @@ def lz4_legacy(buf):
     return subprocess.run(["lz4", "-dc"], input=buf[:at], stdout=subprocess.PIPE, check=True).stdout, at
 
 
+def zstd_frame(buf):
+    """Bytes of the frame: header, blocks with their sizes, checksum."""
+    flags = buf[4]
+    single = flags >> 5 & 1
+    at = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
+    at += (single, 2, 4, 8)[flags >> 6]
+    while True:
+        head = int.from_bytes(buf[at:at + 3], "little")
+        at += 3 + (1 if head >> 1 & 3 == 1 else head >> 3)
+        if head & 1:
+            return at + 4 * (flags >> 2 & 1)
+
+
 os.makedirs(top, exist_ok=True)
 at = 0
 while at < len(data):
@@ -53,6 +66,8 @@ while at < len(data):
     elif rest[:5] == b"07070":
         at += cpio(rest)
     elif rest[:2] == b"\x1f\x8b":
+        if rest[3] & ~8:
+            sys.exit("gzip header flags %#x: Linux skips a name, nothing else" % rest[3])
         d = zlib.decompressobj(31)
         cpio(d.decompress(rest))
         at = len(data) - len(d.unused_data)
@@ -61,12 +76,10 @@ while at < len(data):
         cpio(d.decompress(rest))
         at = len(data) - len(d.unused_data)
     elif rest[:4] == b"\x28\xb5\x2f\xfd":
-        # The frame's end: where the next archive of ours starts, or the end.
-        cut = data.find(b"\x1f\x8b\x08\x18", at)
-        cut = cut if cut > 0 else len(data)
-        cpio(subprocess.run(["zstd", "-dcq"], input=data[at:cut].rstrip(b"\0") + b"",
-                            stdout=subprocess.PIPE).stdout)
-        at = cut
+        used = zstd_frame(rest)
+        cpio(subprocess.run(["zstd", "-dcq"], input=rest[:used],
+                            stdout=subprocess.PIPE, check=True).stdout)
+        at += used
     elif rest[:4] == b"\x02\x21\x4c\x18":
         plain, used = lz4_legacy(rest)
         cpio(plain)
