@@ -167,7 +167,7 @@ check-boot:
 	@TEST_TIMEOUT=2700 $(MAKE) run-tests DIR=tests/boot
 check-xen:
 	@scripts/deps build check xen
-	@TEST_TIMEOUT=2700 $(MAKE) run-tests DIR=tests/xen
+	@TEST_TIMEOUT=5400 $(MAKE) run-tests DIR=tests/xen
 run-tests: $(ALL_TESTED)
 	@MAKEFLAGS= REHOST_BUILD=$(B) REHOST_SAN=$(SAN) CC="$(CC)" OPT="$(OPT)" \
 	  tests/run $(if $(DIR),-d $(DIR)) $(T)

@@ -17,7 +17,7 @@ cannot=''
 : >"$SCRATCH/xen.log"
 command -v mmdebstrap >/dev/null || cannot="mmdebstrap is not installed"
 if [ -z "$cannot" ] && xen_guest >"$SCRATCH/made" 2>&1 </dev/null; then
-    "$GUESTS/realxen.sh" -t "${XEN_TIMEOUT:-2400}" -m "$MAC" \
+    "$GUESTS/realxen.sh" -t "${XEN_TIMEOUT:-5000}" -m "$MAC" \
         "$SCRATCH/plain.raw" '(initramfs) ' "$SCRATCH/fixed.raw" ' PROBE-END' \
         >"$SCRATCH/xen.log" 2>&1
     cp "$RH_CACHE"/xen/guest[12].serial "$SCRATCH" 2>/dev/null
