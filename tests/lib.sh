@@ -206,11 +206,17 @@ expect_sound_qcow2() { # FILE
 # A JSON file against one of our schemas, by an outside validator.
 expect_schema() { # FILE SCHEMA-NAME
     python3 - "$1" "$TOP/docs/schemas/$2" >.cmp 2>&1 <<'PY' ||
-import json, sys, jsonschema
+import glob, json, os, sys, warnings, jsonschema
+warnings.simplefilter("ignore")
 schema = json.load(open(sys.argv[2]))
 jsonschema.Draft202012Validator.check_schema(schema)
-jsonschema.validate(json.load(open(sys.argv[1])), schema,
-                    cls=jsonschema.Draft202012Validator)
+# They refer to each other by file name.
+others = map(json.load, map(open, glob.glob(
+    os.path.join(os.path.dirname(sys.argv[2]), "*.json"))))
+store = {s["$id"]: s for s in others}
+jsonschema.Draft202012Validator(
+    schema, resolver=jsonschema.RefResolver(schema["$id"], schema, store)
+).validate(json.load(open(sys.argv[1])))
 PY
         _differ "$1" "valid after $2" "$(grep -v '^  File' .cmp | tail -n 5)"
     held
