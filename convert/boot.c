@@ -11,7 +11,8 @@
 #include "convert/result.h"
 #include "rehost/rehost.h"
 
-/* --- what the folder holds ------------------------------------------------------------ */
+/* --- what the folder holds
+ * ------------------------------------------------------------ */
 
 static const char *word(const json_t *o, const char *key)
 {
@@ -33,8 +34,7 @@ static int take_disks(struct rh_boot_vm *vm, const json_t *receipt,
     const json_t *d;
     size_t i;
 
-    json_array_foreach(json_object_get(receipt, "disks"), i, d)
-    {
+    json_array_foreach (json_object_get(receipt, "disks"), i, d) {
         const char *file = word(d, "file");
         struct rh_boot_disk *disk;
 
@@ -80,8 +80,7 @@ static void take_nics(struct rh_boot_vm *vm, const json_t *one,
     const json_t *nic;
     size_t i;
 
-    json_array_foreach(json_object_get(one, "nics"), i, nic)
-    {
+    json_array_foreach (json_object_get(one, "nics"), i, nic) {
         struct rh_boot_nic *n = rh_vec_add(&vm->nics);
 
         n->model = rh_strdup(qemu_nic(model));
@@ -94,8 +93,8 @@ static void take_machine(struct rh_boot_vm *vm, const json_t *report,
 {
     const json_t *one = json_array_get(json_object_get(vm_json, "vms"), 0);
     const json_t *target = json_array_get(
-        json_object_get(
-            json_array_get(json_object_get(report, "vms"), 0), "targets"),
+        json_object_get(json_array_get(json_object_get(report, "vms"), 0),
+                        "targets"),
         0);
     const json_t *chosen = json_object_get(target, "devices");
     const char *disk = word(chosen, "disk"), *nic = word(chosen, "nic");
@@ -113,10 +112,9 @@ static void take_machine(struct rh_boot_vm *vm, const json_t *report,
     vm->firmware = rh_strdup(firmware ? firmware : "bios");
     vm->name = rh_strdup(word(one, "name") ? word(one, "name") : "");
     vm->secure_boot = json_is_true(json_object_get(one, "secure_boot"));
-    vm->memory = (uint64_t)json_integer_value(
-        json_object_get(one, "memory_bytes"));
-    vm->cpus =
-        (unsigned)json_integer_value(json_object_get(one, "cpus"));
+    vm->memory =
+        (uint64_t)json_integer_value(json_object_get(one, "memory_bytes"));
+    vm->cpus = (unsigned)json_integer_value(json_object_get(one, "cpus"));
     take_nics(vm, one, nic);
 }
 
@@ -136,8 +134,7 @@ int rh_boot_read(struct rh_boot_vm *vm, const char *dir,
     json_decref(receipt);
     json_decref(report);
     json_decref(one);
-    if (failed && err && *err && rh_error_number(*err) ==
-                                     RH_ERR_FILE_NOT_FOUND)
+    if (failed && err && *err && rh_error_number(*err) == RH_ERR_FILE_NOT_FOUND)
         rh_hint(err, "give the folder that `rehost convert` made");
     return failed ? rh_where(err, dir) : 0;
 }
@@ -161,7 +158,8 @@ void rh_boot_vm_free(struct rh_boot_vm *vm)
     free(vm->machine);
 }
 
-/* --- what was seen ---------------------------------------------------------------------- */
+/* --- what was seen
+ * ---------------------------------------------------------------------- */
 
 static const char *reached(const struct rh_boot_seen *s)
 {
@@ -207,9 +205,8 @@ static char *seen_json(const struct rh_boot_vm *vm,
         s->address[0] != 0, "dhcp", s->dhcp, "address",
         s->address[0] ? s->address : NULL, "mac", s->mac[0] ? s->mac : NULL,
         "frames", (int)s->frames, "hardware", "disk", vm->disk_bus, "firmware",
-        vm->firmware, "nic",
-        vm->nics.count ? vm->nics.items[0].model : NULL, "kvm", q->accelerated,
-        "console", lines);
+        vm->firmware, "nic", vm->nics.count ? vm->nics.items[0].model : NULL,
+        "kvm", q->accelerated, "console", lines);
     out = json_dumps(doc, JSON_INDENT(2));
     json_decref(doc);
     return out;
@@ -242,9 +239,9 @@ static int boot(rh_lib *lib, const struct rh_boot_vm *vm,
     *ret_json = seen_json(vm, q, &seen, good);
     if (!good)
         rh_fail(err, RH_ERR_BOOT_FAILED,
-                seen.login ? "the guest reached its login, but nothing was "
-                             "heard from its network card"
-                           : "the guest did not reach its login (%s)",
+                seen.login ? N_("the guest reached its login, but nothing was "
+                                "heard from its network card")
+                           : N_("the guest did not reach its login (%s)"),
                 seen.failure ? seen.failure : reached(&seen));
     rh_buf_free(&seen.text);
     return good ? 0 : rh_where(err, vm->name);

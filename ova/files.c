@@ -103,10 +103,10 @@ static int refuse(const char *href, enum reach reach, rh_error **err)
 {
     return rh_fail(err, RH_ERR_PACKAGE_HREF,
                    reach == ABOVE
-                       ? "the descriptor names \"%s\", which lies outside the "
-                         "package"
-                       : "the descriptor names \"%s\", which is no file of the "
-                         "package",
+                       ? N_("the descriptor names \"%s\", which lies outside the "
+                            "package")
+                       : N_("the descriptor names \"%s\", which is no file of "
+                            "the package"),
                    href);
 }
 

@@ -288,6 +288,6 @@ int rh_cert_parse(const char *text, size_t n, struct rh_cert_text *ret,
         return 0;
     }
     return rh_fail(err, RH_ERR_CERT_INVALID,
-                   pem ? "it holds no signature of a manifest"
-                       : "it holds no certificate");
+                   pem ? N_("it holds no signature of a manifest")
+                       : N_("it holds no certificate"));
 }

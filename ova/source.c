@@ -99,10 +99,11 @@ static bool looks_known(const struct head *h)
 static int unknown(const char *name, const struct head *h, rh_error **err)
 {
     rh_fail(err, RH_ERR_PACKAGE_UNKNOWN,
-            !h->n                         ? "it is empty"
-            : rh_all_zero(h->bytes, h->n) ? "it starts with nothing but zeros"
-                                          : "its first bytes are no package "
-                                            "and no disk that is known");
+            !h->n ? N_("it is empty")
+            : rh_all_zero(h->bytes, h->n)
+                ? N_("it starts with nothing but zeros")
+                : N_("its first bytes are no package and no disk that is "
+                     "known"));
     return rh_where(err, name);
 }
 
@@ -174,9 +175,9 @@ static int choose_descriptor(struct rh_package *p, struct names *all,
     if (got == 1)
         return rh_fail(err, RH_ERR_PACKAGE_NO_DESCRIPTOR,
                        c->about.ended || !c->archive
-                           ? "it holds no .ovf and no .vmx file"
-                           : "it holds no .ovf file, and ends without the mark "
-                             "of an archive's end");
+                           ? N_("it holds no .ovf and no .vmx file")
+                           : N_("it holds no .ovf file, and ends without the "
+                                "mark of an archive's end"));
     if (got < 0)
         return -1;
     if (!c->archive)

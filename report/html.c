@@ -8,9 +8,10 @@
 #include "base/text.h"
 #include "report/page.h"
 #include "report/render.h"
+#include "report/width.h"
 
 /* More VMs than these are folded: the table leads to them. */
-enum { UNFOLDED_MOST = 4 };
+enum { UNFOLDED_MOST = 4, NAME_MOST = 40 };
 
 void rh_page_badge(struct rh_buf *b, const char *kind, const char *word)
 {
@@ -137,14 +138,17 @@ char *rh_render_html(const json_t *report, rh_error **err)
     const json_t *vms = json_object_get(report, "vms");
     struct rh_page page = {.report = report};
     RH_AUTO(rh_freep) char *title = NULL;
+    RH_AUTO(rh_freep) char *name = NULL;
+    RH_AUTO(rh_freep) char *clipped = NULL;
 
     if (!json_is_array(vms)) {
         rh_fail(err, RH_ERR_BUG, "this is no report document");
         return NULL;
     }
+    name = rh_printable(rh_vm_title(json_array_get(vms, 0)));
+    clipped = rh_clip(name, NAME_MOST);
     title = json_array_size(vms) == 1
-                ? rh_printf(_("Migration report: %s"),
-                            rh_vm_title(json_array_get(vms, 0)))
+                ? rh_printf(_("Migration report: %s"), clipped)
                 : rh_strdup(_("Migration report"));
     head(&page, title);
     body(&page, title);

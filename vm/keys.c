@@ -347,16 +347,17 @@ static int set_number(struct rh_vm *vm, struct rh_value *v, const char *key,
 
     if (!(is_size ? rh_parse_size(text, &n) : rh_parse_u64(text, &n)))
         return rh_fail(err, RH_ERR_CONFIG_VALUE,
-                       is_size ? "%s=%s: a size like 8GiB is wanted"
-                               : "%s=%s: a whole number is wanted",
+                       is_size ? N_("%s=%s: a size like 8GiB is wanted")
+                               : N_("%s=%s: a whole number is wanted"),
                        key, text);
     for (size_t i = 0; i < RH_COUNT(ranges); i++) {
         if (!strcmp(ranges[i].key, field->key) &&
             (n < ranges[i].least || n > ranges[i].most))
             return rh_fail(err, RH_ERR_CONFIG_VALUE,
-                           is_size ? "%s=%s: not from %" PRIu64 " to %" PRIu64
-                                     " bytes (write sizes like 8GiB)"
-                                   : "%s=%s: not from %" PRIu64 " to %" PRIu64,
+                           is_size
+                               ? N_("%s=%s: not from %" PRIu64 " to %" PRIu64
+                                    " bytes (write sizes like 8GiB)")
+                               : N_("%s=%s: not from %" PRIu64 " to %" PRIu64),
                            key, text, ranges[i].least, ranges[i].most);
     }
     rh_set_number(vm, v, n, from, detail);
