@@ -92,7 +92,12 @@ fi
 
 [ -f "$base" ] || { echo "run '$0 base $work' first" >&2; exit 1; }
 tree=$work/tree-$what
-rm -rf "$tree"; mkdir -p "$tree"
+# A run that was stopped may have left its /proc there; nor do we leave ours.
+proc_off() { ! mountpoint -q "$tree/proc" || umount "$tree/proc"; }
+proc_off
+trap proc_off EXIT
+trap 'exit 1' INT TERM
+rm -rf --one-file-system "$tree"; mkdir -p "$tree"
 tar -C "$tree" -xf "$base" --exclude=./dev/\* 
 in_guest() { chroot "$tree" /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
 apt_in_guest() {
