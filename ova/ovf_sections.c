@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "ova/ovf.h"
+#include "ova/settings.h"
 
 /* --- vmw:Config and vmw:ExtraConfig
  * -------------------------------------------- */
@@ -133,7 +134,9 @@ static void configs(struct rh_ovf *o, xmlNode *hardware, struct rh_vm *vm,
         protection(key, value, findings);
         if (extra && !strcmp(key, "nvram"))
             nvram(o, vm, value, findings);
-        else if (!config(vm, key, value, findings) && !of_vmware_alone(key) &&
+        else if (!config(vm, key, value, findings) &&
+                 !rh_vmware_setting(key, value, findings) &&
+                 !of_vmware_alone(key) &&
                  unknown.length < RH_LIMIT_NAME)
             rh_buf_printf(&unknown, "%s%s", unknown.length ? ", " : "", key);
     }

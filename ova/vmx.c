@@ -3,6 +3,7 @@
  * What a VMX leaves out has a meaning of its own (one CPU, BIOS): such values
  * are set, and say so in their detail. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ova/settings.h"
 #include "ova/vmx.h"
 
 #include <ctype.h>
@@ -320,6 +321,9 @@ static int build(struct rh_package *p, const struct rh_vmx *v, const char *name,
     clock_of(v, vm);
     nics(v, vm, findings);
     devices(v, vm, findings);
+    for (size_t i = 0; i < v->entries.count; i++)
+        rh_vmware_setting(v->entries.items[i].key, v->entries.items[i].value,
+                          findings);
     complain(v, findings);
     return rh_vmx_disks(p, v, vm, findings, err);
 }
