@@ -133,8 +133,8 @@ static json_t *changes_json(const struct rh_plan_target *t, size_t i)
 
     while (t->overlays &&
            rh_overlay_change_at(t->overlays[i], at, &start, &length)) {
-        json_array_append_new(list, json_pack("[I, I]", (json_int_t)start,
-                                              (json_int_t)length));
+        json_array_append_new(
+            list, json_pack("[I, I]", (json_int_t)start, (json_int_t)length));
         at = start + length;
     }
     return list;
@@ -151,8 +151,8 @@ static json_t *disks_json(const struct rh_plan_target *t,
 
         json_array_append_new(
             list,
-            json_pack("{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:s?, s:o}", "disk",
-                      (int)d->index, "id",
+            json_pack("{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:s?, s:o}",
+                      "disk", (int)d->index, "id",
                       id->kind == RH_VALUE_TEXT ? id->text : NULL, "file",
                       d->file, "bus", d->bus, "virtual_size",
                       (json_int_t)d->virtual_size, "file_bytes",

@@ -66,8 +66,8 @@ static bool key_fits(const char *pattern, const char *key)
 static bool says_something(enum means means, const char *value)
 {
     static const char *const nothing[] = {
-        "", "all", "none", "normal", "false", "-1", "unlimited", "nosharing",
-        "sharingNone"};
+        "",   "all",       "none",      "normal",     "false",
+        "-1", "unlimited", "nosharing", "sharingNone"};
     uint64_t n = 0;
     bool on = false;
 
@@ -86,8 +86,8 @@ static void tell(enum rh_finding_id id, const char *key, const char *value,
 {
     for (size_t i = 0; i < RH_COUNT(meanings); i++)
         if (meanings[i].id == id)
-            rh_find(findings, id, "vm", "%s (%s = \"%s\")",
-                    _(meanings[i].text), key, value);
+            rh_find(findings, id, "vm", "%s (%s = \"%s\")", _(meanings[i].text),
+                    key, value);
 }
 
 bool rh_vmware_setting(const char *key, const char *value,

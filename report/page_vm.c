@@ -262,10 +262,9 @@ static void heading(struct rh_page *page, const json_t *entry)
     rh_leaf(&page->b, "h2", NULL, rh_vm_title(entry));
     json_array_foreach (json_object_get(entry, "targets"), i, target) {
         RH_AUTO(rh_freep)
-        char *word =
-            rh_printf("%s: %s",
-                      rh_model_name(page->report, rh_word(target, "target")),
-                      rh_verdict_word(rh_word(target, "verdict")));
+        char *word = rh_printf(
+            "%s: %s", rh_model_name(page->report, rh_word(target, "target")),
+            rh_verdict_word(rh_word(target, "verdict")));
 
         rh_page_badge(&page->b, rh_word(target, "verdict"), word);
     }

@@ -12,7 +12,13 @@
 #include "report/view.h"
 #include "report/width.h"
 
-enum { LINE = 80, DETAILED_MOST = 4, NAME = 26, VERDICT = 17, TARGETS_MOST = 8 };
+enum {
+    LINE = 80,
+    DETAILED_MOST = 4,
+    NAME = 26,
+    VERDICT = 17,
+    TARGETS_MOST = 8
+};
 
 struct text {
     struct rh_buf b;
@@ -34,7 +40,13 @@ static void paragraph(struct text *t, size_t indent, const char *head,
     size_t at = indent + rh_columns(shown_head);
 
     rh_pad(&t->b, "", indent);
-    rh_buf_puts(&t->b, shown_head);
+    if (at < LINE / 2) {
+        rh_buf_puts(&t->b, shown_head);
+    } else {
+        rh_wrap(&t->b, shown_head, indent, indent, LINE);
+        at = indent + 4;
+        rh_pad(&t->b, "", at);
+    }
     rh_wrap(&t->b, shown, at, at, LINE);
 }
 
@@ -61,21 +73,23 @@ static void end_line(struct text *t)
     rh_buf_putc(&t->b, '\n');
 }
 
-/* --- one VM --------------------------------------------------------------------- */
+/* --- one VM
+ * --------------------------------------------------------------------- */
 
 static void about_vm(struct text *t, const json_t *entry)
 {
     const json_t *vm = json_object_get(entry, "vm");
-    RH_AUTO(rh_freep) char *memory = rh_human_size(rh_number(vm, "memory_bytes"));
+    RH_AUTO(rh_freep)
+    char *memory = rh_human_size(rh_number(vm, "memory_bytes"));
     RH_AUTO(rh_freep) char *disks = rh_human_size(rh_vm_disk_bytes(entry));
     RH_AUTO(rh_freep) char *head = rh_printf("%s  ", rh_vm_title(entry));
     RH_AUTO(rh_freep) char *facts = NULL;
 
-    facts = rh_printf(
-        _("%s; %llu vCPU, %s; %zu disks (%s)"), rh_vm_os(entry),
-        (unsigned long long)rh_number(vm, "cpus"),
-        rh_number(vm, "memory_bytes") ? memory : _("memory not said"),
-        json_array_size(json_object_get(vm, "disks")), disks);
+    facts =
+        rh_printf(_("%s; %llu vCPU, %s; %zu disks (%s)"), rh_vm_os(entry),
+                  (unsigned long long)rh_number(vm, "cpus"),
+                  rh_number(vm, "memory_bytes") ? memory : _("memory not said"),
+                  json_array_size(json_object_get(vm, "disks")), disks);
     rh_buf_putc(&t->b, '\n');
     paragraph(t, 0, head, facts);
     paragraph(t, 2, "", rh_word(entry, "source"));
@@ -95,7 +109,8 @@ static void effort(struct text *t, const json_t *target)
 
 static void verdict(struct text *t, const json_t *target)
 {
-    RH_AUTO(rh_freep) char *size = rh_human_size(rh_number(target, "output_bytes"));
+    RH_AUTO(rh_freep)
+    char *size = rh_human_size(rh_number(target, "output_bytes"));
     RH_AUTO(rh_freep) char *time = rh_human_time(rh_number(target, "seconds"));
 
     rh_buf_puts(&t->b, "  ");
@@ -118,14 +133,15 @@ static void advice(struct text *t, const json_t *entry)
     if (!json_is_object(r))
         return;
     if (target[0]) {
-        RH_AUTO(rh_freep) char *line = rh_printf(
-            _("Recommended: %s"), rh_model_name(t->report, target));
+        RH_AUTO(rh_freep)
+        char *line =
+            rh_printf(_("Recommended: %s"), rh_model_name(t->report, target));
 
         title(t, line);
     } else {
         title(t, _("No model can be recommended yet"));
     }
-    json_array_foreach(json_object_get(r, "reasons"), i, reason)
+    json_array_foreach (json_object_get(r, "reasons"), i, reason)
         paragraph(t, 4, "", rh_word(reason, "message"));
 }
 
@@ -139,7 +155,7 @@ static char *origin(const struct text *t, const json_t *entry,
 
     rh_buf_puts(&b, rh_word(s->item, "id"));
     if (count > 1 && s->targets != (1u << RH_MIN(count, 31)) - 1)
-        json_array_foreach(list, i, target)
+        json_array_foreach (list, i, target)
             if (i < 32 && s->targets >> i & 1)
                 rh_buf_printf(&b, " (%s)", model(t, target));
     return rh_buf_take(&b);
@@ -150,11 +166,11 @@ static void finding(struct text *t, const json_t *entry,
 {
     const json_t *f = s->item;
     RH_AUTO(rh_freep) char *from = origin(t, entry, s);
-    RH_AUTO(rh_freep) char *head =
-        rh_printf("%s  ", rh_severity_word(rh_word(f, "severity")));
-    RH_AUTO(rh_freep) char *body =
-        rh_printf("%s: %s [%s]", rh_word(f, "subject"), rh_word(f, "message"),
-                  from);
+    RH_AUTO(rh_freep)
+    char *head = rh_printf("%s  ", rh_severity_word(rh_word(f, "severity")));
+    RH_AUTO(rh_freep)
+    char *body = rh_printf("%s: %s [%s]", rh_word(f, "subject"),
+                           rh_word(f, "message"), from);
 
     paragraph(t, 4, head, body);
     if (with_remedy && rh_word(f, "remedy")[0])
@@ -183,16 +199,17 @@ static void edits(struct text *t, const json_t *entry)
 
     rh_shared_edits(entry, &list);
     if (list.count) {
-        RH_AUTO(rh_freep) char *head =
+        RH_AUTO(rh_freep)
+        char *head =
             rh_printf("%s (%zu)", _("Changes inside the guest"), list.count);
 
         title(t, head);
     }
     for (size_t i = 0; i < list.count; i++) {
         RH_AUTO(rh_freep) char *from = origin(t, entry, &list.items[i]);
-        RH_AUTO(rh_freep) char *body =
-            rh_printf("%s: %s%s", rh_word(list.items[i].item, "where"),
-                      rh_word(list.items[i].item, "what"), from);
+        RH_AUTO(rh_freep)
+        char *body = rh_printf("%s: %s%s", rh_word(list.items[i].item, "where"),
+                               rh_word(list.items[i].item, "what"), from);
 
         paragraph(t, 4, "", body);
     }
@@ -206,7 +223,7 @@ static void vm_text(struct text *t, const json_t *entry, bool detailed)
 
     about_vm(t, entry);
     rh_buf_putc(&t->b, '\n');
-    json_array_foreach(json_object_get(entry, "targets"), i, target)
+    json_array_foreach (json_object_get(entry, "targets"), i, target)
         verdict(t, target);
     if (detailed)
         advice(t, entry);
@@ -218,7 +235,8 @@ static void vm_text(struct text *t, const json_t *entry, bool detailed)
     edits(t, entry);
 }
 
-/* --- many VMs -------------------------------------------------------------------- */
+/* --- many VMs
+ * -------------------------------------------------------------------- */
 
 static void table_head(struct text *t, const json_t *targets)
 {
@@ -226,7 +244,7 @@ static void table_head(struct text *t, const json_t *targets)
     size_t i;
 
     cell(t, _("VM"), NAME);
-    json_array_foreach(targets, i, target)
+    json_array_foreach (targets, i, target)
         if (i < TARGETS_MOST)
             cell(t, model(t, target), VERDICT);
     if (json_array_size(targets) > 1)
@@ -242,7 +260,7 @@ static void table_row(struct text *t, const json_t *entry)
     size_t i;
 
     cell(t, rh_vm_title(entry), NAME);
-    json_array_foreach(targets, i, target)
+    json_array_foreach (targets, i, target)
         if (i < TARGETS_MOST)
             cell(t, rh_verdict_word(rh_word(target, "verdict")), VERDICT);
     if (json_array_size(targets) > 1)
@@ -250,38 +268,36 @@ static void table_row(struct text *t, const json_t *entry)
     end_line(t);
 }
 
-static size_t count_verdicts(const json_t *vms, size_t target,
-                             const char *name)
+static size_t count_verdicts(const json_t *vms, size_t target, const char *name)
 {
     const json_t *entry;
     size_t i, n = 0;
 
-    json_array_foreach(vms, i, entry)
-        n += !strcmp(rh_word(json_array_get(json_object_get(entry, "targets"),
-                                            target),
-                             "verdict"),
-                     name);
+    json_array_foreach (vms, i, entry)
+        n += !strcmp(
+            rh_word(json_array_get(json_object_get(entry, "targets"), target),
+                    "verdict"),
+            name);
     return n;
 }
 
 static void counts(struct text *t, const json_t *vms)
 {
     static const char *const names[] = {"ready", "caution", "blocked"};
-    const json_t *targets =
-        json_object_get(json_array_get(vms, 0), "targets"), *target;
+    const json_t *targets = json_object_get(json_array_get(vms, 0), "targets"),
+                 *target;
     size_t i;
 
     rh_buf_printf(&t->b, _("%zu VMs, %zu packages refused\n"),
                   json_array_size(vms),
                   json_array_size(json_object_get(t->report, "failed")));
-    json_array_foreach(targets, i, target)
-    {
+    json_array_foreach (targets, i, target) {
         rh_buf_puts(&t->b, "  ");
         cell(t, model(t, target), 12);
         for (size_t n = 0; n < RH_COUNT(names); n++) {
-            RH_AUTO(rh_freep) char *one =
-                rh_printf("%s: %zu", rh_verdict_word(names[n]),
-                          count_verdicts(vms, i, names[n]));
+            RH_AUTO(rh_freep)
+            char *one = rh_printf("%s: %zu", rh_verdict_word(names[n]),
+                                  count_verdicts(vms, i, names[n]));
 
             cell(t, one, 18);
         }
@@ -297,7 +313,7 @@ static void overview(struct text *t, const json_t *vms)
     counts(t, vms);
     rh_buf_putc(&t->b, '\n');
     table_head(t, json_object_get(json_array_get(vms, 0), "targets"));
-    json_array_foreach(vms, i, entry)
+    json_array_foreach (vms, i, entry)
         table_row(t, entry);
 }
 
@@ -306,13 +322,13 @@ static void refused(struct text *t)
     const json_t *row;
     size_t i;
 
-    json_array_foreach(json_object_get(t->report, "failed"), i, row)
-    {
+    json_array_foreach (json_object_get(t->report, "failed"), i, row) {
         const json_t *e = json_object_get(row, "error");
-        RH_AUTO(rh_freep) char *body =
+        RH_AUTO(rh_freep)
+        char *body =
             rh_printf("%s [%s]", rh_word(e, "message"), rh_word(e, "code"));
-        RH_AUTO(rh_freep) char *head =
-            rh_printf(_("%s: refused: "), rh_word(row, "source"));
+        RH_AUTO(rh_freep)
+        char *head = rh_printf(_("%s: refused: "), rh_word(row, "source"));
 
         rh_buf_putc(&t->b, '\n');
         paragraph(t, 0, "", head);
@@ -334,7 +350,7 @@ char *rh_render_text(const json_t *report, rh_error **err)
     }
     if (count > 1)
         overview(&t, vms);
-    json_array_foreach(vms, i, entry)
+    json_array_foreach (vms, i, entry)
         vm_text(&t, entry, count <= DETAILED_MOST);
     refused(&t);
     /* The first line's blank is for those that follow. */

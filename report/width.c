@@ -86,8 +86,11 @@ void rh_pad(struct rh_buf *b, const char *text, size_t columns)
     blanks(b, used < columns ? columns - used : 0);
 }
 
-/* The next piece that stays together: a word with the blanks before it, or one
- * wide letter.  Japanese closing marks never begin a line. */
+enum { LONGEST = 48 };
+
+/* The next piece that stays together: a word with the blanks before it (endless
+ * ones are broken), or one wide letter.  Japanese closing marks never begin a
+ * line. */
 static size_t piece(const char *text, size_t *ret_columns)
 {
     const char *p = text;
@@ -98,7 +101,7 @@ static size_t piece(const char *text, size_t *ret_columns)
         p++;
         sum++;
     }
-    while (*p && *p != ' ') {
+    while (*p && *p != ' ' && sum < LONGEST) {
         size_t n = next(p, &code);
 
         if (p > text && p[-1] != ' ' && columns_of(code) == 2 &&

@@ -79,6 +79,12 @@ test_status_0_and_text() {
     expect_stdout 'Left to people'
     expect_equal "$(awk 'length > 80' .stdout)" "" "lines over 80 columns"
 }
+test_an_endless_name_in_80_columns() {
+    run "$REHOST" report "$PAGES/hostile" --to all --no-guest
+    expect_status 0
+    expect_stdout '^ *KVM model  *with caution'
+    expect_equal "$(awk 'length > 80' .stdout)" "" "lines over 80 columns"
+}
 test_status_4_when_no_target_takes_it() {
     run "$REHOST" report "$SCRATCH/plain.ova" --to all --set cpus=4000 --json
     expect_status 4
