@@ -20,9 +20,25 @@ void rh_page_badge(struct rh_buf *b, const char *kind, const char *word)
     rh_leaf(b, "span", class_, word);
 }
 
+/* What fits a window's title bar: 60 characters, then dots. */
+static char *short_title(const char *title)
+{
+    size_t n = 0, characters = 0;
+
+    while (title[n] && characters < 60) {
+        /* Validators count what is written: an entity for each of these. */
+        characters += strchr("<>&\"'", title[n]) ? 6 : 1;
+        n++;
+        while ((title[n] & 0xc0) == 0x80)
+            n++;
+    }
+    return rh_printf("%.*s%s", (int)n, title, title[n] ? "…" : "");
+}
+
 static void head(struct rh_page *page, const char *title)
 {
     struct rh_buf *b = &page->b;
+    RH_AUTO(rh_freep) char *brief = short_title(title);
 
     rh_buf_puts(b, "<!DOCTYPE html>\n");
     rh_tag(b, "html", "lang", rh_text_lang(), NULL);
@@ -33,7 +49,7 @@ static void head(struct rh_page *page, const char *title)
                    "<meta http-equiv=\"Content-Security-Policy\" "
                    "content=\"default-src 'none'; style-src 'unsafe-inline'; "
                    "script-src 'unsafe-inline'\">\n");
-    rh_leaf(b, "title", NULL, title);
+    rh_leaf(b, "title", NULL, brief);
     rh_buf_puts(b, "<style>\n");
     rh_buf_puts(b, rh_page_style);
     rh_buf_puts(b, "</style>\n</head>\n");
