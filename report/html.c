@@ -11,7 +11,7 @@
 #include "report/width.h"
 
 /* More VMs than these are folded: the table leads to them. */
-enum { UNFOLDED_MOST = 4, NAME_MOST = 24 };
+enum { UNFOLDED_MOST = 4, NAME_MOST = 80 };
 
 void rh_page_badge(struct rh_buf *b, const char *kind, const char *word)
 {
