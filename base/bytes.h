@@ -9,12 +9,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#define RH_READER_(name, type, convert)                                        \
-    static inline type name(const void *p)                                     \
-    {                                                                          \
-        type n;                                                                \
-        memcpy(&n, p, sizeof n);                                               \
-        return convert(n);                                                     \
+#define RH_READER_(name, type, convert)    \
+    static inline type name(const void *p) \
+    {                                      \
+        type n;                            \
+        memcpy(&n, p, sizeof n);           \
+        return convert(n);                 \
     }
 RH_READER_(rh_le16, uint16_t, le16toh)
 RH_READER_(rh_le32, uint32_t, le32toh)
@@ -24,11 +24,11 @@ RH_READER_(rh_be32, uint32_t, be32toh)
 RH_READER_(rh_be64, uint64_t, be64toh)
 #undef RH_READER_
 
-#define RH_WRITER_(name, type, convert)                                        \
-    static inline void name(void *p, type n)                                   \
-    {                                                                          \
-        n = convert(n);                                                        \
-        memcpy(p, &n, sizeof n);                                               \
+#define RH_WRITER_(name, type, convert)      \
+    static inline void name(void *p, type n) \
+    {                                        \
+        n = convert(n);                      \
+        memcpy(p, &n, sizeof n);             \
     }
 RH_WRITER_(rh_put_le16, uint16_t, htole16)
 RH_WRITER_(rh_put_le32, uint32_t, htole32)

@@ -96,7 +96,8 @@ void *rh_codec_scratch(struct rh_codec *c, unsigned slot, size_t n,
     return bytes;
 }
 
-/* --- inflate -------------------------------------------------------------------- */
+/* --- inflate
+ * -------------------------------------------------------------------- */
 
 #ifdef HAVE_LIBDEFLATE
 
@@ -209,7 +210,8 @@ enum rh_unpack_result rh_unzstd(struct rh_codec *c, const void *in, size_t n,
     return RH_UNPACK_OK;
 }
 
-/* --- deflate ----------------------------------------------------------------------- */
+/* --- deflate
+ * ----------------------------------------------------------------------- */
 
 #ifdef HAVE_ISAL
 

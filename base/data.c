@@ -19,8 +19,10 @@
 static const struct {
     const char *installed, *tree;
 } places[] = {
-    {"locale", "%B/locale"},   {"schemas", "%T/docs/schemas"},
-    {"profiles", "%T/profiles"}, {"models", "%T/targets"},
+    {"locale", "%B/locale"},
+    {"schemas", "%T/docs/schemas"},
+    {"profiles", "%T/profiles"},
+    {"models", "%T/targets"},
 };
 
 static char *if_there(char *path)

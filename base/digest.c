@@ -18,9 +18,8 @@ static const EVP_MD *kind_named(const char *algorithm)
         const char *name;
         const EVP_MD *(*kind)(void);
     } kinds[] = {
-        {"sha1", EVP_sha1},     {"sha256", EVP_sha256},
-        {"sha512", EVP_sha512}, {"sha224", EVP_sha224},
-        {"sha384", EVP_sha384}, {"md5", EVP_md5},
+        {"sha1", EVP_sha1},     {"sha256", EVP_sha256}, {"sha512", EVP_sha512},
+        {"sha224", EVP_sha224}, {"sha384", EVP_sha384}, {"md5", EVP_md5},
     };
     char plain[16];
     size_t n = 0;
@@ -90,8 +89,7 @@ void rh_digest_free(struct rh_digest *d)
     free(d);
 }
 
-static void one_shot(const EVP_MD *kind, const void *bytes, size_t n,
-                     char *hex)
+static void one_shot(const EVP_MD *kind, const void *bytes, size_t n, char *hex)
 {
     unsigned char sum[EVP_MAX_MD_SIZE];
     unsigned length = 0;

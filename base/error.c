@@ -29,10 +29,10 @@ static const struct {
 static const struct {
     int exit_status;
 } classes[] = {
-    [RH_CLASS_USAGE] = {2},    [RH_CLASS_INPUT] = {3},
-    [RH_CLASS_BLOCKED] = {4},  [RH_CLASS_IO] = {1},
-    [RH_CLASS_SERVICE] = {1},  [RH_CLASS_INTERNAL] = {1},
-    [RH_CLASS_MEMORY] = {1},   [RH_CLASS_CANCELLED] = {130},
+    [RH_CLASS_USAGE] = {2},   [RH_CLASS_INPUT] = {3},
+    [RH_CLASS_BLOCKED] = {4}, [RH_CLASS_IO] = {1},
+    [RH_CLASS_SERVICE] = {1}, [RH_CLASS_INTERNAL] = {1},
+    [RH_CLASS_MEMORY] = {1},  [RH_CLASS_CANCELLED] = {130},
 };
 
 enum rh_error_class rh_error_class_of(enum rh_error_id id)
@@ -101,7 +101,7 @@ static enum rh_error_id by_errno(enum rh_error_id id, int number)
 }
 
 int(rh_fail_errno)(rh_error **err, enum rh_error_id id, int number,
-                  const char *fmt, ...)
+                   const char *fmt, ...)
 {
     RH_AUTO(rh_freep) char *text = NULL;
     char reason[128];
@@ -111,8 +111,7 @@ int(rh_fail_errno)(rh_error **err, enum rh_error_id id, int number,
     text = rh_vprintf(_(fmt), ap);
     va_end(ap);
     set(err, by_errno(id, number),
-        rh_printf("%s: %s", text,
-                  strerror_r(number, reason, sizeof reason)));
+        rh_printf("%s: %s", text, strerror_r(number, reason, sizeof reason)));
     return -1;
 }
 

@@ -55,9 +55,9 @@ int rh_hint(rh_error **err, const char *fmt, ...) RH_PRINTF(2, 3);
 
 enum rh_error_id rh_error_number(const rh_error *e);
 enum rh_error_class rh_error_class_of(enum rh_error_id id);
-const char *rh_error_name_of(enum rh_error_id id);   /* "VMDK_GRAIN_TABLE" */
-const char *rh_error_hint_of(enum rh_error_id id);   /* untranslated or NULL */
-int rh_error_exit_of(enum rh_error_id id);           /* 1, 2, 3, 4 or 130 */
+const char *rh_error_name_of(enum rh_error_id id); /* "VMDK_GRAIN_TABLE" */
+const char *rh_error_hint_of(enum rh_error_id id); /* untranslated or NULL */
+int rh_error_exit_of(enum rh_error_id id);         /* 1, 2, 3, 4 or 130 */
 
 /* Public ones (rehost.h): message without where; where may be "". */
 int rh_error_status(const rh_error *e);

@@ -11,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- the common part ---------------------------------------------------------- */
+/* --- the common part
+ * ---------------------------------------------------------- */
 
 struct rh_io *rh_io_make(const struct rh_io_ops *ops, const char *name,
                          uint64_t size, void *state)
@@ -72,7 +73,8 @@ void rh_io_unref(struct rh_io *io)
     free(io);
 }
 
-/* --- files --------------------------------------------------------------------- */
+/* --- files
+ * --------------------------------------------------------------------- */
 
 static int file_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
                      rh_error **err)
@@ -200,7 +202,8 @@ struct rh_io *rh_io_file_at(int dirfd, const char *path, unsigned flags,
     return file_io(fd, path, flags, err);
 }
 
-/* --- slices ----------------------------------------------------------------------- */
+/* --- slices
+ * ----------------------------------------------------------------------- */
 
 struct slice {
     struct rh_io *base;
@@ -267,7 +270,8 @@ struct rh_io *rh_io_slice(struct rh_io *base, uint64_t offset, uint64_t size,
     return io;
 }
 
-/* --- memory ------------------------------------------------------------------------ */
+/* --- memory
+ * ------------------------------------------------------------------------ */
 
 static int memory_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
                        rh_error **err)
@@ -310,7 +314,8 @@ int rh_io_slurp(struct rh_io *io, uint64_t limit, char **ret_text,
     return 0;
 }
 
-/* --- folders ------------------------------------------------------------------------ */
+/* --- folders
+ * ------------------------------------------------------------------------ */
 
 int rh_check_name(const char *name, rh_error **err)
 {
@@ -370,8 +375,8 @@ static int open_parent(int top, const char *name, const char **ret_last,
 
     while (fd >= 0 && (slash = strchr(name, '/'))) {
         RH_AUTO(rh_freep) char *part = rh_strndup(name, (size_t)(slash - name));
-        int next = openat(fd, part,
-                          O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int next =
+            openat(fd, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         int number = errno;
 
         close(fd);
@@ -406,8 +411,7 @@ static void folder_close(struct rh_place *p)
     close(folder_fd(p));
 }
 
-static const struct rh_place_ops folder_ops = {folder_open, NULL,
-                                               folder_close};
+static const struct rh_place_ops folder_ops = {folder_open, NULL, folder_close};
 
 struct rh_place *rh_place_folder(const char *path, rh_error **err)
 {

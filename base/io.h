@@ -19,7 +19,8 @@
 #include "base/error.h"
 #include "base/lib.h"
 
-/* --- random access ---------------------------------------------------------- */
+/* --- random access ----------------------------------------------------------
+ */
 struct rh_io;
 struct rh_io_ops {
     /* Read exactly n bytes; offset + n <= size is already checked. */
@@ -37,8 +38,8 @@ struct rh_io {
     uint64_t size; /* bytes */
     unsigned refs;
     void *state;
-    int fd;               /* a plain file's descriptor, else -1 */
-    uint64_t fd_offset;   /* where this io starts in fd */
+    int fd;                           /* a plain file's descriptor, else -1 */
+    uint64_t fd_offset;               /* where this io starts in fd */
     atomic_uint_least64_t high_water; /* how far it has been read (a hint) */
 };
 
@@ -70,7 +71,8 @@ struct rh_io *rh_io_http(rh_lib *lib, const char *url, rh_error **err);
 int rh_io_slurp(struct rh_io *io, uint64_t limit, char **ret_text,
                 size_t *ret_size, rh_error **err);
 
-/* --- forward only -------------------------------------------------------------- */
+/* --- forward only
+ * -------------------------------------------------------------- */
 struct rh_stream;
 struct rh_stream_ops {
     /* Up to n bytes; *ret_n == 0 is the end. */
@@ -109,12 +111,12 @@ struct rh_stream *rh_stream_unpack(struct rh_stream *from,
 struct rh_io *rh_spool(rh_lib *lib, struct rh_stream *s, uint64_t limit,
                        rh_error **err);
 
-/* --- a folder of named files ---------------------------------------------------- */
+/* --- a folder of named files
+ * ---------------------------------------------------- */
 struct rh_place;
 struct rh_place_ops {
     /* NULL with FILE_NOT_FOUND when there is no such name. */
-    struct rh_io *(*open)(struct rh_place *p, const char *name,
-                          rh_error **err);
+    struct rh_io *(*open)(struct rh_place *p, const char *name, rh_error **err);
     /* The i-th name (borrowed), NULL at the end. */
     const char *(*name)(struct rh_place *p, size_t i);
     void (*close)(struct rh_place *p);

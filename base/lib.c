@@ -55,8 +55,8 @@ void rh_log(rh_lib *lib, enum rh_log_level level, const char *fmt, ...)
 
 const char *rh_temp_dir(const rh_lib *lib)
 {
-    const char *dir = lib && lib->temp_dir ? lib->temp_dir
-                                           : secure_getenv("TMPDIR");
+    const char *dir =
+        lib && lib->temp_dir ? lib->temp_dir : secure_getenv("TMPDIR");
 
     return dir && dir[0] ? dir : "/var/tmp";
 }

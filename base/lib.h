@@ -17,12 +17,12 @@ enum rh_log_level { RH_LOG_DEBUG, RH_LOG_INFO, RH_LOG_WARN };
 
 struct rh_lib {
     atomic_bool cancelled;
-    unsigned threads;        /* workers, at least 1 */
-    uint64_t memory;         /* bytes of buffers all workers may hold */
-    uint64_t max_disk_size;  /* largest virtual disk taken, bytes */
-    char *trust;             /* CA file for signatures, or NULL */
+    unsigned threads;       /* workers, at least 1 */
+    uint64_t memory;        /* bytes of buffers all workers may hold */
+    uint64_t max_disk_size; /* largest virtual disk taken, bytes */
+    char *trust;            /* CA file for signatures, or NULL */
     bool require_manifest;
-    char *temp_dir;          /* for spools and overlays; NULL: $TMPDIR */
+    char *temp_dir; /* for spools and overlays; NULL: $TMPDIR */
 
     void (*log)(void *user, int level, const char *line);
     void *log_user;
@@ -37,8 +37,7 @@ struct rh_lib {
 int rh_go_on(rh_lib *lib, rh_error **err);
 /* Report progress of a stage ("copy", "verify", "guest"); at most ten times a
  * second, the end always.  On the thread that runs the job only. */
-void rh_progress(rh_lib *lib, const char *stage, uint64_t done,
-                 uint64_t total);
+void rh_progress(rh_lib *lib, const char *stage, uint64_t done, uint64_t total);
 void rh_log(rh_lib *lib, enum rh_log_level level, const char *fmt, ...)
     RH_PRINTF(3, 4);
 

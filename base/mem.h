@@ -20,27 +20,27 @@ struct rh_error;
 
 /* Hand a pointer over: the variable becomes NULL, so its cleanup does nothing.
  */
-#define RH_TAKE(p)                                                             \
-    __extension__({                                                            \
-        __typeof__(p) rh_taken_ = (p);                                         \
-        (p) = NULL;                                                            \
-        rh_taken_;                                                             \
+#define RH_TAKE(p)                     \
+    __extension__({                    \
+        __typeof__(p) rh_taken_ = (p); \
+        (p) = NULL;                    \
+        rh_taken_;                     \
     })
 
 #define RH_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define RH_COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define RH_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define RH_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define RH_COUNT(array)      (sizeof(array) / sizeof((array)[0]))
+#define RH_MIN(a, b)         ((a) < (b) ? (a) : (b))
+#define RH_MAX(a, b)         ((a) > (b) ? (a) : (b))
 
 /* Define `static void name(type **p)` that frees *p by `fn` (NULL is fine). */
-#define RH_FREEP(name, type, fn)                                               \
-    static inline void name(type **p)                                          \
-    {                                                                          \
-        if (*p)                                                                \
-            fn(*p);                                                            \
+#define RH_FREEP(name, type, fn)      \
+    static inline void name(type **p) \
+    {                                 \
+        if (*p)                       \
+            fn(*p);                   \
     }
 
-void *rh_malloc(size_t size);              /* never NULL */
+void *rh_malloc(size_t size);               /* never NULL */
 void *rh_calloc(size_t count, size_t size); /* zeroed, overflow-checked */
 void *rh_realloc_array(void *p, size_t count, size_t size);
 char *rh_strdup(const char *text); /* NULL gives NULL */
@@ -74,18 +74,18 @@ static inline bool rh_power_of_two(uint64_t n)
 }
 
 /* --- a growing array: struct { T *items; size_t count, room; } ----------- */
-#define RH_VEC(type)                                                           \
-    struct {                                                                   \
-        type *items;                                                           \
-        size_t count, room;                                                    \
+#define RH_VEC(type)        \
+    struct {                \
+        type *items;        \
+        size_t count, room; \
     }
 /* Append one zeroed item, and point at it. */
-#define rh_vec_add(vec)                                                        \
-    ((vec)->count == (vec)->room                                               \
-         ? ((vec)->items = rh_vec_grow_((vec)->items, &(vec)->room,            \
-                                        sizeof *(vec)->items))                 \
-         : (vec)->items,                                                       \
-     rh_zero_(&(vec)->items[(vec)->count], sizeof *(vec)->items),              \
+#define rh_vec_add(vec)                                             \
+    ((vec)->count == (vec)->room                                    \
+         ? ((vec)->items = rh_vec_grow_((vec)->items, &(vec)->room, \
+                                        sizeof *(vec)->items))      \
+         : (vec)->items,                                            \
+     rh_zero_(&(vec)->items[(vec)->count], sizeof *(vec)->items),   \
      &(vec)->items[(vec)->count++])
 void *rh_vec_grow_(void *items, size_t *room, size_t size);
 void rh_zero_(void *p, size_t n);
@@ -109,7 +109,6 @@ void rh_arena_free(struct rh_arena *a);
 void *rh_arena_zalloc(struct rh_arena *a, size_t size);
 char *rh_arena_strdup(struct rh_arena *a, const char *text); /* NULL: NULL */
 char *rh_arena_strndup(struct rh_arena *a, const char *text, size_t n);
-char *rh_arena_printf(struct rh_arena *a, const char *fmt, ...)
-    RH_PRINTF(2, 3);
+char *rh_arena_printf(struct rh_arena *a, const char *fmt, ...) RH_PRINTF(2, 3);
 
 #endif

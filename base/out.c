@@ -39,7 +39,8 @@ int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
     return 0;
 }
 
-/* --- sinks ------------------------------------------------------------------------ */
+/* --- sinks
+ * ------------------------------------------------------------------------ */
 
 struct rh_out *rh_out_make(const struct rh_out_ops *ops, const char *name,
                            bool seekable, void *state)
@@ -60,8 +61,7 @@ int rh_out_write(struct rh_out *o, const void *buf, size_t n, uint64_t offset,
     if (n == 0)
         return 0;
     if (!o->seekable && offset != o->position) {
-        rh_fail(err, RH_ERR_BUG,
-                "a pipe was asked to go from 0x%llx to 0x%llx",
+        rh_fail(err, RH_ERR_BUG, "a pipe was asked to go from 0x%llx to 0x%llx",
                 (unsigned long long)o->position, (unsigned long long)offset);
         return rh_where(err, o->name);
     }
@@ -94,8 +94,8 @@ enum { WRITE_BEHIND = 16 * 1024 * 1024 };
 static int file_write(struct rh_out *o, const void *buf, size_t n,
                       uint64_t offset, rh_error **err)
 {
-    uint64_t before = atomic_fetch_add_explicit(&o->written, n,
-                                                memory_order_relaxed);
+    uint64_t before =
+        atomic_fetch_add_explicit(&o->written, n, memory_order_relaxed);
 
     if (rh_pwrite_all(o->fd, buf, n, offset, o->name, err) < 0)
         return -1;
@@ -183,7 +183,8 @@ char *rh_safe_name(const char *name)
     return rh_strdup("vm");
 }
 
-/* --- removing what is ours ------------------------------------------------------------ */
+/* --- removing what is ours
+ * ------------------------------------------------------------ */
 
 /* Our hidden folders are flat but for what a killed run may have left. */
 static void remove_tree(int parent, const char *name, int depth)
@@ -194,8 +195,7 @@ static void remove_tree(int parent, const char *name, int depth)
 
     if (unlinkat(parent, name, 0) == 0 || depth > 8)
         return;
-    fd = openat(parent, name,
-                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return;
     d = fdopendir(fd);
@@ -257,7 +257,8 @@ static void remove_abandoned(int dir, const char *name)
     closedir(d);
 }
 
-/* --- result folders ---------------------------------------------------------------- */
+/* --- result folders
+ * ---------------------------------------------------------------- */
 
 static int make_folders(const char *path, rh_error **err)
 {
@@ -298,8 +299,8 @@ static int make_part(struct rh_outdir *d, const char *dir, rh_error **err)
     return 0;
 }
 
-struct rh_outdir *rh_outdir_new(const char *dir, const char *name,
-                                bool replace, rh_error **err)
+struct rh_outdir *rh_outdir_new(const char *dir, const char *name, bool replace,
+                                rh_error **err)
 {
     RH_AUTO(rh_outdir_closep) struct rh_outdir *d = NULL;
     RH_AUTO(rh_closep) int parent = -1;
@@ -402,7 +403,8 @@ void rh_outdir_close(struct rh_outdir *d)
     free(d);
 }
 
-/* --- single result files -------------------------------------------------------------- */
+/* --- single result files
+ * -------------------------------------------------------------- */
 
 struct rh_outfile {
     char *path, *part;

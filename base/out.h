@@ -48,18 +48,19 @@ int rh_out_finish(struct rh_out *o, uint64_t size, rh_error **err);
 void rh_out_close(struct rh_out *o);
 RH_FREEP(rh_out_closep, struct rh_out, rh_out_close)
 
-/* --- a result folder --------------------------------------------------------- */
+/* --- a result folder ---------------------------------------------------------
+ */
 struct rh_outdir {
-    char *path;  /* DIR/NAME, the final one */
-    char *part;  /* DIR/.NAME.PID.part, while it is being made */
-    int fd;      /* of the hidden folder */
+    char *path; /* DIR/NAME, the final one */
+    char *part; /* DIR/.NAME.PID.part, while it is being made */
+    int fd;     /* of the hidden folder */
     bool replace;
 };
 /* Create DIR if it is missing, then the hidden folder.  FILE_EXISTS when the
  * result is already there and `replace` is false.  Hidden folders left by runs
  * that were killed are removed. */
-struct rh_outdir *rh_outdir_new(const char *dir, const char *name,
-                                bool replace, rh_error **err);
+struct rh_outdir *rh_outdir_new(const char *dir, const char *name, bool replace,
+                                rh_error **err);
 /* Free bytes where it lies; -1 when that can't be learned. */
 int rh_outdir_space(const struct rh_outdir *d, uint64_t *ret_bytes);
 /* A whole small file in it, fsync'ed. */

@@ -132,8 +132,8 @@ struct prefix {
     struct rh_stream *rest;
 };
 
-static int prefix_read(struct rh_stream *s, void *buf, size_t n,
-                       size_t *ret_n, rh_error **err)
+static int prefix_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
+                       rh_error **err)
 {
     struct prefix *p = s->state;
     size_t part = RH_MIN(n, p->size - p->at);
@@ -188,8 +188,7 @@ struct rh_io *rh_spool(rh_lib *lib, struct rh_stream *s, uint64_t limit,
     if (fd < 0)
         return NULL;
     do {
-        if (rh_go_on(lib, err) < 0 ||
-            rh_stream_read(s, buf, PART, &n, err) < 0)
+        if (rh_go_on(lib, err) < 0 || rh_stream_read(s, buf, PART, &n, err) < 0)
             return NULL;
         if (n > limit || size > limit - n) {
             rh_fail(err, RH_ERR_STREAM_LIMIT,

@@ -53,9 +53,11 @@ static int run(struct cli *cli)
 }
 
 const struct cli_command cli_boot = {
-    "boot", "RESULT-DIR [--timeout S] [--screenshot FILE] [--json]",
+    "boot",
+    "RESULT-DIR [--timeout S] [--screenshot FILE] [--json]",
     N_("start a result in QEMU on a throw-away overlay: does it reach its "
        "login, and is its network up?"),
     "  rehost boot out/web01\n"
     "  rehost boot out/web01 --screenshot web01.png --timeout 900\n",
-    options, run};
+    options,
+    run};

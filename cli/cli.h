@@ -37,12 +37,12 @@ struct cli_command {
 
 struct cli {
     const struct cli_command *command;
-    const char *title;    /* "disk convert" */
+    const char *title; /* "disk convert" */
     rh_lib *lib;
-    rh_options *options;  /* TO_OPTIONS, as given */
+    rh_options *options;   /* TO_OPTIONS, as given */
     const char **switches; /* TO_COMMAND: name, value pairs */
     size_t switch_count;
-    const char **words;   /* what is left: sources, files */
+    const char **words; /* what is left: sources, files */
     size_t word_count;
     bool json;
 };

@@ -7,8 +7,9 @@
 #include "cli/cli.h"
 
 static const struct cli_option input_options[] = {
-    {"format", 'f', "FORMAT", N_("take the input as this format (else by its "
-                                 "content; plain bytes need raw)"),
+    {"format", 'f', "FORMAT",
+     N_("take the input as this format (else by its "
+        "content; plain bytes need raw)"),
      TO_COMMAND},
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
@@ -33,7 +34,8 @@ static int need_words(struct cli *cli, size_t n)
                                  : _("two files are needed"));
 }
 
-/* --- info ------------------------------------------------------------------------ */
+/* --- info
+ * ------------------------------------------------------------------------ */
 
 /* The JSON is ours and flat: picking values out of it by key keeps the text
  * and the JSON the same without a JSON library here. */
@@ -99,12 +101,17 @@ static int run_info(struct cli *cli)
 }
 
 const struct cli_command cli_disk_info = {
-    "info", "FILE [--json]", N_("format, variant, sizes, problems of a disk"),
+    "info",
+    "FILE [--json]",
+    N_("format, variant, sizes, problems of a disk"),
     "  rehost disk info web01-disk1.vmdk\n"
     "  rehost disk info --json disk.qcow2\n",
-    input_options, run_info};
+    input_options,
+    run_info};
 
-/* --- map ---------------------------------------------------------------------------- */
+/* --- map
+ * ----------------------------------------------------------------------------
+ */
 
 struct mapping {
     bool json;
@@ -119,8 +126,8 @@ static int print_extent(void *user, uint64_t offset, uint64_t length, int kind)
     if (m->json)
         printf("%s{\"start\": %" PRIu64 ", \"length\": %" PRIu64
                ", \"data\": %s, \"zero\": %s}",
-               m->some ? ",\n " : "[", offset, length,
-               data ? "true" : "false", data ? "false" : "true");
+               m->some ? ",\n " : "[", offset, length, data ? "true" : "false",
+               data ? "false" : "true");
     else
         printf("%16" PRIu64 " %16" PRIu64 " %s\n", offset, length,
                data                        ? _("data")
@@ -190,11 +197,16 @@ static int run_map(struct cli *cli)
     return status;
 }
 
-const struct cli_command cli_disk_map = {
-    "map", "FILE [--json]", N_("which parts of a disk hold data"),
-    "  rehost disk map web01-disk1.vmdk\n", input_options, run_map};
+const struct cli_command cli_disk_map = {"map",
+                                         "FILE [--json]",
+                                         N_("which parts of a disk hold data"),
+                                         "  rehost disk map web01-disk1.vmdk\n",
+                                         input_options,
+                                         run_map};
 
-/* --- check -------------------------------------------------------------------------------- */
+/* --- check
+ * --------------------------------------------------------------------------------
+ */
 
 static int report_check(struct cli *cli, rh_disk *disk)
 {
@@ -235,11 +247,16 @@ static int run_check(struct cli *cli)
 }
 
 const struct cli_command cli_disk_check = {
-    "check", "FILE [--json]",
+    "check",
+    "FILE [--json]",
     N_("read every table and every grain of a disk, and say what is wrong"),
-    "  rehost disk check web01-disk1.vmdk\n", input_options, run_check};
+    "  rehost disk check web01-disk1.vmdk\n",
+    input_options,
+    run_check};
 
-/* --- convert ---------------------------------------------------------------------------------- */
+/* --- convert
+ * ----------------------------------------------------------------------------------
+ */
 
 static const struct cli_option convert_options[] = {
     {"input-format", 'f', "FORMAT",
@@ -273,14 +290,18 @@ static int run_convert(struct cli *cli)
 }
 
 const struct cli_command cli_disk_convert = {
-    "convert", "IN OUT [-O FORMAT]",
+    "convert",
+    "IN OUT [-O FORMAT]",
     N_("write a disk in another form (OUT or IN may be - for a pipe)"),
     "  rehost disk convert web01-disk1.vmdk web01.qcow2\n"
     "  rehost disk convert -O raw disk.vhd - | ssh host 'dd of=/dev/vg/web01'\n"
     "  curl -s https://files.example/disk.vmdk | rehost disk convert - d.qcow2\n",
-    convert_options, run_convert};
+    convert_options,
+    run_convert};
 
-/* --- compare --------------------------------------------------------------------------------------- */
+/* --- compare
+ * ---------------------------------------------------------------------------------------
+ */
 
 static int print_comparison(struct cli *cli, int same, uint64_t offset)
 {
@@ -323,6 +344,9 @@ static const struct cli_option compare_options[] = {
 };
 
 const struct cli_command cli_disk_compare = {
-    "compare", "A B", N_("are two disks alike, whatever their formats?"),
-    "  rehost disk compare web01-disk1.vmdk disk0.qcow2\n", compare_options,
+    "compare",
+    "A B",
+    N_("are two disks alike, whatever their formats?"),
+    "  rehost disk compare web01-disk1.vmdk disk0.qcow2\n",
+    compare_options,
     run_compare};

@@ -15,11 +15,10 @@ static const struct {
     const char *group; /* "disk", or NULL */
     const struct cli_command *command;
 } commands[] = {
-    {NULL, &cli_inspect},       {NULL, &cli_report},
-    {NULL, &cli_convert},      {NULL, &cli_boot},
-    {NULL, &cli_verify},
-    {"disk", &cli_disk_info},
-    {"disk", &cli_disk_map},    {"disk", &cli_disk_check},
+    {NULL, &cli_inspect},        {NULL, &cli_report},
+    {NULL, &cli_convert},        {NULL, &cli_boot},
+    {NULL, &cli_verify},         {"disk", &cli_disk_info},
+    {"disk", &cli_disk_map},     {"disk", &cli_disk_check},
     {"disk", &cli_disk_convert}, {"disk", &cli_disk_compare},
     {NULL, &cli_profiles},
 };
@@ -35,14 +34,14 @@ const struct cli_option cli_common_options[] = {
     {"memory", 0, "SIZE", N_("bytes of buffers (32 MiB by default)"), TO_LIB},
     {"max-disk-size", 0, "SIZE", N_("largest virtual disk taken (64 TiB)"),
      TO_LIB},
-    {"temp-dir", 0, "DIR", N_("where spools and guest edits are kept"),
-     TO_LIB},
+    {"temp-dir", 0, "DIR", N_("where spools and guest edits are kept"), TO_LIB},
     {"verbose", 'v', NULL, N_("say what is being done"), TO_COMMAND},
     {"help", 'h', NULL, N_("this text"), TO_COMMAND},
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
-/* --- errors and output ------------------------------------------------------- */
+/* --- errors and output -------------------------------------------------------
+ */
 
 int cli_fail(const struct cli *cli, rh_error *e)
 {
@@ -147,17 +146,17 @@ const char *cli_given(const struct cli *cli, const char *name)
     return NULL;
 }
 
-/* --- help ------------------------------------------------------------------------ */
+/* --- help
+ * ------------------------------------------------------------------------ */
 
 static void help_options(const struct cli_option *o)
 {
     for (; o && o->name; o++) {
         char left[64];
 
-        snprintf(left, sizeof left, "%s%c%s--%s%s%s",
-                 o->letter ? "-" : "", o->letter ? o->letter : ' ',
-                 o->letter ? ", " : "   ", o->name, o->argument ? " " : "",
-                 o->argument ? o->argument : "");
+        snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : "",
+                 o->letter ? o->letter : ' ', o->letter ? ", " : "   ", o->name,
+                 o->argument ? " " : "", o->argument ? o->argument : "");
         printf("  %-34s %s\n", left, _(o->about));
     }
 }
@@ -198,7 +197,8 @@ static int help_all(void)
     return 0;
 }
 
-/* --- options ------------------------------------------------------------------------ */
+/* --- options
+ * ------------------------------------------------------------------------ */
 
 static const struct cli_option *find_long(const struct cli_option *list,
                                           const char *name, size_t n)
@@ -222,8 +222,8 @@ static int take(struct cli *cli, const struct cli_option *o, const char *value)
 {
     rh_error *e = NULL;
 
-    if (o->whose == TO_LIB && rh_set(cli->lib, o->name,
-                                     o->argument ? value : "yes", &e) < 0)
+    if (o->whose == TO_LIB &&
+        rh_set(cli->lib, o->name, o->argument ? value : "yes", &e) < 0)
         return cli_fail(cli, e);
     if (o->whose == TO_OPTIONS &&
         rh_options_add(cli->options, o->name, value, &e) < 0)
@@ -300,7 +300,8 @@ static int read_arguments(struct cli *cli, int argc, char **argv)
     return 0;
 }
 
-/* --- signals: the first asks to stop, the second ends at once ----------------------- */
+/* --- signals: the first asks to stop, the second ends at once
+ * ----------------------- */
 
 static rh_lib *volatile interrupted_lib;
 
@@ -394,8 +395,8 @@ static int no_command(int argc, char **argv)
     if (!strcmp(argv[1], "disk") && argc > 2 && !strcmp(argv[2], "--help")) {
         for (size_t i = 0; i < COMMANDS; i++)
             if (commands[i].group)
-                printf("rehost disk %s %s\n    %s\n",
-                       commands[i].command->name, commands[i].command->usage,
+                printf("rehost disk %s %s\n    %s\n", commands[i].command->name,
+                       commands[i].command->usage,
                        _(commands[i].command->about));
         return 0;
     }

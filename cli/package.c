@@ -22,8 +22,9 @@
         {"trust", 0, "CA-FILE",                                                \
          N_("refuse a package whose signature does not lead to this CA"),      \
          TO_LIB},                                                              \
-        {"key", 0, "KEY", N_("of an encrypted volume in the guest"),           \
-         TO_OPTIONS}
+    {                                                                          \
+        "key", 0, "KEY", N_("of an encrypted volume in the guest"), TO_OPTIONS \
+    }
 
 /* What a plan understands beside. */
 #define PLAN_OPTIONS                                                           \
@@ -43,12 +44,15 @@
         {"storage", 0, "NAME", N_("Proxmox storage"), TO_OPTIONS},             \
         {"vmid", 0, "N", N_("Proxmox VM id"), TO_OPTIONS},                     \
         {"sr", 0, "NAME", N_("Xen storage repository"), TO_OPTIONS},           \
-        {"target-version", 0, "VERSION",                                       \
-         N_("of the host: 8.2 or 8.3 (xen), 8 or 9 (kvm)"), TO_OPTIONS}
+    {                                                                          \
+        "target-version", 0, "VERSION",                                        \
+            N_("of the host: 8.2 or 8.3 (xen), 8 or 9 (kvm)"), TO_OPTIONS      \
+    }
 
 static const struct cli_option end = {NULL, 0, NULL, NULL, TO_COMMAND};
 
-/* --- inspect ------------------------------------------------------------------- */
+/* --- inspect
+ * ------------------------------------------------------------------- */
 
 static const struct cli_option inspect_options[] = {
     {"guest", 0, NULL, N_("also look inside the guest"), TO_OPTIONS},
@@ -63,7 +67,7 @@ static int run_inspect(struct cli *cli)
 {
     rh_error *e = NULL;
     rh_package *p;
-    const char *as = cli->json                     ? "json"
+    const char *as = cli->json                    ? "json"
                      : cli_given(cli, "template") ? "template"
                                                   : "text";
     int status;
@@ -80,15 +84,18 @@ static int run_inspect(struct cli *cli)
 }
 
 const struct cli_command cli_inspect = {
-    "inspect", "SOURCE [--json] [--guest] [--fill FILE] [--set KEY=VALUE]",
+    "inspect",
+    "SOURCE [--json] [--guest] [--fill FILE] [--set KEY=VALUE]",
     N_("the VM as it is understood, each value with where it came from"),
     "  rehost inspect web01.ova\n"
     "  rehost inspect web01.ova --json --guest\n"
     "  rehost inspect vm.qcow2 --fill prism.json --set nic0.network=LAN\n"
     "  rehost inspect vm.ova --template > vm.yaml\n",
-    inspect_options, run_inspect};
+    inspect_options,
+    run_inspect};
 
-/* --- report ------------------------------------------------------------------------ */
+/* --- report
+ * ------------------------------------------------------------------------ */
 
 static const struct cli_option report_options[] = {
     {"json", 0, "[FILE]", N_("the report as JSON (to FILE, else printed)"),
@@ -159,14 +166,17 @@ static int run_report(struct cli *cli)
 }
 
 const struct cli_command cli_report = {
-    "report", "SOURCE... --to xen|kvm|all [--json [FILE]] [--html FILE]",
+    "report",
+    "SOURCE... --to xen|kvm|all [--json [FILE]] [--html FILE]",
     N_("a dry run: what fits, what would change, what must be done by hand"),
     "  rehost report web01.ova --to all\n"
     "  rehost report /exports --to all --html fleet.html\n"
     "  rehost report web01.ova --to xen --json | jq '.vms[].targets'\n",
-    report_options, run_report};
+    report_options,
+    run_report};
 
-/* --- convert ------------------------------------------------------------------------- */
+/* --- convert
+ * ------------------------------------------------------------------------- */
 
 static const struct cli_option convert_options[] = {
     {"out", 'o', "DIR",
@@ -218,9 +228,8 @@ static int convert(struct cli *cli, rh_package *p)
         status = cli_fail(cli, e);
     cli_progress_end();
     if (!status && rh_plan_result(plan, 0))
-        status = cli_print(cli, cli->json ? results_json(plan)
-                                          : rh_plan_summary(plan),
-                           NULL);
+        status = cli_print(
+            cli, cli->json ? results_json(plan) : rh_plan_summary(plan), NULL);
     rh_plan_free(plan);
     return status;
 }
@@ -242,16 +251,20 @@ static int run_convert(struct cli *cli)
 }
 
 const struct cli_command cli_convert = {
-    "convert", "SOURCE --to xen|kvm --out DIR [options]",
+    "convert",
+    "SOURCE --to xen|kvm --out DIR [options]",
     N_("a VM that boots on the target: disks, configuration, import script"),
     "  rehost convert web01.ova --to kvm --out /srv/import\n"
     "  rehost convert web01.ova --to xen --to kvm --out /srv/import\n"
     "  rehost convert web01.ova --to kvm --devices vmware --format raw --out .\n"
     "  rehost convert web01.ova --to xen --out - | ssh host xe vm-import "
     "filename=/dev/stdin\n",
-    convert_options, run_convert};
+    convert_options,
+    run_convert};
 
-/* --- profiles ---------------------------------------------------------------------------- */
+/* --- profiles
+ * ----------------------------------------------------------------------------
+ */
 
 /* The JSON is our own: "id" and "about" stand on lines of their own. */
 static void print_profiles(const char *json)
@@ -295,6 +308,9 @@ static int run_profiles(struct cli *cli)
 }
 
 const struct cli_command cli_profiles = {
-    "profiles", "[--json] [ID]",
+    "profiles",
+    "[--json] [ID]",
     N_("the operating systems that are known, and what each needs"),
-    "  rehost profiles\n  rehost profiles debian-12\n", &end, run_profiles};
+    "  rehost profiles\n  rehost profiles debian-12\n",
+    &end,
+    run_profiles};

@@ -9,10 +9,10 @@
 #include "cli/cli.h"
 
 static struct {
-    bool shown;      /* a bar stands on the terminal's last line */
+    bool shown; /* a bar stands on the terminal's last line */
     char stage[32];
-    double started;  /* seconds; of this stage */
-    uint64_t first;  /* bytes that were done when the stage started */
+    double started; /* seconds; of this stage */
+    uint64_t first; /* bytes that were done when the stage started */
 } bar;
 
 static double seconds(void)
@@ -44,9 +44,8 @@ static int terminal_width(void)
 {
     struct winsize w;
 
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20
-               ? w.ws_col
-               : 80;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col
+                                                                      : 80;
 }
 
 static void note_stage(const char *stage, uint64_t done)

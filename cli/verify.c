@@ -27,6 +27,9 @@ static int run(struct cli *cli)
 }
 
 const struct cli_command cli_verify = {
-    "verify", "SOURCE RESULT-DIR",
+    "verify",
+    "SOURCE RESULT-DIR",
     N_("is the result still what the source and its receipt say?"),
-    "  rehost verify web01.ova out/web01\n", options, run};
+    "  rehost verify web01.ova out/web01\n",
+    options,
+    run};

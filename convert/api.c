@@ -12,7 +12,8 @@
 #include "rehost/rehost.h"
 #include "report/render.h"
 
-/* --- packages -------------------------------------------------------------------- */
+/* --- packages
+ * -------------------------------------------------------------------- */
 
 static int fill_and_set(rh_package *p, const rh_options *o, rh_error **err)
 {
@@ -152,7 +153,8 @@ static const char *profile_name(rh_lib *lib, size_t i)
     return *name ? name : NULL;
 }
 
-/* --- lists ------------------------------------------------------------------------ */
+/* --- lists
+ * ------------------------------------------------------------------------ */
 
 const char *rh_list(rh_lib *lib, const char *what, size_t i)
 {
@@ -203,8 +205,7 @@ char *rh_build_info(void)
     rh_buf_printf(&b, "codecs:     %s\n", rh_codec_about());
     rh_buf_puts(&b, "formats:    ");
     for (size_t i = 0; rh_format_at(i); i++)
-        rh_buf_printf(&b, "%s%s (%s%s%s)", i ? ", " : "",
-                      rh_format_at(i)->name,
+        rh_buf_printf(&b, "%s%s (%s%s%s)", i ? ", " : "", rh_format_at(i)->name,
                       rh_format_at(i)->open ? "read" : "",
                       rh_format_at(i)->open && rh_format_at(i)->writer ? ", "
                                                                        : "",

@@ -34,10 +34,10 @@ void rh_boot_vm_free(struct rh_boot_vm *vm);
 /* boot_qemu.c: the machine. */
 struct rh_boot_qemu {
     pid_t pid;
-    int console;     /* the guest's first serial port */
-    int control;     /* QMP socket */
-    char *folder;    /* temporary: sockets, firmware variables, capture */
-    char *capture;   /* of the network, pcap */
+    int console;   /* the guest's first serial port */
+    int control;   /* QMP socket */
+    char *folder;  /* temporary: sockets, firmware variables, capture */
+    char *capture; /* of the network, pcap */
     bool accelerated;
 };
 int rh_boot_start(rh_lib *lib, const struct rh_boot_vm *vm,
@@ -49,9 +49,9 @@ void rh_boot_stop(struct rh_boot_qemu *q);
 /* boot_watch.c: what the console and the wire show. */
 struct rh_boot_seen {
     bool bootloader, kernel, init, login;
-    const char *failure; /* stable word, or NULL */
-    struct rh_buf text;  /* console text, printable bytes */
-    unsigned frames;     /* sent by the guest */
+    const char *failure;       /* stable word, or NULL */
+    struct rh_buf text;        /* console text, printable bytes */
+    unsigned frames;           /* sent by the guest */
     char mac[18], address[16]; /* of the first guest NIC that spoke IPv4 */
     bool dhcp;
 };

@@ -66,7 +66,8 @@ static char *escaped(const char *path)
     return rh_buf_take(&b);
 }
 
-/* --- disks ------------------------------------------------------------------------ */
+/* --- disks
+ * ------------------------------------------------------------------------ */
 
 static void add_controller(struct arguments *a, const char *bus)
 {
@@ -103,9 +104,8 @@ static void add_disk(struct arguments *a, const char *bus, size_t i)
         addf(a, "-device", "ide-hd,bus=ide.%d,unit=%d,drive=d%d,bootindex=%d",
              n / 2, n % 2, n, n + 1);
     else
-        addf(a, "-device",
-             "scsi-hd,bus=s0.0,scsi-id=%d,drive=d%d,bootindex=%d", n, n,
-             n + 1);
+        addf(a, "-device", "scsi-hd,bus=s0.0,scsi-id=%d,drive=d%d,bootindex=%d",
+             n, n, n + 1);
 }
 
 /* snapshot=on: what the guest writes goes into a file that is thrown away. */
@@ -142,7 +142,8 @@ static void add_nics(struct arguments *a, const struct rh_boot_vm *vm,
     }
 }
 
-/* --- firmware ---------------------------------------------------------------------- */
+/* --- firmware
+ * ---------------------------------------------------------------------- */
 
 static const struct {
     const char *code, *vars;
@@ -159,8 +160,8 @@ static const struct {
 
 static int copy_file(const char *from, const char *to, rh_error **err)
 {
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = rh_io_file_at(AT_FDCWD, from, 0,
-                                                            err);
+    RH_AUTO(rh_io_unrefp)
+    struct rh_io *io = rh_io_file_at(AT_FDCWD, from, 0, err);
     RH_AUTO(rh_freep) char *bytes = NULL;
     RH_AUTO(rh_closep) int fd = -1;
     size_t n;
@@ -198,7 +199,8 @@ static int add_firmware(struct arguments *a, const struct rh_boot_vm *vm,
     return rh_hint(err, "install ovmf");
 }
 
-/* --- starting ------------------------------------------------------------------------- */
+/* --- starting
+ * ------------------------------------------------------------------------- */
 
 static uint64_t bounded_memory(uint64_t memory)
 {
@@ -317,7 +319,9 @@ int rh_boot_start(rh_lib *lib, const struct rh_boot_vm *vm,
     return failed;
 }
 
-/* --- control ---------------------------------------------------------------------------- */
+/* --- control
+ * ----------------------------------------------------------------------------
+ */
 
 /* Say one line, and wait at most five seconds for an answer. */
 static int talk(struct rh_boot_qemu *q, const char *line)
@@ -326,8 +330,7 @@ static int talk(struct rh_boot_qemu *q, const char *line)
     char answer[4096];
     ssize_t n;
 
-    setsockopt(q->control, SOL_SOCKET, SO_RCVTIMEO, &patience,
-               sizeof patience);
+    setsockopt(q->control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (send(q->control, line, strlen(line), MSG_NOSIGNAL) < 0)
         return -1;
     do {
@@ -339,11 +342,11 @@ static int talk(struct rh_boot_qemu *q, const char *line)
     return strstr(answer, "\"return\"") ? 0 : -1;
 }
 
-int rh_boot_screenshot(struct rh_boot_qemu *q, const char *path,
-                       rh_error **err)
+int rh_boot_screenshot(struct rh_boot_qemu *q, const char *path, rh_error **err)
 {
     RH_AUTO(rh_freep) char *own = rh_printf("%s/screen.png", q->folder);
-    RH_AUTO(rh_freep) char *line = rh_printf(
+    RH_AUTO(rh_freep)
+    char *line = rh_printf(
         "{\"execute\":\"screendump\",\"arguments\":{\"filename\":\"%s\","
         "\"format\":\"png\"}}\n",
         own);

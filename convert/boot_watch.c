@@ -126,7 +126,8 @@ int rh_boot_watch(rh_lib *lib, struct rh_boot_qemu *q, unsigned seconds,
     return 0;
 }
 
-/* --- the wire -------------------------------------------------------------------------- */
+/* --- the wire
+ * -------------------------------------------------------------------------- */
 
 /* Offsets within an Ethernet frame. */
 enum {
@@ -155,8 +156,7 @@ static void note_address(struct rh_boot_seen *seen, const uint8_t *ip)
                  ip[1], ip[2], ip[3]);
 }
 
-static void look_at_frame(struct rh_boot_seen *seen, const uint8_t *f,
-                          size_t n)
+static void look_at_frame(struct rh_boot_seen *seen, const uint8_t *f, size_t n)
 {
     static const uint8_t host[3] = {0x52, 0x55, 0x0a}; /* QEMU's gateway */
     uint16_t type;
@@ -174,9 +174,8 @@ static void look_at_frame(struct rh_boot_seen *seen, const uint8_t *f,
     }
     seen->frames++;
     if (!seen->mac[0])
-        snprintf(seen->mac, sizeof seen->mac,
-                 "%02x:%02x:%02x:%02x:%02x:%02x", f[6], f[7], f[8], f[9],
-                 f[10], f[11]);
+        snprintf(seen->mac, sizeof seen->mac, "%02x:%02x:%02x:%02x:%02x:%02x",
+                 f[6], f[7], f[8], f[9], f[10], f[11]);
     if (type == 0x0806 && n >= ARP_SENDER_IP + 4)
         note_address(seen, f + ARP_SENDER_IP);
     else if (type == 0x0800)

@@ -46,8 +46,8 @@ static int compare_part(struct comparison *c, uint64_t at, size_t n,
 }
 
 /* What the longer disk has beyond the shorter one must be zeros. */
-static int compare_tail(struct comparison *c, uint64_t at,
-                        uint64_t *ret_offset, rh_error **err)
+static int compare_tail(struct comparison *c, uint64_t at, uint64_t *ret_offset,
+                        rh_error **err)
 {
     struct rh_reader *longer =
         c->disk[c->disk[0]->size > c->disk[1]->size ? 0 : 1];

@@ -22,7 +22,8 @@
 #include "base/limits.h"
 #include "convert/copy_job.h"
 
-/* --- the content digest ---------------------------------------------------------- */
+/* --- the content digest
+ * ---------------------------------------------------------- */
 
 /* One unit's record; `data` has room for a whole unit.  False: all zero. */
 static bool content_record(uint8_t *data, size_t n, uint64_t offset,
@@ -83,14 +84,14 @@ static void take_records(struct rh_copy_worker *w, struct rh_copy_lane *lane)
     for (size_t at = 0; at < w->length; at += RH_CONTENT_UNIT) {
         size_t n = RH_MIN(w->length - at, (size_t)RH_CONTENT_UNIT);
 
-        lane->record_count +=
-            content_record(data + at, n, w->offset + at,
-                           lane->records +
-                               lane->record_count * RH_CONTENT_RECORD);
+        lane->record_count += content_record(
+            data + at, n, w->offset + at,
+            lane->records + lane->record_count * RH_CONTENT_RECORD);
     }
 }
 
-/* --- a worker ---------------------------------------------------------------------- */
+/* --- a worker
+ * ---------------------------------------------------------------------- */
 
 static int write_pieces(const struct rh_copy_lane *lane, rh_error **err)
 {
@@ -223,7 +224,9 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* --- memory ------------------------------------------------------------------------------ */
+/* --- memory
+ * ------------------------------------------------------------------------------
+ */
 
 /* What one worker holds: data, the drivers' scratch for packed bytes, and each
  * sink's room. */
@@ -330,7 +333,8 @@ static void worker_free(struct rh_copy_worker *w)
     rh_error_free(w->error);
 }
 
-/* --- running and waiting ------------------------------------------------------------------- */
+/* --- running and waiting
+ * ------------------------------------------------------------------- */
 
 /* Report progress from the caller's thread until all have ended. */
 static void wait_all(struct rh_copy_job *j)
@@ -380,8 +384,8 @@ static int run_threads(struct rh_copy_job *j, struct rh_copy_worker *workers,
         hasher->started = !failed;
     }
     while (started < count && !failed) {
-        failed = start_thread(&workers[started].thread, work,
-                              &workers[started], err);
+        failed = start_thread(&workers[started].thread, work, &workers[started],
+                              err);
         started += !failed;
     }
     if (failed) { /* let those that run come to their end */
@@ -438,7 +442,9 @@ static int run_job(struct rh_copy_job *j, rh_error **err)
     return failed;
 }
 
-/* --- the whole ------------------------------------------------------------------------------- */
+/* --- the whole
+ * -------------------------------------------------------------------------------
+ */
 
 static void job_init(struct rh_copy_job *j, struct rh_copy *c)
 {
@@ -446,8 +452,8 @@ static void job_init(struct rh_copy_job *j, struct rh_copy *c)
                               .source = c->source,
                               .failed = UINT64_MAX,
                               .own = UINT64_MAX,
-                              .forward = c->source->format->next &&
-                                         !c->source->io};
+                              .forward =
+                                  c->source->format->next && !c->source->io};
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->turn, NULL);
     pthread_cond_init(&j->idle, NULL);

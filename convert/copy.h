@@ -29,8 +29,8 @@ struct rh_copy {
     struct rh_reader *source; /* read once, for all sinks */
     struct rh_copy_sink *sinks;
     size_t sink_count;
-    bool trusted;       /* with COMPRESS_KEEP: a digest proves packed bytes */
-    bool want_content;  /* take content digests */
+    bool trusted;      /* with COMPRESS_KEEP: a digest proves packed bytes */
+    bool want_content; /* take content digests */
     struct rh_copy_digest *digests;
     size_t digest_count;
     const char *stage;    /* of the progress; NULL: "copy" */

@@ -12,20 +12,20 @@ enum { RH_CONTENT_UNIT = 1024 * 1024, RH_CONTENT_RECORD = 8 + 16 };
 struct rh_copy_job {
     struct rh_copy *copy;
     struct rh_reader *source;
-    uint64_t unit;        /* bytes a worker takes at once */
+    uint64_t unit; /* bytes a worker takes at once */
     pthread_mutex_t lock;
-    pthread_cond_t turn;  /* serving or failed moved */
-    pthread_cond_t idle;  /* a worker or the hasher ended */
+    pthread_cond_t turn; /* serving or failed moved */
+    pthread_cond_t idle; /* a worker or the hasher ended */
     unsigned running;
-    uint64_t position;    /* of the disk: what was handed out so far */
+    uint64_t position; /* of the disk: what was handed out so far */
     uint64_t next_ticket, serving;
-    uint64_t failed;      /* lowest ticket that failed, else UINT64_MAX */
-    rh_error *error;      /* of that ticket */
-    uint64_t done;        /* bytes of units finished */
-    uint64_t own;         /* data bytes of this disk; UINT64_MAX: unknown */
+    uint64_t failed; /* lowest ticket that failed, else UINT64_MAX */
+    rh_error *error; /* of that ticket */
+    uint64_t done;   /* bytes of units finished */
+    uint64_t own;    /* data bytes of this disk; UINT64_MAX: unknown */
     struct rh_digest **content; /* one per sink, or NULL */
-    bool every_unit;      /* a writer wants the empty ones, too */
-    bool forward;         /* the source is read by next() */
+    bool every_unit;            /* a writer wants the empty ones, too */
+    bool forward;               /* the source is read by next() */
     bool have_piece, at_end;
     struct rh_piece piece; /* read ahead: belongs to the next unit */
 };
@@ -42,10 +42,10 @@ struct rh_copy_lane {
     struct rh_copy_sink *sink;
     struct rh_unit *units; /* unit/writer->unit of them */
     size_t unit_count, used;
-    uint8_t *patched;      /* the bytes with this sink's edits, or NULL */
+    uint8_t *patched;           /* the bytes with this sink's edits, or NULL */
     struct rh_packed *clusters; /* with keep, else NULL */
     struct rh_buf packed;       /* their bytes */
-    uint8_t *records;      /* content records of this share */
+    uint8_t *records;           /* content records of this share */
     size_t record_count;
 };
 
@@ -53,9 +53,9 @@ struct rh_copy_worker {
     struct rh_copy_job *job;
     pthread_t thread;
     uint64_t ticket;
-    uint64_t offset;    /* of the share */
+    uint64_t offset; /* of the share */
     size_t length;
-    uint8_t *data;      /* its plain bytes */
+    uint8_t *data; /* its plain bytes */
     struct rh_codec *codec;
     struct rh_buf packed; /* a forward source's waiting bytes */
     RH_VEC(struct rh_copy_pending) pending;

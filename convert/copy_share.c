@@ -5,9 +5,11 @@
 #include "base/bytes.h"
 #include "convert/copy_job.h"
 
-/* --- what to do next (under the lock) -------------------------------------------- */
+/* --- what to do next (under the lock)
+ * -------------------------------------------- */
 
-/* Does any sink's view hold data here?  *ret is as far as the answer reaches. */
+/* Does any sink's view hold data here?  *ret is as far as the answer reaches.
+ */
 static int extent_of_all(struct rh_copy_job *j, struct rh_extent *ret,
                          rh_error **err)
 {
@@ -127,7 +129,8 @@ int rh_copy_claim(struct rh_copy_worker *w, bool *ret_more, rh_error **err)
     return failed;
 }
 
-/* --- a share's bytes ------------------------------------------------------------------ */
+/* --- a share's bytes
+ * ------------------------------------------------------------------ */
 
 static int inflate_pending(struct rh_copy_worker *w,
                            const struct rh_copy_pending *p, rh_error **err)
@@ -176,7 +179,8 @@ int rh_copy_fill(struct rh_copy_worker *w, rh_error **err)
     return rh_reader_read(from, w->codec, w->data, w->length, w->offset, err);
 }
 
-/* --- clusters that are kept packed -------------------------------------------------------- */
+/* --- clusters that are kept packed
+ * -------------------------------------------------------- */
 
 /* Without a digest that proves them, each is inflated once to be sure. */
 static int check_packed(struct rh_copy_worker *w, const struct rh_packed *p,
@@ -188,14 +192,14 @@ static int check_packed(struct rh_copy_worker *w, const struct rh_packed *p,
 
     if (!waste)
         return -1;
-    result = p->codec == RH_PACKED_ZLIB
-                 ? rh_inflate_zlib(w->codec, p->bytes, p->size, waste,
-                                   p->plain_size, &n, NULL)
-             : p->codec == RH_PACKED_RAW_DEFLATE
-                 ? rh_inflate_raw(w->codec, p->bytes, p->size, waste,
-                                  p->plain_size, &n, NULL)
-                 : rh_unzstd(w->codec, p->bytes, p->size, waste,
-                             p->plain_size, &n);
+    result =
+        p->codec == RH_PACKED_ZLIB
+            ? rh_inflate_zlib(w->codec, p->bytes, p->size, waste, p->plain_size,
+                              &n, NULL)
+        : p->codec == RH_PACKED_RAW_DEFLATE
+            ? rh_inflate_raw(w->codec, p->bytes, p->size, waste, p->plain_size,
+                             &n, NULL)
+            : rh_unzstd(w->codec, p->bytes, p->size, waste, p->plain_size, &n);
     if (result == RH_UNPACK_OK && n == p->plain_size)
         return 0;
     rh_fail(err, RH_ERR_STREAM_DECODE,
@@ -218,8 +222,7 @@ static int keep_cluster(struct rh_copy_worker *w, struct rh_copy_lane *lane,
     if (!p->bytes)
         return rh_reader_read(view, w->codec, w->data + at, n, w->offset + at,
                               err);
-    if (!w->job->copy->trusted &&
-        check_packed(w, p, w->offset + at, err) < 0)
+    if (!w->job->copy->trusted && check_packed(w, p, w->offset + at, err) < 0)
         return -1;
     rh_buf_add(&lane->packed, p->bytes, p->size);
     return 0;
@@ -245,7 +248,8 @@ static int keep_clusters(struct rh_copy_worker *w, struct rh_copy_lane *lane,
     return 0;
 }
 
-/* --- the sink's view of the share ------------------------------------------------------------ */
+/* --- the sink's view of the share
+ * ------------------------------------------------------------ */
 
 /* With several sinks the share was read from the bare source: lay this sink's
  * edits over a copy of it. */

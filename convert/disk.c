@@ -202,13 +202,13 @@ char *rh_disk_json(rh_disk *d, rh_error **err)
 
     if (r->io && rh_reader_allocated(r, &allocated, err) < 0)
         return NULL;
-    doc = json_pack(
-        "{s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:s?, s:o}", "schema",
-        "rehost.disk/1", "format", r->format->name, "variant", r->variant,
-        "virtual_size", (json_int_t)r->size, "file_size",
-        (json_int_t)(r->io ? r->io->size : 0), "allocated_bytes",
-        (json_int_t)allocated, "cluster_size", (json_int_t)r->grain,
-        "backing_file", r->backing_file, "problems", problems_json(r));
+    doc = json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:s?, s:o}", "schema",
+                    "rehost.disk/1", "format", r->format->name, "variant",
+                    r->variant, "virtual_size", (json_int_t)r->size,
+                    "file_size", (json_int_t)(r->io ? r->io->size : 0),
+                    "allocated_bytes", (json_int_t)allocated, "cluster_size",
+                    (json_int_t)r->grain, "backing_file", r->backing_file,
+                    "problems", problems_json(r));
     text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
     json_decref(doc);
     if (!text)
@@ -241,27 +241,28 @@ const char *rh_disk_problem(const rh_disk *d, size_t i, const char **ret_id)
     return NULL;
 }
 
-int rh_disk_compare(rh_disk *a, rh_disk *b, int *ret_same,
-                    uint64_t *ret_offset, rh_error **err)
+int rh_disk_compare(rh_disk *a, rh_disk *b, int *ret_same, uint64_t *ret_offset,
+                    rh_error **err)
 {
     bool same = false;
 
     if (need_seekable(a, err) < 0 || need_seekable(b, err) < 0 ||
-        rh_copy_compare(a->lib, a->reader, b->reader, &same, ret_offset,
-                        err) < 0)
+        rh_copy_compare(a->lib, a->reader, b->reader, &same, ret_offset, err) <
+            0)
         return -1;
     *ret_same = same;
     return 0;
 }
 
-/* --- convert ------------------------------------------------------------------- */
+/* --- convert
+ * ------------------------------------------------------------------- */
 
 static const char *format_by_name(const char *path)
 {
     static const struct {
         const char *ending, *format;
-    } endings[] = {{".qcow2", "qcow2"}, {".raw", "raw"}, {".img", "raw"},
-                   {".vhd", "vhd"}};
+    } endings[] = {
+        {".qcow2", "qcow2"}, {".raw", "raw"}, {".img", "raw"}, {".vhd", "vhd"}};
     size_t n = strlen(path);
 
     for (size_t i = 0; i < RH_COUNT(endings); i++) {
@@ -297,10 +298,8 @@ static int copy_to(rh_disk *d, struct rh_out *out, const char *format,
     RH_AUTO(rh_writer_closep)
     struct rh_writer *w = rh_writer_open(format, out, o, err);
     struct rh_copy_sink sink = {d->reader, w, o->compress, "", 0};
-    struct rh_copy c = {.lib = d->lib,
-                        .source = d->reader,
-                        .sinks = &sink,
-                        .sink_count = 1};
+    struct rh_copy c = {
+        .lib = d->lib, .source = d->reader, .sinks = &sink, .sink_count = 1};
 
     if (!w || check_forward(d, w, o, err) < 0 || rh_copy_run(&c, err) < 0)
         return -1;

@@ -15,7 +15,8 @@ static void plan_freep(rh_plan **plan)
     rh_plan_free(*plan);
 }
 
-/* --- options ---------------------------------------------------------------------- */
+/* --- options
+ * ---------------------------------------------------------------------- */
 
 static int add_target(const char **names, size_t *count, const char *name,
                       rh_error **err)
@@ -66,16 +67,16 @@ static int read_networks(rh_plan *plan, rh_error **err)
         struct rh_network_map *m;
 
         if (!equals || equals == map || !equals[1]) {
-            rh_fail(err, RH_ERR_PLAN_OPTION,
-                    "--network-map cannot be \"%s\"", map);
+            rh_fail(err, RH_ERR_PLAN_OPTION, "--network-map cannot be \"%s\"",
+                    map);
             return rh_hint(err, "write FROM=TO, for example "
                                 "--network-map \"VM Network=vmbr0\"");
         }
         plan->networks = rh_realloc_array(
             plan->networks, plan->network_count + 1, sizeof *plan->networks);
         m = &plan->networks[plan->network_count++];
-        m->from = rh_arena_strndup(plan->package->arena, map,
-                                   (size_t)(equals - map));
+        m->from =
+            rh_arena_strndup(plan->package->arena, map, (size_t)(equals - map));
         m->to = rh_arena_strdup(plan->package->arena, equals + 1);
     }
     return 0;
@@ -116,7 +117,8 @@ static int check_options(const rh_plan *plan, rh_error **err)
                : 0;
 }
 
-/* --- one VM for one target ------------------------------------------------------------ */
+/* --- one VM for one target
+ * ------------------------------------------------------------ */
 
 enum rh_verdict rh_plan_verdict(const struct rh_findings *findings)
 {
@@ -140,14 +142,14 @@ const char *rh_verdict_name(enum rh_verdict v)
     return names[v];
 }
 
-static const struct rh_profile_target *
-profile_for(const struct rh_profile *profile, const char *target)
+static const struct rh_profile_target *profile_for(
+    const struct rh_profile *profile, const char *target)
 {
     return strcmp(target, "xen") ? &profile->kvm : &profile->xen;
 }
 
-static const struct rh_profile_devices *
-devices_named(const struct rh_profile_target *p, const char *name)
+static const struct rh_profile_devices *devices_named(
+    const struct rh_profile_target *p, const char *name)
 {
     if (!strcmp(name, "vmware"))
         return &p->vmware;
@@ -157,8 +159,7 @@ devices_named(const struct rh_profile_target *p, const char *name)
 /* What was asked for when the profile has it, else the profile's own choice,
  * else whatever it has. */
 static void choose_devices(struct rh_plan_target *t,
-                           const struct rh_profile_target *p,
-                           const char *asked)
+                           const struct rh_profile_target *p, const char *asked)
 {
     const char *tries[] = {asked, p->devices_auto, "virtio", "emulated",
                            "vmware"};
@@ -222,9 +223,8 @@ static void fill_job(const rh_plan *plan, const struct rh_plan_vm *v,
         const struct rh_disk_config *d = &vm->disks.items[v->order[i]];
 
         job->disks[i].index = v->order[i];
-        job->disks[i].virtual_size = v->disks[i]
-                                         ? v->disks[i]->size
-                                         : d->capacity_bytes.number;
+        job->disks[i].virtual_size =
+            v->disks[i] ? v->disks[i]->size : d->capacity_bytes.number;
     }
     t->machine = (struct rh_machine){
         .target = t->target->name,
@@ -362,7 +362,9 @@ static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
     return 0;
 }
 
-/* --- one VM ------------------------------------------------------------------------------- */
+/* --- one VM
+ * -------------------------------------------------------------------------------
+ */
 
 /* The boot disk first, then as the controllers have them. */
 static void order_disks(const struct rh_vm *vm, struct rh_plan_vm *v)
@@ -390,11 +392,11 @@ static void name_vm(rh_plan *plan, struct rh_plan_vm *v)
 {
     const struct rh_vm *vm = plan->package->vms.items[v->index];
     const char *given = rh_option(plan->options, "name");
-    RH_AUTO(rh_freep) char *base =
-        rh_safe_name(given && plan->package->vms.count == 1 ? given
-                     : vm->name.kind == RH_VALUE_TEXT       ? vm->name.text
-                     : vm->id                               ? vm->id
-                                                            : "vm");
+    RH_AUTO(rh_freep)
+    char *base = rh_safe_name(given && plan->package->vms.count == 1 ? given
+                              : vm->name.kind == RH_VALUE_TEXT ? vm->name.text
+                              : vm->id                         ? vm->id
+                                                               : "vm");
     char *name = rh_strdup(base);
 
     for (unsigned i = 2; name_taken(plan, name); i++) {
@@ -521,7 +523,8 @@ int rh_plan_prepare(rh_plan *plan, rh_error **err)
     return 0;
 }
 
-/* --- making and freeing --------------------------------------------------------------------- */
+/* --- making and freeing
+ * --------------------------------------------------------------------- */
 
 static rh_options *copy_options(const rh_options *from)
 {

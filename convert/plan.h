@@ -23,8 +23,8 @@ struct rh_plan_target {
     struct rh_target_options options;
     struct rh_profile_devices devices;
     struct rh_machine machine;
-    struct rh_target_job job;      /* job.out is set by the run only */
-    struct rh_reader **overlays;   /* per disk of the VM, in job.disks' order */
+    struct rh_target_job job;    /* job.out is set by the run only */
+    struct rh_reader **overlays; /* per disk of the VM, in job.disks' order */
     struct rh_findings findings;
     struct rh_edits edits;
     struct rh_guest_facts guest;
@@ -35,14 +35,14 @@ struct rh_plan_target {
 struct rh_plan_vm {
     size_t index; /* in the package */
     const struct rh_profile *profile;
-    char *name;   /* safe and unique within the package */
+    char *name; /* safe and unique within the package */
     size_t disk_count;
-    size_t *order;             /* vm->disks by the result's order */
-    struct rh_reader **disks;  /* opened source disks, in that order */
-    uint64_t data_bytes;       /* allocated in them */
-    bool disks_missing;        /* some file is not there: report only */
+    size_t *order;            /* vm->disks by the result's order */
+    struct rh_reader **disks; /* opened source disks, in that order */
+    uint64_t data_bytes;      /* allocated in them */
+    bool disks_missing;       /* some file is not there: report only */
     RH_VEC(struct rh_plan_target) targets;
-    json_t *recommendation;    /* object or NULL */
+    json_t *recommendation; /* object or NULL */
 };
 
 struct rh_plan {

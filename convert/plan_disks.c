@@ -28,8 +28,7 @@ static int open_one(struct rh_plan *plan, struct rh_plan_vm *v, size_t i,
     RH_AUTO(rh_error_freep) rh_error *cause = NULL;
     uint64_t data = 0;
 
-    v->disks[i] =
-        rh_package_disk(plan->package, v->index, v->order[i], &cause);
+    v->disks[i] = rh_package_disk(plan->package, v->index, v->order[i], &cause);
     if (!v->disks[i]) {
         /* A report works from the descriptor alone. */
         if (plan->for_report && is_absent(cause)) {

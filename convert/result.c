@@ -38,8 +38,8 @@ static struct rh_reader *archive_disk(rh_lib *lib, struct rh_place *place,
                                       rh_error **err)
 {
     RH_AUTO(rh_freep)
-    char *name = rh_printf("%s.xva",
-                           word(receipt, "vm") ? word(receipt, "vm") : "");
+    char *name =
+        rh_printf("%s.xva", word(receipt, "vm") ? word(receipt, "vm") : "");
     RH_AUTO(rh_io_unrefp) struct rh_io *io = rh_place_open(place, name, err);
     RH_AUTO(rh_io_unrefp) struct rh_io *plain = NULL;
 

@@ -19,7 +19,7 @@ struct run {
     struct rh_outdir *dir;      /* NULL: a lone archive goes to a pipe */
     struct rh_out *archive_out; /* NAME.xva, or the pipe */
     struct rh_archive *archive;
-    struct rh_out *out;         /* of the disk that is being written */
+    struct rh_out *out; /* of the disk that is being written */
     struct rh_writer *writer;
     enum rh_compress compress;
     uint32_t cluster_size;
@@ -35,7 +35,8 @@ struct runs {
     uint64_t done, total; /* progress over all disks */
 };
 
-/* --- digests: the manifest, in the same pass ---------------------------------------- */
+/* --- digests: the manifest, in the same pass
+ * ---------------------------------------- */
 
 struct digests {
     struct rh_copy_digest *items;
@@ -88,12 +89,12 @@ static int check_digests(struct runs *runs, const struct digests *d,
     return 0;
 }
 
-/* --- one disk, to all targets ------------------------------------------------------------ */
+/* --- one disk, to all targets
+ * ------------------------------------------------------------ */
 
 static struct rh_reader *source_of(const struct run *run, size_t i)
 {
-    return run->target->overlays ? run->target->overlays[i]
-                                 : run->vm->disks[i];
+    return run->target->overlays ? run->target->overlays[i] : run->vm->disks[i];
 }
 
 static const char *disk_format(const struct run *run)
@@ -129,8 +130,8 @@ static int open_disk(struct run *run, size_t i, rh_error **err)
 {
     if (!run->archive)
         return open_file_disk(run, i, err);
-    run->writer = run->target->target->archive->disk(
-        run->archive, i, source_of(run, i), err);
+    run->writer = run->target->target->archive->disk(run->archive, i,
+                                                     source_of(run, i), err);
     return run->writer ? 0 : -1;
 }
 
@@ -195,10 +196,9 @@ static int write_disk(struct runs *runs, size_t i, rh_error **err)
         struct run *run = &runs->items[r];
 
         failed = open_disk(run, i, err);
-        sinks[r] = (struct rh_copy_sink){source_of(run, i), run->writer,
-                                         run->archive ? RH_COMPRESS_NONE
-                                                      : run->compress,
-                                         "", 0};
+        sinks[r] = (struct rh_copy_sink){
+            source_of(run, i), run->writer,
+            run->archive ? RH_COMPRESS_NONE : run->compress, "", 0};
     }
     if (!failed)
         failed = copy_disk(runs, i, sinks, err);
@@ -208,7 +208,9 @@ static int write_disk(struct runs *runs, size_t i, rh_error **err)
     return failed;
 }
 
-/* --- one VM ----------------------------------------------------------------------------------- */
+/* --- one VM
+ * -----------------------------------------------------------------------------------
+ */
 
 /* The first blocker is the reason; the report has them all. */
 static int refuse_blocked(const struct run *run, rh_error **err)
@@ -220,8 +222,8 @@ static int refuse_blocked(const struct run *run, rh_error **err)
 
         if (f->severity != RH_SEVERITY_BLOCKER)
             continue;
-        rh_fail(err, RH_ERR_PLAN_BLOCKED, "%s: %s (%s)", f->subject,
-                f->message, rh_finding_name(f->id));
+        rh_fail(err, RH_ERR_PLAN_BLOCKED, "%s: %s (%s)", f->subject, f->message,
+                rh_finding_name(f->id));
         if (f->remedy)
             rh_hint(err, "%s", f->remedy);
         return rh_where(err, run->vm->name);
@@ -267,10 +269,9 @@ static void tell(const struct run *run, uint64_t done)
     rh_buf_printf(b, _("  result:   %s\n"), run->dir->path);
     rh_buf_printf(b, _("  guest:    %zu files changed\n"),
                   run->target->edits.count);
-    rh_buf_printf(b, _("  findings: %zu to read in %s/report.html\n"),
-                  cautions, run->dir->path);
-    rh_buf_printf(b, _("  next:     sh %s/import.sh --help\n"),
+    rh_buf_printf(b, _("  findings: %zu to read in %s/report.html\n"), cautions,
                   run->dir->path);
+    rh_buf_printf(b, _("  next:     sh %s/import.sh --help\n"), run->dir->path);
 }
 
 /* DIR/NAME, or DIR/TARGET/NAME when there are several targets. */
@@ -310,8 +311,8 @@ static int open_archive(struct run *run, rh_error **err)
     run->archive_out = packed_or_plain(run, out, err);
     if (!run->archive_out)
         return -1;
-    run->archive = run->target->target->archive->open(
-        &run->target->job, run->archive_out, err);
+    run->archive = run->target->target->archive->open(&run->target->job,
+                                                      run->archive_out, err);
     return run->archive ? 0 : -1;
 }
 
@@ -319,9 +320,9 @@ static int open_folder(struct run *run, rh_error **err)
 {
     RH_AUTO(rh_freep) char *folder = out_folder(run);
 
-    run->dir = rh_outdir_new(folder, run->vm->name,
-                             rh_option_yes(run->plan->options, "overwrite"),
-                             err);
+    run->dir =
+        rh_outdir_new(folder, run->vm->name,
+                      rh_option_yes(run->plan->options, "overwrite"), err);
     if (!run->dir)
         return -1;
     run->target->job.out = run->dir;
@@ -365,8 +366,7 @@ static int end(struct run *run, rh_error **err)
         return 0;
     if (run->target->target->emit(&run->target->job, err) < 0)
         return -1;
-    return rh_write_documents(run->plan, run->vm, run->target, run->disks,
-                              err);
+    return rh_write_documents(run->plan, run->vm, run->target, run->disks, err);
 }
 
 static void run_free(struct run *run)

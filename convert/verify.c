@@ -12,7 +12,8 @@
 #include "convert/result.h"
 #include "rehost/rehost.h"
 
-/* --- one disk ---------------------------------------------------------------------- */
+/* --- one disk
+ * ---------------------------------------------------------------------- */
 
 /* A reader that shows `over` in the named runs and `base` elsewhere: what
  * remains different from `over` is then a difference that nobody planned. */
@@ -29,8 +30,7 @@ static struct rh_reader *expected_disk(rh_lib *lib, struct rh_reader *source,
 
     if (!overlay)
         return NULL;
-    json_array_foreach(changed, i, run)
-    {
+    json_array_foreach (changed, i, run) {
         uint64_t at = (uint64_t)json_integer_value(json_array_get(run, 0));
         uint64_t left = (uint64_t)json_integer_value(json_array_get(run, 1));
 
@@ -58,7 +58,7 @@ static uint64_t changed_bytes(const json_t *changed)
     uint64_t sum = 0;
     size_t i;
 
-    json_array_foreach(changed, i, run)
+    json_array_foreach (changed, i, run)
         sum += (uint64_t)json_integer_value(json_array_get(run, 1));
     return sum;
 }
@@ -99,7 +99,8 @@ static int compare_disk(rh_lib *lib, struct rh_reader *source,
     return 0;
 }
 
-/* --- all of them --------------------------------------------------------------------- */
+/* --- all of them
+ * --------------------------------------------------------------------- */
 
 /* The VM of the package that this result was made from. */
 static size_t vm_of(const struct rh_package *p, const json_t *receipt)
@@ -108,9 +109,8 @@ static size_t vm_of(const struct rh_package *p, const json_t *receipt)
 
     for (size_t i = 0; name && i < p->vms.count; i++) {
         RH_AUTO(rh_freep)
-        char *safe = rh_safe_name(rh_package_vm_name(p, i)
-                                      ? rh_package_vm_name(p, i)
-                                      : "vm");
+        char *safe = rh_safe_name(
+            rh_package_vm_name(p, i) ? rh_package_vm_name(p, i) : "vm");
 
         if (!strcmp(safe, name))
             return i;
@@ -122,8 +122,7 @@ static int verify_disk(struct rh_package *p, size_t vm, const char *dir,
                        const json_t *receipt, size_t i, struct rh_buf *text,
                        rh_error **err)
 {
-    const json_t *disk =
-        json_array_get(json_object_get(receipt, "disks"), i);
+    const json_t *disk = json_array_get(json_object_get(receipt, "disks"), i);
     json_int_t index = json_integer_value(json_object_get(disk, "disk"));
     RH_AUTO(rh_reader_closep) struct rh_reader *source = NULL;
     RH_AUTO(rh_reader_closep) struct rh_reader *result = NULL;

@@ -10,8 +10,8 @@
 static void show(void *user, const char *stage, uint64_t done, uint64_t total)
 {
     (void)user;
-    fprintf(stderr, "%s: %llu of %llu bytes\n", stage,
-            (unsigned long long)done, (unsigned long long)total);
+    fprintf(stderr, "%s: %llu of %llu bytes\n", stage, (unsigned long long)done,
+            (unsigned long long)total);
 }
 
 static int convert(rh_lib *lib, const char *source, const char *target,

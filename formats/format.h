@@ -21,7 +21,8 @@
 #include "base/lib.h"
 #include "base/out.h"
 
-/* --- problems: what a sound reader still has to say about its file --------- */
+/* --- problems: what a sound reader still has to say about its file ---------
+ */
 /* Not errors: the disk reads; each becomes a finding.  `id` is a finding id of
  * report/findings.def ("VMDK-UNCLEAN"). */
 struct rh_problem {
@@ -33,7 +34,8 @@ struct rh_problems {
     size_t count, room;
 };
 
-/* --- reading ----------------------------------------------------------------- */
+/* --- reading -----------------------------------------------------------------
+ */
 enum rh_extent_kind {
     RH_EXTENT_DATA, /* bytes are stored */
     RH_EXTENT_ZERO, /* reads as zeros, and says so */
@@ -65,8 +67,8 @@ struct rh_packed {
 
 /* One piece of a disk, as a forward reader meets it. */
 struct rh_piece {
-    uint64_t offset; /* on the virtual disk */
-    uint32_t length; /* plain bytes */
+    uint64_t offset;    /* on the virtual disk */
+    uint32_t length;    /* plain bytes */
     const void *packed; /* zlib stream to inflate, or NULL: `plain` holds it */
     size_t packed_size;
     const void *plain;
@@ -86,16 +88,16 @@ struct rh_format {
                 rh_error **err);
     /* What is at `offset` (< size), as far as it is alike: merged as widely as
      * is cheap (at least one table's reach for holes). Thread-safe. */
-    int (*extent)(struct rh_reader *r, uint64_t offset,
-                  struct rh_extent *ret, rh_error **err);
+    int (*extent)(struct rh_reader *r, uint64_t offset, struct rh_extent *ret,
+                  rh_error **err);
     /* Exactly n bytes; the range is inside the disk. Thread-safe with one
      * codec per thread. */
     int (*read)(struct rh_reader *r, struct rh_codec *codec, void *buf,
                 size_t n, uint64_t offset, rh_error **err);
     /* Optional: the packed bytes of the cluster that starts at `offset`;
      * ret->bytes == NULL when it is not stored packed.  Thread-safe. */
-    int (*packed)(struct rh_reader *r, struct rh_codec *codec,
-                  uint64_t offset, struct rh_packed *ret, rh_error **err);
+    int (*packed)(struct rh_reader *r, struct rh_codec *codec, uint64_t offset,
+                  struct rh_packed *ret, rh_error **err);
     void (*close)(struct rh_reader *r);
 
     /* Optional: reading forward only, without seeking.  open_stream() reads
@@ -115,16 +117,16 @@ struct rh_format {
 
 struct rh_reader {
     const struct rh_format *format;
-    rh_lib *lib;          /* borrowed */
-    struct rh_io *io;     /* referenced; NULL when streaming */
-    char *name;           /* for messages */
-    uint64_t size;        /* of the virtual disk, bytes, > 0 */
-    const char *variant;  /* "streamOptimized", "dynamic", "v3"; static */
-    uint32_t grain;       /* unit of allocation, bytes (0: none) */
-    bool compressed;      /* holds packed clusters of `grain` bytes */
-    bool file_order;      /* data lies in the file in the disk's order */
-    char *backing_file;   /* as named by the file, or NULL */
-    char *adapter_type;   /* a hint on the controller ("lsilogic") or NULL */
+    rh_lib *lib;         /* borrowed */
+    struct rh_io *io;    /* referenced; NULL when streaming */
+    char *name;          /* for messages */
+    uint64_t size;       /* of the virtual disk, bytes, > 0 */
+    const char *variant; /* "streamOptimized", "dynamic", "v3"; static */
+    uint32_t grain;      /* unit of allocation, bytes (0: none) */
+    bool compressed;     /* holds packed clusters of `grain` bytes */
+    bool file_order;     /* data lies in the file in the disk's order */
+    char *backing_file;  /* as named by the file, or NULL */
+    char *adapter_type;  /* a hint on the controller ("lsilogic") or NULL */
     struct rh_problems problems;
     struct rh_reader *parent; /* owned: what holes show, or NULL */
     void *state;
@@ -153,7 +155,8 @@ int rh_reader_allocated(struct rh_reader *r, uint64_t *ret_bytes,
 void rh_problem_add(struct rh_reader *r, const char *id, const char *fmt, ...)
     RH_PRINTF(3, 4);
 
-/* --- writing -------------------------------------------------------------------- */
+/* --- writing
+ * -------------------------------------------------------------------- */
 enum rh_compress {
     RH_COMPRESS_NONE,
     RH_COMPRESS_ZLIB,
@@ -166,7 +169,7 @@ struct rh_create_options {
     uint64_t size;         /* of the virtual disk, bytes */
     uint32_t cluster_size; /* 0: the format's own */
     enum rh_compress compress;
-    bool may_seek;         /* the sink can be written at any offset */
+    bool may_seek;            /* the sink can be written at any offset */
     struct rh_reader *source; /* its map is known: for layouts up front; may be
                                  NULL */
 };
@@ -181,13 +184,13 @@ struct rh_iov {
 /* A run of the disk on its way: at most writer->unit bytes, aligned to it. */
 struct rh_unit {
     uint64_t offset;
-    size_t length;  /* plain bytes; the last unit may be short */
-    uint8_t *data;  /* plain bytes in a buffer of writer->unit bytes, or NULL
-                       when packed clusters are kept */
-    uint8_t *room;  /* writer->room bytes of memory for the encoder's use */
+    size_t length; /* plain bytes; the last unit may be short */
+    uint8_t *data; /* plain bytes in a buffer of writer->unit bytes, or NULL
+                      when packed clusters are kept */
+    uint8_t *room; /* writer->room bytes of memory for the encoder's use */
     struct rh_codec *codec;
     struct rh_packed *packed; /* per cluster, with RH_COMPRESS_KEEP; or NULL */
-    void *state;    /* writer->unit_state bytes, zeroed once per worker */
+    void *state;        /* writer->unit_state bytes, zeroed once per worker */
     struct rh_iov *iov; /* what to write: filled by place() */
     size_t iov_count;   /* at most writer->iov_max */
 };
@@ -218,8 +221,8 @@ struct rh_writer {
     size_t room;        /* encoder's memory per unit */
     size_t iov_max;
     size_t unit_state;
-    bool any_order;     /* units may come in any order (forward sources) */
-    bool every_unit;    /* also all-zero units must be handed over */
+    bool any_order;  /* units may come in any order (forward sources) */
+    bool every_unit; /* also all-zero units must be handed over */
     void *state;
 };
 
@@ -229,13 +232,15 @@ struct rh_writer *rh_writer_open(const char *format, struct rh_out *out,
 void rh_writer_close(struct rh_writer *w);
 RH_FREEP(rh_writer_closep, struct rh_writer, rh_writer_close)
 
-/* --- registry --------------------------------------------------------------------- */
+/* --- registry
+ * --------------------------------------------------------------------- */
 const struct rh_format *rh_format_at(size_t i); /* NULL at the end */
 const struct rh_format *rh_format_named(const char *name);
 /* By content; NULL when nothing fits. */
 const struct rh_format *rh_format_probe(struct rh_io *io, rh_error **err);
 
-/* --- overlay: a reader that is also writable --------------------------------------- */
+/* --- overlay: a reader that is also writable
+ * --------------------------------------- */
 /* Takes nothing: `base` must outlive it.  Changes live in an unlinked sparse
  * file, 64 KiB units; extent() and read() of the returned reader see them. */
 struct rh_reader *rh_overlay_new(struct rh_reader *base, rh_lib *lib,

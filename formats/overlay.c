@@ -82,8 +82,8 @@ static int overlay_extent(struct rh_reader *r, uint64_t offset,
     return 0;
 }
 
-static int read_changed(struct overlay *o, char *buf, size_t n,
-                        uint64_t offset, rh_error **err)
+static int read_changed(struct overlay *o, char *buf, size_t n, uint64_t offset,
+                        rh_error **err)
 {
     while (n) {
         ssize_t got = pread(o->fd, buf, n, (off_t)offset);

@@ -5,12 +5,12 @@
 #include <string.h>
 
 /* One line per driver; raw is last and never found by content. */
-#define RH_FORMATS(X)                                                          \
-    X(vmdk)                                                                    \
-    X(qcow2)                                                                   \
-    X(vhdx)                                                                    \
-    X(vhd)                                                                     \
-    X(vhd_fixed)                                                               \
+#define RH_FORMATS(X) \
+    X(vmdk)           \
+    X(qcow2)          \
+    X(vhdx)           \
+    X(vhd)            \
+    X(vhd_fixed)      \
     X(raw)
 
 #define DECLARE(name) extern const struct rh_format rh_format_##name;

@@ -101,13 +101,14 @@ static enum reach reach_of_href(const char *href)
 
 static int refuse(const char *href, enum reach reach, rh_error **err)
 {
-    return rh_fail(err, RH_ERR_PACKAGE_HREF,
-                   reach == ABOVE
-                       ? N_("the descriptor names \"%s\", which lies outside the "
-                            "package")
-                       : N_("the descriptor names \"%s\", which is no file of "
-                            "the package"),
-                   href);
+    return rh_fail(
+        err, RH_ERR_PACKAGE_HREF,
+        reach == ABOVE
+            ? N_("the descriptor names \"%s\", which lies outside the "
+                 "package")
+            : N_("the descriptor names \"%s\", which is no file of "
+                 "the package"),
+        href);
 }
 
 /* --- is it there --------------------------------------------------------- */

@@ -136,8 +136,7 @@ static void configs(struct rh_ovf *o, xmlNode *hardware, struct rh_vm *vm,
             nvram(o, vm, value, findings);
         else if (!config(vm, key, value, findings) &&
                  !rh_vmware_setting(key, value, findings) &&
-                 !of_vmware_alone(key) &&
-                 unknown.length < RH_LIMIT_NAME)
+                 !of_vmware_alone(key) && unknown.length < RH_LIMIT_NAME)
             rh_buf_printf(&unknown, "%s%s", unknown.length ? ", " : "", key);
     }
     if (unknown.length)

@@ -42,16 +42,16 @@ struct rh_member {
 
 struct rh_package {
     rh_lib *lib;
-    char *path;        /* as given */
-    const char *kind;  /* "ova ovf vmx disk" + "ova.gz" ... as vm.json says */
+    char *path;       /* as given */
+    const char *kind; /* "ova ovf vmx disk" + "ova.gz" ... as vm.json says */
     enum rh_manifest_state manifest;
     enum rh_signature_state signature;
-    char *signer;      /* subject of the certificate, or NULL */
+    char *signer; /* subject of the certificate, or NULL */
     RH_VEC(struct rh_vm *) vms;
     RH_VEC(struct rh_member) members; /* all files but the descriptor's own */
     struct rh_findings findings;      /* of the package as a whole */
     RH_VEC(struct rh_findings) vm_findings; /* one list per VM */
-    struct rh_place *place;           /* the members by name */
+    struct rh_place *place;                 /* the members by name */
     struct rh_arena *arena;
     void *state;
 };
@@ -79,8 +79,8 @@ struct rh_io *rh_package_file(struct rh_package *p, const char *name,
                               struct rh_member **ret_member, rh_error **err);
 /* Disk `disk` of VM `vm`, opened (decompressed, chunks joined, parents
  * followed).  For a new empty disk: a reader of zeros. */
-struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm,
-                                  size_t disk, rh_error **err);
+struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm, size_t disk,
+                                  rh_error **err);
 /* Every file that reading that disk will read (its own or its chunks, extents,
  * parents), for verification: i-th member, NULL at the end.  Valid until the
  * next disk is opened. */

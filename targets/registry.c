@@ -5,8 +5,8 @@
 #include "targets/target.h"
 
 /* One line per target. */
-#define RH_TARGETS(X)                                                          \
-    X(kvm)                                                                     \
+#define RH_TARGETS(X) \
+    X(kvm)            \
     X(xen)
 
 #define DECLARE(name) extern const struct rh_target rh_target_##name;

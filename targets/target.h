@@ -18,25 +18,25 @@ struct rh_network_map {
 };
 
 struct rh_target_options {
-    const char *format;   /* --format, or NULL: the target's own */
-    const char *devices;  /* "virtio vmware emulated": decided, never "auto" */
+    const char *format;  /* --format, or NULL: the target's own */
+    const char *devices; /* "virtio vmware emulated": decided, never "auto" */
     struct rh_network_map *networks;
     size_t network_count;
-    const char *storage;  /* --storage (Proxmox), or NULL */
-    const char *vmid;     /* --vmid, or NULL */
-    const char *sr;       /* --sr (Xen), or NULL */
-    const char *xva_sum;  /* "sha1" or "xxhash" */
-    const char *compress; /* "none zlib zstd keep" */
+    const char *storage;      /* --storage (Proxmox), or NULL */
+    const char *vmid;         /* --vmid, or NULL */
+    const char *sr;           /* --sr (Xen), or NULL */
+    const char *xva_sum;      /* "sha1" or "xxhash" */
+    const char *compress;     /* "none zlib zstd keep" */
     const char *host_version; /* "8.2", "8.3" for xen; "8", "9" for kvm; NULL */
 };
 
 /* One disk of the result. */
 struct rh_target_disk {
-    size_t index;            /* of vm->disks */
-    const char *file;        /* "disk0.qcow2", NULL: inside the XVA */
-    uint64_t virtual_size;   /* bytes, as written */
-    uint64_t file_size;      /* bytes, once written */
-    const char *bus;         /* resolved: "scsi0", "virtio0", "sata1", "ide0" */
+    size_t index;          /* of vm->disks */
+    const char *file;      /* "disk0.qcow2", NULL: inside the XVA */
+    uint64_t virtual_size; /* bytes, as written */
+    uint64_t file_size;    /* bytes, once written */
+    const char *bus;       /* resolved: "scsi0", "virtio0", "sata1", "ide0" */
 };
 
 /* What the plan decided and what emit writes. */
@@ -45,16 +45,16 @@ struct rh_target_job {
     const struct rh_profile *profile;
     const struct rh_profile_devices *devices;
     const struct rh_target_options *options;
-    const char *name;        /* the safe NAME of the result */
-    const char *firmware;    /* resolved: "bios" or "uefi" */
+    const char *name;     /* the safe NAME of the result */
+    const char *firmware; /* resolved: "bios" or "uefi" */
     struct rh_target_disk *disks;
-    size_t disk_count;       /* in order: the boot disk first */
-    struct rh_outdir *out;   /* the hidden result folder */
+    size_t disk_count;     /* in order: the boot disk first */
+    struct rh_outdir *out; /* the hidden result folder */
     rh_lib *lib;
 };
 
 struct rh_target {
-    const char *name;   /* "kvm", "xen" */
+    const char *name; /* "kvm", "xen" */
     const char *about;
     const char *format; /* default of --format */
     /* Compare VM and choices with the limits; only findings. */
@@ -80,8 +80,7 @@ struct rh_archive_ops {
      * caller closes it after disk_done(). */
     struct rh_writer *(*disk)(struct rh_archive *a, size_t i,
                               struct rh_reader *source, rh_error **err);
-    int (*disk_done)(struct rh_archive *a, struct rh_writer *w,
-                     rh_error **err);
+    int (*disk_done)(struct rh_archive *a, struct rh_writer *w, rh_error **err);
     int (*finish)(struct rh_archive *a, uint64_t *ret_size, rh_error **err);
     void (*close)(struct rh_archive *a);
 };

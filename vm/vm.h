@@ -1,9 +1,9 @@
 /* vm.h - a VM's configuration: every value knows where it came from.
  *
  * Values are reached as members (vm->cpus.number) where code knows which one it
- * wants, and by key ("cpus", "nics/0/mac") where it does not: --set, fill files,
- * provenance, JSON, templates.  fields.def is the one list.  What the source
- * does not say is RH_VALUE_UNSET (JSON null), never a default. */
+ * wants, and by key ("cpus", "nics/0/mac") where it does not: --set, fill
+ * files, provenance, JSON, templates.  fields.def is the one list.  What the
+ * source does not say is RH_VALUE_UNSET (JSON null), never a default. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef RH_VM_VM_H
 #define RH_VM_VM_H
@@ -16,7 +16,12 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-enum rh_value_kind { RH_VALUE_UNSET, RH_VALUE_NUMBER, RH_VALUE_BOOL, RH_VALUE_TEXT };
+enum rh_value_kind {
+    RH_VALUE_UNSET,
+    RH_VALUE_NUMBER,
+    RH_VALUE_BOOL,
+    RH_VALUE_TEXT
+};
 
 /* Order of trust: a later one replaces an earlier one (rh_vm_offer). */
 enum rh_from {
@@ -27,7 +32,7 @@ enum rh_from {
     RH_FROM_GUEST,   /* found inside the guest */
     RH_FROM_OVF,     /* the package's descriptor */
     RH_FROM_VMX,
-    RH_FROM_SET      /* --set: the last word */
+    RH_FROM_SET /* --set: the last word */
 };
 
 struct rh_value {
@@ -43,13 +48,13 @@ struct rh_value {
 struct rh_disk_config {
     struct rh_value id, file, format, variant, capacity_bytes, controller, bus,
         unit, boot_order, mode, serial;
-    bool empty;             /* a new disk without a file */
+    bool empty;              /* a new disk without a file */
     const char *compression; /* of the file in the package: "gzip" or NULL */
-    uint64_t chunk_size;    /* the file is in parts of this size; 0: whole */
-    uint64_t file_size;     /* as the descriptor says it, 0: not said */
-    const char *parent_id;  /* delta over another disk of the package */
+    uint64_t chunk_size;     /* the file is in parts of this size; 0: whole */
+    uint64_t file_size;      /* as the descriptor says it, 0: not said */
+    const char *parent_id;   /* delta over another disk of the package */
     uint64_t populated_size; /* descriptor's hint, 0: none */
-    bool boot;              /* the disk the VM starts from, once known */
+    bool boot;               /* the disk the VM starts from, once known */
 };
 struct rh_nic_config {
     struct rh_value model, network, mac, connected, slot, vlan, guest_name;
@@ -90,7 +95,8 @@ struct rh_vm *rh_vm_new(const char *id);
 void rh_vm_free(struct rh_vm *vm);
 RH_FREEP(rh_vm_freep, struct rh_vm, rh_vm_free)
 
-/* --- setting ------------------------------------------------------------------ */
+/* --- setting
+ * ------------------------------------------------------------------ */
 void rh_set_number(struct rh_vm *vm, struct rh_value *v, uint64_t n,
                    enum rh_from from, const char *detail);
 void rh_set_bool(struct rh_vm *vm, struct rh_value *v, bool b,
@@ -99,20 +105,21 @@ void rh_set_text(struct rh_vm *vm, struct rh_value *v, const char *text,
                  enum rh_from from, const char *detail);
 /* How two known values meet: the more trusted stays, ties keep the first. */
 enum rh_offer_result {
-    RH_OFFER_TAKEN,  /* was unset or less trusted and equal */
-    RH_OFFER_SAME,   /* both say the same */
-    RH_OFFER_LOST,   /* differs; the old one stays: report it */
-    RH_OFFER_WON,    /* differs; the new one replaced the old: report it */
+    RH_OFFER_TAKEN, /* was unset or less trusted and equal */
+    RH_OFFER_SAME,  /* both say the same */
+    RH_OFFER_LOST,  /* differs; the old one stays: report it */
+    RH_OFFER_WON,   /* differs; the new one replaced the old: report it */
 };
 enum rh_offer_result rh_vm_offer(struct rh_vm *vm, struct rh_value *v,
                                  const struct rh_value *offer);
 
-/* --- by key ------------------------------------------------------------------- */
+/* --- by key
+ * ------------------------------------------------------------------- */
 struct rh_field {
-    const char *key;    /* within its object: "mac" */
+    const char *key; /* within its object: "mac" */
     enum rh_value_kind kind;
-    size_t offset;      /* in struct rh_vm / rh_disk_config / ... */
-    const char *about;  /* N_() */
+    size_t offset;     /* in struct rh_vm / rh_disk_config / ... */
+    const char *about; /* N_() */
 };
 /* The tables, ended by key == NULL. */
 extern const struct rh_field rh_vm_fields[], rh_disk_fields[], rh_nic_fields[],
@@ -132,7 +139,8 @@ int rh_vm_each(struct rh_vm *vm,
                          const struct rh_field *field, struct rh_value *v),
                void *user);
 
-/* --- out -------------------------------------------------------------------------- */
+/* --- out
+ * -------------------------------------------------------------------------- */
 const char *rh_value_text(const struct rh_value *v, char *buf, size_t n);
 /* "ovf", "fill:prism.json", "default:windows-2019"; the caller frees. */
 char *rh_from_text(const struct rh_value *v);

@@ -42,7 +42,8 @@ typedef struct rh_disk rh_disk;       /* a virtual disk, readable anywhere */
 typedef struct rh_plan rh_plan;       /* package + targets + decisions */
 typedef struct rh_report rh_report;   /* dry runs of one or many packages */
 
-/* --- errors ------------------------------------------------------------------ */
+/* --- errors ------------------------------------------------------------------
+ */
 /* The exit status that the command line gives it: 1 failed (I/O, a service,
  * internal), 2 usage, 3 input refused, 4 blocked, 130 cancelled. */
 RH_PUBLIC int rh_error_status(const rh_error *);
@@ -50,13 +51,14 @@ RH_PUBLIC const char *rh_error_id(const rh_error *);      /* "VMDK_GRAIN" */
 RH_PUBLIC const char *rh_error_message(const rh_error *); /* one line */
 RH_PUBLIC const char *rh_error_where(const rh_error *);   /* "a.vmdk" or "" */
 RH_PUBLIC const char *rh_error_hint(const rh_error *);    /* what next, or "" */
-RH_PUBLIC char *rh_error_json(const rh_error *); /* {"error":{...}} */
+RH_PUBLIC char *rh_error_json(const rh_error *);          /* {"error":{...}} */
 RH_PUBLIC void rh_error_free(rh_error *);
 /* The i-th error id with its exit status and default hint; NULL at the end. */
 RH_PUBLIC const char *rh_error_list(size_t i, int *ret_status,
                                     const char **ret_hint);
 
-/* --- the library object -------------------------------------------------------- */
+/* --- the library object
+ * -------------------------------------------------------- */
 #define RH_LOG_DEBUG_LEVEL 0
 #define RH_LOG_INFO_LEVEL  1
 #define RH_LOG_WARN_LEVEL  2
@@ -70,17 +72,18 @@ RH_PUBLIC rh_lib *rh_new(rh_error **);
 RH_PUBLIC void rh_free(rh_lib *);
 /* "threads", "memory", "max-disk-size", "trust", "require-manifest",
  * "temp-dir", "lang". */
-RH_PUBLIC int rh_set(rh_lib *, const char *key, const char *value,
-                     rh_error **);
+RH_PUBLIC int rh_set(rh_lib *, const char *key, const char *value, rh_error **);
 RH_PUBLIC void rh_on_log(rh_lib *, rh_log_fn *, void *user);
 RH_PUBLIC void rh_on_progress(rh_lib *, rh_progress_fn *, void *user);
 RH_PUBLIC void rh_cancel(rh_lib *); /* sticky */
-/* i-th name of "formats", "targets", "profiles", "findings"; NULL at the end. */
+/* i-th name of "formats", "targets", "profiles", "findings"; NULL at the end.
+ */
 RH_PUBLIC const char *rh_list(rh_lib *, const char *what, size_t i);
 /* All profiles, or one, as JSON. */
 RH_PUBLIC char *rh_profiles_json_text(rh_lib *, const char *id, rh_error **);
 
-/* --- packages ------------------------------------------------------------------- */
+/* --- packages
+ * ------------------------------------------------------------------- */
 /* `source`: OVA, OVF, VMX, folder, bare disk, "-" (standard input), URL.
  * Options before opening go by rh_package_option: "vm", "configuration",
  * "fill" (repeat, most trusted first), "set" ("cpus=4"; repeat), "strict",
@@ -103,7 +106,8 @@ RH_PUBLIC const char *rh_package_vm_name(const rh_package *, size_t vm);
 RH_PUBLIC char *rh_package_value(rh_package *, size_t vm, const char *key,
                                  char **ret_from);
 
-/* --- plans: decide, look at the report, then run exactly that -------------------- */
+/* --- plans: decide, look at the report, then run exactly that
+ * -------------------- */
 /* Plan options: "to" (repeat), "out", "name", "devices", "format", "compress",
  * "no-guest-fix", "drivers", "network-map" (repeat), "storage", "vmid", "sr",
  * "xva-sum", "overwrite", "key" (repeat), "need" (repeat), "cluster-size",
@@ -117,21 +121,23 @@ RH_PUBLIC const char *rh_plan_result(const rh_plan *, size_t i);
 RH_PUBLIC char *rh_plan_summary(rh_plan *); /* what was done, for people */
 RH_PUBLIC void rh_plan_free(rh_plan *);
 
-/* --- reports ----------------------------------------------------------------------- */
+/* --- reports
+ * ----------------------------------------------------------------------- */
 /* Dry runs over many sources, in parallel; a folder of packages is many, and a
  * broken package is a row. */
 RH_PUBLIC rh_report *rh_report_run(rh_lib *, const char *const *sources,
                                    size_t count, const rh_options *,
                                    rh_error **);
 RH_PUBLIC char *rh_report_render(rh_report *, const char *as,
-                                 rh_error **); /* "text json html" */
+                                 rh_error **);     /* "text json html" */
 RH_PUBLIC int rh_report_status(const rh_report *); /* 0, 3 or 4: see cli.md */
 /* Why the only source was refused: yours to free, once; NULL when it was not,
  * or when there are more. */
 RH_PUBLIC rh_error *rh_report_cause(rh_report *);
 RH_PUBLIC void rh_report_free(rh_report *);
 
-/* --- results ------------------------------------------------------------------------ */
+/* --- results
+ * ------------------------------------------------------------------------ */
 /* Options: "timeout" (seconds), "screenshot" (file), "devices". *ret_text says
  * what was seen. */
 RH_PUBLIC int rh_boot(rh_lib *, const char *result_dir, const rh_options *,
@@ -142,7 +148,9 @@ RH_PUBLIC int rh_boot(rh_lib *, const char *result_dir, const rh_options *,
 RH_PUBLIC int rh_verify(rh_lib *, const char *source, const char *result_dir,
                         char **ret_text, rh_error **);
 
-/* --- disks --------------------------------------------------------------------------- */
+/* --- disks
+ * ---------------------------------------------------------------------------
+ */
 #define RH_EXTENT_IS_DATA 0
 #define RH_EXTENT_IS_ZERO 1 /* stored as zeros */
 #define RH_EXTENT_IS_HOLE 2 /* not stored */
@@ -150,8 +158,8 @@ typedef int rh_extent_fn(void *user, uint64_t offset, uint64_t length,
                          int kind);
 
 /* `format` NULL: by content. "-" reads standard input forward. */
-RH_PUBLIC rh_disk *rh_disk_open(rh_lib *, const char *path,
-                                const char *format, rh_error **);
+RH_PUBLIC rh_disk *rh_disk_open(rh_lib *, const char *path, const char *format,
+                                rh_error **);
 RH_PUBLIC uint64_t rh_disk_size(const rh_disk *);
 RH_PUBLIC int rh_disk_read(rh_disk *, void *buf, size_t n, uint64_t offset,
                            rh_error **);
