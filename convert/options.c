@@ -53,9 +53,6 @@ static const char *const known[] = {
     "vm",
     "vmid",
     "xva-sum",
-    "jobs",
-    "result-digest",
-    "base-name",
 };
 
 int rh_options_add(rh_options *o, const char *key, const char *value,
