@@ -14,24 +14,25 @@ static const struct cli_option input_options[] = {
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
-static rh_disk *open_word(struct cli *cli, size_t i, const char *format,
-                          int *ret_status)
+/* What a command does with its disk: an exit status, or -1 and why. */
+typedef int disk_work(struct cli *cli, rh_disk *disk, rh_error **err);
+
+/* Open the first of `words` files, as `format_option` says; work; close. */
+static int run_on(struct cli *cli, size_t words, const char *format_option,
+                  disk_work *work)
 {
     rh_error *e = NULL;
     rh_disk *disk;
+    int status;
 
-    disk = rh_disk_open(cli->lib, cli->words[i], format, &e);
-    if (!disk)
-        *ret_status = cli_fail(cli, e);
-    return disk;
-}
-
-static int need_words(struct cli *cli, size_t n)
-{
-    if (cli->word_count == n)
-        return 0;
-    return cli_usage(cli, n == 1 ? _("one file is needed")
-                                 : _("two files are needed"));
+    if (cli->word_count != words)
+        return cli_usage(cli, words == 1 ? _("one file is needed")
+                                         : _("two files are needed"));
+    disk = rh_disk_open(cli->lib, cli->words[0], cli_given(cli, format_option),
+                        &e);
+    status = disk ? work(cli, disk, &e) : -1;
+    rh_disk_free(disk);
+    return status < 0 ? cli_fail(cli, e) : status;
 }
 
 /* --- info
@@ -67,37 +68,29 @@ static void print_problems(const rh_disk *disk)
         printf(_("problem:           %s [%s]\n"), text, id);
 }
 
+static int info(struct cli *cli, rh_disk *disk, rh_error **err)
+{
+    char *text = rh_disk_json(disk, err);
+
+    if (!text)
+        return -1;
+    if (cli->json)
+        return cli_print(cli, text, NULL);
+    print_value(text, "format", _("format:"));
+    print_value(text, "variant", _("variant:"));
+    print_value(text, "virtual_size", _("virtual size:"));
+    print_value(text, "file_size", _("file size:"));
+    print_value(text, "allocated_bytes", _("allocated:"));
+    print_value(text, "cluster_size", _("cluster size:"));
+    print_value(text, "backing_file", _("backing file:"));
+    print_problems(disk);
+    free(text);
+    return 0;
+}
+
 static int run_info(struct cli *cli)
 {
-    int status = need_words(cli, 1);
-    rh_error *e = NULL;
-    rh_disk *disk;
-    char *text;
-
-    if (status)
-        return status;
-    disk = open_word(cli, 0, cli_given(cli, "format"), &status);
-    if (!disk)
-        return status;
-    text = rh_disk_json(disk, &e);
-    if (!text) {
-        status = cli_fail(cli, e);
-    } else if (cli->json) {
-        status = cli_print(cli, text, NULL);
-        text = NULL;
-    } else {
-        print_value(text, "format", _("format:"));
-        print_value(text, "variant", _("variant:"));
-        print_value(text, "virtual_size", _("virtual size:"));
-        print_value(text, "file_size", _("file size:"));
-        print_value(text, "allocated_bytes", _("allocated:"));
-        print_value(text, "cluster_size", _("cluster size:"));
-        print_value(text, "backing_file", _("backing file:"));
-        print_problems(disk);
-    }
-    free(text);
-    rh_disk_free(disk);
-    return status;
+    return run_on(cli, 1, "format", info);
 }
 
 const struct cli_command cli_disk_info = {
@@ -163,16 +156,16 @@ static int join_extent(void *user, uint64_t offset, uint64_t length, int kind)
     return 0;
 }
 
-static int print_map(struct cli *cli, rh_disk *disk, rh_error **e)
+static int map(struct cli *cli, rh_disk *disk, rh_error **err)
 {
     struct joining j = {.mapping = {.json = cli->json}};
     int failed;
 
     if (!cli->json) {
         printf("%16s %16s\n", _("start"), _("length"));
-        return rh_disk_map(disk, print_extent, &j.mapping, e);
+        return rh_disk_map(disk, print_extent, &j.mapping, err);
     }
-    failed = rh_disk_map(disk, join_extent, &j, e);
+    failed = rh_disk_map(disk, join_extent, &j, err);
     if (!failed && j.length)
         print_extent(&j.mapping, j.offset, j.length, j.kind);
     if (!failed)
@@ -182,19 +175,7 @@ static int print_map(struct cli *cli, rh_disk *disk, rh_error **e)
 
 static int run_map(struct cli *cli)
 {
-    int status = need_words(cli, 1);
-    rh_error *e = NULL;
-    rh_disk *disk;
-
-    if (status)
-        return status;
-    disk = open_word(cli, 0, cli_given(cli, "format"), &status);
-    if (!disk)
-        return status;
-    if (print_map(cli, disk, &e) < 0)
-        status = cli_fail(cli, e);
-    rh_disk_free(disk);
-    return status;
+    return run_on(cli, 1, "format", map);
 }
 
 const struct cli_command cli_disk_map = {"map",
@@ -208,13 +189,17 @@ const struct cli_command cli_disk_map = {"map",
  * --------------------------------------------------------------------------------
  */
 
-static int report_check(struct cli *cli, rh_disk *disk)
+static int check(struct cli *cli, rh_disk *disk, rh_error **err)
 {
     size_t count = 0;
-    rh_error *e = NULL;
 
-    if (cli->json)
-        return cli_print(cli, rh_disk_json(disk, &e), e);
+    if (rh_disk_check(disk, err) < 0)
+        return -1;
+    if (cli->json) {
+        char *text = rh_disk_json(disk, err);
+
+        return text ? cli_print(cli, text, NULL) : -1;
+    }
     print_problems(disk);
     while (rh_disk_problem(disk, count, NULL))
         count++;
@@ -229,21 +214,7 @@ static int report_check(struct cli *cli, rh_disk *disk)
 
 static int run_check(struct cli *cli)
 {
-    int status = need_words(cli, 1);
-    rh_error *e = NULL;
-    rh_disk *disk;
-
-    if (status)
-        return status;
-    disk = open_word(cli, 0, cli_given(cli, "format"), &status);
-    if (!disk)
-        return status;
-    if (rh_disk_check(disk, &e) < 0)
-        status = cli_fail(cli, e);
-    else
-        status = report_check(cli, disk);
-    rh_disk_free(disk);
-    return status;
+    return run_on(cli, 1, "format", check);
 }
 
 const struct cli_command cli_disk_check = {
@@ -272,21 +243,14 @@ static const struct cli_option convert_options[] = {
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
+static int convert(struct cli *cli, rh_disk *disk, rh_error **err)
+{
+    return rh_disk_convert(disk, cli->words[1], cli->options, err);
+}
+
 static int run_convert(struct cli *cli)
 {
-    int status = need_words(cli, 2);
-    rh_error *e = NULL;
-    rh_disk *disk;
-
-    if (status)
-        return status;
-    disk = open_word(cli, 0, cli_given(cli, "input-format"), &status);
-    if (!disk)
-        return status;
-    if (rh_disk_convert(disk, cli->words[1], cli->options, &e) < 0)
-        status = cli_fail(cli, e);
-    rh_disk_free(disk);
-    return status;
+    return run_on(cli, 2, "input-format", convert);
 }
 
 const struct cli_command cli_disk_convert = {
@@ -316,25 +280,22 @@ static int print_comparison(struct cli *cli, int same, uint64_t offset)
     return same ? 0 : 1;
 }
 
-static int run_compare(struct cli *cli)
+static int compare(struct cli *cli, rh_disk *a, rh_error **err)
 {
-    int status = need_words(cli, 2), same = 0;
+    rh_disk *b = rh_disk_open(cli->lib, cli->words[1],
+                              cli_given(cli, "other-format"), err);
     uint64_t offset = 0;
-    rh_error *e = NULL;
-    rh_disk *a = NULL, *b = NULL;
+    int same = 0, status = -1;
 
-    if (status)
-        return status;
-    a = open_word(cli, 0, cli_given(cli, "format"), &status);
-    if (a)
-        b = open_word(cli, 1, cli_given(cli, "other-format"), &status);
-    if (b)
-        status = rh_disk_compare(a, b, &same, &offset, &e) < 0
-                     ? cli_fail(cli, e)
-                     : print_comparison(cli, same, offset);
-    rh_disk_free(a);
+    if (b && rh_disk_compare(a, b, &same, &offset, err) == 0)
+        status = print_comparison(cli, same, offset);
     rh_disk_free(b);
     return status;
+}
+
+static int run_compare(struct cli *cli)
+{
+    return run_on(cli, 2, "format", compare);
 }
 
 static const struct cli_option compare_options[] = {
