@@ -24,8 +24,7 @@ static json_t *models_json(rh_error **err)
     json_t *list = json_array();
 
     for (size_t i = 0; rh_target_at(i); i++) {
-        json_t *model =
-            rh_model_load(rh_model_folder(rh_target_at(i)->name), err);
+        json_t *model = rh_model_load(rh_target_at(i)->folder, err);
 
         if (!model) {
             json_decref(list);
@@ -71,15 +70,15 @@ static json_t *target_json(const struct rh_plan_vm *v,
 {
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:b, "
-        "s:{s:s, s:s?, s:s?, s:s}, s:O?}",
+        "s:{s:s, s:s?, s:s?, s:s, s:s}, s:O?}",
         "target", t->target->name, "verdict", rh_verdict_name(t->verdict),
         "effort", effort_of(t->verdict), "effort_by_hand", effort_by_hand(t),
         "findings", rh_findings_json(&t->findings), "edits",
         rh_edits_json(&t->edits, false), "output_bytes",
         (json_int_t)t->output_bytes, "seconds", (json_int_t)t->seconds,
         "measured", !v->disks_missing, "devices", "choice", t->options.devices,
-        "disk", t->devices.disk, "nic", t->devices.nic, "firmware",
-        t->job.firmware, "guest", t->guest.json);
+        "disk", t->machine.disk, "nic", t->machine.nic, "firmware",
+        t->machine.firmware, "machine", t->job.machine, "guest", t->guest.json);
 }
 
 json_t *rh_plan_vm_json(struct rh_plan *plan, struct rh_plan_vm *v)

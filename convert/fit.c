@@ -211,8 +211,7 @@ static int load_models(const struct rh_plan_vm *v, struct candidate *all,
 {
     for (size_t i = 0; i < v->targets.count; i++) {
         all[i].target = &v->targets.items[i];
-        all[i].model =
-            rh_model_load(rh_model_folder(all[i].target->target->name), err);
+        all[i].model = rh_model_load(all[i].target->target->folder, err);
         if (!all[i].model)
             return -1;
     }

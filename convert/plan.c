@@ -99,17 +99,27 @@ static int check_word(const rh_plan *plan, const char *key,
     return rh_hint(err, "use one of: %s", all.data);
 }
 
+/* What each target takes is its own to say; here the word is known. */
+static int check_format(const rh_plan *plan, rh_error **err)
+{
+    const char *formats[3 + TARGETS_MAX + 1] = {"qcow2", "raw", "vhd"};
+
+    for (size_t i = 0, n = 3; i < TARGETS_MAX && rh_target_at(i); i++)
+        if (rh_target_at(i)->archive)
+            formats[n++] = rh_target_at(i)->archive->format;
+    return check_word(plan, "format", formats, err);
+}
+
 static int check_options(const rh_plan *plan, rh_error **err)
 {
     static const char *const devices[] = {"virtio", "vmware", "emulated",
                                           "auto", NULL};
-    static const char *const formats[] = {"qcow2", "raw", "vhd", "xva", NULL};
     static const char *const compress[] = {"none", "zlib", "zstd", "keep",
                                            NULL};
     static const char *const sums[] = {"sha1", "xxhash", NULL};
 
     return check_word(plan, "devices", devices, err) ||
-                   check_word(plan, "format", formats, err) ||
+                   check_format(plan, err) ||
                    check_word(plan, "compress", compress, err) ||
                    check_word(plan, "xva-sum", sums, err) ||
                    rh_plan_check_needs(plan->options, err)
@@ -140,12 +150,6 @@ const char *rh_verdict_name(enum rh_verdict v)
     static const char *const names[] = {"ready", "caution", "blocked"};
 
     return names[v];
-}
-
-static const struct rh_profile_target *profile_for(
-    const struct rh_profile *profile, const char *target)
-{
-    return strcmp(target, "xen") ? &profile->kvm : &profile->xen;
 }
 
 static const struct rh_profile_devices *devices_named(
@@ -227,7 +231,7 @@ static void fill_job(const rh_plan *plan, const struct rh_plan_vm *v,
             v->disks[i] ? v->disks[i]->size : d->capacity_bytes.number;
     }
     t->machine = (struct rh_machine){
-        .target = t->target->name,
+        .model = t->target->profile,
         .devices = t->options.devices,
         .disk = t->devices.disk,
         .nic = t->devices.nic,
@@ -336,7 +340,7 @@ static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
                        struct rh_plan_target *t, rh_error **err)
 {
     const struct rh_profile_target *p =
-        profile_for(v->profile, t->target->name);
+        rh_profile_on(v->profile, t->target->profile);
     struct rh_package *package = plan->package;
 
     rh_findings_copy(&t->findings, &package->findings);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "targets/xcp-ng/xva_read.h"
+#include "targets/target.h"
 
 json_t *rh_result_json(const char *dir, const char *name, rh_error **err)
 {
@@ -37,15 +37,19 @@ static struct rh_reader *archive_disk(rh_lib *lib, struct rh_place *place,
                                       const json_t *receipt, size_t i,
                                       rh_error **err)
 {
-    RH_AUTO(rh_freep)
-    char *name =
-        rh_printf("%s.xva", word(receipt, "vm") ? word(receipt, "vm") : "");
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = rh_place_open(place, name, err);
-    RH_AUTO(rh_io_unrefp) struct rh_io *plain = NULL;
+    const char *vm = word(receipt, "vm"), *name = word(receipt, "target");
+    const struct rh_target *target = name ? rh_target_named(name) : NULL;
+    RH_AUTO(rh_freep) char *file = NULL;
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
 
-    if (io)
-        plain = rh_xva_plain(lib, io, err);
-    return plain ? rh_xva_disk(lib, plain, i, err) : NULL;
+    if (!vm || !target || !target->archive) {
+        rh_fail(err, RH_ERR_VERIFY_RECEIPT,
+                "the receipt does not say where disk %zu lies", i);
+        return NULL;
+    }
+    file = rh_printf("%s.%s", vm, target->archive->format);
+    io = rh_place_open(place, file, err);
+    return io ? target->archive->read(lib, io, i, err) : NULL;
 }
 
 struct rh_reader *rh_result_disk(rh_lib *lib, const char *dir,

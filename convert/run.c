@@ -17,7 +17,7 @@ struct run {
     struct rh_plan_vm *vm;
     struct rh_plan_target *target;
     struct rh_outdir *dir;      /* NULL: a lone archive goes to a pipe */
-    struct rh_out *archive_out; /* NAME.xva, or the pipe */
+    struct rh_out *archive_out; /* NAME.FORMAT, or the pipe */
     struct rh_archive *archive;
     struct rh_out *out; /* of the disk that is being written */
     struct rh_writer *writer;
@@ -106,7 +106,9 @@ static const char *disk_format(const struct run *run)
 
 static bool is_archive(const struct run *run)
 {
-    return run->target->target->archive && !strcmp(disk_format(run), "xva");
+    const struct rh_archive_ops *archive = run->target->target->archive;
+
+    return archive && !strcmp(disk_format(run), archive->format);
 }
 
 static int open_file_disk(struct run *run, size_t i, rh_error **err)
@@ -304,15 +306,16 @@ static struct rh_out *standard_output(rh_error **err)
 
 static int open_archive(struct run *run, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *name = rh_printf("%s.xva", run->vm->name);
+    const struct rh_archive_ops *archive = run->target->target->archive;
+    RH_AUTO(rh_freep)
+    char *name = rh_printf("%s.%s", run->vm->name, archive->format);
     struct rh_out *out = run->dir ? rh_out_file_at(run->dir->fd, name, err)
                                   : standard_output(err);
 
     run->archive_out = packed_or_plain(run, out, err);
     if (!run->archive_out)
         return -1;
-    run->archive = run->target->target->archive->open(&run->target->job,
-                                                      run->archive_out, err);
+    run->archive = archive->open(&run->target->job, run->archive_out, err);
     return run->archive ? 0 : -1;
 }
 

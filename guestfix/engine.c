@@ -509,10 +509,8 @@ static int is_full(struct rh_session *s, bool *ret, rh_error **err)
 
 int rh_run_fixes(struct rh_session *s, rh_error **err)
 {
-    const struct rh_profile_target *t = !strcmp(s->o->machine->target, "xen")
-                                            ? &s->profile->xen
-                                            : &s->profile->kvm;
-
+    const struct rh_profile_target *t =
+        rh_profile_on(s->profile, s->o->machine->model);
     bool full;
 
     /* A suspended system must not be changed under its feet. */

@@ -210,6 +210,8 @@ static int fill_target(struct rh_profile_target *t, const json_t *j,
     return 0;
 }
 
+static const char *const models[RH_PROFILE_MODELS] = {"kvm", "xen"};
+
 static int fill(struct rh_profiles *all, struct entry *e, rh_error **err)
 {
     struct rh_profile *p = &e->p;
@@ -234,9 +236,21 @@ static int fill(struct rh_profiles *all, struct entry *e, rh_error **err)
                        "%s: needs about, family, pve_ostype, clock and "
                        "firmware, its own or inherited",
                        e->file);
-    if (fill_target(&p->kvm, json_object_get(raw, "kvm"), e->file, err) < 0)
-        return -1;
-    return fill_target(&p->xen, json_object_get(raw, "xen"), e->file, err);
+    for (size_t i = 0; i < RH_PROFILE_MODELS; i++)
+        if (fill_target(&p->on[i], json_object_get(raw, models[i]), e->file,
+                        err) < 0)
+            return -1;
+    return 0;
+}
+
+const struct rh_profile_target *rh_profile_on(const struct rh_profile *p,
+                                              const char *model)
+{
+    size_t i = 0;
+
+    while (i + 1 < RH_PROFILE_MODELS && strcmp(models[i], model))
+        i++;
+    return &p->on[i];
 }
 
 struct rh_profiles *rh_profiles_load(rh_error **err)
@@ -270,8 +284,8 @@ void rh_profiles_free(struct rh_profiles *all)
     for (size_t i = 0; i < all->all.count; i++) {
         struct entry *e = all->all.items[i];
 
-        free(e->p.kvm.fixes.items);
-        free(e->p.xen.fixes.items);
+        for (size_t m = 0; m < RH_PROFILE_MODELS; m++)
+            free(e->p.on[m].fixes.items);
         json_decref(e->p.raw);
         json_decref(e->own);
         free(e->file);

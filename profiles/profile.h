@@ -33,6 +33,8 @@ struct rh_profile_target {
     RH_VEC(struct rh_profile_fix) fixes;
 };
 
+enum { RH_PROFILE_MODELS = 2 };
+
 struct rh_profile {
     const char *id; /* "debian-12" */
     const char *about;
@@ -44,8 +46,8 @@ struct rh_profile {
     const char *xen_template; /* XCP-ng's base template name, or NULL */
     const char *clock;        /* "utc" or "localtime" */
     const char *default_firmware;
-    uint64_t least_memory; /* bytes, 0: not said */
-    struct rh_profile_target kvm, xen;
+    uint64_t least_memory;                          /* bytes, 0: not said */
+    struct rh_profile_target on[RH_PROFILE_MODELS]; /* see rh_profile_on */
     json_t *raw; /* the whole document, merged with its parents */
 };
 
@@ -64,6 +66,9 @@ const struct rh_profile *rh_profile_match(const struct rh_profiles *all,
 const struct rh_profile *rh_profile_for_guest(const struct rh_profiles *all,
                                               const char *id,
                                               const char *version);
+/* What it says for a model, by the key in its file: "kvm" or "xen". */
+const struct rh_profile_target *rh_profile_on(const struct rh_profile *p,
+                                              const char *model);
 json_t *rh_profile_json(const struct rh_profile *p);
 
 #endif

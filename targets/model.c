@@ -110,11 +110,6 @@ json_t *rh_model_load(const char *folder, rh_error **err)
     return parse(text, n, path, err);
 }
 
-const char *rh_model_folder(const char *target)
-{
-    return strcmp(target, "xen") ? target : "xcp-ng";
-}
-
 json_t *rh_model_properties(const json_t *model)
 {
     const char *lang = rh_text_lang();

@@ -14,8 +14,6 @@
  * reference.  Texts for people are objects by language: {"en": "...", "ja":
  * "..."}. */
 json_t *rh_model_load(const char *folder, rh_error **err);
-/* The folder of a target's model: "xcp-ng" for "xen". */
-const char *rh_model_folder(const char *target);
 /* For a report: name and properties in the language of messages. */
 json_t *rh_model_properties(const json_t *model);
 /* limits/KEY as a number ("7") or a size ("2040GiB", bytes); UINT64_MAX when

@@ -47,6 +47,7 @@ struct rh_target_job {
     const struct rh_target_options *options;
     const char *name;     /* the safe NAME of the result */
     const char *firmware; /* resolved: "bios" or "uefi" */
+    const char *machine;  /* resolved by assign: "q35" or "pc" */
     struct rh_target_disk *disks;
     size_t disk_count;     /* in order: the boot disk first */
     struct rh_outdir *out; /* the hidden result folder */
@@ -56,11 +57,14 @@ struct rh_target_job {
 struct rh_target {
     const char *name; /* "kvm", "xen" */
     const char *about;
-    const char *format; /* default of --format */
+    const char *folder;  /* "xcp-ng": of targets/FOLDER/model.yaml */
+    const char *profile; /* the key of profiles/ID.yaml that holds for it */
+    const char *format;  /* default of --format */
     /* Compare VM and choices with the limits; only findings. */
     int (*check)(const struct rh_target_job *job, struct rh_findings *findings,
                  rh_error **err);
-    /* Give each disk its bus name and file name (job->disks[i].bus, .file). */
+    /* Decide job->machine, and for each disk its bus name and file name
+     * (job->disks[i].bus, .file). */
     int (*assign)(struct rh_target_job *job, struct rh_findings *findings,
                   rh_error **err);
     /* Write the configuration files into job->out once the disks are there. */
@@ -72,8 +76,9 @@ struct rh_target {
 
 struct rh_archive;
 struct rh_archive_ops {
-    /* `out`: NAME.xva in job->out, or a pipe; compressed by the caller when it
-     * is to be.  Borrowed, as `job` is. */
+    const char *format; /* of --format, and the ending of NAME.FORMAT */
+    /* `out`: NAME.FORMAT in job->out, or a pipe; compressed by the caller when
+     * it is to be.  Borrowed, as `job` is. */
     struct rh_archive *(*open)(const struct rh_target_job *job,
                                struct rh_out *out, rh_error **err);
     /* A writer for disk `i` of the job, to be fed by the copy, in order; the
@@ -83,6 +88,9 @@ struct rh_archive_ops {
     int (*disk_done)(struct rh_archive *a, struct rh_writer *w, rh_error **err);
     int (*finish)(struct rh_archive *a, uint64_t *ret_size, rh_error **err);
     void (*close)(struct rh_archive *a);
+    /* Disk `i` of a finished archive, packed or not, read back. */
+    struct rh_reader *(*read)(rh_lib *lib, struct rh_io *file, size_t i,
+                              rh_error **err);
 };
 
 const struct rh_target *rh_target_named(const char *name); /* NULL: none */

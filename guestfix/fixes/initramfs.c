@@ -178,7 +178,7 @@ static void plan_kernel(struct rh_fix_job *j, const struct rh_kernel *k,
     const struct rh_machine *to = j->o->machine;
     json_t *boot = json_object_get(j->arguments, "boot");
     json_t *also = json_object_get(j->arguments, "also");
-    bool xen = !strcmp(to->target, "xen");
+    bool xen = !strcmp(to->model, "xen");
 
     wanted_list(ret, m, k, json_object_get(boot, to->disk ? to->disk : ""),
                 true);

@@ -145,7 +145,7 @@ static int mask_tools(struct rh_fix_job *j, rh_error **err)
 
 int rh_fix_vmware_tools(struct rh_fix_job *j, rh_error **err)
 {
-    bool xen = !strcmp(j->o->machine->target, "xen");
+    bool xen = !strcmp(j->o->machine->model, "xen");
 
     if (j->os->tools)
         rh_find(j->o->findings, RH_F_GUEST_VMWARE_TOOLS, "os",

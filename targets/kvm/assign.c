@@ -172,6 +172,7 @@ int rh_kvm_assign(struct rh_target_job *job, struct rh_findings *findings,
     keep_devices(job);
     rh_kvm_decide(&k, job);
     b.q35 = k.q35;
+    job->machine = k.q35 ? "q35" : "pc";
     b.keep_ide2 = k.cdrom;
     rh_kvm_free(&k);
     for (size_t i = 0; i < BUS_COUNT; i++)

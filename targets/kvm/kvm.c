@@ -39,6 +39,8 @@ static int emit(const struct rh_target_job *job, rh_error **err)
 const struct rh_target rh_target_kvm = {
     .name = "kvm",
     .about = N_("Proxmox VE 8 and 9, libvirt"),
+    .folder = "kvm",
+    .profile = "kvm",
     .format = "qcow2",
     .check = rh_kvm_check,
     .assign = rh_kvm_assign,

@@ -28,6 +28,7 @@ static int assign(struct rh_target_job *job, struct rh_findings *findings,
 {
     (void)findings;
     (void)err;
+    job->machine = "pc"; /* Xen's device model has no other */
     for (size_t i = 0; i < job->disk_count; i++) {
         struct rh_target_disk *d = &job->disks[i];
 
@@ -93,6 +94,8 @@ static int emit(const struct rh_target_job *job, rh_error **err)
 const struct rh_target rh_target_xen = {
     .name = "xen",
     .about = N_("XCP-ng 8.2 and 8.3, with Xen Orchestra"),
+    .folder = "xcp-ng",
+    .profile = "xen",
     .format = "xva",
     .check = rh_xen_check,
     .assign = assign,

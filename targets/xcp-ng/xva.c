@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "targets/xcp-ng/xen.h"
+#include "targets/xcp-ng/xva_read.h"
 
 enum {
     TAR = 512,
@@ -301,9 +302,11 @@ static struct rh_archive *archive_open(const struct rh_target_job *job,
 }
 
 const struct rh_archive_ops rh_xen_archive = {
+    .format = "xva",
     .open = archive_open,
     .disk = archive_disk,
     .disk_done = archive_disk_done,
     .finish = archive_finish,
     .close = archive_close,
+    .read = rh_xva_read,
 };

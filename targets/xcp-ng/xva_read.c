@@ -308,3 +308,11 @@ struct rh_reader *rh_xva_disk(rh_lib *lib, struct rh_io *io, size_t i,
     r->state = RH_TAKE(d);
     return r;
 }
+
+struct rh_reader *rh_xva_read(rh_lib *lib, struct rh_io *io, size_t i,
+                              rh_error **err)
+{
+    RH_AUTO(rh_io_unrefp) struct rh_io *plain = rh_xva_plain(lib, io, err);
+
+    return plain ? rh_xva_disk(lib, plain, i, err) : NULL;
+}

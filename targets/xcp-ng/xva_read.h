@@ -12,5 +12,8 @@ struct rh_io *rh_xva_plain(rh_lib *lib, struct rh_io *io, rh_error **err);
  * format->check() compares every chunk with its sum. */
 struct rh_reader *rh_xva_disk(rh_lib *lib, struct rh_io *io, size_t i,
                               rh_error **err);
+/* Both: the i-th disk of an archive, compressed or not. */
+struct rh_reader *rh_xva_read(rh_lib *lib, struct rh_io *io, size_t i,
+                              rh_error **err);
 
 #endif
