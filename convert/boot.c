@@ -99,6 +99,7 @@ static void take_machine(struct rh_boot_vm *vm, const json_t *report,
     const json_t *chosen = json_object_get(target, "devices");
     const char *disk = word(chosen, "disk"), *nic = word(chosen, "nic");
     const char *firmware = word(chosen, "firmware");
+    const char *machine = word(chosen, "machine");
 
     if (devices && !strcmp(devices, "virtio"))
         disk = "virtio-scsi", nic = "virtio";
@@ -110,6 +111,7 @@ static void take_machine(struct rh_boot_vm *vm, const json_t *report,
         disk = "sata", nic = "e1000";
     vm->disk_bus = rh_strdup(disk ? disk : "sata");
     vm->firmware = rh_strdup(firmware ? firmware : "bios");
+    vm->machine = rh_strdup(machine ? machine : "q35");
     vm->name = rh_strdup(word(one, "name") ? word(one, "name") : "");
     vm->secure_boot = json_is_true(json_object_get(one, "secure_boot"));
     vm->memory =

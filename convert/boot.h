@@ -20,7 +20,7 @@ struct rh_boot_nic {
 struct rh_boot_vm {
     char *dir, *name;
     char *disk_bus; /* "virtio-scsi virtio-blk pvscsi lsisas sata ide nvme" */
-    char *firmware, *machine;
+    char *firmware, *machine; /* "bios" or "uefi", "q35" or "pc" */
     bool secure_boot;
     uint64_t memory;
     unsigned cpus;

@@ -215,10 +215,9 @@ static uint64_t bounded_memory(uint64_t memory)
 static int add_machine(struct arguments *a, const struct rh_boot_vm *vm,
                        const struct rh_boot_qemu *q, rh_error **err)
 {
-    /* AHCI is part of q35; on pc the controller is added, so it is everywhere.
-     */
-    bool q35 = strcmp(vm->disk_bus, "ide") && strcmp(vm->disk_bus, "xen") &&
-               !(vm->machine && !strcmp(vm->machine, "pc"));
+    /* Of the two only pc has IDE. */
+    bool q35 = !strcmp(vm->machine, "q35") && strcmp(vm->disk_bus, "ide") &&
+               strcmp(vm->disk_bus, "xen");
 
     add(a, "qemu-system-x86_64");
     add(a, "-nodefaults");

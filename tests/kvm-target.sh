@@ -375,5 +375,22 @@ assert len(rows) > 200 and not differ, differ
 PY
     held
 }
+# `rehost boot` asks QEMU for the machine that the configuration names.
+booted_machine() { # DIR
+    mkdir -p bin
+    printf '#!/bin/sh\nprintf "%%s\\n" "$@" >%s/asked\n' "$PWD" \
+        >bin/qemu-system-x86_64
+    chmod +x bin/qemu-system-x86_64
+    PATH=$PWD/bin:$PATH run "$REHOST" boot "$1" --timeout 5
+    expect_equal "$(sed -n '/^-machine$/{n;s/,.*//;p}' asked)" "$2" machine
+}
+test_boot_on_the_machine_that_was_emitted() {
+    converted one
+    booted_machine "$result" q35
+    rm -r out
+    converted one --set machine=pc
+    xml '/domain/os/type/@machine' pc
+    booted_machine "$result" pc
+}
 
 run_tests
