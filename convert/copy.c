@@ -204,6 +204,14 @@ static void note_failure(struct rh_copy_worker *w)
     pthread_mutex_unlock(&j->lock);
 }
 
+void rh_copy_ended(struct rh_copy_job *j)
+{
+    pthread_mutex_lock(&j->lock);
+    j->running--;
+    pthread_cond_broadcast(&j->idle);
+    pthread_mutex_unlock(&j->lock);
+}
+
 static void *work(void *argument)
 {
     struct rh_copy_worker *w = argument;
@@ -217,10 +225,7 @@ static void *work(void *argument)
             break;
         }
     }
-    pthread_mutex_lock(&j->lock);
-    j->running--;
-    pthread_cond_broadcast(&j->idle);
-    pthread_mutex_unlock(&j->lock);
+    rh_copy_ended(j);
     return NULL;
 }
 

@@ -79,9 +79,6 @@ void *rh_copy_hash(void *argument)
     for (size_t i = 0; i < j->copy->digest_count; i++)
         if (hash_file(j, &j->copy->digests[i], buf, &h->error) < 0)
             break;
-    pthread_mutex_lock(&j->lock);
-    j->running--;
-    pthread_cond_broadcast(&j->idle);
-    pthread_mutex_unlock(&j->lock);
+    rh_copy_ended(j);
     return NULL;
 }

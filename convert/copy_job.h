@@ -63,6 +63,9 @@ struct rh_copy_worker {
     rh_error *error;
 };
 
+/* copy.c: a worker or the hasher has done its part. */
+void rh_copy_ended(struct rh_copy_job *j);
+
 /* copy_share.c: what to do next, and a share's bytes. */
 int rh_copy_claim(struct rh_copy_worker *w, bool *ret_more, rh_error **err);
 int rh_copy_fill(struct rh_copy_worker *w, rh_error **err);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vm/vm.h"
+
 #define INFO    RH_SEVERITY_INFO
 #define CAUTION RH_SEVERITY_CAUTION
 #define BLOCKER RH_SEVERITY_BLOCKER
@@ -210,18 +212,6 @@ void rh_edits_free(struct rh_edits *e)
     }
     free(e->items);
     *e = (struct rh_edits){0};
-}
-
-json_t *rh_json_text(const char *text)
-{
-    RH_AUTO(rh_freep) char *printable = NULL;
-
-    if (!text)
-        return json_null();
-    if (rh_valid_utf8(text, strlen(text)))
-        return json_string(text);
-    printable = rh_printable(text);
-    return json_string(printable);
 }
 
 json_t *rh_edits_json(const struct rh_edits *e, bool with_contents)

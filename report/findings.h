@@ -44,10 +44,7 @@ void rh_findings_copy(struct rh_findings *to, const struct rh_findings *from);
 void rh_findings_sort(struct rh_findings *list); /* worst first, then id */
 enum rh_severity rh_findings_worst(const struct rh_findings *list);
 bool rh_findings_has(const struct rh_findings *list, enum rh_finding_id id);
-void rh_findings_free(struct rh_findings *list); /* also for RH_AUTO */
-/* A string, null for NULL.  Files and guests may hold any bytes, JSON only
- * UTF-8: what is none becomes printable. */
-json_t *rh_json_text(const char *text);
+void rh_findings_free(struct rh_findings *list);          /* also for RH_AUTO */
 json_t *rh_findings_json(const struct rh_findings *list); /* array */
 const char *rh_finding_name(enum rh_finding_id id);       /* "NIC-RENAME" */
 const char *rh_severity_name(enum rh_severity s);         /* "caution" */

@@ -96,4 +96,15 @@ struct rh_archive_ops {
 const struct rh_target *rh_target_named(const char *name); /* NULL: none */
 const struct rh_target *rh_target_at(size_t i);
 
+/* --- common.c: for the targets' own use ------------------------------------
+ */
+/* What --network-map says for a network of the package; NULL: nothing. */
+const char *rh_target_network(const struct rh_target_options *o,
+                              const char *from);
+/* A text file of the result. */
+int rh_target_put(const struct rh_target_job *job, const char *name,
+                  const char *text, bool executable, rh_error **err);
+/* 'it'\''s': one word of the shell, whatever it holds. */
+void rh_shell_quote(struct rh_buf *b, const char *text);
+
 #endif

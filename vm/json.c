@@ -4,8 +4,7 @@
 
 #include "vm/vm.h"
 
-/* Names of an input may hold any bytes; JSON may not. */
-static json_t *text_json(const char *text)
+json_t *rh_json_text(const char *text)
 {
     RH_AUTO(rh_freep) char *printable = NULL;
 
@@ -21,7 +20,7 @@ static json_t *value_json(const struct rh_value *v)
 {
     switch (v->kind) {
     case RH_VALUE_TEXT:
-        return text_json(v->text);
+        return rh_json_text(v->text);
     case RH_VALUE_BOOL:
         return json_boolean(v->boolean);
     case RH_VALUE_NUMBER:
@@ -70,8 +69,8 @@ static json_t *disk_json(const struct rh_disk_config *d)
 
     json_object_set_new(o, "boot", json_boolean(d->boot));
     json_object_set_new(o, "empty", json_boolean(d->empty));
-    json_object_set_new(o, "compression", text_json(d->compression));
-    json_object_set_new(o, "parent", text_json(d->parent_id));
+    json_object_set_new(o, "compression", rh_json_text(d->compression));
+    json_object_set_new(o, "parent", rh_json_text(d->parent_id));
     return o;
 }
 
@@ -79,9 +78,9 @@ static json_t *device_json(const struct rh_device *d)
 {
     json_t *o = json_object();
 
-    json_object_set_new(o, "kind", text_json(d->kind));
-    json_object_set_new(o, "name", text_json(d->name));
-    json_object_set_new(o, "detail", text_json(d->detail));
+    json_object_set_new(o, "kind", rh_json_text(d->kind));
+    json_object_set_new(o, "name", rh_json_text(d->name));
+    json_object_set_new(o, "detail", rh_json_text(d->detail));
     json_object_set_new(o, "required", json_boolean(d->required));
     return o;
 }
@@ -97,9 +96,9 @@ static int add_provenance(void *user, const char *key,
         return 0;
     from = rh_from_text(v);
     o = json_object();
-    json_object_set_new(o, "from", text_json(from));
+    json_object_set_new(o, "from", rh_json_text(from));
     if (v->detail && v->from != RH_FROM_FILL && v->from != RH_FROM_DEFAULT)
-        json_object_set_new(o, "detail", text_json(v->detail));
+        json_object_set_new(o, "detail", rh_json_text(v->detail));
     json_object_set_new(user, key, o);
     return 0;
 }
@@ -110,7 +109,7 @@ json_t *rh_vm_json(struct rh_vm *vm)
     json_t *cdroms = json_array(), *devices = json_array();
     json_t *provenance = json_object(), *fields = fields_json(vm, rh_vm_fields);
 
-    json_object_set_new(o, "id", text_json(vm->id));
+    json_object_set_new(o, "id", rh_json_text(vm->id));
     json_object_update(o, fields);
     json_decref(fields);
     for (size_t i = 0; i < vm->disks.count; i++)
@@ -127,7 +126,7 @@ json_t *rh_vm_json(struct rh_vm *vm)
     json_object_set_new(o, "nics", nics);
     json_object_set_new(o, "cdroms", cdroms);
     json_object_set_new(o, "devices", devices);
-    json_object_set_new(o, "source", text_json(vm->source_kind));
+    json_object_set_new(o, "source", rh_json_text(vm->source_kind));
     rh_vm_each(vm, add_provenance, provenance);
     json_object_set_new(o, "provenance", provenance);
     return o;

@@ -2,13 +2,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vm/vm.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/digest.h"
 #include "base/limits.h"
 
 #define VM_FIELD(key, member, kind, about) \
@@ -199,6 +197,16 @@ const char *rh_value_text(const struct rh_value *v, char *buf, size_t n)
     }
 }
 
+const char *rh_text_of(const struct rh_value *v)
+{
+    return v->kind == RH_VALUE_TEXT && v->text ? v->text : "";
+}
+
+bool rh_is_true(const struct rh_value *v)
+{
+    return v->kind == RH_VALUE_BOOL && v->boolean;
+}
+
 char *rh_from_text(const struct rh_value *v)
 {
     static const char *const names[] = {
@@ -229,68 +237,4 @@ const char *rh_controller_bus(const char *controller)
             return words[i][1];
     }
     return NULL;
-}
-
-static int hex_digit(char c)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *at = strchr(digits, c >= 'A' && c <= 'F' ? c | 0x20 : c);
-
-    return c && at ? (int)(at - digits) : -1;
-}
-
-bool rh_valid_mac(const char *mac)
-{
-    bool zero = true;
-
-    if (!mac || strlen(mac) != 17)
-        return false;
-    for (size_t i = 0; i < 17; i++) {
-        if (i % 3 == 2 ? mac[i] != ':' : hex_digit(mac[i]) < 0)
-            return false;
-        zero = zero && (mac[i] == '0' || mac[i] == ':');
-    }
-    return !zero && !(hex_digit(mac[1]) & 1); /* odd: a group's address */
-}
-
-void rh_made_up_mac(const char *seed, unsigned index, char ret_mac[18])
-{
-    RH_AUTO(rh_freep) char *text = rh_printf("%s/nic/%u", seed, index);
-    char hex[65];
-
-    rh_sha256_hex(text, strlen(text), hex);
-    /* 02: locally administered, unicast; 40 bits against collisions. */
-    snprintf(ret_mac, 18, "02:%.2s:%.2s:%.2s:%.2s:%.2s", hex, hex + 2, hex + 4,
-             hex + 6, hex + 8);
-}
-
-/* What tells this VM from others, and stays the same from run to run. */
-static char *identity(const struct rh_vm *vm)
-{
-    const struct rh_value *texts[] = {&vm->name, &vm->uuid};
-    struct rh_buf b = {0};
-
-    rh_buf_printf(&b, "%s\n", vm->id ? vm->id : "");
-    for (size_t i = 0; i < RH_COUNT(texts); i++)
-        if (texts[i]->kind == RH_VALUE_TEXT)
-            rh_buf_printf(&b, "%s\n", texts[i]->text);
-    for (size_t i = 0; i < vm->disks.count; i++)
-        rh_buf_printf(&b, "%" PRIu64 "\n",
-                      vm->disks.items[i].capacity_bytes.number);
-    return rh_buf_take(&b);
-}
-
-bool rh_vm_nic_mac(const struct rh_vm *vm, size_t nic, char ret_mac[18])
-{
-    const struct rh_value *v = &vm->nics.items[nic].mac;
-    RH_AUTO(rh_freep) char *seed = NULL;
-
-    if (v->kind == RH_VALUE_TEXT && rh_valid_mac(v->text)) {
-        for (size_t i = 0; i < 18; i++)
-            ret_mac[i] = (char)tolower((unsigned char)v->text[i]);
-        return false;
-    }
-    seed = identity(vm);
-    rh_made_up_mac(seed, (unsigned)nic, ret_mac);
-    return true;
 }

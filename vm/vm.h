@@ -142,19 +142,27 @@ int rh_vm_each(struct rh_vm *vm,
 /* --- out
  * -------------------------------------------------------------------------- */
 const char *rh_value_text(const struct rh_value *v, char *buf, size_t n);
+/* A text, "" where none was said; a boolean, false likewise. */
+const char *rh_text_of(const struct rh_value *v);
+bool rh_is_true(const struct rh_value *v);
 /* "ovf", "fill:prism.json", "default:windows-2019"; the caller frees. */
 char *rh_from_text(const struct rh_value *v);
+/* A string, null for NULL.  Files and guests may hold any bytes, JSON only
+ * UTF-8: what is none becomes printable. */
+json_t *rh_json_text(const char *text);
 /* One VM of rehost.vm/1; the caller has the reference. */
 json_t *rh_vm_json(struct rh_vm *vm);
 
 /* Words of controllers and NIC models as cli.md lists them; NULL: unknown. */
 const char *rh_controller_bus(const char *controller); /* "pvscsi" -> "scsi" */
 bool rh_valid_mac(const char *mac); /* unicast, colons, any case */
-/* A fixed MAC (locally administered, or 00:50:56-like) from a hash. */
-void rh_made_up_mac(const char *seed, unsigned index, char ret_mac[18]);
 /* The MAC that the NIC has on any target, in lower case: the VM's own, or, when
  * no source says one, one made of the VM's identity (true), so that what is
  * written into the guest and into the target's configuration agree. */
 bool rh_vm_nic_mac(const struct rh_vm *vm, size_t nic, char ret_mac[18]);
+/* Likewise the VM's UUID; and one for each other object of a role. */
+bool rh_vm_uuid(const struct rh_vm *vm, char ret_uuid[37]);
+void rh_vm_made_up_uuid(const struct rh_vm *vm, const char *role, size_t i,
+                        char ret_uuid[37]);
 
 #endif

@@ -70,8 +70,7 @@ static enum bus bus_of_device(const char *disk)
 /* A device of a profile for the controller that a disk had. */
 static const char *kept_device(const struct rh_target_job *job, size_t disk)
 {
-    const char *controller =
-        rh_kvm_text(&job->vm->disks.items[disk].controller);
+    const char *controller = rh_text_of(&job->vm->disks.items[disk].controller);
 
     if (is(controller, "pvscsi") || is(controller, "ide"))
         return controller;
@@ -156,7 +155,7 @@ static void assign_one(struct buses *b, size_t i)
     }
     if (keep && d->bus)
         say_moved(b, d->index,
-                  rh_kvm_text(&job->vm->disks.items[d->index].controller),
+                  rh_text_of(&job->vm->disks.items[d->index].controller),
                   d->bus);
 }
 

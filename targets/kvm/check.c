@@ -159,7 +159,7 @@ static void check_nic(const struct check *c, size_t i)
     char where[32];
 
     subject("nics", i, where);
-    if (!n->mapped && !*rh_kvm_text(&v->network))
+    if (!n->mapped && !*rh_text_of(&v->network))
         rh_find(c->findings, RH_F_KVM_NETWORK, where,
                 N_("nothing says which network NIC %zu was on: it goes to "
                    "vmbr0 (libvirt: behind QEMU's NAT)"),
@@ -168,7 +168,7 @@ static void check_nic(const struct check *c, size_t i)
         rh_find(c->findings, RH_F_KVM_NETWORK, where,
                 N_("NIC %zu was on \"%s\", which has no --network-map: it "
                    "goes to vmbr0 (libvirt: behind QEMU's NAT)"),
-                i, rh_kvm_text(&v->network));
+                i, rh_text_of(&v->network));
     else if (!valid_bridge(n->bridge))
         rh_find(c->findings, RH_F_KVM_BRIDGE, where,
                 N_("\"%s\" cannot be a bridge's name"), n->bridge);
@@ -176,7 +176,7 @@ static void check_nic(const struct check *c, size_t i)
         rh_find(c->findings, RH_F_KVM_MAC, where,
                 N_("NIC %zu has no MAC address that can be used (\"%s\"); it "
                    "gets %s"),
-                i, rh_kvm_text(&v->mac), n->mac);
+                i, rh_text_of(&v->mac), n->mac);
     if (!n->connected)
         rh_find(c->findings, RH_F_KVM_NIC_DISCONNECTED, where,
                 N_("NIC %zu was not connected and stays so"), i);
@@ -252,7 +252,7 @@ static void check_hotplug(const struct check *c)
 {
     const struct rh_vm *vm = c->k->job->vm;
 
-    if (rh_kvm_true(&vm->cpu_hot_add) || rh_kvm_true(&vm->memory_hot_add))
+    if (rh_is_true(&vm->cpu_hot_add) || rh_is_true(&vm->memory_hot_add))
         rh_find(c->findings, RH_F_KVM_HOTPLUG, "vm",
                 N_("hot-add of CPUs or memory was on; it is off in the "
                    "result"));
@@ -260,14 +260,14 @@ static void check_hotplug(const struct check *c)
 
 static void check_name(const struct check *c)
 {
-    const char *name = rh_kvm_text(&c->k->job->vm->name);
+    const char *name = rh_text_of(&c->k->job->vm->name);
 
     if (*name && strcmp(name, c->k->dns_name))
         rh_find(c->findings, RH_F_KVM_NAME, "vm",
                 N_("Proxmox VE takes DNS names only: the VM is called %s "
                    "there"),
                 c->k->dns_name);
-    if (strlen(rh_kvm_text(&c->k->job->vm->annotation)) >
+    if (strlen(rh_text_of(&c->k->job->vm->annotation)) >
         limit(c, "description"))
         rh_find(c->findings, RH_F_KVM_DESCRIPTION, "vm",
                 N_("the description is longer than Proxmox VE takes and is "

@@ -5,12 +5,6 @@
 
 #include "targets/kvm/kvm.h"
 
-static int put_text(const struct rh_target_job *job, const char *name,
-                    const char *text, bool executable, rh_error **err)
-{
-    return rh_outdir_put(job->out, name, text, strlen(text), executable, err);
-}
-
 static int emit_all(const struct rh_kvm *k, rh_error **err)
 {
     RH_AUTO(rh_freep) char *conf = rh_kvm_proxmox_conf(k);
@@ -18,11 +12,11 @@ static int emit_all(const struct rh_kvm *k, rh_error **err)
     RH_AUTO(rh_freep) char *words = rh_kvm_import_words(k);
     RH_AUTO(rh_freep) char *xml = rh_kvm_libvirt_xml(k, err);
 
-    if (!xml || put_text(k->job, "proxmox.conf", conf, false, err) < 0 ||
-        put_text(k->job, "import.sh", script, true, err) < 0 ||
-        put_text(k->job, "import.txt", words, false, err) < 0)
+    if (!xml || rh_target_put(k->job, "proxmox.conf", conf, false, err) < 0 ||
+        rh_target_put(k->job, "import.sh", script, true, err) < 0 ||
+        rh_target_put(k->job, "import.txt", words, false, err) < 0)
         return -1;
-    return put_text(k->job, "libvirt.xml", xml, false, err);
+    return rh_target_put(k->job, "libvirt.xml", xml, false, err);
 }
 
 static int emit(const struct rh_target_job *job, rh_error **err)

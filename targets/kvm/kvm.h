@@ -71,8 +71,4 @@ char *rh_kvm_import_script(const struct rh_kvm *k);
 char *rh_kvm_import_words(const struct rh_kvm *k);
 char *rh_kvm_libvirt_xml(const struct rh_kvm *k, rh_error **err);
 
-/* Text of a value, "" when it has none. */
-const char *rh_kvm_text(const struct rh_value *v);
-bool rh_kvm_true(const struct rh_value *v);
-
 #endif

@@ -71,7 +71,7 @@ static void empty(xmlTextWriter *w, const char *name, ...)
 static void put_identity(xmlTextWriter *w, const struct rh_kvm *k)
 {
     RH_AUTO(rh_freep)
-    char *about = rh_printable(rh_kvm_text(&k->job->vm->annotation));
+    char *about = rh_printable(rh_text_of(&k->job->vm->annotation));
     const char *os = k->job->profile ? k->job->profile->libosinfo : NULL;
 
     text(w, "name", k->job->name);
@@ -284,7 +284,7 @@ static void target_name(struct drives *d, const char *kind, char ret[8])
 
 static unsigned boot_place(const struct rh_kvm *k, const char *word)
 {
-    const char *p = rh_kvm_text(&k->job->vm->boot_order);
+    const char *p = rh_text_of(&k->job->vm->boot_order);
     unsigned n = 1;
 
     if (!*p)
@@ -318,7 +318,7 @@ static void put_disk(xmlTextWriter *w, struct drives *d, const char *folder,
 {
     const struct rh_target_disk *disk = &d->k->job->disks[i];
     const char *serial =
-        rh_kvm_text(&d->k->job->vm->disks.items[disk->index].serial);
+        rh_text_of(&d->k->job->vm->disks.items[disk->index].serial);
     RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, disk->file);
     RH_AUTO(rh_freep) char *shown = rh_printable(serial);
     struct place at;

@@ -5,19 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/digest.h"
 #include "base/limits.h"
 #include "targets/kvm/kvm.h"
-
-const char *rh_kvm_text(const struct rh_value *v)
-{
-    return v->kind == RH_VALUE_TEXT && v->text ? v->text : "";
-}
-
-bool rh_kvm_true(const struct rh_value *v)
-{
-    return v->kind == RH_VALUE_BOOL && v->boolean;
-}
 
 static bool is(const char *a, const char *b)
 {
@@ -71,59 +60,13 @@ static char *dns_name(const char *name)
     return rh_buf_take(&b);
 }
 
-/* What tells this VM from others, and what it is for: the same input gives the
- * same id. */
-static void made_up_uuid(const struct rh_target_job *job, const char *role,
-                         char ret[37])
-{
-    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
-    const struct rh_vm *vm = job->vm;
-    char hex[65];
-
-    rh_buf_printf(&b, "%s\n%s\n%s\n%s\n", role, rh_kvm_text(&vm->name),
-                  rh_kvm_text(&vm->uuid), vm->id ? vm->id : "");
-    for (size_t i = 0; i < vm->disks.count; i++)
-        rh_buf_printf(
-            &b, "%s %llu\n", rh_kvm_text(&vm->disks.items[i].id),
-            (unsigned long long)vm->disks.items[i].capacity_bytes.number);
-    for (size_t i = 0; i < vm->nics.count; i++)
-        rh_buf_printf(&b, "%s\n", rh_kvm_text(&vm->nics.items[i].mac));
-    rh_sha256_hex(b.data, b.length, hex);
-    hex[12] = '8'; /* version 8: made by a rule of our own */
-    hex[16] = "89ab"[strtoul((char[2]){hex[16], 0}, NULL, 16) & 3];
-    snprintf(ret, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-             hex + 16, hex + 20);
-}
-
-static bool valid_uuid(const char *text)
-{
-    bool zero = true;
-
-    if (strlen(text) != 36)
-        return false;
-    for (size_t i = 0; i < 36; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
-            return false;
-        zero = zero && (dash || text[i] == '0');
-    }
-    return !zero;
-}
-
 static void decide_ids(struct rh_kvm *k)
 {
-    const char *uuid = rh_kvm_text(&k->job->vm->uuid);
-    const char *name = rh_kvm_text(&k->job->vm->name);
+    const char *name = rh_text_of(&k->job->vm->name);
 
     k->dns_name = dns_name(*name ? name : k->job->name);
-    k->own_uuid = !valid_uuid(uuid);
-    if (k->own_uuid)
-        made_up_uuid(k->job, "vm", k->uuid);
-    else
-        for (size_t i = 0; i < sizeof k->uuid; i++)
-            k->uuid[i] = (char)tolower((unsigned char)uuid[i]);
-    made_up_uuid(k->job, "generation", k->genid);
+    k->own_uuid = rh_vm_uuid(k->job->vm, k->uuid);
+    rh_vm_made_up_uuid(k->job->vm, "generation", 0, k->genid);
 }
 
 /* --- processors, memory, firmware, chipset
@@ -160,7 +103,7 @@ static void decide_memory(struct rh_kvm *k)
 
 static void decide_chipset(struct rh_kvm *k)
 {
-    const char *said = rh_kvm_text(&k->job->vm->machine);
+    const char *said = rh_text_of(&k->job->vm->machine);
     const char *by_profile = k->job->devices ? k->job->devices->machine : NULL;
     const char *disk = k->job->devices ? k->job->devices->disk : NULL;
 
@@ -179,15 +122,14 @@ static void decide_firmware(struct rh_kvm *k)
     const struct rh_vm *vm = k->job->vm;
 
     k->uefi = is(k->job->firmware, "uefi");
-    k->secure_boot = k->uefi && rh_kvm_true(&vm->secure_boot);
-    k->tpm = rh_kvm_true(&vm->tpm);
-    k->nested =
-        rh_kvm_true(&vm->nested_virtualization) || rh_kvm_true(&vm->vbs);
+    k->secure_boot = k->uefi && rh_is_true(&vm->secure_boot);
+    k->tpm = rh_is_true(&vm->tpm);
+    k->nested = rh_is_true(&vm->nested_virtualization) || rh_is_true(&vm->vbs);
 }
 
 static void decide_clock(struct rh_kvm *k)
 {
-    const char *clock = rh_kvm_text(&k->job->vm->clock);
+    const char *clock = rh_text_of(&k->job->vm->clock);
 
     if (!*clock && k->job->profile && k->job->profile->clock)
         clock = k->job->profile->clock;
@@ -272,30 +214,18 @@ static const char *nic_model(const struct rh_kvm *k,
     const char *model = NULL;
 
     if (is(k->job->options->devices, "vmware"))
-        model = kept_model(k, rh_kvm_text(&n->model));
+        model = kept_model(k, rh_text_of(&n->model));
     if (!model && k->job->devices)
         model = k->job->devices->nic;
     return model ? model : "e1000";
-}
-
-static const char *mapped(const struct rh_target_options *o, const char *from)
-{
-    const char *any = NULL;
-
-    for (size_t i = 0; i < o->network_count; i++) {
-        if (!strcmp(o->networks[i].from, from))
-            return o->networks[i].to;
-        if (!strcmp(o->networks[i].from, "*"))
-            any = o->networks[i].to;
-    }
-    return any;
 }
 
 /* "vmbr1", or "vmbr1:20" with a VLAN tag. */
 static void decide_bridge(const struct rh_kvm *k, const struct rh_nic_config *n,
                           struct rh_kvm_nic *to)
 {
-    const char *map = mapped(k->job->options, rh_kvm_text(&n->network));
+    const char *map =
+        rh_target_network(k->job->options, rh_text_of(&n->network));
     const char *colon = map ? strchr(map, ':') : NULL;
     uint64_t vlan;
 

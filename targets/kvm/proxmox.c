@@ -157,7 +157,7 @@ static void add_identity(const struct rh_kvm *k, struct rh_kvm_settings *s)
     RH_AUTO(rh_buf_free) struct rh_buf smbios = {0};
     RH_AUTO(rh_freep) char *text = NULL;
     RH_AUTO(rh_freep)
-    char *plain = printable_lines(rh_kvm_text(&k->job->vm->annotation));
+    char *plain = printable_lines(rh_text_of(&k->job->vm->annotation));
 
     add(s, "name", "%s", k->dns_name);
     rh_buf_printf(&smbios, "uuid=%s", k->uuid);
@@ -210,7 +210,7 @@ static void add_disk(const struct rh_kvm *k, struct rh_kvm_settings *s,
                      size_t i)
 {
     const struct rh_target_disk *d = &k->job->disks[i];
-    const char *serial = rh_kvm_text(&k->job->vm->disks.items[d->index].serial);
+    const char *serial = rh_text_of(&k->job->vm->disks.items[d->index].serial);
     RH_AUTO(rh_freep) char *encoded = url_encoded(serial, "-_.");
     struct rh_kvm_setting *to;
     char kind[8];
@@ -284,7 +284,7 @@ static void add_boot_device(struct rh_buf *b, const char *device)
 static void add_boot(const struct rh_kvm *k, struct rh_kvm_settings *s)
 {
     RH_AUTO(rh_buf_free) struct rh_buf b = {0};
-    const char *p = rh_kvm_text(&k->job->vm->boot_order);
+    const char *p = rh_text_of(&k->job->vm->boot_order);
     bool disk = false;
 
     for (; *p; p += strcspn(p, ","), p += *p == ',') {

@@ -9,19 +9,6 @@
 #include "base/limits.h"
 #include "targets/kvm/kvm.h"
 
-/* 'it'\''s': one word of the shell, whatever it holds. */
-static void put_quoted(struct rh_buf *b, const char *text)
-{
-    rh_buf_putc(b, '\'');
-    for (; *text; text++) {
-        if (*text == '\'')
-            rh_buf_puts(b, "'\\''");
-        else
-            rh_buf_putc(b, *text);
-    }
-    rh_buf_putc(b, '\'');
-}
-
 static const char head[] =
     "#!/bin/sh\n"
     "# Makes the VM of this folder on a Proxmox VE node: import.sh --help\n"
@@ -134,7 +121,7 @@ static void put_setting(struct rh_buf *b, const struct rh_kvm_setting *v)
     else if (v->volume)
         rh_buf_printf(b, "\"$storage:1,%s\"", shown);
     else
-        put_quoted(b, shown);
+        rh_shell_quote(b, shown);
 }
 
 static void put_needs(struct rh_buf *b, const struct rh_kvm *k)
@@ -143,7 +130,7 @@ static void put_needs(struct rh_buf *b, const struct rh_kvm *k)
         rh_buf_printf(b, "need_file %s\n", k->job->disks[i].file);
     for (size_t i = 0; i < k->nic_count; i++) {
         rh_buf_puts(b, "need_bridge ");
-        put_quoted(b, k->nics[i].bridge);
+        rh_shell_quote(b, k->nics[i].bridge);
         rh_buf_putc(b, '\n');
     }
 }
@@ -156,9 +143,9 @@ char *rh_kvm_import_script(const struct rh_kvm *k)
     rh_kvm_settings(k, &s);
     rh_buf_puts(&b, head);
     rh_buf_puts(&b, "storage=");
-    put_quoted(&b, k->storage);
+    rh_shell_quote(&b, k->storage);
     rh_buf_puts(&b, "\nvmid=");
-    put_quoted(&b, k->job->options->vmid ? k->job->options->vmid : "");
+    rh_shell_quote(&b, k->job->options->vmid ? k->job->options->vmid : "");
     rh_buf_putc(&b, '\n');
     rh_buf_puts(&b, options);
     put_needs(&b, k);

@@ -17,11 +17,6 @@ static uint64_t limit(const struct check *c, const char *key)
     return rh_model_limit(c->model, key);
 }
 
-static bool is_true(const struct rh_value *v)
-{
-    return v->kind == RH_VALUE_BOOL && v->boolean;
-}
-
 /* "8.2", "8.2.1": the release before vTPM and qcow2. */
 static bool is_8_2(const struct rh_target_job *job)
 {
@@ -178,7 +173,7 @@ static void check_security(const struct check *c)
 {
     const struct rh_vm *vm = c->job->vm;
 
-    if (is_true(&vm->secure_boot) && rh_xen_is_uefi(c->job))
+    if (rh_is_true(&vm->secure_boot) && rh_xen_is_uefi(c->job))
         rh_find(c->findings, RH_F_XEN_SECURE_BOOT, "vm",
                 N_("Secure Boot is on: the VM starts only when the pool holds "
                    "Secure Boot certificates"));
@@ -202,7 +197,7 @@ static void check_clock(const struct check *c)
                 N_("the guest keeps its hardware clock in local time, XCP-ng "
                    "starts it in UTC: the time is off until the guest sets "
                    "it"));
-    if (is_true(&c->job->vm->nested_virtualization))
+    if (rh_is_true(&c->job->vm->nested_virtualization))
         rh_find(c->findings, RH_F_XEN_NESTED, "vm",
                 N_("nested virtualisation is experimental on XCP-ng"));
 }

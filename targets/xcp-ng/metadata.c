@@ -43,6 +43,16 @@ static void close_object(struct rh_buf *b)
     rh_buf_puts(b, "</struct></value>\n");
 }
 
+struct text {
+    const char *name, *value;
+};
+
+static void add_texts(struct rh_buf *b, const struct text *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        rh_rpc_text(b, texts[i].name, texts[i].value);
+}
+
 static void add_ref(struct rh_buf *b, const char *name, size_t id)
 {
     char value[RPC_REF];
@@ -56,7 +66,7 @@ static void add_uuid(struct rh_buf *b, const struct rh_target_job *job,
 {
     char uuid[37];
 
-    rh_xen_uuid(job, class, i, uuid);
+    rh_vm_made_up_uuid(job->vm, class, i, uuid);
     rh_rpc_text(b, "uuid", uuid);
 }
 
@@ -122,7 +132,7 @@ static void add_other_config(struct rh_buf *b, const struct rh_target_job *job)
 {
     char seed[37];
 
-    rh_xen_uuid(job, "mac_seed", 0, seed);
+    rh_vm_made_up_uuid(job->vm, "mac_seed", 0, seed);
     rh_rpc_open_map(b, "other_config");
     rh_rpc_text(b, "base_template_name", rh_xen_template(job));
     rh_rpc_text(b, "install-methods", "cdrom");
@@ -145,22 +155,25 @@ static void add_start(struct rh_buf *b, const struct rh_vm *vm)
 static int add_vm(struct rh_buf *b, const struct rh_target_job *job,
                   const struct refs *refs, rh_error **err)
 {
+    static const struct text always[] = {
+        {"actions_after_crash", "restart"},
+        {"actions_after_reboot", "restart"},
+        {"actions_after_shutdown", "destroy"},
+        {"domain_type", "hvm"},
+        {"power_state", "halted"},
+        {"domid", "-1"},
+        {"user_version", "1"},
+    };
     RH_AUTO(rh_freep) char *name = rh_xen_name(job);
     RH_AUTO(rh_freep) char *description = rh_xen_description(job);
     char uuid[37];
 
-    rh_xen_vm_uuid(job, uuid);
+    rh_vm_uuid(job->vm, uuid);
     open_object(b, "VM", REF_VM);
     rh_rpc_text(b, "uuid", uuid);
     rh_rpc_text(b, "name_label", name);
     rh_rpc_text(b, "name_description", description);
-    rh_rpc_text(b, "actions_after_crash", "restart");
-    rh_rpc_text(b, "actions_after_reboot", "restart");
-    rh_rpc_text(b, "actions_after_shutdown", "destroy");
-    rh_rpc_text(b, "domain_type", "hvm");
-    rh_rpc_text(b, "power_state", "halted");
-    rh_rpc_text(b, "domid", "-1");
-    rh_rpc_text(b, "user_version", "1");
+    add_texts(b, always, RH_COUNT(always));
     add_boot(b, job);
     add_resources(b, job);
     if (add_platform(b, job, err) < 0)
@@ -218,11 +231,10 @@ static void add_vdi(struct rh_buf *b, const struct rh_target_job *job, size_t i,
                     const struct refs *refs)
 {
     const struct rh_target_disk *d = &job->disks[i];
-    const struct rh_value *id = &job->vm->disks.items[d->index].id;
+    const char *id = rh_text_of(&job->vm->disks.items[d->index].id);
     RH_AUTO(rh_freep) char *vm = rh_xen_name(job);
     RH_AUTO(rh_freep) char *label = rh_printf("%s %zu", vm, i);
-    RH_AUTO(rh_freep)
-    char *about = rh_printable(id->kind == RH_VALUE_TEXT ? id->text : "");
+    RH_AUTO(rh_freep) char *about = rh_printable(id);
 
     open_object(b, "VDI", REF_DISKS + i);
     add_uuid(b, job, "VDI", i);
@@ -320,7 +332,7 @@ static void add_vif(struct rh_buf *b, const struct rh_target_job *job,
     bool off = n->connected.kind == RH_VALUE_BOOL && !n->connected.boolean;
     char mac[18];
 
-    rh_xen_mac(job, nic, mac);
+    rh_vm_nic_mac(job->vm, nic, mac);
     open_object(b, "VIF", refs->vifs + nic);
     add_uuid(b, job, "VIF", nic);
     rh_rpc_number(b, "device", nic);
@@ -349,15 +361,19 @@ static void add_vif(struct rh_buf *b, const struct rh_target_job *job,
  * (8.2) and the pair that Xen Orchestra writes. */
 static void add_version(struct rh_buf *b)
 {
+    static const struct text version[] = {
+        {"hostname", "localhost"},
+        {"date", "2022-01-01"},
+        {"product_version", "8.2.1"},
+        {"product_brand", "XCP-ng"},
+        {"build_number", "release/yangtze/master/58"},
+        {"xapi_major", "1"},
+        {"xapi_minor", "20"},
+        {"export_vsn", "2"},
+    };
+
     rh_rpc_open_map(b, "version");
-    rh_rpc_text(b, "hostname", "localhost");
-    rh_rpc_text(b, "date", "2022-01-01");
-    rh_rpc_text(b, "product_version", "8.2.1");
-    rh_rpc_text(b, "product_brand", "XCP-ng");
-    rh_rpc_text(b, "build_number", "release/yangtze/master/58");
-    rh_rpc_text(b, "xapi_major", "1");
-    rh_rpc_text(b, "xapi_minor", "20");
-    rh_rpc_text(b, "export_vsn", "2");
+    add_texts(b, version, RH_COUNT(version));
     rh_rpc_close_map(b);
 }
 

@@ -9,23 +9,10 @@
 
 #include "targets/xcp-ng/xen.h"
 
-/* 'it'\''s': one word of the shell, whatever it holds. */
-static void add_quoted(struct rh_buf *b, const char *text)
-{
-    rh_buf_putc(b, '\'');
-    for (; *text; text++) {
-        if (*text == '\'')
-            rh_buf_puts(b, "'\\''");
-        else
-            rh_buf_putc(b, *text);
-    }
-    rh_buf_putc(b, '\'');
-}
-
 static void add_setting(struct rh_buf *b, const char *name, const char *text)
 {
     rh_buf_printf(b, "%s=", name);
-    add_quoted(b, text);
+    rh_shell_quote(b, text);
     rh_buf_putc(b, '\n');
 }
 
@@ -124,7 +111,7 @@ static void add_head(struct rh_buf *b, const struct rh_target_job *job,
     add_setting(b, "name", name);
     rh_buf_printf(b, "metadata=%s-metadata.xva\n", job->name);
     rh_buf_puts(b, "sr=");
-    add_quoted(b, job->options->sr ? job->options->sr : "");
+    rh_shell_quote(b, job->options->sr ? job->options->sr : "");
     rh_buf_puts(b, "\n\n");
     rh_buf_puts(b, usage);
     rh_buf_puts(b, options);
@@ -137,9 +124,9 @@ static void add_find_network(struct rh_buf *b, const struct rh_target_job *job,
     RH_AUTO(rh_freep) char *network = rh_xen_network(job, nic, NULL);
 
     rh_buf_puts(b, "find_network ");
-    add_quoted(b, network);
+    rh_shell_quote(b, network);
     rh_buf_putc(b, ' ');
-    add_quoted(b, rh_xen_is_bridge(network) ? network : "");
+    rh_shell_quote(b, rh_xen_is_bridge(network) ? network : "");
     rh_buf_putc(b, '\n');
 }
 
@@ -235,7 +222,7 @@ static int add_settings(struct rh_buf *b, const struct rh_target_job *job,
                   rh_xen_is_uefi(job) ? "uefi" : "bios", order);
     json_object_foreach (flags, key, value) {
         rh_buf_printf(b, "set_vm platform:%s=", key);
-        add_quoted(b, json_string_value(value));
+        rh_shell_quote(b, json_string_value(value));
         rh_buf_putc(b, '\n');
     }
     json_decref(flags);
@@ -258,9 +245,9 @@ static int add_vm(struct rh_buf *b, const struct rh_target_job *job,
     if (add_settings(b, job, err) < 0)
         return -1;
     rh_buf_puts(b, "set_vm name-description=");
-    add_quoted(b, about);
+    rh_shell_quote(b, about);
     rh_buf_puts(b, "\nset_vm other-config:base_template_name=");
-    add_quoted(b, rh_xen_template(job));
+    rh_shell_quote(b, rh_xen_template(job));
     rh_buf_putc(b, '\n');
     return 0;
 }
@@ -269,7 +256,7 @@ static void add_disks(struct rh_buf *b, const struct rh_target_job *job)
 {
     for (size_t i = 0; i < job->disk_count; i++) {
         rh_buf_puts(b, "add_disk ");
-        add_quoted(b, job->disks[i].file);
+        rh_shell_quote(b, job->disks[i].file);
         rh_buf_printf(b, " %llu %u %s\n",
                       (unsigned long long)job->disks[i].virtual_size,
                       rh_xen_position(i), i ? "false" : "true");
@@ -287,10 +274,10 @@ static void add_nics(struct rh_buf *b, const struct rh_target_job *job)
         RH_AUTO(rh_freep) char *network = rh_xen_network(job, i, NULL);
         char mac[18];
 
-        rh_xen_mac(job, i, mac);
+        rh_vm_nic_mac(job->vm, i, mac);
         add_find_network(b, job, i);
         rh_buf_printf(b, "add_nic %zu %s ", i, mac);
-        add_quoted(b, network);
+        rh_shell_quote(b, network);
         if (on->kind == RH_VALUE_BOOL && !on->boolean)
             rh_buf_puts(b, " disabled");
         rh_buf_putc(b, '\n');
@@ -355,7 +342,7 @@ char *rh_xen_import_words(const struct rh_target_job *job)
         RH_AUTO(rh_freep) char *network = rh_xen_network(job, i, NULL);
         char mac[18];
 
-        rh_xen_mac(job, i, mac);
+        rh_vm_nic_mac(job->vm, i, mac);
         rh_buf_printf(&b, "  %zu  %s  %s\n", i, mac, network);
     }
     return rh_buf_take(&b);

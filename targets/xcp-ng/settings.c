@@ -1,10 +1,8 @@
 /* settings.c - what the VM becomes on XCP-ng, one decision each. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/digest.h"
 #include "targets/model.h"
 #include "targets/xcp-ng/xen.h"
 
@@ -16,25 +14,11 @@ unsigned rh_xen_position(size_t disk)
 }
 
 /* --- networks ------------------------------------------------------------- */
-static const char *mapped(const struct rh_target_options *o, const char *from)
-{
-    const char *any = NULL;
-
-    for (size_t i = 0; i < o->network_count; i++) {
-        if (!strcmp(o->networks[i].from, from))
-            return o->networks[i].to;
-        if (!strcmp(o->networks[i].from, "*"))
-            any = o->networks[i].to;
-    }
-    return any;
-}
-
 char *rh_xen_network(const struct rh_target_job *job, size_t nic,
                      bool *ret_mapped)
 {
-    const struct rh_value *v = &job->vm->nics.items[nic].network;
-    const char *from = v->kind == RH_VALUE_TEXT ? v->text : "";
-    const char *to = mapped(job->options, from);
+    const char *from = rh_text_of(&job->vm->nics.items[nic].network);
+    const char *to = rh_target_network(job->options, from);
 
     if (ret_mapped)
         *ret_mapped = to != NULL;
@@ -53,75 +37,6 @@ bool rh_xen_is_bridge(const char *network)
         n = 4;
     return n && network[n] &&
            strspn(network + n, "0123456789") == strlen(network + n);
-}
-
-/* --- identities ----------------------------------------------------------- */
-static const char *text_of(const struct rh_value *v)
-{
-    return v->kind == RH_VALUE_TEXT && v->text ? v->text : "";
-}
-
-/* What tells this VM from others: its name, UUID, disks and MACs. */
-static void add_identity(struct rh_buf *b, const struct rh_target_job *job)
-{
-    const struct rh_vm *vm = job->vm;
-
-    rh_buf_printf(b, "%s\n%s\n%s\n", text_of(&vm->name), text_of(&vm->uuid),
-                  vm->id ? vm->id : "");
-    for (size_t i = 0; i < vm->disks.count; i++)
-        rh_buf_printf(
-            b, "%s %llu\n", text_of(&vm->disks.items[i].id),
-            (unsigned long long)vm->disks.items[i].capacity_bytes.number);
-    for (size_t i = 0; i < vm->nics.count; i++)
-        rh_buf_printf(b, "%s\n", text_of(&vm->nics.items[i].mac));
-}
-
-void rh_xen_uuid(const struct rh_target_job *job, const char *role, size_t i,
-                 char ret[37])
-{
-    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
-    char hex[65];
-
-    add_identity(&b, job);
-    rh_buf_printf(&b, "%s %zu", role, i);
-    rh_sha256_hex(b.data, b.length, hex);
-    hex[12] = '8'; /* version 8: made by a rule of our own */
-    hex[16] = "89ab"[strtoul((char[2]){hex[16], 0}, NULL, 16) & 3];
-    snprintf(ret, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-             hex + 16, hex + 20);
-}
-
-static bool valid_uuid(const char *text)
-{
-    bool zero = true;
-
-    if (strlen(text) != 36)
-        return false;
-    for (size_t i = 0; i < 36; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
-            return false;
-        zero = zero && (dash || text[i] == '0');
-    }
-    return !zero;
-}
-
-void rh_xen_vm_uuid(const struct rh_target_job *job, char ret[37])
-{
-    const char *text = text_of(&job->vm->uuid);
-
-    if (!valid_uuid(text)) {
-        rh_xen_uuid(job, "VM", 0, ret);
-        return;
-    }
-    for (size_t i = 0; i <= 36; i++)
-        ret[i] = (char)tolower((unsigned char)text[i]);
-}
-
-void rh_xen_mac(const struct rh_target_job *job, size_t nic, char ret[18])
-{
-    rh_vm_nic_mac(job->vm, nic, ret);
 }
 
 /* --- sizes and choices ---------------------------------------------------- */
@@ -156,7 +71,7 @@ void rh_xen_boot_order(const struct rh_target_job *job, char ret[4])
         const char *word;
         char letter;
     } words[] = {{"disk", 'c'}, {"cdrom", 'd'}, {"network", 'n'}};
-    const char *p = text_of(&job->vm->boot_order);
+    const char *p = rh_text_of(&job->vm->boot_order);
     size_t n = 0;
 
     ret[0] = '\0';
@@ -183,7 +98,7 @@ const char *rh_xen_template(const struct rh_target_job *job)
 
 bool rh_xen_wants_tpm(const struct rh_target_job *job)
 {
-    return job->vm->tpm.kind == RH_VALUE_BOOL && job->vm->tpm.boolean;
+    return rh_is_true(&job->vm->tpm);
 }
 
 bool rh_xen_is_uefi(const struct rh_target_job *job)
@@ -204,7 +119,7 @@ bool rh_xen_is_xva(const struct rh_target_job *job)
 
 char *rh_xen_name(const struct rh_target_job *job)
 {
-    const char *name = text_of(&job->vm->name);
+    const char *name = rh_text_of(&job->vm->name);
 
     return rh_printable(*name ? name : job->name);
 }
@@ -212,7 +127,7 @@ char *rh_xen_name(const struct rh_target_job *job)
 /* Its lines stay lines. */
 char *rh_xen_description(const struct rh_target_job *job)
 {
-    const char *p = text_of(&job->vm->annotation);
+    const char *p = rh_text_of(&job->vm->annotation);
     struct rh_buf b = {0};
 
     while (*p) {
@@ -248,11 +163,6 @@ static void set(json_t *flags, const char *key, const char *value)
     json_object_set_new(flags, key, json_string(value));
 }
 
-static bool is_true(const struct rh_value *v)
-{
-    return v->kind == RH_VALUE_BOOL && v->boolean;
-}
-
 static void add_choices(json_t *flags, const struct rh_target_job *job)
 {
     char cores[24], offset[24];
@@ -266,10 +176,10 @@ static void add_choices(json_t *flags, const struct rh_target_job *job)
     set(flags, "device-model",
         rh_xen_is_uefi(job) ? "qemu-upstream-uefi" : "qemu-upstream-compat");
     set(flags, "secureboot",
-        rh_xen_is_uefi(job) && is_true(&job->vm->secure_boot) ? "true"
-                                                              : "false");
+        rh_xen_is_uefi(job) && rh_is_true(&job->vm->secure_boot) ? "true"
+                                                                 : "false");
     set(flags, "timeoffset", offset);
-    if (is_true(&job->vm->nested_virtualization)) {
+    if (rh_is_true(&job->vm->nested_virtualization)) {
         set(flags, "exp-nested-hvm", "true"); /* 8.2 */
         set(flags, "nested-virt", "true");    /* 8.3 */
     }

@@ -63,32 +63,26 @@ static int put_metadata(const struct rh_target_job *job, rh_error **err)
     return rh_outdir_put(job->out, name, tar.data, tar.length, false, err);
 }
 
-static int put_text(const struct rh_target_job *job, const char *name,
-                    const char *text, bool executable, rh_error **err)
-{
-    return rh_outdir_put(job->out, name, text, strlen(text), executable, err);
-}
-
 static int emit(const struct rh_target_job *job, rh_error **err)
 {
     RH_AUTO(rh_freep) char *words = rh_xen_import_words(job);
     RH_AUTO(rh_freep) char *script = NULL;
 
     if (put_metadata(job, err) < 0 ||
-        put_text(job, "import.txt", words, false, err) < 0)
+        rh_target_put(job, "import.txt", words, false, err) < 0)
         return -1;
     if (rh_xen_is_xva(job)) {
         script = rh_xen_import_xva(job);
-        return put_text(job, "import.sh", script, true, err);
+        return rh_target_put(job, "import.sh", script, true, err);
     }
     script = rh_xen_import_disks(job, err);
-    if (!script || put_text(job, "xe-import.sh", script, true, err) < 0)
+    if (!script || rh_target_put(job, "xe-import.sh", script, true, err) < 0)
         return -1;
-    return put_text(job, "import.sh",
-                    "#!/bin/sh\n"
-                    "# Imports the VM of this folder: import.sh --help\n"
-                    "exec \"$(dirname \"$0\")/xe-import.sh\" \"$@\"\n",
-                    true, err);
+    return rh_target_put(job, "import.sh",
+                         "#!/bin/sh\n"
+                         "# Imports the VM of this folder: import.sh --help\n"
+                         "exec \"$(dirname \"$0\")/xe-import.sh\" \"$@\"\n",
+                         true, err);
 }
 
 const struct rh_target rh_target_xen = {

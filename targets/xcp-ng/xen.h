@@ -16,15 +16,6 @@ char *rh_xen_network(const struct rh_target_job *job, size_t nic,
                      bool *ret_mapped);
 /* Is it a bridge's name (xenbr0, xapi1)? */
 bool rh_xen_is_bridge(const char *network);
-/* The MAC of a NIC, lower case; a fixed one is made up when the package has
- * none. */
-void rh_xen_mac(const struct rh_target_job *job, size_t nic, char ret[18]);
-/* A UUID that depends on nothing but the VM and `role`: the same input gives
- * the same bytes. */
-void rh_xen_uuid(const struct rh_target_job *job, const char *role, size_t i,
-                 char ret[37]);
-/* The VM's own: the BIOS UUID that the package names, else made like that. */
-void rh_xen_vm_uuid(const struct rh_target_job *job, char ret[37]);
 
 /* Settings that both ova.xml and the xe script carry: {"key": "value"}. */
 json_t *rh_xen_platform(const struct rh_target_job *job, rh_error **err);
