@@ -55,6 +55,12 @@ const char *cli_given(const struct cli *cli, const char *name);
 int cli_fail(const struct cli *cli, rh_error *e);
 int cli_usage(const struct cli *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* With a hint of its own instead of "see --help". */
+int cli_usage_hint(const struct cli *cli, const char *message,
+                   const char *hint);
+/* Was all of standard output written?  Said, and 1, when not. */
+int cli_flush(const struct cli *cli);
+void cli_json_string(FILE *f, const char *text); /* quoted */
 /* Print a result to standard output, or fail; frees text. */
 int cli_print(const struct cli *cli, char *text, rh_error *e);
 /* Write text to a file ("-": standard output). */

@@ -1,9 +1,7 @@
 /* main.c - find the command, read its options, run it. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
 #include <locale.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -39,104 +37,6 @@ const struct cli_option cli_common_options[] = {
     {"help", 'h', NULL, N_("this text"), TO_COMMAND},
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
-
-/* --- errors and output -------------------------------------------------------
- */
-
-int cli_fail(const struct cli *cli, rh_error *e)
-{
-    int status = rh_error_status(e);
-
-    cli_progress_end();
-    fflush(stdout);
-    if (cli && cli->json) {
-        char *text = rh_error_json(e);
-
-        fprintf(stderr, "%s\n", text);
-        free(text);
-    } else {
-        const char *where = rh_error_where(e);
-
-        fprintf(stderr, _("rehost: error: %s%s%s [%s]\n"), where,
-                where[0] ? ": " : "", rh_error_message(e), rh_error_id(e));
-        if (rh_error_hint(e)[0])
-            fprintf(stderr, _("  hint: %s\n"), rh_error_hint(e));
-    }
-    rh_error_free(e);
-    return status ? status : 1;
-}
-
-static void print_usage_error(const char *title, const char *fmt, va_list ap)
-{
-    fprintf(stderr, "%s", _("rehost: error: "));
-    vfprintf(stderr, fmt, ap);
-    fprintf(stderr, _(" [USAGE]\n  hint: see `rehost %s%s--help`\n"),
-            title ? title : "", title ? " " : "");
-}
-
-int cli_usage(const struct cli *cli, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    print_usage_error(cli ? cli->title : NULL, fmt, ap);
-    va_end(ap);
-    return CLI_USAGE;
-}
-
-int cli_print(const struct cli *cli, char *text, rh_error *e)
-{
-    size_t n;
-
-    if (!text)
-        return cli_fail(cli, e);
-    n = strlen(text);
-    fputs(text, stdout);
-    if (n && text[n - 1] != '\n')
-        putchar('\n');
-    free(text);
-    if (fflush(stdout) == 0)
-        return 0;
-    fprintf(stderr, _("rehost: error: standard output: %s [FILE_WRITE]\n"),
-            strerror(errno));
-    return 1;
-}
-
-/* `--json a.ova` where a report's name was meant would destroy a.ova: only
- * what looks like an earlier report is written over. */
-static bool may_replace(const char *path)
-{
-    FILE *f = fopen(path, "r");
-    int first = f ? fgetc(f) : EOF;
-
-    if (f)
-        fclose(f);
-    return first == EOF || first == '{' || first == '<' || first == '[';
-}
-
-int cli_save(const struct cli *cli, const char *path, const char *text)
-{
-    FILE *f;
-    bool good;
-
-    (void)cli;
-    if (strcmp(path, "-") && !may_replace(path)) {
-        fprintf(stderr,
-                _("rehost: error: %s: is there already, and is no report "
-                  "[FILE_EXISTS]\n  hint: give the report another name\n"),
-                path);
-        return 1;
-    }
-    f = strcmp(path, "-") ? fopen(path, "w") : stdout;
-    good = f && fputs(text, f) >= 0 && fflush(f) == 0;
-    if (f && f != stdout)
-        good = fclose(f) == 0 && good;
-    if (good)
-        return 0;
-    fprintf(stderr, _("rehost: error: %s: %s [FILE_WRITE]\n"), path,
-            strerror(errno));
-    return 1;
-}
 
 const char *cli_given(const struct cli *cli, const char *name)
 {
@@ -232,8 +132,6 @@ static int take(struct cli *cli, const struct cli_option *o, const char *value)
         cli->switches[2 * cli->switch_count] = o->name;
         cli->switches[2 * cli->switch_count + 1] = value;
         cli->switch_count++;
-        if (!strcmp(o->name, "json"))
-            cli->json = true;
     }
     return 0;
 }
@@ -355,7 +253,7 @@ static int run_command(struct cli *cli, int argc, char **argv)
     status = cli->command->run(cli);
     interrupted_lib = NULL;
     cli_progress_end();
-    return status;
+    return cli_flush(cli) && !status ? 1 : status;
 }
 
 /* Which command do the first words name?  *ret_words: how many it took. */
@@ -375,33 +273,68 @@ static int find_command(int argc, char **argv, int *ret_words)
     return -1;
 }
 
-static int no_command(int argc, char **argv)
+static int help_disk(void)
 {
-    char *info;
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (commands[i].group)
+            printf("rehost disk %s %s\n    %s\n", commands[i].command->name,
+                   commands[i].command->usage, _(commands[i].command->about));
+    return 0;
+}
 
-    if (argc < 2) {
+/* Commands to come: nothing pretends that they are there. */
+static int not_yet(const struct cli *cli, const char *name)
+{
+    if (!strcmp(name, "batch"))
+        return cli_usage_hint(
+            cli, _("`rehost batch` is not there yet; nothing was done"),
+            _("run `rehost convert` for one source after the other; `rehost "
+              "report` takes many"));
+    if (!strcmp(name, "push"))
+        return cli_usage_hint(
+            cli, _("`rehost push` is not there yet; nothing was done"),
+            _("copy the result folder to the host and run its import.sh"));
+    return 0;
+}
+
+static int no_command(struct cli *cli, int argc, char **argv)
+{
+    const char *first = argc > 1 ? argv[1] : NULL;
+    const char *second = argc > 2 ? argv[2] : NULL;
+
+    if (!first) {
         help_all();
         return CLI_USAGE;
     }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
-        !strcmp(argv[1], "help"))
+    if (!strcmp(first, "--help") || !strcmp(first, "-h") ||
+        !strcmp(first, "help"))
         return help_all();
-    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
-        info = rh_build_info();
+    if (!strcmp(first, "--version") || !strcmp(first, "-V")) {
+        char *info = rh_build_info();
+
         fputs(info, stdout);
         free(info);
         return 0;
     }
-    if (!strcmp(argv[1], "disk") && argc > 2 && !strcmp(argv[2], "--help")) {
-        for (size_t i = 0; i < COMMANDS; i++)
-            if (commands[i].group)
-                printf("rehost disk %s %s\n    %s\n", commands[i].command->name,
-                       commands[i].command->usage,
-                       _(commands[i].command->about));
-        return 0;
-    }
-    return cli_usage(NULL, _("there is no command \"%s%s%s\""), argv[1],
-                     argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
+    if (not_yet(cli, first))
+        return CLI_USAGE;
+    if (strcmp(first, "disk"))
+        return cli_usage(cli, _("there is no command \"%s\""), first);
+    if (second && (!strcmp(second, "--help") || !strcmp(second, "-h")))
+        return help_disk();
+    cli->title = "disk";
+    if (!second || second[0] == '-')
+        return cli_usage(cli, _("which of the disk commands?"));
+    return cli_usage(cli, _("there is no command \"disk %s\""), second);
+}
+
+/* Also errors in the arguments before it are said as JSON. */
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], "--json") || !strncmp(argv[i], "--json=", 7))
+            return true;
+    return false;
 }
 
 /* A split disk of 2 TiB has 1024 files, each open at once: as many as the
@@ -426,13 +359,16 @@ int main(int argc, char **argv)
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C");
     allow_many_files();
+    cli.json = wants_json(argc, argv);
     cli.lib = rh_new(&e);
     if (!cli.lib)
-        return cli_fail(NULL, e);
+        return cli_fail(&cli, e);
     rh_set(cli.lib, "lang", "auto", NULL);
     i = find_command(argc, argv, &words);
     if (i < 0) {
-        status = no_command(argc, argv);
+        status = no_command(&cli, argc, argv);
+        if (cli_flush(&cli) && !status)
+            status = 1;
         rh_free(cli.lib);
         return status;
     }

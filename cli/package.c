@@ -204,14 +204,8 @@ static char *results_json(const rh_plan *plan)
         return NULL;
     fputs("{\"results\": [", f);
     for (size_t i = 0; (path = rh_plan_result(plan, i)); i++) {
-        fprintf(f, "%s\"", i ? ", " : "");
-        for (const char *p = path; *p; p++) {
-            if (*p == '"' || *p == '\\')
-                fputc('\\', f);
-            if ((unsigned char)*p >= 0x20)
-                fputc(*p, f);
-        }
-        fputc('"', f);
+        fputs(i ? ", " : "", f);
+        cli_json_string(f, path);
     }
     fputs("]}\n", f);
     fclose(f);
@@ -266,26 +260,32 @@ const struct cli_command cli_convert = {
  * ----------------------------------------------------------------------------
  */
 
-/* The JSON is our own: "id" and "about" stand on lines of their own. */
+/* The value of a line `      "key": "value",` of our own JSON; "" when it is
+ * another. */
+static int line_value(const char *line, const char *key, const char **ret)
+{
+    char pattern[32];
+    int n = snprintf(pattern, sizeof pattern, "      \"%s\": \"", key);
+
+    if (strncmp(line, pattern, (size_t)n))
+        return 0;
+    *ret = line + n;
+    return (int)strcspn(*ret, "\"");
+}
+
 static void print_profiles(const char *json)
 {
-    const char *at = json;
+    const char *id = "", *about = "", *value;
+    int id_length = 0, about_length = 0, n;
 
-    while ((at = strstr(at, "\n      \"id\": \""))) {
-        const char *id = at + 14, *about;
-        int n = (int)strcspn(id, "\"");
-
-        about = strstr(json, "\"about\": \"");
-        for (const char *next = about; next && next < at + 4096;
-             next = strstr(next + 1, "\"about\": \""))
-            if (next > at) {
-                about = next;
-                break;
-            }
-        printf("%-18.*s %.*s\n", n, id,
-               about ? (int)strcspn(about + 10, "\"") : 0,
-               about ? about + 10 : "");
-        at += 14;
+    for (const char *line = json; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if ((n = line_value(line, "profile", &value)))
+            id = value, id_length = n;
+        else if ((n = line_value(line, "about", &value)))
+            about = value, about_length = n;
+        else if (!strncmp(line, "    }", 5))
+            printf("%-18.*s %.*s\n", id_length, id, about_length, about);
     }
 }
 

@@ -61,6 +61,45 @@ test_unknown_option_is_usage() {
     expect_status 2
     expect_stderr '\[USAGE\]'
 }
+# What the plan names and is not built must not look as if it worked.
+test_commands_to_come_say_so() {
+    local command
+    for command in batch push; do
+        run "$REHOST" $command run jobs.yaml
+        expect_error USAGE 2
+        expect_stderr "rehost $command. is not there yet"
+        run "$REHOST" $command --help
+        expect_status 2
+    done
+}
+test_usage_errors_come_as_json_too() {
+    local words
+    for words in "inspect" "inspect a --frobnicate" "frobnicate" "disk" \
+        "disk info a b" "inspect a --progress x" "inspect a --threads 0"; do
+        # shellcheck disable=SC2086  # several words
+        run "$REHOST" $words --json
+        expect_status 2
+        expect_json .error.code USAGE .stderr
+        expect_json '.error | keys | join(" ")' "code hint message subject" \
+            .stderr
+    done
+}
+test_a_full_standard_output_is_an_error() {
+    local words
+    truncate -s 1M d.raw
+    for words in --version --help "disk info d.raw" "disk map d.raw" profiles; do
+        # shellcheck disable=SC2086  # several words
+        run bash -c '"$@" >/dev/full' - "$REHOST" $words
+        expect_error FILE_WRITE 1
+    done
+}
+test_profiles_are_listed() {
+    run "$REHOST" profiles
+    expect_status 0
+    expect_stdout '^debian-12 +Debian 12'
+    expect_equal "$(wc -l <.stdout)" \
+        "$("$REHOST" profiles --json | jq '.profiles | length')" "profiles"
+}
 test_version_says_what_is_built_in() {
     run "$REHOST" --version
     expect_status 0
