@@ -239,6 +239,18 @@ static bool is_part_of(const char *entry, const char *name)
     return strcmp(p, ".part") == 0;
 }
 
+/* Under a lock on `dir`, so that nobody takes a new folder for an abandoned
+ * one before its maker has locked it.  Where folders cannot be locked that
+ * moment remains. */
+static int lock_folder(int dir)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0)
+        flock(fd, LOCK_EX);
+    return fd;
+}
+
 static void remove_abandoned(int dir, const char *name)
 {
     int fd = fcntl(dir, F_DUPFD_CLOEXEC, 0);
@@ -283,9 +295,31 @@ static int make_folders(const char *path, rh_error **err)
     return 0;
 }
 
-static int make_part(struct rh_outdir *d, const char *dir, rh_error **err)
+/* PIDs are unique in one system only: containers that share a folder are all
+ * number 1. */
+enum { NAMES_TRIED = 100 };
+
+static char *part_name(const char *dir, const char *name, int attempt)
 {
-    if (mkdir(d->part, 0777) < 0) {
+    return rh_printf("%s/.%s.%ld.part", dir, name,
+                     (long)getpid() + 10000000L * attempt);
+}
+
+static int make_part(struct rh_outdir *d, const char *dir, const char *name,
+                     rh_error **err)
+{
+    int made = -1;
+
+    for (int i = 0; made < 0 && i < NAMES_TRIED; i++) {
+        free(d->part);
+        d->part = part_name(dir, name, i);
+        made = mkdir(d->part, 0777);
+        if (made < 0 && errno != EEXIST)
+            break;
+    }
+    if (made < 0) {
+        free(d->part); /* not ours to remove */
+        d->part = NULL;
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                       "cannot create the result folder");
         return rh_where(err, dir);
@@ -304,6 +338,7 @@ struct rh_outdir *rh_outdir_new(const char *dir, const char *name, bool replace,
 {
     RH_AUTO(rh_outdir_closep) struct rh_outdir *d = NULL;
     RH_AUTO(rh_closep) int parent = -1;
+    RH_AUTO(rh_closep) int lock = -1;
 
     if (make_folders(dir, err) < 0)
         return NULL;
@@ -313,18 +348,18 @@ struct rh_outdir *rh_outdir_new(const char *dir, const char *name, bool replace,
         rh_where(err, dir);
         return NULL;
     }
+    lock = lock_folder(parent);
     remove_abandoned(parent, name);
     d = rh_new0(struct rh_outdir);
     d->fd = -1;
     d->path = rh_printf("%s/%s", dir, name);
-    d->part = rh_printf("%s/.%s.%ld.part", dir, name, (long)getpid());
     d->replace = replace;
     if (!replace && faccessat(parent, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
         rh_fail(err, RH_ERR_FILE_EXISTS, "a result is already there");
         rh_where(err, d->path);
         return NULL;
     }
-    if (make_part(d, dir, err) < 0)
+    if (make_part(d, dir, name, err) < 0)
         return NULL;
     return RH_TAKE(d);
 }
@@ -360,19 +395,44 @@ static int sync_parent(const char *path)
     return fd < 0 ? -1 : fsync(fd);
 }
 
+/* File systems without flags for rename (NFS): the earlier result steps aside
+ * first.  Should the system stop between the two, it waits as .NAME.old. */
+static int rename_plain(const char *part, const char *path, bool replace)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(path);
+    RH_AUTO(rh_freep) char *dir = rh_strdup(dirname(copy));
+    const char *slash = strrchr(path, '/');
+    RH_AUTO(rh_freep)
+    char *aside = rh_printf("%s/.%s.old", dir, slash ? slash + 1 : path);
+
+    if (rename(part, path) == 0)
+        return 0;
+    if (errno != ENOTEMPTY && errno != EEXIST)
+        return -1;
+    errno = EEXIST;
+    if (!replace)
+        return -1;
+    remove_tree(AT_FDCWD, aside, 0);
+    if (rename(path, aside) < 0 || rename(part, path) < 0)
+        return -1;
+    remove_tree(AT_FDCWD, aside, 0);
+    return 0;
+}
+
 /* Exchange when an earlier result stands there: at no moment is there none. */
 static int rename_over(const char *part, const char *path, bool replace)
 {
     if (renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
         return 0;
-    if (errno != EEXIST) /* file systems without the flag */
-        return errno == EINVAL ? rename(part, path) : -1;
-    if (!replace)
+    if (errno == EINVAL || errno == ENOSYS)
+        return rename_plain(part, path, replace);
+    if (errno != EEXIST || !replace)
         return -1;
-    if (renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_EXCHANGE) < 0)
-        return -1;
-    remove_tree(AT_FDCWD, part, 0);
-    return 0;
+    if (renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_EXCHANGE) == 0) {
+        remove_tree(AT_FDCWD, part, 0);
+        return 0;
+    }
+    return errno == EINVAL ? rename_plain(part, path, replace) : -1;
 }
 
 int rh_outdir_commit(struct rh_outdir *d, rh_error **err)
@@ -419,6 +479,7 @@ struct rh_outfile *rh_outfile_new(const char *path, bool replace,
     RH_AUTO(rh_freep) char *copy = rh_strdup(path);
     RH_AUTO(rh_freep) char *dir = rh_strdup(dirname(copy));
     RH_AUTO(rh_closep) int parent = -1;
+    RH_AUTO(rh_closep) int lock = -1;
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
 
@@ -428,11 +489,18 @@ struct rh_outfile *rh_outfile_new(const char *path, bool replace,
         return NULL;
     }
     parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent >= 0)
+    if (parent >= 0) {
+        lock = lock_folder(parent);
         remove_abandoned(parent, name);
+    }
     f = rh_new0(struct rh_outfile);
     f->path = rh_strdup(path);
-    f->part = rh_printf("%s/.%s.%ld.part", dir, name, (long)getpid());
+    for (int i = 0; i < NAMES_TRIED; i++) {
+        free(f->part);
+        f->part = part_name(dir, name, i);
+        if (access(f->part, F_OK) < 0)
+            break;
+    }
     f->replace = replace;
     f->out = rh_out_file_at(AT_FDCWD, f->part, err);
     if (!f->out) {
@@ -445,14 +513,26 @@ struct rh_outfile *rh_outfile_new(const char *path, bool replace,
     return RH_TAKE(f);
 }
 
+static int rename_new_file(const char *part, const char *path)
+{
+    if (renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    return link(part, path) < 0 ? -1 : unlink(part);
+}
+
 int rh_outfile_commit(struct rh_outfile *f, rh_error **err)
 {
     int done = f->replace ? rename(f->part, f->path)
-                          : rename_over(f->part, f->path, false);
+                          : rename_new_file(f->part, f->path);
 
     if (done < 0) {
-        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
-                      "cannot give the result its name");
+        if (errno == EEXIST)
+            rh_fail(err, RH_ERR_FILE_EXISTS, "the file is already there");
+        else
+            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                          "cannot give the result its name");
         return rh_where(err, f->path);
     }
     free(f->part);

@@ -286,6 +286,15 @@ static char *out_folder(const struct run *run)
     return rh_printf("%s/%s", out, run->target->target->name);
 }
 
+/* DIR/TARGET was made for what failed: it goes when nothing is in it. */
+static void drop_folder(const struct run *run)
+{
+    RH_AUTO(rh_freep) char *folder = out_folder(run);
+
+    if (run->vm->targets.count > 1)
+        rmdir(folder);
+}
+
 static struct rh_out *packed_or_plain(struct run *run, struct rh_out *out,
                                       rh_error **err)
 {
@@ -425,8 +434,11 @@ static int run_vm(struct rh_plan *plan, struct rh_plan_vm *v, rh_error **err)
         runs.items[r].target = &v->targets.items[r];
     }
     failed = run_all(&runs, err);
-    for (size_t r = 0; r < runs.count; r++)
+    for (size_t r = 0; r < runs.count; r++) {
         run_free(&runs.items[r]);
+        if (failed)
+            drop_folder(&runs.items[r]);
+    }
     free(runs.items);
     return failed;
 }
