@@ -78,6 +78,20 @@ static char *in_tree(const char *name)
     return if_there(rh_printf("%s/../%s", build, name));
 }
 
+/* PREFIX/share/rehost, from PREFIX/lib or PREFIX/lib/TRIPLET or PREFIX/bin: an
+ * installation may be moved, or lie below a DESTDIR. */
+static char *beside(const char *name)
+{
+    RH_AUTO(rh_freep) char *folder = own_folder();
+    char *path = NULL;
+
+    if (folder)
+        path = if_there(rh_printf("%s/../share/rehost/%s", folder, name));
+    if (folder && !path)
+        path = if_there(rh_printf("%s/../../share/rehost/%s", folder, name));
+    return path;
+}
+
 char *rh_data_path(const char *name)
 {
     const char *root = secure_getenv("REHOST_DATA");
@@ -87,6 +101,8 @@ char *rh_data_path(const char *name)
         path = if_there(rh_printf("%s/%s", root, name));
     if (!path)
         path = in_tree(name);
+    if (!path)
+        path = beside(name);
     if (!path)
         path = if_there(rh_printf("%s/%s", RH_DATADIR, name));
     return path;

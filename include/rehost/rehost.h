@@ -1,21 +1,36 @@
 /* rehost.h - turn VMware and Nutanix VM exports into Xen or KVM VMs.
  *
  * Results    int: 0 done, -1 failed.  Pointer: NULL failed.
- * Errors     the last parameter; may be NULL; untouched on success.
- * Ownership  *_new, *_open give you an object: pass it to its *_free (NULL is
- *            fine).  A `char *` is yours: free() it.  A `const char *` is
- *            borrowed from the object it came from and dies with it, or with
- *            the next call that changes it.
+ * Errors     the last parameter; may be NULL, else points to a NULL rh_error *
+ *            (the first cause is kept); untouched on success.  One error tells
+ *            what, where and what to do next, in the language of "lang".
+ * Ownership  *_new, *_open, *_load, *_run and *_report give you an object: pass
+ *            it to its *_free or *_unload (NULL is fine).  A `char *` is yours:
+ *            free() it.  A `const char *` is borrowed from the object it came
+ *            from and dies with it, or with the next call that changes it.
+ *            What you pass in is yours still: texts and options are copied.
  * Parents    free children first: plan and disk, then package, then library.
+ *            A report stands alone but for the library.
  * Threads    one thread per rh_lib at a time; different ones are independent.
  *            Exceptions, from any thread and from signal handlers: rh_cancel.
- *            From any thread: rh_disk_read.
+ *            From any thread: rh_disk_read.  The library starts threads of its
+ *            own ("threads") and has ended them when a call returns.
+ * Callbacks  come on the thread that made the call, while it lasts, but for the
+ *            log's lines, which may come from any; they may call rh_cancel and
+ *            no other call on the same rh_lib.
+ * Process    nothing is printed, no signal handler, folder, umask or exit is
+ *            touched; the locale only by rh_set "lang".  Writing to a pipe that
+ *            nobody reads raises SIGPIPE: ignore it to get an error instead.
  * Units      bytes, always.  Text is UTF-8.
  * Keys       options and values go by name, the same names as the command
  *            line's long options without dashes ("threads", "memory",
- *            "network-map") and the keys of vm.json ("nics/0/mac").
+ *            "network-map") and the keys of vm.json ("nics/0/mac").  A switch
+ *            ("overwrite") is on with "yes" or "".
  * Memory     what an input decides is bounded and reported (class MEMORY);
- *            running out of memory for small bookkeeping ends the process. */
+ *            running out of memory for small bookkeeping ends the process.
+ * ABI        calls are added, never changed: symbols carry the version that
+ *            brought them (REHOST_1.0).  No struct is ever seen from outside.
+ */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef REHOST_H
 #define REHOST_H
@@ -44,7 +59,8 @@ typedef struct rh_report rh_report;   /* dry runs of one or many packages */
 
 /* --- errors ------------------------------------------------------------------
  */
-/* The exit status that the command line gives it: 1 failed (I/O, a service,
+/* All of them take NULL (no error): status 0, texts "".
+ * The exit status that the command line gives it: 1 failed (I/O, a service,
  * internal), 2 usage, 3 input refused, 4 blocked, 130 cancelled. */
 RH_PUBLIC int rh_error_status(const rh_error *);
 RH_PUBLIC const char *rh_error_id(const rh_error *);      /* "VMDK_GRAIN" */
@@ -70,12 +86,19 @@ RH_PUBLIC const char *rh_version(void);
 RH_PUBLIC char *rh_build_info(void); /* lines: libraries, formats, targets */
 RH_PUBLIC rh_lib *rh_new(rh_error **);
 RH_PUBLIC void rh_free(rh_lib *);
-/* "threads", "memory", "max-disk-size", "trust", "require-manifest",
- * "temp-dir", "lang". */
+/* "threads" (1 to 1024; every core), "memory" (bytes of buffers; "32MiB"),
+ * "max-disk-size" ("64TiB"), "trust" (a CA file), "require-manifest" ("yes"),
+ * "temp-dir" ($TMPDIR, else /var/tmp), "lang" ("en", "ja", "auto": the
+ * environment's; it is the whole process's). */
 RH_PUBLIC int rh_set(rh_lib *, const char *key, const char *value, rh_error **);
+/* NULL: no more.  `line` ends without a newline and is fit for a terminal;
+ * `total` is 0 where it is not known; at most ten times a second, the last time
+ * with done == total. */
 RH_PUBLIC void rh_on_log(rh_lib *, rh_log_fn *, void *user);
 RH_PUBLIC void rh_on_progress(rh_lib *, rh_progress_fn *, void *user);
-RH_PUBLIC void rh_cancel(rh_lib *); /* sticky */
+/* The running call, and each later one, fails with CANCELLED and leaves nothing
+ * half-made; for more work make a new rh_lib. */
+RH_PUBLIC void rh_cancel(rh_lib *);
 /* i-th name of "formats", "targets", "profiles", "findings"; NULL at the end.
  */
 RH_PUBLIC const char *rh_list(rh_lib *, const char *what, size_t i);
@@ -99,6 +122,8 @@ RH_PUBLIC rh_package *rh_package_load(rh_lib *, const char *source,
 RH_PUBLIC void rh_package_unload(rh_package *);
 RH_PUBLIC char *rh_package_describe(rh_package *, const char *as,
                                     rh_error **); /* "json text template" */
+/* A package holds one VM or several, counted from 0; NULL: no such VM, no name.
+ */
 RH_PUBLIC size_t rh_package_vm_count(const rh_package *);
 RH_PUBLIC const char *rh_package_vm_name(const rh_package *, size_t vm);
 /* A value by key ("nics/0/mac") as text, NULL when unset; *ret_from is where
@@ -138,13 +163,14 @@ RH_PUBLIC void rh_report_free(rh_report *);
 
 /* --- results
  * ------------------------------------------------------------------------ */
-/* Options: "timeout" (seconds), "screenshot" (file), "devices". *ret_text says
- * what was seen. */
+/* Start a result in QEMU.  Options: "timeout" (seconds), "screenshot" (file),
+ * "devices".  *ret_json (rehost.boot/1) says what was seen, also when it
+ * failed; NULL where it did not come to that. */
 RH_PUBLIC int rh_boot(rh_lib *, const char *result_dir, const rh_options *,
                       char **ret_json, rh_error **);
 
 /* Compare a result with its source, the guest's edits aside, and with its
- * receipt.  *ret_text says what was found alike. */
+ * receipt.  *ret_text says what was found alike; NULL when it failed. */
 RH_PUBLIC int rh_verify(rh_lib *, const char *source, const char *result_dir,
                         char **ret_text, rh_error **);
 
@@ -154,6 +180,7 @@ RH_PUBLIC int rh_verify(rh_lib *, const char *source, const char *result_dir,
 #define RH_EXTENT_IS_DATA 0
 #define RH_EXTENT_IS_ZERO 1 /* stored as zeros */
 #define RH_EXTENT_IS_HOLE 2 /* not stored */
+/* Runs in order, without gaps, over the whole disk; not 0: enough, stop. */
 typedef int rh_extent_fn(void *user, uint64_t offset, uint64_t length,
                          int kind);
 
@@ -161,10 +188,12 @@ typedef int rh_extent_fn(void *user, uint64_t offset, uint64_t length,
 RH_PUBLIC rh_disk *rh_disk_open(rh_lib *, const char *path, const char *format,
                                 rh_error **);
 RH_PUBLIC uint64_t rh_disk_size(const rh_disk *);
+/* All n bytes or a failure; past the end is one. */
 RH_PUBLIC int rh_disk_read(rh_disk *, void *buf, size_t n, uint64_t offset,
                            rh_error **);
 RH_PUBLIC int rh_disk_map(rh_disk *, rh_extent_fn *, void *user, rh_error **);
 RH_PUBLIC char *rh_disk_json(rh_disk *, rh_error **); /* rehost.disk/1 */
+/* Read every table and every grain: fails on damage, else see the problems. */
 RH_PUBLIC int rh_disk_check(rh_disk *, rh_error **);
 /* i-th problem found so far; NULL at the end. */
 RH_PUBLIC const char *rh_disk_problem(const rh_disk *, size_t i,
