@@ -74,20 +74,62 @@ int rh_copy_content(rh_lib *lib, struct rh_reader *r, uint64_t size,
     return 0;
 }
 
+/* The records of the share's bytes; how many there are. */
+static size_t share_records(const struct rh_copy_worker *w, uint8_t *data,
+                            uint8_t *records)
+{
+    size_t count = 0;
+
+    for (size_t at = 0; at < w->length; at += RH_CONTENT_UNIT) {
+        size_t n = RH_MIN(w->length - at, (size_t)RH_CONTENT_UNIT);
+
+        count += content_record(data + at, n, w->offset + at,
+                                records + count * RH_CONTENT_RECORD);
+    }
+    return count;
+}
+
 static void take_records(struct rh_copy_worker *w, struct rh_copy_lane *lane)
 {
     uint8_t *data = lane->used ? lane->units[0].data : NULL;
 
-    lane->record_count = 0;
-    if (!lane->records || !data)
-        return;
-    for (size_t at = 0; at < w->length; at += RH_CONTENT_UNIT) {
-        size_t n = RH_MIN(w->length - at, (size_t)RH_CONTENT_UNIT);
+    lane->record_count =
+        lane->records && data ? share_records(w, data, lane->records) : 0;
+}
 
-        lane->record_count += content_record(
-            data + at, n, w->offset + at,
-            lane->records + lane->record_count * RH_CONTENT_RECORD);
+/* Has a guest's edit changed this share for the first sink? */
+static bool is_edited(const struct rh_copy_worker *w)
+{
+    const struct rh_reader *view = w->job->copy->sinks[0].view;
+    uint64_t start, length;
+
+    return rh_is_overlay(view) &&
+           rh_overlay_change_at(view, w->offset, &start, &length) &&
+           start < w->offset + w->length;
+}
+
+/* The source's own records: the first sink's, but where it was edited; those
+ * few shares are read again from under the edits. */
+static int take_source_records(struct rh_copy_worker *w, rh_error **err)
+{
+    struct rh_copy_job *j = w->job;
+
+    w->edited = j->source_content && is_edited(w);
+    if (!w->edited)
+        return 0;
+    if (!w->base) {
+        size_t unit = (size_t)rh_round_up(j->unit, RH_CONTENT_UNIT);
+
+        w->base = rh_alloc_big(unit, err);
+        w->base_records = rh_calloc(unit / RH_CONTENT_UNIT, RH_CONTENT_RECORD);
     }
+    if (!w->base)
+        return -1;
+    if (rh_reader_read(j->source, w->codec, w->base, w->length, w->offset,
+                       err) < 0)
+        return rh_where(err, j->source->name);
+    w->base_count = share_records(w, w->base, w->base_records);
+    return 0;
 }
 
 /* --- a worker
@@ -125,6 +167,17 @@ static int place_lane(struct rh_copy_worker *w, size_t n, rh_error **err)
     return 0;
 }
 
+static void place_source_records(struct rh_copy_worker *w)
+{
+    const struct rh_copy_lane *first = &w->lanes[0];
+    const uint8_t *records = w->edited ? w->base_records : first->records;
+    size_t count = w->edited ? w->base_count : first->record_count;
+
+    if (w->job->source_content && count)
+        rh_digest_add(w->job->source_content, records,
+                      count * RH_CONTENT_RECORD);
+}
+
 /* Wait until every earlier share has its places; false when one failed. */
 static bool wait_turn(struct rh_copy_job *j, uint64_t ticket)
 {
@@ -143,8 +196,10 @@ static int place_share(struct rh_copy_worker *w, rh_error **err)
         failed = 0;
         for (size_t i = 0; i < j->copy->sink_count && !failed; i++)
             failed = place_lane(w, i, err);
-        if (!failed)
+        if (!failed) {
+            place_source_records(w);
             j->serving++;
+        }
         pthread_cond_broadcast(&j->turn);
     }
     pthread_mutex_unlock(&j->lock);
@@ -175,7 +230,7 @@ static int one_share(struct rh_copy_worker *w, rh_error **err)
     for (size_t i = 0; i < j->copy->sink_count; i++)
         if (encode_lane(w, &w->lanes[i], err) < 0)
             return -1;
-    if (place_share(w, err) < 0)
+    if (take_source_records(w, err) < 0 || place_share(w, err) < 0)
         return -1;
     for (size_t i = 0; i < j->copy->sink_count; i++)
         if (w->lanes[i].sink->writer->out->seekable &&
@@ -332,6 +387,8 @@ static void worker_free(struct rh_copy_worker *w)
         lane_free(&w->lanes[i]);
     free(w->lanes);
     free(w->data);
+    free(w->base);
+    free(w->base_records);
     free(w->pending.items);
     rh_buf_free(&w->packed);
     rh_codec_free(w->codec);
@@ -471,6 +528,8 @@ static void job_init(struct rh_copy_job *j, struct rh_copy *c)
     j->content = rh_calloc(c->sink_count, sizeof *j->content);
     for (size_t i = 0; i < c->sink_count; i++)
         j->content[i] = rh_digest_new("sha256");
+    if (!keeps(j, &c->sinks[0]))
+        j->source_content = rh_digest_new("sha256");
 }
 
 /* What was kept packed was not seen plain: there is no content digest. */
@@ -485,6 +544,12 @@ static void finish_content(struct rh_copy_job *j)
         memcpy(s->content, hex, sizeof s->content);
         s->content[64] = '\0';
     }
+    if (j->source_content) {
+        char hex[RH_DIGEST_HEX];
+
+        rh_digest_hex(j->source_content, hex);
+        memcpy(j->copy->source_content, hex, 65);
+    }
 }
 
 static void job_free(struct rh_copy_job *j)
@@ -492,6 +557,7 @@ static void job_free(struct rh_copy_job *j)
     for (size_t i = 0; j->content && i < j->copy->sink_count; i++)
         rh_digest_free(j->content[i]);
     free(j->content);
+    rh_digest_free(j->source_content);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->turn);
     pthread_cond_destroy(&j->idle);

@@ -33,10 +33,11 @@ struct rh_copy {
     bool want_content; /* take content digests */
     struct rh_copy_digest *digests;
     size_t digest_count;
-    const char *stage;    /* of the progress; NULL: "copy" */
-    uint64_t done_before; /* of the progress: other disks' bytes */
-    uint64_t total;       /* 0: this disk's own allocated bytes */
-    uint64_t data_bytes;  /* out: bytes of the source that were data */
+    const char *stage;       /* of the progress; NULL: "copy" */
+    uint64_t done_before;    /* of the progress: other disks' bytes */
+    uint64_t total;          /* 0: this disk's own allocated bytes */
+    char source_content[65]; /* out: content digest of the source, or "" */
+    uint64_t data_bytes;     /* out: bytes of the source that were data */
 };
 
 /* Copy the whole disk: every data byte is read once, in order, by lib->threads

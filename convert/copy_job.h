@@ -24,8 +24,9 @@ struct rh_copy_job {
     uint64_t done;   /* bytes of units finished */
     uint64_t own;    /* data bytes of this disk; UINT64_MAX: unknown */
     struct rh_digest **content; /* one per sink, or NULL */
-    bool every_unit;            /* a writer wants the empty ones, too */
-    bool forward;               /* the source is read by next() */
+    struct rh_digest *source_content;
+    bool every_unit; /* a writer wants the empty ones, too */
+    bool forward;    /* the source is read by next() */
     bool have_piece, at_end;
     struct rh_piece piece; /* read ahead: belongs to the next unit */
 };
@@ -60,6 +61,10 @@ struct rh_copy_worker {
     struct rh_buf packed; /* a forward source's waiting bytes */
     RH_VEC(struct rh_copy_pending) pending;
     struct rh_copy_lane *lanes; /* per sink */
+    bool edited;                /* the share, for the first sink: then */
+    uint8_t *base;              /* its bytes without the edits */
+    uint8_t *base_records;      /* and their records */
+    size_t base_count;
     rh_error *error;
 };
 

@@ -150,7 +150,7 @@ static json_t *disks_json(const struct rh_plan_target *t,
 
         json_array_append_new(
             list,
-            json_pack("{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:s?, s:o}",
+            json_pack("{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:s?, s:s?, s:o}",
                       "disk", (int)d->index, "id",
                       id->kind == RH_VALUE_TEXT ? id->text : NULL, "file",
                       d->file, "bus", d->bus, "virtual_size",
@@ -158,6 +158,9 @@ static json_t *disks_json(const struct rh_plan_target *t,
                       (json_int_t)d->file_size, "data_bytes",
                       (json_int_t)receipts[i].data_bytes, "content_digest",
                       receipts[i].content[0] ? receipts[i].content : NULL,
+                      "source_digest",
+                      receipts[i].source_content[0] ? receipts[i].source_content
+                                                    : NULL,
                       "changed", changes_json(t, i)));
     }
     return list;

@@ -6,7 +6,8 @@
 #include "convert/plan.h"
 
 struct rh_receipt_disk {
-    char content[65]; /* content digest, see copy.c; "" when not taken */
+    /* Content digests, see copy.c; "" when not taken. */
+    char content[65], source_content[65];
     uint64_t data_bytes;
 };
 

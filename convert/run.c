@@ -137,15 +137,16 @@ static int open_disk(struct run *run, size_t i, rh_error **err)
     return run->writer ? 0 : -1;
 }
 
-static int close_disk(struct run *run, size_t i,
-                      const struct rh_copy_sink *sink, uint64_t data_bytes,
-                      rh_error **err)
+static int close_disk(struct run *run, size_t i, const struct rh_copy *c,
+                      const struct rh_copy_sink *sink, rh_error **err)
 {
     struct rh_receipt_disk *receipt = &run->disks[i];
 
     run->target->job.disks[i].file_size = sink->file_size;
     memcpy(receipt->content, sink->content, sizeof receipt->content);
-    receipt->data_bytes = data_bytes;
+    memcpy(receipt->source_content, c->source_content,
+           sizeof receipt->source_content);
+    receipt->data_bytes = c->data_bytes;
     if (run->archive)
         return run->target->target->archive->disk_done(run->archive,
                                                        run->writer, err);
@@ -183,7 +184,7 @@ static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
     for (size_t r = 0; r < runs->count; r++) {
         rh_plan_note_problems(&runs->items[r].target->findings,
                               runs->vm->disks[i], runs->vm->order[i]);
-        if (close_disk(&runs->items[r], i, &sinks[r], c.data_bytes, err) < 0)
+        if (close_disk(&runs->items[r], i, &c, &sinks[r], err) < 0)
             return -1;
     }
     return 0;

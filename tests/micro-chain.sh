@@ -41,6 +41,16 @@ test_its_file_system_is_sound() {
     run /sbin/e2fsck -fn "fixed.raw?offset=$at"
     expect_status 0
 }
+# The unfixed result is the source's bytes: the fixed one's receipt names both.
+test_receipt_has_the_digests_of_source_and_result() {
+    local source
+    _have_guest
+    source=$(jq -r '.disks[0].content_digest' "$PLAIN/receipt.json")
+    expect_json '.disks[0].source_digest' "$source" "$PLAIN/receipt.json"
+    expect_json '.disks[0].source_digest' "$source" "$FIXED/receipt.json"
+    expect_json ".disks[0].content_digest != \"$source\"" true \
+        "$FIXED/receipt.json"
+}
 # What differs inside the guest is what the receipt says, file by file.
 test_only_what_the_receipt_names_has_changed() {
     local file
