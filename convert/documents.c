@@ -81,16 +81,22 @@ static json_t *target_json(const struct rh_plan_vm *v,
         t->machine.firmware, "machine", t->job.machine, "guest", t->guest.json);
 }
 
+static json_t *entry_json(struct rh_plan *plan, struct rh_plan_vm *v,
+                          json_t *targets)
+{
+    return json_pack("{s:o, s:s, s:o, s:o, s:O?}", "source",
+                     rh_json_text(plan->package->path), "result", v->name, "vm",
+                     rh_vm_json(plan->package->vms.items[v->index]), "targets",
+                     targets, "recommendation", v->recommendation);
+}
+
 json_t *rh_plan_vm_json(struct rh_plan *plan, struct rh_plan_vm *v)
 {
     json_t *targets = json_array();
 
     for (size_t i = 0; i < v->targets.count; i++)
         json_array_append_new(targets, target_json(v, &v->targets.items[i]));
-    return json_pack("{s:o, s:o, s:o, s:O?}", "source",
-                     rh_json_text(plan->package->path), "vm",
-                     rh_vm_json(plan->package->vms.items[v->index]), "targets",
-                     targets, "recommendation", v->recommendation);
+    return entry_json(plan, v, targets);
 }
 
 json_t *rh_plan_json(struct rh_plan *plan)
@@ -188,12 +194,8 @@ static json_t *one_target_report(struct rh_plan *plan, struct rh_plan_vm *v,
         return NULL;
     targets = json_array();
     json_array_append_new(targets, target_json(v, t));
-    json_array_append_new(
-        json_object_get(doc, "vms"),
-        json_pack("{s:o, s:o, s:o, s:O?}", "source",
-                  rh_json_text(plan->package->path), "vm",
-                  rh_vm_json(plan->package->vms.items[v->index]), "targets",
-                  targets, "recommendation", v->recommendation));
+    json_array_append_new(json_object_get(doc, "vms"),
+                          entry_json(plan, v, targets));
     return doc;
 }
 

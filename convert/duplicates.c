@@ -104,30 +104,57 @@ static const char *title(const json_t *vms, size_t i)
     return word(vm, "name")[0] ? word(vm, "name") : word(vm, "id");
 }
 
-static void tell_duplicates(json_t *vms, claims *list, enum rh_finding_id id,
-                            const char *message)
+/* Calls fn for every two that claim the same, both ways round. */
+typedef void pair_fn(void *user, const struct claim *mine,
+                     const struct claim *other);
+static void each_pair(claims *list, pair_fn *fn, void *user)
 {
     if (list->count)
         qsort(list->items, list->count, sizeof *list->items, by_key);
     for (size_t i = 0; i + 1 < list->count; i++) {
         const struct claim *a = &list->items[i], *b = a + 1;
-        RH_AUTO(rh_freep) char *to_a = NULL;
-        RH_AUTO(rh_freep) char *to_b = NULL;
 
         if (strcmp(a->key, b->key))
             continue;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        to_a = rh_printf(message, a->key, title(vms, b->vm));
-        to_b = rh_printf(message, b->key, title(vms, a->vm));
-#pragma GCC diagnostic pop
-        tell(json_array_get(vms, a->vm), id, a->subject, to_a);
-        tell(json_array_get(vms, b->vm), id, b->subject, to_b);
+        fn(user, a, b);
+        fn(user, b, a);
     }
 }
 
-/* --- what is claimed
- * --------------------------------------------------------------- */
+static char *message_of(enum rh_finding_id id, const char *key,
+                        const char *other)
+{
+    const char *text = _("the result's name %s is also that of %s");
+
+    if (id == RH_F_FLEET_DUPLICATE_MAC)
+        text = _("the MAC address %s is also that of %s");
+    else if (id == RH_F_FLEET_DUPLICATE_UUID)
+        text = _("the BIOS UUID %s is also that of %s");
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    return rh_printf(text, key, other);
+#pragma GCC diagnostic pop
+}
+
+/* --- between packages: in the finished document
+ * ------------------------------------------------------------------ */
+
+struct fleet_job {
+    json_t *vms;
+    const size_t *package;
+    enum rh_finding_id id;
+};
+
+static void tell_entry(void *user, const struct claim *mine,
+                       const struct claim *other)
+{
+    const struct fleet_job *j = user;
+    RH_AUTO(rh_freep)
+    char *text = message_of(j->id, mine->key, title(j->vms, other->vm));
+
+    if (j->package[mine->vm] != j->package[other->vm])
+        tell(json_array_get(j->vms, mine->vm), j->id, mine->subject, text);
+}
 
 static void claim_macs(const json_t *vm, size_t number, claims *ret)
 {
@@ -141,18 +168,10 @@ static void claim_macs(const json_t *vm, size_t number, claims *ret)
     }
 }
 
-static void claim_name(const json_t *vm, size_t number, claims *ret)
-{
-    const char *name = word(vm, "name");
-    RH_AUTO(rh_freep)
-    char *folder = rh_safe_name(name[0] ? name : word(vm, "id"));
-
-    claim(ret, number, folder, "name");
-}
-
-void rh_fleet_duplicates(json_t *vms)
+void rh_fleet_duplicates(json_t *vms, const size_t *package)
 {
     claims macs = {0}, uuids = {0}, names = {0};
+    struct fleet_job j = {vms, package, RH_F_FLEET_DUPLICATE_MAC};
     const json_t *entry;
     size_t i;
 
@@ -161,15 +180,62 @@ void rh_fleet_duplicates(json_t *vms)
 
         claim_macs(vm, i, &macs);
         claim(&uuids, i, word(vm, "uuid"), "uuid");
-        claim_name(vm, i, &names);
+        claim(&names, i, word(entry, "result"), "name");
     }
-    tell_duplicates(vms, &macs, RH_F_FLEET_DUPLICATE_MAC,
-                    _("the MAC address %s is also that of %s"));
-    tell_duplicates(vms, &uuids, RH_F_FLEET_DUPLICATE_UUID,
-                    _("the BIOS UUID %s is also that of %s"));
-    tell_duplicates(vms, &names, RH_F_FLEET_DUPLICATE_NAME,
-                    _("the result's name %s is also that of %s"));
+    each_pair(&macs, tell_entry, &j);
+    j.id = RH_F_FLEET_DUPLICATE_UUID;
+    each_pair(&uuids, tell_entry, &j);
+    j.id = RH_F_FLEET_DUPLICATE_NAME;
+    each_pair(&names, tell_entry, &j);
     claims_free(&macs);
     claims_free(&uuids);
     claims_free(&names);
+}
+
+/* --- within one package: before its targets are planned, so that convert
+ * tells the same
+ * ------------------------------------------------------------------ */
+
+struct plan_job {
+    struct rh_package *package;
+    enum rh_finding_id id;
+};
+
+static void tell_vm(void *user, const struct claim *mine,
+                    const struct claim *other)
+{
+    const struct plan_job *j = user;
+    const struct rh_vm *vm = j->package->vms.items[other->vm];
+    const char *name = vm->name.kind == RH_VALUE_TEXT ? vm->name.text : vm->id;
+    RH_AUTO(rh_freep)
+    char *text = message_of(j->id, mine->key, name ? name : "?");
+
+    rh_find(&j->package->vm_findings.items[mine->vm], j->id, mine->subject,
+            "%s", text);
+}
+
+void rh_plan_duplicates(struct rh_plan *plan)
+{
+    claims macs = {0}, uuids = {0};
+    struct plan_job j = {plan->package, RH_F_FLEET_DUPLICATE_MAC};
+
+    for (size_t i = 0; i < plan->vms.count; i++) {
+        size_t at = plan->vms.items[i].index;
+        const struct rh_vm *vm = plan->package->vms.items[at];
+
+        if (vm->uuid.kind == RH_VALUE_TEXT)
+            claim(&uuids, at, vm->uuid.text, "uuid");
+        for (size_t n = 0; n < vm->nics.count; n++) {
+            const struct rh_value *mac = &vm->nics.items[n].mac;
+            RH_AUTO(rh_freep) char *subject = rh_printf("nics/%zu", n);
+
+            if (mac->kind == RH_VALUE_TEXT)
+                claim(&macs, at, mac->text, subject);
+        }
+    }
+    each_pair(&macs, tell_vm, &j);
+    j.id = RH_F_FLEET_DUPLICATE_UUID;
+    each_pair(&uuids, tell_vm, &j);
+    claims_free(&macs);
+    claims_free(&uuids);
 }

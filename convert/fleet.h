@@ -21,7 +21,8 @@ int rh_fleet_plan(rh_lib *lib, rh_fleet *fleet, const rh_options *options,
                   rh_error **err);
 void rh_fleet_free(rh_fleet *fleet);
 
-/* duplicates.c: what several VMs of the "vms" claim, and only one may have. */
-void rh_fleet_duplicates(json_t *vms);
+/* duplicates.c: what VMs of different packages claim, and only one may have;
+ * package[i] is that of vms[i].  A package's own are found by its plan. */
+void rh_fleet_duplicates(json_t *vms, const size_t *package);
 
 #endif

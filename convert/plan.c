@@ -484,8 +484,8 @@ static void settle_macs(rh_plan *plan, struct rh_plan_vm *v)
     }
 }
 
-static int plan_vm(rh_plan *plan, struct rh_plan_vm *v, const char **targets,
-                   size_t target_count, rh_error **err)
+/* What the VM is: all that does not depend on a target. */
+static int know_vm(rh_plan *plan, struct rh_plan_vm *v, rh_error **err)
 {
     struct rh_vm *vm = plan->package->vms.items[v->index];
 
@@ -497,6 +497,12 @@ static int plan_vm(rh_plan *plan, struct rh_plan_vm *v, const char **targets,
                       rh_option_yes(plan->options, "strict"));
     v->profile = rh_profile_match(plan->profiles, vm);
     settle_macs(plan, v);
+    return 0;
+}
+
+static int plan_vm(rh_plan *plan, struct rh_plan_vm *v, const char **targets,
+                   size_t target_count, rh_error **err)
+{
     /* The list must not move while jobs point into it. */
     for (size_t i = 0; i < target_count; i++)
         rh_vec_add(&v->targets)->target = rh_target_named(targets[i]);
@@ -521,9 +527,13 @@ int rh_plan_prepare(rh_plan *plan, rh_error **err)
         struct rh_plan_vm *v = rh_vec_add(&plan->vms);
 
         v->index = i;
-        if (plan_vm(plan, v, targets, count, err) < 0)
+        if (know_vm(plan, v, err) < 0)
             return rh_where(err, plan->package->path);
     }
+    rh_plan_duplicates(plan);
+    for (size_t i = 0; i < plan->vms.count; i++)
+        if (plan_vm(plan, &plan->vms.items[i], targets, count, err) < 0)
+            return rh_where(err, plan->package->path);
     return 0;
 }
 

@@ -65,6 +65,8 @@ int rh_plan_prepare(struct rh_plan *plan, rh_error **err);
 /* plan_disks.c: open the VM's disks in the result's order. */
 int rh_plan_open_disks(struct rh_plan *plan, struct rh_plan_vm *v,
                        rh_error **err);
+/* duplicates.c: what several VMs of the package claim, as findings of each. */
+void rh_plan_duplicates(struct rh_plan *plan);
 /* What a reader found odd becomes findings; some is found while copying. */
 void rh_plan_note_problems(struct rh_findings *findings,
                            const struct rh_reader *r, size_t disk);

@@ -80,18 +80,24 @@ static void note_failed(rh_report *r, struct rh_fleet_item *item)
 static void collect(rh_report *r, rh_fleet *fleet)
 {
     json_t *vms = json_object_get(r->document, "vms");
+    RH_AUTO(rh_freep) size_t *package = NULL;
 
     for (size_t i = 0; i < fleet->count; i++) {
         struct rh_fleet_item *item = &fleet->items[i];
+        size_t n = json_array_size(vms);
 
-        if (item->vms)
+        if (item->vms) {
             json_array_extend(vms, item->vms);
-        else if (item->error)
+            package = rh_realloc_array(package, json_array_size(vms) + 1,
+                                       sizeof *package);
+            while (n < json_array_size(vms))
+                package[n++] = i;
+        } else if (item->error)
             note_failed(r, item);
     }
     if (fleet->count == 1)
         r->cause = RH_TAKE(fleet->items[0].error);
-    rh_fleet_duplicates(vms);
+    rh_fleet_duplicates(vms, package);
     judge(r);
 }
 

@@ -190,6 +190,17 @@ test_the_same_mac_twice_is_told() {
     run "$REHOST" report "$SCRATCH/plain.ova" --to all --json --no-guest
     expect_json '[.. | .id? | select(. == "FLEET-DUPLICATE-MAC")] | length' 0
 }
+test_the_same_mac_twice_in_one_package_is_told_once() {
+    run "$REHOST" report "$OVF/macs_twice_in_a_package.ovf" --to all \
+        --json --no-guest
+    expect_json '[.vms[].targets[].findings[] |
+        select(.id == "FLEET-DUPLICATE-MAC") | .message] | join("; ")' \
+"the MAC address 00:50:56:12:34:56 is also that of b; \
+the MAC address 00:50:56:12:34:56 is also that of b; \
+the MAC address 00:50:56:12:34:56 is also that of a; \
+the MAC address 00:50:56:12:34:56 is also that of a"
+    expect_json '[.. | .id? | select(. == "FLEET-DUPLICATE-NAME")] | length' 0
+}
 test_200_descriptors() {
     local i
     mkdir many
