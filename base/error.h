@@ -41,17 +41,20 @@ int rh_fail(rh_error **err, enum rh_error_id id, const char *fmt, ...)
 int rh_fail_errno(rh_error **err, enum rh_error_id id, int number,
                   const char *fmt, ...) RH_PRINTF(4, 5);
 
-#ifdef __clang_analyzer__ /* it cannot see that from outside */
-#define rh_fail(...)       (rh_fail(__VA_ARGS__), -1)
-#define rh_fail_errno(...) (rh_fail_errno(__VA_ARGS__), -1)
-#endif
-
 /* Set what it is about ("disk1.vmdk"), unless already set.  Return -1. */
 int rh_where(rh_error **err, const char *subject);
 /* Put "context: " in front of the message.  Return -1. */
 int rh_while(rh_error **err, const char *fmt, ...) RH_PRINTF(2, 3);
 /* Replace the default next step.  Return -1. */
 int rh_hint(rh_error **err, const char *fmt, ...) RH_PRINTF(2, 3);
+
+#ifdef __clang_analyzer__ /* it cannot see from outside that they return -1 */
+#define rh_fail(...)       (rh_fail(__VA_ARGS__), -1)
+#define rh_fail_errno(...) (rh_fail_errno(__VA_ARGS__), -1)
+#define rh_where(...)      (rh_where(__VA_ARGS__), -1)
+#define rh_while(...)      (rh_while(__VA_ARGS__), -1)
+#define rh_hint(...)       (rh_hint(__VA_ARGS__), -1)
+#endif
 
 enum rh_error_id rh_error_number(const rh_error *e);
 enum rh_error_class rh_error_class_of(enum rh_error_id id);

@@ -41,7 +41,7 @@ struct rh_boot_qemu {
     bool accelerated;
 };
 int rh_boot_start(rh_lib *lib, const struct rh_boot_vm *vm,
-                  struct rh_boot_qemu *ret, rh_error **err);
+                  struct rh_boot_qemu *q, rh_error **err);
 int rh_boot_screenshot(struct rh_boot_qemu *q, const char *path,
                        rh_error **err);
 void rh_boot_stop(struct rh_boot_qemu *q);

@@ -85,6 +85,6 @@ struct rh_copy_hasher {
     bool started;
     rh_error *error;
 };
-void *rh_copy_hash(void *hasher);
+void *rh_copy_hash(void *argument); /* a hasher */
 
 #endif

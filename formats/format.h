@@ -251,11 +251,11 @@ uint64_t rh_overlay_changed(const struct rh_reader *r); /* bytes */
 /* The first changed run at or after `from`; false when there is none. */
 bool rh_overlay_change_at(const struct rh_reader *overlay, uint64_t from,
                           uint64_t *ret_start, uint64_t *ret_length);
-struct rh_reader *rh_overlay_base(const struct rh_reader *overlay);
+struct rh_reader *rh_overlay_base(const struct rh_reader *r);
 /* Lay the changes within [offset, offset + n) over bytes of the base; *ret_any
  * (may be NULL) says whether there were any; with buf NULL only that. */
-int rh_overlay_patch(struct rh_reader *overlay, void *buf, size_t n,
-                     uint64_t offset, bool *ret_any, rh_error **err);
+int rh_overlay_patch(struct rh_reader *r, void *buf, size_t n, uint64_t offset,
+                     bool *ret_any, rh_error **err);
 bool rh_is_overlay(const struct rh_reader *r);
 
 #endif

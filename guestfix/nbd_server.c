@@ -251,7 +251,7 @@ static bool one_request(struct connection *c, uint8_t *buf)
 static void *serve(void *user)
 {
     struct connection *c = user;
-    RH_AUTO(rh_freep) uint8_t *buf = malloc(REQUEST_MAX);
+    RH_AUTO(rh_freep) uint8_t *buf = rh_alloc_big(REQUEST_MAX, NULL);
 
     if (buf && negotiate(c))
         while (!c->of->server->stopping && one_request(c, buf))
@@ -317,7 +317,7 @@ static int listen_at(struct export *e, rh_error **err)
         rh_fail(err, RH_ERR_FILE_OPEN, "%s is too long for a socket", e->path);
         return rh_hint(err, "set TMPDIR to a shorter path");
     }
-    strcpy(address.sun_path, e->path);
+    memcpy(address.sun_path, e->path, strlen(e->path) + 1);
     e->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (e->listener < 0 ||
         bind(e->listener, (struct sockaddr *)&address, sizeof address) < 0 ||

@@ -29,7 +29,7 @@ int rh_signature_read(struct rh_disks *d, struct rh_volume *v,
 /* Add the logical volumes of all LVM2_member volumes. */
 int rh_lvm_find(struct rh_disks *d, struct rh_volumes *v, rh_error **err);
 /* The text metadata of LVM2 as JSON; NULL when it is not sound. */
-struct json_t *rh_lvm_parse(const char *text, size_t n);
+struct json_t *rh_lvm_parse(const char *bytes, size_t n);
 
 /* 16 bytes as 8-4-4-4-12 hex digits. */
 char *rh_uuid_text(struct rh_arena *arena, const uint8_t bytes[16]);

@@ -42,6 +42,7 @@ static const struct rh_volume *by_number(const struct rh_session *s,
                                          unsigned partition)
 {
     for (size_t i = 0; s->count == 1 && i < s->volumes.all.count; i++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): count > 0 */
         if (s->volumes.all.items[i].partition == partition &&
             !s->volumes.all.items[i].lv)
             return &s->volumes.all.items[i];

@@ -105,6 +105,7 @@ static int take_chunk(struct disk *d, const struct entry *e, uint32_t number,
         return rh_fail(err, RH_ERR_XVA_DAMAGED,
                        "%s is out of order or of a wrong size", e->name);
     c = rh_vec_add(&d->chunks);
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): just added */
     *c = (struct chunk){e->at, number, (uint32_t)e->size};
     return 0;
 }
