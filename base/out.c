@@ -16,6 +16,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/digest.h"
+
 int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
                   const char *name, rh_error **err)
 {
@@ -378,13 +380,20 @@ int rh_outdir_put(struct rh_outdir *d, const char *name, const void *bytes,
                   size_t n, bool executable, rh_error **err)
 {
     RH_AUTO(rh_out_closep) struct rh_out *o = rh_out_file_at(d->fd, name, err);
+    struct rh_outdir_file *file;
 
     if (!o || rh_out_write(o, bytes, n, 0, err) < 0)
         return -1;
     if (executable && fchmod(o->fd, 0755) < 0)
         return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                              "cannot make it executable");
-    return rh_out_finish(o, n, err);
+    if (rh_out_finish(o, n, err) < 0)
+        return -1;
+    file = rh_vec_add(&d->files);
+    file->name = rh_strdup(name);
+    file->size = n;
+    rh_sha256_hex(bytes, n, file->sha256);
+    return 0;
 }
 
 static int sync_parent(const char *path)
@@ -458,6 +467,9 @@ void rh_outdir_close(struct rh_outdir *d)
     if (d->part)
         remove_tree(AT_FDCWD, d->part, 0);
     rh_closep(&d->fd);
+    for (size_t i = 0; i < d->files.count; i++)
+        free(d->files.items[i].name);
+    free(d->files.items);
     free(d->part);
     free(d->path);
     free(d);

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/lib.h"
+#include "base/mem.h"
 
 struct rh_out;
 struct rh_out_ops {
@@ -50,11 +51,17 @@ RH_FREEP(rh_out_closep, struct rh_out, rh_out_close)
 
 /* --- a result folder ---------------------------------------------------------
  */
+struct rh_outdir_file {
+    char *name;
+    uint64_t size;
+    char sha256[65];
+};
 struct rh_outdir {
     char *path; /* DIR/NAME, the final one */
     char *part; /* DIR/.NAME.PID.part, while it is being made */
     int fd;     /* of the hidden folder */
     bool replace;
+    RH_VEC(struct rh_outdir_file) files; /* by rh_outdir_put, in order */
 };
 /* Create DIR if it is missing, then the hidden folder.  FILE_EXISTS when the
  * result is already there and `replace` is false.  Hidden folders left by runs

@@ -172,15 +172,33 @@ static json_t *disks_json(const struct rh_plan_target *t,
     return list;
 }
 
+/* Beside the disks: what was written before the receipt. */
+static json_t *files_json(const struct rh_outdir *dir)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < dir->files.count; i++) {
+        const struct rh_outdir_file *f = &dir->files.items[i];
+
+        json_array_append_new(
+            list, json_pack("{s:s, s:I, s:s}", "name", f->name, "bytes",
+                            (json_int_t)f->size, "sha256", f->sha256));
+    }
+    return list;
+}
+
 static json_t *receipt_json(struct rh_plan *plan, struct rh_plan_vm *v,
                             struct rh_plan_target *t,
                             const struct rh_receipt_disk *disks)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "schema",
-                     "rehost.receipt/1", "tool", "rehost", "version",
-                     rh_version(), "vm", v->name, "target", t->target->name,
-                     "source", source_json(plan->package), "disks",
-                     disks_json(t, disks), "edits",
+    const struct rh_vm *vm = plan->package->vms.items[v->index];
+
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}",
+                     "schema", "rehost.receipt/1", "tool", "rehost", "version",
+                     rh_version(), "vm", v->name, "vm_id", rh_json_text(vm->id),
+                     "target", t->target->name, "source",
+                     source_json(plan->package), "disks", disks_json(t, disks),
+                     "files", files_json(t->job.out), "edits",
                      rh_edits_json(&t->edits, true));
 }
 

@@ -102,11 +102,16 @@ static int compare_disk(rh_lib *lib, struct rh_reader *source,
 /* --- all of them
  * --------------------------------------------------------------------- */
 
-/* The VM of the package that this result was made from. */
+/* The VM of the package that this result was made from.  Names are made unique
+ * among those that were converted together, ids are it in the package. */
 static size_t vm_of(const struct rh_package *p, const json_t *receipt)
 {
     const char *name = json_string_value(json_object_get(receipt, "vm"));
+    const char *id = json_string_value(json_object_get(receipt, "vm_id"));
 
+    for (size_t i = 0; id && i < p->vms.count; i++)
+        if (p->vms.items[i]->id && !strcmp(p->vms.items[i]->id, id))
+            return i;
     for (size_t i = 0; name && i < p->vms.count; i++) {
         RH_AUTO(rh_freep)
         char *safe = rh_safe_name(

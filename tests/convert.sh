@@ -98,6 +98,55 @@ test_xva_to_a_pipe() {
     expect_empty out
 }
 
+# Every file that stands there, with its hash; the disks by their contents.
+test_receipt_names_every_file() {
+    local name
+    convert "$OVA" --to xen # and kvm
+    expect_status 0
+    for name in kvm xen; do
+        : >sums
+        jq -r '.files[] | .sha256 + "  " + .name' out/$name/web01/receipt.json \
+            >sums
+        run env -C out/$name/web01 sha256sum --quiet -c ../../../sums
+        expect_status 0
+        expect_equal "$(cd out/$name/web01 && ls | grep -v '^disk0\|^web01.xva' |
+            sort)" "$( (cut -c67- sums; echo receipt.json) | sort)" "$name"
+    done
+}
+# A package with two VMs of one name: each result is of its own.
+test_verify_one_of_two_namesakes() {
+    local vm
+    mkdir in
+    for vm in a b; do
+        make_disk $vm.raw 4194304 $vm
+        python3 "$TOP/tests/guests/mkova.py" --name $vm $vm.ova $vm.raw >/dev/null
+        tar -C in -xf $vm.ova --exclude '*.mf'
+    done
+    # The second machine joins the first's descriptor, under its name.
+    python3 - in/a.ovf in/b.ovf in/two.ovf <<'PY'
+import re, sys
+a, b = (open(p).read() for p in sys.argv[1:3])
+rename = lambda s: s.replace("file1", "file2").replace("vmdisk1", "vmdisk2")
+part = lambda s, tag: re.search(r"<%s\b.*?</%s>|<%s\b[^>]*/>" % (tag, tag, tag), s, re.S)[0]
+system = rename(part(b, "VirtualSystem")).replace("<Name>b<", "<Name>a<")
+a = a.replace(part(a, "File"), part(a, "File") + rename(part(b, "File")))
+a = a.replace(part(a, "Disk"), part(a, "Disk") + rename(part(b, "Disk")))
+one = part(a, "VirtualSystem")
+a = a.replace(one, '<VirtualSystemCollection ovf:id="c"><Info>two</Info>%s%s'
+              "</VirtualSystemCollection>" % (one, system))
+open(sys.argv[3], "w").write(a)
+PY
+    rm in/[ab].ovf
+    convert in/two.ovf --format raw
+    expect_status 0
+    expect_equal "$(ls out)" "a
+a-2"
+    expect_same_file b.raw out/a-2/disk0.raw
+    run "$REHOST" verify in/two.ovf out/a-2
+    expect_status 0
+    run "$REHOST" verify in/two.ovf out/a
+    expect_status 0
+}
 verified() { # OPTION...
     run "$REHOST" convert "$OVA" --out out "$@"
     expect_status 0
