@@ -207,8 +207,9 @@ static void on_signal(int number)
 {
     rh_lib *lib = interrupted_lib;
 
+    (void)number;
     if (!lib)
-        _exit(128 + number);
+        _exit(130); /* interrupted, whatever the signal */
     rh_cancel(lib);
     interrupted_lib = NULL;
 }

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -139,11 +141,37 @@ static bool may_replace(const char *path)
     return first == EOF || first == '{' || first == '<' || first == '[';
 }
 
+static bool save_at(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    bool good = f && fputs(text, f) >= 0;
+
+    return f && fclose(f) == 0 && good;
+}
+
+/* An earlier report stays until the new one is whole; what is no regular file
+ * (/dev/null, a pipe) cannot be replaced. */
+static bool save_whole(const char *path, const char *text)
+{
+    char part[4096];
+    struct stat st;
+    bool there = lstat(path, &st) == 0;
+    int why;
+
+    if ((there && !S_ISREG(st.st_mode)) ||
+        snprintf(part, sizeof part, "%s.%ld.part", path, (long)getpid()) >=
+            (int)sizeof part)
+        return save_at(path, text);
+    if (save_at(part, text) && rename(part, path) == 0)
+        return true;
+    why = errno;
+    unlink(part);
+    errno = why;
+    return false;
+}
+
 int cli_save(const struct cli *cli, const char *path, const char *text)
 {
-    FILE *f;
-    bool good;
-
     if (!strcmp(path, "-"))
         return fputs(text, stdout) < 0;
     if (!may_replace(path)) {
@@ -151,11 +179,7 @@ int cli_save(const struct cli *cli, const char *path, const char *text)
             _("give the report another name"));
         return 1;
     }
-    f = fopen(path, "w");
-    good = f && fputs(text, f) >= 0;
-    if (f)
-        good = fclose(f) == 0 && good;
-    if (good)
+    if (save_whole(path, text))
         return 0;
     say(cli, "FILE_WRITE", path, strerror(errno),
         _("check the folder, its permissions and the space that is left"));
