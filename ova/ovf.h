@@ -92,6 +92,8 @@ enum rh_item_field {
     RH_ITEM_AUTOMATIC,
     RH_ITEM_CORES_PER_SOCKET,
     RH_ITEM_LIMIT,
+    RH_ITEM_RESERVATION,
+    RH_ITEM_WEIGHT,
     RH_ITEM_FIELDS
 };
 struct rh_item {
@@ -133,6 +135,17 @@ void rh_ovf_cdrom_item(struct rh_ovf *o, const struct rh_items *items,
                        struct rh_findings *findings);
 void rh_ovf_other_item(struct rh_ovf *o, const struct rh_item *item,
                        struct rh_vm *vm, struct rh_findings *findings);
+/* Reservations, limits and shares of a CPU or memory item; `normal` is the
+ * weight that VMware gives a VM of that size by itself. */
+void rh_ovf_allocation(const struct rh_item *item, const char *of,
+                       uint64_t normal, struct rh_findings *findings);
+/* vmw:Config of a device that people should know. */
+void rh_ovf_item_settings(struct rh_ovf *o, const struct rh_item *item,
+                          struct rh_findings *findings);
+/* Disks that snapshots leave out, or that forget. */
+void rh_vm_disk_mode(struct rh_vm *vm, struct rh_disk_config *d,
+                     const char *mode, enum rh_from from, const char *subject,
+                     struct rh_findings *findings);
 /* What an item is called in messages. */
 const char *rh_ovf_item_name(const struct rh_item *item);
 /* Add hardware that has no field, and the finding that goes with its kind. */

@@ -192,8 +192,11 @@ const struct rh_item *rh_ovf_parent(const struct rh_items *items,
 static void cpu_item(const struct rh_item *item, struct rh_vm *vm,
                      struct rh_findings *findings)
 {
-    uint64_t n;
+    uint64_t n = 0;
 
+    if (rh_parse_u64(item->field[RH_ITEM_QUANTITY], &n) && n > 4096)
+        n = 0;
+    rh_ovf_allocation(item, "CPU", n * 1000, findings);
     if (rh_parse_u64(item->field[RH_ITEM_CORES_PER_SOCKET], &n) && n &&
         n <= 4096)
         rh_set_number(vm, &vm->cores_per_socket, n, RH_FROM_OVF, NULL);
@@ -215,7 +218,7 @@ static void memory_item(const struct rh_item *item, struct rh_vm *vm,
 {
     const char *units = item->field[RH_ITEM_UNITS];
     const char *text = item->field[RH_ITEM_QUANTITY];
-    uint64_t n, factor = RH_MIB, bytes;
+    uint64_t n, factor = RH_MIB, bytes = 0;
 
     if (!text)
         return;
@@ -244,6 +247,7 @@ static void memory_item(const struct rh_item *item, struct rh_vm *vm,
                 "a second memory item (%" PRIu64 " bytes) was left out", bytes);
     else
         rh_set_number(vm, &vm->memory_bytes, bytes, RH_FROM_OVF, NULL);
+    rh_ovf_allocation(item, "memory", bytes / RH_MIB * 10, findings);
 }
 
 /* --- network cards
@@ -318,6 +322,11 @@ static int nic_item(struct rh_ovf *o, const struct rh_item *item,
     rh_set_text(vm, &nic->model,
                 nic_model(o, item->field[RH_ITEM_SUBTYPE], subject, findings),
                 RH_FROM_OVF, NULL);
+    if (nic->model.kind == RH_VALUE_TEXT && !strcmp(nic->model.text, "sriov"))
+        rh_find(findings, RH_F_DEVICE_SRIOV, subject,
+                "the network card \"%s\" is an SR-IOV function of the host; "
+                "it becomes an ordinary one",
+                rh_ovf_item_name(item));
     nic_address(item, vm, nic, subject, findings);
     if (network && network[0]) {
         rh_set_text(vm, &nic->network, network, RH_FROM_OVF, NULL);
@@ -341,6 +350,7 @@ static int device(struct rh_ovf *o, const struct rh_items *items,
                   const struct rh_item *item, struct rh_vm *vm,
                   struct rh_findings *findings, rh_error **err)
 {
+    rh_ovf_item_settings(o, item, findings);
     switch (item->type) {
     case TYPE_CPU:
         cpu_item(item, vm, findings);

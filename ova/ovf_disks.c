@@ -172,15 +172,21 @@ static void new_disk(const struct rh_item *item, struct rh_vm *vm,
         rh_set_number(vm, &disk->capacity_bytes, n, RH_FROM_OVF, NULL);
 }
 
-static void add_disk(const struct rh_items *items, const struct rh_item *item,
-                     struct rh_vm *vm, const struct rh_disk_config *disk,
-                     const char *subject, struct rh_findings *findings)
+static void add_disk(struct rh_ovf *o, const struct rh_items *items,
+                     const struct rh_item *item, struct rh_vm *vm,
+                     const struct rh_disk_config *disk, const char *subject,
+                     struct rh_findings *findings)
 {
     struct rh_disk_config *kept = rh_vec_add(&vm->disks);
     struct place at = {&kept->controller, &kept->bus, &kept->unit};
+    const char *mode = rh_ovf_item_config(o, item, "backing.diskMode");
 
     *kept = *disk;
     plug(items, item, vm, &at, subject, findings);
+    rh_ovf_item_settings(o, item, findings);
+    rh_vm_disk_mode(vm, kept,
+                    mode ? mode : rh_ovf_item_config(o, item, "diskMode"),
+                    RH_FROM_OVF, subject, findings);
     if (kept->empty && kept->capacity_bytes.kind == RH_VALUE_UNSET)
         rh_find(findings, RH_F_OVF_REFERENCE, subject,
                 "the new disk \"%s\" has no size", rh_ovf_item_name(item))
@@ -234,7 +240,7 @@ void rh_ovf_disk_item(struct rh_ovf *o, const struct rh_items *items,
             ->severity = RH_SEVERITY_BLOCKER;
         return;
     }
-    add_disk(items, item, vm, &disk, subject, findings);
+    add_disk(o, items, item, vm, &disk, subject, findings);
 }
 
 void rh_ovf_cdrom_item(struct rh_ovf *o, const struct rh_items *items,

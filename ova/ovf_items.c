@@ -32,6 +32,8 @@ static const struct {
     {"AutomaticAllocation", RH_ITEM_AUTOMATIC},
     {"CoresPerSocket", RH_ITEM_CORES_PER_SOCKET},
     {"Limit", RH_ITEM_LIMIT},
+    {"Reservation", RH_ITEM_RESERVATION},
+    {"Weight", RH_ITEM_WEIGHT},
 };
 
 /* Fill what this node says; of several HostResources the first that is not

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "ova/ovf.h"
+#include "ova/settings.h"
 
 /* What becomes of each kind; `id` is the finding. */
 static const struct {
@@ -22,6 +23,8 @@ static const struct {
      N_("a device of the host that was passed through")},
     {"scsi-passthrough", RH_F_DEVICE_SCSI_PASSTHROUGH,
      N_("a SCSI device of the host that was passed through")},
+    {"vgpu", RH_F_DEVICE_VGPU, N_("a virtual GPU")},
+    {"usb-device", RH_F_DEVICE_USB, N_("a USB device of the host")},
     {"nvdimm", RH_F_DEVICE_NVDIMM, N_("a non-volatile memory module")},
     {"nvram", RH_F_NVRAM_CONTENTS, N_("UEFI variables (NVRAM)")},
     {"tpm", RH_F_TPM_CONTENTS, N_("a virtual TPM")},
@@ -54,9 +57,11 @@ static const struct {
     const char *in_subtype; /* part of it, or NULL: any */
     const char *kind;
 } devices[] = {
-    {0, "vmware.vtpm", "tpm"}, /* as type 1, or 34: the subtype tells */
+    {0, "vmware.vtpm", "tpm"},        /* as type 1, or 34: the subtype tells */
+    {0, "passthrough-vmiop", "vgpu"}, /* NVIDIA's mediated devices */
     {0, "pci.passthrough", "pci-passthrough"},
     {0, "nvdimm", "nvdimm"},
+    {0, "usb.device", "usb-device"},
     {0, "vmware.vmci", "vmci"},
     {0, "soundcard", "sound"},
     {0, "watchdog", "watchdog"},
@@ -110,4 +115,71 @@ void rh_ovf_other_item(struct rh_ovf *o, const struct rh_item *item,
         rh_set_bool(vm, &vm->tpm, true, RH_FROM_OVF, NULL);
     rh_vm_add_device(vm, findings, kind, rh_ovf_item_name(item), subtype,
                      item->required);
+}
+
+/* --- settings of devices
+ * ---------------------------------------------------------------------- */
+
+static void allocation(const char *key, const char *of, const char *value,
+                       const char *units, struct rh_findings *findings)
+{
+    RH_AUTO(rh_freep) char *named = rh_printf("rasd:%s (%s)", key, of);
+    RH_AUTO(rh_freep)
+    char *shown = units && units[0] ? rh_printf("%s * %s", value, units)
+                                    : rh_strdup(value);
+    uint64_t n;
+
+    if (rh_parse_u64(value, &n) && n)
+        rh_vmware_setting(named, shown, findings);
+}
+
+void rh_ovf_allocation(const struct rh_item *item, const char *of,
+                       uint64_t normal, struct rh_findings *findings)
+{
+    const char *units = item->field[RH_ITEM_UNITS];
+    const char *weight = item->field[RH_ITEM_WEIGHT];
+    uint64_t n;
+
+    allocation("Reservation", of, item->field[RH_ITEM_RESERVATION], units,
+               findings);
+    allocation("Limit", of, item->field[RH_ITEM_LIMIT], units, findings);
+    if (rh_parse_u64(weight, &n) && n != normal)
+        allocation("Weight", of, weight, NULL, findings);
+}
+
+void rh_ovf_item_settings(struct rh_ovf *o, const struct rh_item *item,
+                          struct rh_findings *findings)
+{
+    for (unsigned i = 0; i < item->nodes; i++) {
+        RH_EACH_CHILD(child, item->node[i])
+        {
+            const char *key, *value;
+
+            if (!rh_xml_is(child, "Config") && !rh_xml_is(child, "ExtraConfig"))
+                continue;
+            key = rh_ovf_attr(o, child, "key");
+            value = rh_ovf_attr(o, child, "value");
+            if (key && value)
+                rh_vmware_setting(key, value, findings);
+        }
+    }
+}
+
+/* "independent-nonpersistent" in a VMX, "independent_nonpersistent" in
+ * vSphere's own words. */
+void rh_vm_disk_mode(struct rh_vm *vm, struct rh_disk_config *d,
+                     const char *mode, enum rh_from from, const char *subject,
+                     struct rh_findings *findings)
+{
+    if (!mode || !mode[0])
+        return;
+    rh_set_text(vm, &d->mode, mode, from, NULL);
+    if (strcasestr(mode, "nonpersistent") || rh_same_word(mode, "undoable"))
+        rh_find(findings, RH_F_VMX_NONPERSISTENT, subject,
+                "the disk forgets its changes when the VM stops (mode %s)",
+                mode);
+    if (strcasestr(mode, "independent"))
+        rh_find(findings, RH_F_DISK_INDEPENDENT, subject,
+                "the disk is left out of the source's snapshots (mode %s)",
+                mode);
 }

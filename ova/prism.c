@@ -404,6 +404,16 @@ static void disks(struct answer *a)
 /* --- network cards
  * ------------------------------------------------------------------------------
  */
+/* v4 names the kind of its backing, the others the kind of NIC. */
+static bool is_sriov(const json_t *n)
+{
+    const char *backing = text_in(n, "nicBackingInfo/$objectType");
+    const char *type = text_in(n, "nic_type|networkInfo/nicType|type");
+
+    return (backing && strcasestr(backing, "sriov")) ||
+           rh_same_word(type, "DIRECT_NIC") || rh_same_word(type, "kDirectNic");
+}
+
 static void add_nic(struct answer *a, const json_t *n, size_t i)
 {
     const char *model =
@@ -417,6 +427,14 @@ static void add_nic(struct answer *a, const json_t *n, size_t i)
     bool b;
 
     rh_vec_add(&a->to->vm->nics);
+    if (is_sriov(n)) {
+        snprintf(key, sizeof key, "nics/%zu", i);
+        rh_find(&a->to->findings, RH_F_DEVICE_SRIOV, key,
+                "%s: NIC %zu is an SR-IOV function of the host; it becomes an "
+                "ordinary one",
+                a->f->name, i);
+        model = "sriov";
+    }
     snprintf(key, sizeof key, "nics/%zu/mac", i);
     put(a, key,
         text_in(n, "mac_address|mac_addr|backingInfo/macAddress|"
@@ -448,6 +466,22 @@ static void nics(struct answer *a)
 /* --- what has no place
  * ------------------------------------------------------------------------------
  */
+/* One is an object in acli's text, and a list elsewhere. */
+static void gpus(struct answer *a, const json_t *list)
+{
+    size_t count = json_is_object(list) ? 1 : json_array_size(list);
+
+    for (size_t i = 0; i < count && i < RH_LIMIT_VM_NICS; i++) {
+        const json_t *g = json_is_object(list) ? list : json_array_get(list, i);
+        const char *mode = text_in(g, "mode|gpu_mode|gpu_type|type");
+        bool shared = mode && strcasestr(mode, "virtual");
+
+        rh_vm_add_device(a->to->vm, &a->to->findings,
+                         shared ? "vgpu" : "pci-passthrough", "GPU",
+                         text_in(g, "name|gpu_profile|assignable"), true);
+    }
+}
+
 static void rest(struct answer *a)
 {
     static const char *const names[][2] = {
@@ -469,9 +503,7 @@ static void rest(struct answer *a)
     if (list.length)
         rh_find(&a->to->findings, RH_F_FILL_NOT_CARRIED, "vm",
                 "%s: not carried over: %s", a->f->name, list.data);
-    if (find(a, "vm_gpus|resources/gpu_list|gpus|gpu_list"))
-        rh_vm_add_device(vm, &a->to->findings, "pci-passthrough", "GPU", NULL,
-                         true);
+    gpus(a, find(a, "vm_gpus|resources/gpu_list|gpus|gpu_list"));
     if (find(a, "resources/serial_port_list|serialPorts|serial_port_list"))
         rh_vm_add_device(vm, &a->to->findings, "serial", "serial port", NULL,
                          false);

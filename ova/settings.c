@@ -25,6 +25,15 @@ static const struct {
     {"sched.cpu.affinity", WORD, RH_F_VMWARE_PLACEMENT},
     {"sched.mem.affinity", WORD, RH_F_VMWARE_PLACEMENT},
     {"sched.cpu.latencySensitivity", WORD, RH_F_VMWARE_LATENCY},
+    {"latencySensitivity*", WORD, RH_F_VMWARE_LATENCY},
+    {"*.coresPerNumaNode", AMOUNT, RH_F_VMWARE_NUMA},
+    {"cpuAffinity*", WORD, RH_F_VMWARE_PLACEMENT},
+    {"memoryAffinity*", WORD, RH_F_VMWARE_PLACEMENT},
+    {"rasd:Reservation*", WORD, RH_F_VMWARE_RESERVATION},
+    {"rasd:Limit*", WORD, RH_F_VMWARE_RESERVATION},
+    {"rasd:Weight*", WORD, RH_F_VMWARE_SHARES},
+    {"*.shares", WORD, RH_F_VMWARE_SHARES},
+    {"*.throughputCap", WORD, RH_F_VMWARE_SHARES},
     {"sched.cpu.min", AMOUNT, RH_F_VMWARE_RESERVATION},
     {"sched.cpu.max", AMOUNT, RH_F_VMWARE_RESERVATION},
     {"sched.mem.min", AMOUNT, RH_F_VMWARE_RESERVATION},
@@ -49,6 +58,7 @@ static const struct {
     {RH_F_VMWARE_RESERVATION,
      N_("the VM has a reservation or a limit of CPU or memory")},
     {RH_F_VMWARE_SHARED_DISK, N_("the VM shares disks with other VMs")},
+    {RH_F_VMWARE_SHARES, N_("the VM has another priority than its neighbours")},
     {RH_F_VMWARE_TIME_SYNC, N_("VMware's tools keep the guest's time")},
 };
 
@@ -66,8 +76,8 @@ static bool key_fits(const char *pattern, const char *key)
 static bool says_something(enum means means, const char *value)
 {
     static const char *const nothing[] = {
-        "",   "all",       "none",      "normal",     "false",
-        "-1", "unlimited", "nosharing", "sharingNone"};
+        "",   "all",       "none",      "normal",      "false",
+        "-1", "unlimited", "nosharing", "sharingNone", "off"};
     uint64_t n = 0;
     bool on = false;
 

@@ -161,9 +161,9 @@ static void identity(const struct rh_vmx *v, const char *file, struct rh_vm *vm)
 static const char *nic_model(const char *said)
 {
     static const char *const known[][2] = {
-        {"vmxnet3", "vmxnet3"}, {"vmxnet2", "vmxnet2"},  {"vmxnet", "vmxnet"},
-        {"e1000", "e1000"},     {"e1000e", "e1000e"},    {"vlance", "pcnet32"},
-        {"pcnet32", "pcnet32"}, {"flexible", "flexible"}};
+        {"vmxnet3", "vmxnet3"}, {"vmxnet2", "vmxnet2"},   {"vmxnet", "vmxnet"},
+        {"e1000", "e1000"},     {"e1000e", "e1000e"},     {"vlance", "pcnet32"},
+        {"pcnet32", "pcnet32"}, {"flexible", "flexible"}, {"sriov", "sriov"}};
 
     for (size_t i = 0; said && i < RH_COUNT(known); i++) {
         if (rh_same_word(known[i][0], said))
@@ -195,6 +195,15 @@ static void nic_network(const struct rh_vmx *v, unsigned i, struct rh_vm *vm,
     set_text(vm, &nic->network, network);
 }
 
+static void sriov(const char *subject, const char *kind, unsigned i,
+                  struct rh_findings *findings)
+{
+    rh_find(findings, RH_F_DEVICE_SRIOV, subject,
+            "%s%u is an SR-IOV function of the host; it becomes an ordinary "
+            "network card",
+            kind, i);
+}
+
 static void add_nic(const struct rh_vmx *v, unsigned i, struct rh_vm *vm,
                     struct rh_findings *findings)
 {
@@ -216,6 +225,8 @@ static void add_nic(const struct rh_vmx *v, unsigned i, struct rh_vm *vm,
                 "the network card type \"%s\" is not known; the profile's "
                 "choice is used",
                 model);
+    if (rh_same_word(model, "sriov"))
+        sriov(key, "ethernet", i, findings);
     nic_network(v, i, vm, nic);
     set_flag(vm, &nic->connected,
              rh_vmx_getf(v, "ethernet%u.startconnected", i));
@@ -228,6 +239,68 @@ static void add_nic(const struct rh_vmx *v, unsigned i, struct rh_vm *vm,
                 "\"%s\" is not a usable MAC address; it was left out", mac);
         rh_error_drop(&e);
     }
+}
+
+enum { PASSTHROUGH_MOST = 32 }; /* vSphere 8 takes that many */
+
+/* A function that stands in a port group is a network card. */
+static bool is_virtual_function(const struct rh_vmx *v, unsigned i)
+{
+    return rh_vmx_getf(v, "pcipassthru%u.networkname", i) ||
+           rh_vmx_getf(v, "pcipassthru%u.macaddress", i) ||
+           rh_vmx_getf(v, "pcipassthru%u.generatedmacaddress", i) ||
+           rh_same_word(rh_vmx_getf(v, "pcipassthru%u.virtualdev", i), "sriov");
+}
+
+static void add_virtual_function(const struct rh_vmx *v, unsigned i,
+                                 struct rh_vm *vm, struct rh_findings *findings)
+{
+    const char *mac = rh_vmx_getf(v, "pcipassthru%u.macaddress", i);
+    struct rh_nic_config *nic;
+    rh_error *e = NULL;
+    char key[32];
+
+    snprintf(key, sizeof key, "nics/%zu", vm->nics.count);
+    nic = rh_vec_add(&vm->nics);
+    rh_set_text(vm, &nic->model, "sriov", RH_FROM_VMX, NULL);
+    set_text(vm, &nic->network, rh_vmx_getf(v, "pcipassthru%u.networkname", i));
+    sriov(key, "pciPassthru", i, findings);
+    snprintf(key, sizeof key, "nics/%zu/mac", vm->nics.count - 1);
+    if (!mac)
+        mac = rh_vmx_getf(v, "pcipassthru%u.generatedmacaddress", i);
+    if (mac && rh_vm_set(vm, key, mac, RH_FROM_VMX, NULL, &e))
+        rh_error_drop(&e);
+}
+
+/* DirectPath, a slice of a GPU, or a network card by SR-IOV. */
+static void passthrough(const struct rh_vmx *v, struct rh_vm *vm,
+                        struct rh_findings *findings)
+{
+    for (unsigned i = 0; i < PASSTHROUGH_MOST; i++) {
+        const char *vgpu = rh_vmx_getf(v, "pcipassthru%u.vgpu", i);
+        const char *id = rh_vmx_getf(v, "pcipassthru%u.id", i);
+        char name[24];
+
+        if (!is_true(rh_vmx_getf(v, "pcipassthru%u.present", i)))
+            continue;
+        snprintf(name, sizeof name, "pciPassthru%u", i);
+        if (vgpu || rh_same_word(rh_vmx_getf(v, "pcipassthru%u.virtualdev", i),
+                                 "vmiop"))
+            rh_vm_add_device(vm, findings, "vgpu", name, vgpu, false);
+        else if (is_virtual_function(v, i) && vm->nics.count < RH_LIMIT_VM_NICS)
+            add_virtual_function(v, i, vm, findings);
+        else
+            rh_vm_add_device(vm, findings, "pci-passthrough", name, id, false);
+    }
+}
+
+/* usb.autoConnect.device0 = "path:1/0/1 host:...": a device of the host. */
+static void usb_device(const char *key, const char *value, struct rh_vm *vm,
+                       struct rh_findings *findings)
+{
+    if (!strncmp(key, "usb", 3) && strstr(key, ".autoconnect.device") &&
+        value[0])
+        rh_vm_add_device(vm, findings, "usb-device", key, value, false);
 }
 
 static void nics(const struct rh_vmx *v, struct rh_vm *vm,
@@ -257,10 +330,6 @@ static void devices(const struct rh_vmx *v, struct rh_vm *vm,
                                            {"ehci", "usb"},
                                            {"usb_xhci", "usb"},
                                            {"sound", "sound"},
-                                           {"pcipassthru0", "pci-passthrough"},
-                                           {"pcipassthru1", "pci-passthrough"},
-                                           {"pcipassthru2", "pci-passthrough"},
-                                           {"pcipassthru3", "pci-passthrough"},
                                            {"nvdimm0:0", "nvdimm"}};
 
     for (size_t i = 0; i < RH_COUNT(kinds); i++) {
@@ -321,9 +390,14 @@ static int build(struct rh_package *p, const struct rh_vmx *v, const char *name,
     clock_of(v, vm);
     nics(v, vm, findings);
     devices(v, vm, findings);
-    for (size_t i = 0; i < v->entries.count; i++)
-        rh_vmware_setting(v->entries.items[i].key, v->entries.items[i].value,
-                          findings);
+    passthrough(v, vm, findings);
+    for (size_t i = 0; i < v->entries.count; i++) {
+        const char *key = v->entries.items[i].key;
+        const char *value = v->entries.items[i].value;
+
+        rh_vmware_setting(key, value, findings);
+        usb_device(key, value, vm, findings);
+    }
     complain(v, findings);
     return rh_vmx_disks(p, v, vm, findings, err);
 }

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "ova/order.h"
+#include "ova/ovf.h"
 #include "ova/vmx.h"
 
 struct address {
@@ -145,6 +146,18 @@ static void disk_file(struct rh_package *p, struct rh_vm *vm,
     rh_package_note_disk(p, &disk);
 }
 
+/* "web01-000002.vmdk": the second disk in a chain of snapshots. */
+static bool is_snapshot(const char *name)
+{
+    size_t n = strlen(name), digits = 0;
+
+    if (n < 12 || strcasecmp(name + n - 5, ".vmdk") || name[n - 12] != '-')
+        return false;
+    for (size_t i = n - 11; i < n - 5; i++)
+        digits += isdigit((unsigned char)name[i]) != 0;
+    return digits == 6;
+}
+
 static void disk_mode(const struct rh_vmx *v, const struct address *a,
                       struct rh_vm *vm, struct rh_disk_config *d,
                       const char *subject, struct rh_findings *findings)
@@ -152,15 +165,13 @@ static void disk_mode(const struct rh_vmx *v, const struct address *a,
     const char *mode = rh_vmx_getf(v, "%s.mode", a->text);
     const char *redo = rh_vmx_getf(v, "%s.redo", a->text);
 
-    if (mode && mode[0])
-        rh_set_text(vm, &d->mode, mode, RH_FROM_VMX, NULL);
-    if (mode && strcasestr(mode, "nonpersistent"))
-        rh_find(findings, RH_F_VMX_NONPERSISTENT, subject,
-                "the disk forgets its changes when the VM stops (mode %s)",
-                mode);
+    rh_vm_disk_mode(vm, d, mode, RH_FROM_VMX, subject, findings);
     if (redo && redo[0])
         rh_find(findings, RH_F_VMX_SNAPSHOT, subject,
                 "the VM runs on a snapshot (redo log \"%s\")", redo);
+    else if (is_snapshot(d->file.text))
+        rh_find(findings, RH_F_VMX_SNAPSHOT, subject,
+                "the VM runs on a snapshot (disk \"%s\")", d->file.text);
 }
 
 static int add_disk(struct rh_package *p, const struct rh_vmx *v,

@@ -48,6 +48,7 @@ trap_of() { # FILE
     need jq
     for word in $(says "$1" | sed -n 's/^args //p'); do
         case $word in # an XML comment cannot hold two dashes
+        fill=*) args+=(--fill "$TOP/tests/ovf/${word#*=}") ;;
         *=*) args+=("--${word%%=*}" "${word#*=}") ;;
         *) args+=("--$word") ;;
         esac

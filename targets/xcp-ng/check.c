@@ -197,6 +197,11 @@ static void check_clock(const struct check *c)
                 N_("the guest keeps its hardware clock in local time, XCP-ng "
                    "starts it in UTC: the time is off until the guest sets "
                    "it"));
+    if (rh_is_true(&c->job->vm->cpu_hot_add) ||
+        rh_is_true(&c->job->vm->memory_hot_add))
+        rh_find(c->findings, RH_F_XEN_HOTPLUG, "vm",
+                N_("hot-add of CPUs or memory was on; the result has a fixed "
+                   "size"));
     if (rh_is_true(&c->job->vm->nested_virtualization))
         rh_find(c->findings, RH_F_XEN_NESTED, "vm",
                 N_("nested virtualisation is experimental on XCP-ng"));
