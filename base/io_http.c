@@ -184,7 +184,8 @@ static int keep_spooled(struct transfer *t, const void *bytes, size_t n)
         return rh_fail(&t->error, RH_ERR_STREAM_LIMIT,
                        "the server sends more than %llu bytes",
                        (unsigned long long)limit);
-    if (rh_pwrite_all(h->spool, bytes, n, t->spooled, h->shown, &t->error) < 0)
+    if (rh_temp_write(h->lib, h->spool, bytes, n, t->spooled, h->shown,
+                      &t->error) < 0)
         return -1;
     t->spooled += n;
     return 0;

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/out.h"
+
 int rh_go_on(rh_lib *lib, rh_error **err)
 {
     if (!lib || !atomic_load_explicit(&lib->cancelled, memory_order_relaxed))
@@ -59,6 +61,21 @@ const char *rh_temp_dir(const rh_lib *lib)
         lib && lib->temp_dir ? lib->temp_dir : secure_getenv("TMPDIR");
 
     return dir && dir[0] ? dir : "/var/tmp";
+}
+
+int rh_temp_write(const rh_lib *lib, int fd, const void *buf, size_t n,
+                  uint64_t offset, const char *name, rh_error **err)
+{
+    const char *dir = rh_temp_dir(lib);
+
+    if (rh_pwrite_all(fd, buf, n, offset, name, err) == 0)
+        return 0;
+    if (err && *err && rh_error_number(*err) == RH_ERR_NO_SPACE)
+        rh_hint(err,
+                "this is a temporary file: free space in %s, or name another "
+                "folder with --temp-dir",
+                dir);
+    return -1;
 }
 
 int rh_temp_file(const rh_lib *lib, rh_error **err)

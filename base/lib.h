@@ -46,5 +46,8 @@ void rh_log(rh_lib *lib, enum rh_log_level level, const char *fmt, ...)
 const char *rh_temp_dir(const rh_lib *lib);
 /* An unlinked temporary file, open for reading and writing; -1 on failure. */
 int rh_temp_file(const rh_lib *lib, rh_error **err);
+/* rh_pwrite_all() to one: a full disk is another disk than --out's. */
+int rh_temp_write(const rh_lib *lib, int fd, const void *buf, size_t n,
+                  uint64_t offset, const char *name, rh_error **err);
 
 #endif

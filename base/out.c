@@ -274,6 +274,16 @@ static void remove_abandoned(int dir, const char *name)
 /* --- result folders
  * ---------------------------------------------------------------- */
 
+static bool is_folder(const char *path)
+{
+    int why = errno;
+    struct stat st;
+    bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+
+    errno = why;
+    return folder;
+}
+
 static int make_folders(const char *path, rh_error **err)
 {
     RH_AUTO(rh_freep) char *copy = rh_strdup(path);
@@ -284,8 +294,8 @@ static int make_folders(const char *path, rh_error **err)
         char keep = *p;
 
         *p = '\0';
-        if (mkdir(copy, 0777) < 0 && errno != EEXIST && errno != EROFS &&
-            errno != EACCES && errno != EISDIR) {
+        /* What is there counts, whichever error says so (EROFS, EACCES ...). */
+        if (mkdir(copy, 0777) < 0 && !is_folder(copy)) {
             rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                           "cannot create the folder");
             return rh_where(err, copy);

@@ -168,12 +168,12 @@ struct rh_stream *rh_stream_prefix(const void *bytes, size_t n,
 }
 
 /* One buffer of the stream into the spool file; zeros stay a hole. */
-static int spool_part(int fd, const char *buf, size_t n, uint64_t at,
-                      const char *name, rh_error **err)
+static int spool_part(const rh_lib *lib, int fd, const char *buf, size_t n,
+                      uint64_t at, const char *name, rh_error **err)
 {
     if (rh_all_zero(buf, n))
         return 0;
-    return rh_pwrite_all(fd, buf, n, at, name, err);
+    return rh_temp_write(lib, fd, buf, n, at, name, err);
 }
 
 struct rh_io *rh_spool(rh_lib *lib, struct rh_stream *s, uint64_t limit,
@@ -197,7 +197,7 @@ struct rh_io *rh_spool(rh_lib *lib, struct rh_stream *s, uint64_t limit,
             rh_where(err, s->name);
             return NULL;
         }
-        if (spool_part(fd, buf, n, size, s->name, err) < 0)
+        if (spool_part(lib, fd, buf, n, size, s->name, err) < 0)
             return NULL;
         size += n;
         rh_progress(lib, "spool", size, 0);

@@ -214,7 +214,7 @@ static int bring_over(struct rh_reader *r, uint64_t unit, rh_error **err)
 
     if (!buf || rh_reader_read(o->base, o->codec, buf, n, offset, err) < 0)
         return -1;
-    if (rh_pwrite_all(o->fd, buf, n, offset, r->name, err) < 0)
+    if (rh_temp_write(r->lib, o->fd, buf, n, offset, r->name, err) < 0)
         return -1;
     set_changed(o, unit);
     return 0;
@@ -242,7 +242,7 @@ int rh_overlay_write(struct rh_reader *r, const void *buf, size_t n,
         else if (bring_over(r, unit, err) < 0)
             return -1;
     }
-    return rh_pwrite_all(o->fd, buf, n, offset, r->name, err);
+    return rh_temp_write(r->lib, o->fd, buf, n, offset, r->name, err);
 }
 
 uint64_t rh_overlay_changed(const struct rh_reader *r)

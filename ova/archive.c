@@ -182,7 +182,8 @@ static int copy_data(const struct rh_archive *s, struct archive *a,
             return rh_fail(err, RH_ERR_STREAM_LIMIT,
                            "it unpacks to more than the %llu bytes announced",
                            (unsigned long long)e->size);
-        if (rh_pwrite_all(fd, bytes, n, (uint64_t)offset, e->name, err) < 0)
+        if (rh_temp_write(s->lib, fd, bytes, n, (uint64_t)offset, e->name,
+                          err) < 0)
             return -1;
         rh_progress(s->lib, "spool", (uint64_t)offset + n, e->size);
     }

@@ -129,6 +129,39 @@ test_full_in_the_middle() {
     expect_error NO_SPACE 1
     expect_equal "$left" ""
 }
+test_full_temporary_folder_is_named() {
+    local left
+    [ "$(id -u)" = 0 ] || skip_test "only root can mount a small file system"
+    mkdir small
+    mount -t tmpfs -o size=256k none small 2>/dev/null ||
+        skip_test "a tmpfs cannot be mounted here"
+    run bash -c 'cat "$1" | "$2" convert - --to kvm --out out --temp-dir small' \
+        - "$OVA" "$REHOST"
+    left=$(ls -A small)
+    umount small
+    expect_error NO_SPACE 1
+    expect_stderr 'hint: .* in small,.*--temp-dir'
+    expect_equal "$left" ""
+    expect_empty out
+}
+test_somebody_elses_folder() {
+    [ "$(id -u)" = 0 ] || skip_test "only root can be somebody else"
+    need setpriv
+    mkdir theirs
+    chmod 755 . .. theirs
+    chmod a+r "$OVA"
+    as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env
+        ASAN_OPTIONS=detect_leaks=0)
+    "${as_nobody[@]}" "$REHOST" --version >/dev/null 2>&1 ||
+        skip_test "nobody may not run $REHOST"
+    run "${as_nobody[@]}" "$REHOST" convert "$OVA" --to kvm --out theirs
+    expect_error FILE_WRITE 1
+    expect_stderr 'theirs: .*Permission denied'
+    run "${as_nobody[@]}" "$REHOST" convert "$OVA" --to kvm --out theirs/a/b
+    expect_error FILE_WRITE 1
+    expect_stderr 'theirs/a: .*Permission denied'
+    expect_empty theirs
+}
 test_read_only_target() {
     local left
     [ "$(id -u)" = 0 ] || skip_test "only root can mount"
