@@ -63,24 +63,37 @@ static const struct cli_option inspect_options[] = {
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
-static int run_inspect(struct cli *cli)
+/* Open the one source, work, close.  The work gives an exit status, or -1 and
+ * why. */
+static int run_on(struct cli *cli,
+                  int (*work)(struct cli *cli, rh_package *p, rh_error **err))
 {
     rh_error *e = NULL;
     rh_package *p;
-    const char *as = cli->json                    ? "json"
-                     : cli_given(cli, "template") ? "template"
-                                                  : "text";
     int status;
 
     if (cli->word_count != 1)
         return cli_usage(cli, _("one source is needed"));
     p = rh_package_load(cli->lib, cli->words[0], cli->options, &e);
-    if (!p)
-        return cli_fail(cli, e);
-    cli_progress_end();
-    status = cli_print(cli, rh_package_describe(p, as, &e), e);
+    status = p ? work(cli, p, &e) : -1;
     rh_package_unload(p);
-    return status;
+    return status < 0 ? cli_fail(cli, e) : status;
+}
+
+static int inspect(struct cli *cli, rh_package *p, rh_error **err)
+{
+    const char *as = cli->json                    ? "json"
+                     : cli_given(cli, "template") ? "template"
+                                                  : "text";
+    char *text = rh_package_describe(p, as, err);
+
+    cli_progress_end();
+    return text ? cli_print(cli, text, NULL) : -1;
+}
+
+static int run_inspect(struct cli *cli)
+{
+    return run_on(cli, inspect);
 }
 
 const struct cli_command cli_inspect = {
@@ -212,36 +225,23 @@ static char *results_json(const rh_plan *plan)
     return text;
 }
 
-static int convert(struct cli *cli, rh_package *p)
+/* Of several VMs some may be there when a later one fails: they are told. */
+static int convert(struct cli *cli, rh_package *p, rh_error **err)
 {
-    rh_error *e = NULL;
-    rh_plan *plan = rh_plan_new(p, cli->options, &e);
-    int status = 0;
+    rh_plan *plan = rh_plan_new(p, cli->options, err);
+    int failed = !plan || rh_plan_run(plan, err) < 0;
 
-    if (!plan || rh_plan_run(plan, &e) < 0)
-        status = cli_fail(cli, e);
     cli_progress_end();
-    if (!status && rh_plan_result(plan, 0))
-        status = cli_print(
-            cli, cli->json ? results_json(plan) : rh_plan_summary(plan), NULL);
+    if (plan && rh_plan_result(plan, 0))
+        cli_print(cli, cli->json ? results_json(plan) : rh_plan_summary(plan),
+                  NULL);
     rh_plan_free(plan);
-    return status;
+    return failed ? -1 : 0;
 }
 
 static int run_convert(struct cli *cli)
 {
-    rh_error *e = NULL;
-    rh_package *p;
-    int status;
-
-    if (cli->word_count != 1)
-        return cli_usage(cli, _("one source is needed"));
-    p = rh_package_load(cli->lib, cli->words[0], cli->options, &e);
-    if (!p)
-        return cli_fail(cli, e);
-    status = convert(cli, p);
-    rh_package_unload(p);
-    return status;
+    return run_on(cli, convert);
 }
 
 const struct cli_command cli_convert = {

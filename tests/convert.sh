@@ -144,6 +144,13 @@ a-2"
     expect_same_file b.raw out/a-2/disk0.raw
     run "$REHOST" verify in/two.ovf out/a-2
     expect_status 0
+    # The first of them stays when the second fails, and is told.
+    rm -r out/a
+    convert in/two.ovf --format raw
+    expect_error FILE_EXISTS 1
+    expect_stdout 'result: +out/a$'
+    expect_equal "$(ls -A out)" "a
+a-2"
     run "$REHOST" verify in/two.ovf out/a
     expect_status 0
 }
