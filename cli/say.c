@@ -83,6 +83,35 @@ static void say(const struct cli *cli, const char *id, const char *subject,
         say_text(id, subject, message, hint);
 }
 
+/* How long the UTF-8 sequence at `p` is; 0: none that may be shown. */
+static size_t sequence(const unsigned char *p)
+{
+    size_t n = *p < 0x80                  ? 1
+               : *p >= 0xc2 && *p <= 0xdf ? 2
+               : *p >= 0xe0 && *p <= 0xef ? 3
+               : *p >= 0xf0 && *p <= 0xf4 ? 4
+                                          : 0;
+
+    if (*p < 0x20 || *p == 0x7f)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+/* Words of the command line may hold any bytes; a terminal and JSON may not. */
+static void make_printable(char *text)
+{
+    size_t n;
+
+    for (; *text; text += n ? n : 1) {
+        n = sequence((unsigned char *)text);
+        if (!n)
+            *text = '?';
+    }
+}
+
 int cli_usage(const struct cli *cli, const char *fmt, ...)
 {
     char message[512], hint[128];
@@ -91,6 +120,7 @@ int cli_usage(const struct cli *cli, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
+    make_printable(message);
     snprintf(hint, sizeof hint, _("see `rehost %s%s--help`"),
              cli->title ? cli->title : "", cli->title ? " " : "");
     say(cli, "USAGE", "", message, hint);

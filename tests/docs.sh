@@ -84,6 +84,14 @@ test_usage_errors_come_as_json_too() {
             .stderr
     done
 }
+test_any_bytes_may_be_a_word() {
+    run "$REHOST" $'fr\e[31m\xffé'
+    expect_error USAGE 2
+    expect_stderr '"fr.\[31m\?é"'
+    ! grep -q $'[\e\xff]' .stderr || fail "raw bytes: $(cat -v .stderr)"
+    run "$REHOST" $'fr\e[31m\xffé' --json
+    expect_json .error.message 'there is no command "fr?[31m?é"' .stderr
+}
 test_a_full_standard_output_is_an_error() {
     local words
     truncate -s 1M d.raw
