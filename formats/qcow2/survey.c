@@ -25,6 +25,8 @@ struct survey {
     uint64_t window, window_end; /* clusters of the file */
     uint8_t *used;               /* tables and data */
     uint8_t *packed;             /* clusters that compressed data touches */
+    uint64_t packed_clusters;    /* how many bits that are */
+    uint64_t packed_bytes;       /* that the entries into them need at least */
     uint64_t last;               /* place of the data met last */
     struct rh_qcow2_survey found;
 };
@@ -55,6 +57,18 @@ static bool claim(struct survey *s, uint64_t at, uint64_t size)
     return true;
 }
 
+/* The least that an entry of `size` bytes can need: the sectors before its last
+ * are full, and no stream expands without bound (zstd: a block of 128 KiB takes
+ * 4 bytes). */
+static uint64_t packed_least(const struct rh_qcow2 *q, uint64_t size)
+{
+    uint64_t least = q->compression == Q_COMPRESSION_ZSTD
+                         ? q->cluster / (32 * RH_KIB) + 8
+                         : q->cluster / RH_LIMIT_EXPANSION + 1;
+
+    return RH_MAX(least, size - RH_MIN(size, (uint64_t)2 * Q_SECTOR - 1));
+}
+
 /* Packed data shares clusters with its like, and with nothing else. */
 static bool claim_packed(struct survey *s, uint64_t at, uint64_t size)
 {
@@ -64,9 +78,31 @@ static bool claim_packed(struct survey *s, uint64_t at, uint64_t size)
     for (uint64_t i = first; i < end; i++) {
         if (test_bit(s->used, i - s->window))
             return false;
+        s->packed_clusters += !test_bit(s->packed, i - s->window);
         set_bit(s->packed, i - s->window);
     }
+    if (at / s->q->cluster >= s->window && at / s->q->cluster < s->window_end)
+        s->packed_bytes += packed_least(s->q, size);
     return true;
+}
+
+/* Streams lie side by side.  Entries that need far more bytes than there are
+ * share them: that would make a small file a huge disk, too.  (A stream may run
+ * on into the next window; twice the room is for writers that count a sector
+ * too many.) */
+static int check_packed_room(const struct survey *s, rh_error **err)
+{
+    uint64_t room = (s->packed_clusters + 2) * s->q->cluster;
+
+    if (s->packed_bytes / 2 <= room)
+        return 0;
+    return rh_fail(
+        err, RH_ERR_QCOW2_OVERLAP,
+        "compressed clusters overlap: they need %llu bytes, but lie "
+        "in %llu (between 0x%llx and 0x%llx)",
+        (unsigned long long)s->packed_bytes, (unsigned long long)room,
+        (unsigned long long)(s->window * s->q->cluster),
+        (unsigned long long)RH_MIN(s->window_end * s->q->cluster, s->io->size));
 }
 
 /* --- L1
@@ -274,6 +310,7 @@ static int walk_window(struct survey *s, rh_error **err)
 
     memset(s->used, 0, bytes);
     memset(s->packed, 0, bytes);
+    s->packed_clusters = s->packed_bytes = 0;
     s->last = 0;
     s->found = (struct rh_qcow2_survey){.file_order = true};
     claim(s, 0, q->cluster);
@@ -284,9 +321,9 @@ static int walk_window(struct survey *s, rh_error **err)
                        "table (0x%llx) overlap",
                        (unsigned long long)q->l1,
                        (unsigned long long)q->reftable);
-    if (each_l1(s, judge_l1, err) < 0)
+    if (each_l1(s, judge_l1, err) < 0 || each_l1(s, walk_table, err) < 0)
         return -1;
-    return each_l1(s, walk_table, err);
+    return check_packed_room(s, err);
 }
 
 int rh_qcow2_survey(const struct rh_qcow2 *q, rh_lib *lib, struct rh_io *io,

@@ -695,6 +695,41 @@ def x_one_cluster_many():
 
 
 @case("refuse")
+def x_one_packed_many():
+    """a small file that claims 512 MiB: one compressed cluster for all"""
+    i = Image(size=512 << 20)
+    i.packed(0)
+    for n in range(8192):
+        i.put(n, i.l2[0][0][0])
+    return i
+
+
+@case("refuse")
+def x_packed_nested():
+    """compressed clusters that begin within each other's bytes"""
+    i = Image(size=512 << 20)
+    data, stream = noise(3, 65535), b""
+    for n in range(600):  # stored blocks: each stream is the end of the first
+        stream += struct.pack("<BHH", 0, 0, 0xffff)
+    stream += struct.pack("<BHH", 0, 65535, 0) + data
+    stream += struct.pack("<BHH", 1, 1, 0xfffe) + b"z"
+    i.table(0)
+    at = i.take(stream, 2)
+    for n in range(600):
+        i.put(n, i.packed_entry(at + 5 * n, len(stream) - 5 * n))
+    return i
+
+
+@case("accept")
+def packed_small():
+    """many streams that expand as far as deflate can, side by side"""
+    i = Image(size=1000 << 16)
+    for n in range(1000):
+        i.packed(n, data=bytes([n & 255]) * i.cluster)
+    return i
+
+
+@case("refuse")
 def x_extended_both():
     """a subcluster that is data and zeros"""
     i = Image(entry=16)
