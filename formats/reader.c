@@ -2,10 +2,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "formats/format.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
+
+static void refuse_unknown(struct rh_io *io, rh_error **err)
+{
+    enum { SHOWN = 8 };
+    uint8_t head[SHOWN] = {0};
+    uint64_t n = RH_MIN(io->size, (uint64_t)SHOWN);
+    char hex[3 * SHOWN + 1] = "";
+
+    if (n == 0)
+        rh_fail(err, RH_ERR_DISK_FORMAT_UNKNOWN, "the file is empty");
+    else if (rh_io_read(io, head, (size_t)n, 0, err) == 0) {
+        for (size_t i = 0; i < n; i++)
+            snprintf(hex + 3 * i, 4, " %02x", head[i]);
+        rh_fail(err, RH_ERR_DISK_FORMAT_UNKNOWN,
+                "its first bytes (at 0x0:%s) are no disk format that is known",
+                hex);
+    }
+    rh_where(err, io->name);
+}
 
 static const struct rh_format *choose(struct rh_io *io, const char *format,
                                       rh_error **err)
@@ -28,9 +48,7 @@ static const struct rh_format *choose(struct rh_io *io, const char *format,
         rh_error_free(cause);
         return NULL;
     }
-    rh_fail(err, RH_ERR_DISK_FORMAT_UNKNOWN,
-            "its first bytes are no disk format that is known");
-    rh_where(err, io->name);
+    refuse_unknown(io, err);
     return NULL;
 }
 

@@ -55,6 +55,8 @@ static const struct {
 
 struct parser {
     struct vmdk_text *text;
+    uint64_t start;    /* of the text in its file */
+    uint64_t at;       /* of the line in the file */
     unsigned number;   /* of the line */
     bool version, cid; /* met */
     rh_error **err;
@@ -85,8 +87,7 @@ static char *trim(char *s)
 
 static int bad(struct parser *p, const char *what, const char *text)
 {
-    return rh_fail(p->err, RH_ERR_VMDK_DESCRIPTOR,
-                   "descriptor line %u: %s: %.200s", p->number, _(what), text);
+    return rh_fail(p->err, RH_ERR_VMDK_DESCRIPTOR, "%s: %.200s", _(what), text);
 }
 
 /* --- key = value --------------------------------------------------------- */
@@ -120,9 +121,9 @@ static int set_type(struct parser *p, char *value)
             continue;
         if (types[i].device)
             return rh_fail(p->err, RH_ERR_VMDK_DEVICE,
-                           "descriptor line %u: createType %s: the data is on "
-                           "a device, not in a file",
-                           p->number, value);
+                           "createType %s: the data is on a device, not in a "
+                           "file",
+                           value);
         if (before && before != types[i].name)
             return bad(p, N_("a second, different createType"), value);
         p->text->create_type = types[i].name;
@@ -200,8 +201,7 @@ static int set_sector(struct parser *p, char *value)
 static int set_encryption(struct parser *p, char *value)
 {
     (void)value;
-    return rh_fail(p->err, RH_ERR_VMDK_ENCRYPTED,
-                   "descriptor line %u: the disk is encrypted", p->number);
+    return rh_fail(p->err, RH_ERR_VMDK_ENCRYPTED, "the disk is encrypted");
 }
 
 static const struct {
@@ -270,9 +270,8 @@ static int line_type(struct parser *p, const char *name,
         }
     if (strcasecmp(name, "VMFSRDM") == 0 || strcasecmp(name, "VMFSRAW") == 0)
         return rh_fail(p->err, RH_ERR_VMDK_DEVICE,
-                       "descriptor line %u: extent type %s: the data is on a "
-                       "device, not in a file",
-                       p->number, name);
+                       "extent type %s: the data is on a device, not in a file",
+                       name);
     return bad(p, N_("unknown extent type"), name);
 }
 
@@ -310,11 +309,11 @@ static int parse_extent(struct parser *p, char *access, char *s)
     if (strcasecmp(access, "NOACCESS") == 0)
         return bad(p, N_("an extent that may not be accessed"), access);
     if (t->lines.count == RH_LIMIT_EXTENTS)
-        return rh_fail(p->err, RH_ERR_VMDK_DESCRIPTOR,
-                       "descriptor line %u: more than %d extents", p->number,
+        return rh_fail(p->err, RH_ERR_VMDK_DESCRIPTOR, "more than %d extents",
                        RH_LIMIT_EXTENTS);
     line = rh_vec_add(&t->lines);
     line->number = p->number;
+    line->at = p->at;
     if (!parse_sectors(size, &line->size) || line->size == 0)
         return bad(p,
                    N_("the extent's size is no number of sectors from 1 to "
@@ -367,10 +366,12 @@ static int check_whole(struct parser *p)
 
     if (missing)
         return rh_fail(p->err, RH_ERR_VMDK_DESCRIPTOR,
-                       "the descriptor does not say its %s", missing);
+                       "the descriptor at 0x%llx does not say its %s",
+                       VMDK_X(p->start), missing);
     if (p->text->lines.count == 0)
         return rh_fail(p->err, RH_ERR_VMDK_DESCRIPTOR,
-                       "the descriptor names no extent");
+                       "the descriptor at 0x%llx names no extent",
+                       VMDK_X(p->start));
     return 0;
 }
 
@@ -381,17 +382,23 @@ static int parse_all(struct parser *p, char *copy)
         if (next)
             *next++ = '\0';
         p->number++;
+        p->at = p->start + (uint64_t)(line - copy);
         if (parse_line(p, line) < 0)
-            return -1;
+            return rh_vmdk_in_line(p->number, p->at, p->err);
     }
     return check_whole(p);
 }
 
-int rh_vmdk_text_parse(const char *text, size_t n, struct vmdk_text *ret,
-                       rh_error **err)
+int rh_vmdk_in_line(unsigned number, uint64_t at, rh_error **err)
+{
+    return rh_while(err, "descriptor line %u (at 0x%llx)", number, VMDK_X(at));
+}
+
+int rh_vmdk_text_parse(const char *text, size_t n, uint64_t start,
+                       struct vmdk_text *ret, rh_error **err)
 {
     struct vmdk_text t = {.parent_cid = VMDK_NO_PARENT};
-    struct parser p = {.text = &t, .err = err};
+    struct parser p = {.text = &t, .start = start, .err = err};
     RH_AUTO(rh_freep) char *copy = rh_memdup0(text, strnlen(text, n));
 
     if (parse_all(&p, copy) < 0) {

@@ -86,12 +86,12 @@ static int cowd_init(struct vmdk_map *m, const uint8_t *raw, rh_error **err)
                        "no copy-on-write extent header at 0x0");
     if (rh_le32(raw + COWD_VERSION) != 1)
         return rh_fail(err, RH_ERR_VMDK_HEADER,
-                       "copy-on-write extent of unknown version %u",
+                       "copy-on-write extent of unknown version %u (at 0x4)",
                        rh_le32(raw + COWD_VERSION));
     if (!rh_power_of_two(grain) || grain > VMDK_GRAIN_MAX / VMDK_SECTOR)
         return rh_fail(err, RH_ERR_VMDK_HEADER,
                        "the grain size is no power of two from 1 to 2048 "
-                       "sectors (0x%llx)",
+                       "sectors (0x%llx at 0x10)",
                        VMDK_X(grain));
     m->kind = &cowd;
     m->grain = grain * VMDK_SECTOR;
@@ -103,8 +103,8 @@ static int cowd_init(struct vmdk_map *m, const uint8_t *raw, rh_error **err)
     needed = rh_div_up(m->size, m->grain * m->entries);
     if (tables < needed || tables > needed + VMDK_SECTOR / 4)
         return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
-                       "the grain directory has %llu entries, the disk needs "
-                       "%llu",
+                       "the grain directory has %llu entries (at 0x18), the "
+                       "disk needs %llu",
                        VMDK_X(tables), VMDK_X(needed));
     m->fixed[m->fixed_count++] = (struct vmdk_range){0, COWD_HEADER};
     return rh_vmdk_map_init(m, err);

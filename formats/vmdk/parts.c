@@ -68,6 +68,16 @@ static struct rh_io *open_name(const struct rh_open_options *o,
 
 /* --- extents of a text descriptor ---------------------------------------- */
 
+static bool is_flat(const struct vmdk_line *line)
+{
+    return line->type == VMDK_FLAT || line->type == VMDK_VMFS;
+}
+
+static int in_line(const struct vmdk_line *line, rh_error **err)
+{
+    return rh_vmdk_in_line(line->number, line->at, err);
+}
+
 static int open_flat(struct vmdk_part *part, const struct vmdk_line *line,
                      rh_error **err)
 {
@@ -77,9 +87,9 @@ static int open_flat(struct vmdk_part *part, const struct vmdk_line *line,
     if (end <= part->io->size)
         return 0;
     return rh_fail(err, RH_ERR_VMDK_EXTENT,
-                   "descriptor line %u: extent \"%s\" is too short (0x%llx to "
-                   "0x%llx wanted, file ends at 0x%llx)",
-                   line->number, line->name, VMDK_X(line->offset), VMDK_X(end),
+                   "extent \"%s\" is too short (0x%llx to 0x%llx wanted, file "
+                   "ends at 0x%llx)",
+                   line->name, VMDK_X(line->offset), VMDK_X(end),
                    VMDK_X(part->io->size));
 }
 
@@ -100,11 +110,11 @@ static int open_sparse(struct vmdk *v, struct vmdk_part *part,
     if (part->map->size >= line->size &&
         part->map->size - line->size < part->map->grain)
         return 0;
-    return rh_fail(
-        err, RH_ERR_VMDK_EXTENT,
-        "descriptor line %u: extent \"%s\" should hold 0x%llx bytes, "
-        "but its header (at 0x0) says 0x%llx",
-        line->number, line->name, VMDK_X(line->size), VMDK_X(part->map->size));
+    rh_fail(err, RH_ERR_VMDK_EXTENT,
+            "extent \"%s\" should hold 0x%llx bytes, but its header (at 0x0) "
+            "says 0x%llx",
+            line->name, VMDK_X(line->size), VMDK_X(part->map->size));
+    return in_line(line, err);
 }
 
 static int open_line(struct vmdk *v, const struct vmdk_line *line,
@@ -121,9 +131,9 @@ static int open_line(struct vmdk *v, const struct vmdk_line *line,
     name = decode_name(&v->text, line->name);
     part->io = open_name(o, name, RH_ERR_VMDK_EXTENT, N_("extent"), err);
     if (!part->io)
-        return rh_while(err, "descriptor line %u", line->number);
-    if (line->type == VMDK_FLAT || line->type == VMDK_VMFS)
-        return open_flat(part, line, err);
+        return in_line(line, err);
+    if (is_flat(line))
+        return open_flat(part, line, err) < 0 ? in_line(line, err) : 0;
     return open_sparse(v, part, line, err);
 }
 
@@ -143,7 +153,56 @@ static int read_text(struct rh_io *io, struct vmdk_text *ret, rh_error **err)
         (text[end] || memcmp(text + end, text + end + 1, n - end - 1) != 0))
         return rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
                        "a NUL byte stands in the descriptor, at 0x%zx", end);
-    return rh_vmdk_text_parse(text, n, ret, err);
+    return rh_vmdk_text_parse(text, n, 0, ret, err);
+}
+
+static int by_file(const void *a, const void *b)
+{
+    const struct vmdk_line *x = *(const struct vmdk_line *const *)a;
+    const struct vmdk_line *y = *(const struct vmdk_line *const *)b;
+    int order = strcmp(x->name, y->name);
+
+    return order                   ? order
+           : x->offset < y->offset ? -1
+           : x->offset > y->offset ? 1
+                                   : 0;
+}
+
+/* A file named by many lines would make a small package a huge disk, and cost
+ * a look through its tables each time.  Flat files may be used in pieces. */
+static int check_files(const struct vmdk_text *t, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    const struct vmdk_line **files = rh_calloc(t->lines.count, sizeof *files);
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->lines.count; i++)
+        if (t->lines.items[i].name)
+            files[n++] = &t->lines.items[i];
+    qsort(files, n, sizeof *files, by_file);
+    for (size_t i = 1; i < n; i++) {
+        const struct vmdk_line *x = files[i - 1], *y = files[i];
+
+        if (strcmp(x->name, y->name) != 0 ||
+            (is_flat(x) && is_flat(y) && y->offset - x->offset >= x->size))
+            continue;
+        rh_fail(err, RH_ERR_VMDK_DESCRIPTOR,
+                "the same bytes of \"%s\" as in line %u", y->name,
+                RH_MIN(x->number, y->number));
+        return in_line(x->number > y->number ? x : y, err);
+    }
+    return 0;
+}
+
+static int check_lines(const struct rh_reader *r, const struct vmdk_text *t,
+                       rh_error **err)
+{
+    if (t->size > rh_vmdk_limit(r))
+        return rh_fail(err, RH_ERR_DISK_TOO_BIG,
+                       "the descriptor's extents add up to %llu bytes, more "
+                       "than the limit of %llu",
+                       VMDK_X(t->size), VMDK_X(rh_vmdk_limit(r)));
+    return check_files(t, err);
 }
 
 static int open_lines(struct rh_reader *r, const struct rh_open_options *o,
@@ -152,7 +211,8 @@ static int open_lines(struct rh_reader *r, const struct rh_open_options *o,
     struct vmdk *v = r->state;
     uint64_t start = 0;
 
-    if (read_text(r->io, &v->text, err) < 0)
+    if (read_text(r->io, &v->text, err) < 0 ||
+        check_lines(r, &v->text, err) < 0)
         return -1;
     for (size_t i = 0; i < v->text.lines.count; i++) {
         if (open_line(v, &v->text.lines.items[i], o, start, err) < 0)
@@ -197,9 +257,9 @@ int rh_vmdk_embedded(struct rh_reader *r, const struct vmdk_header *h,
 {
     struct vmdk *v = r->state;
 
-    if (rh_vmdk_text_parse(text, (size_t)h->descriptor_size, &v->text, err) < 0)
-        return rh_while(err, "at 0x%llx", VMDK_X(h->descriptor));
-    if (check_embedded(&v->text, h, err) < 0)
+    if (rh_vmdk_text_parse(text, (size_t)h->descriptor_size, h->descriptor,
+                           &v->text, err) < 0 ||
+        check_embedded(&v->text, h, err) < 0)
         return -1;
     r->size = v->text.size;
     return 0;

@@ -38,6 +38,7 @@ enum vmdk_line_type {
 struct vmdk_line {
     enum vmdk_line_type type;
     unsigned number; /* of the line, from 1 */
+    uint64_t at;     /* of the line in its file */
     uint64_t size;
     uint64_t offset; /* in the file it names */
     char *name;      /* NULL for ZERO */
@@ -56,9 +57,12 @@ struct vmdk_text {
 
 /* Does it read like one?  For probing: `n` bytes of its beginning. */
 bool rh_vmdk_text_probe(const uint8_t *head, size_t n);
-/* Parse; on failure *ret is freed already. */
-int rh_vmdk_text_parse(const char *text, size_t n, struct vmdk_text *ret,
-                       rh_error **err);
+/* Parse; on failure *ret is freed already.  `start`: where it is in its file.
+ */
+int rh_vmdk_text_parse(const char *text, size_t n, uint64_t start,
+                       struct vmdk_text *ret, rh_error **err);
+/* For messages: what failed does so in that line.  Returns -1. */
+int rh_vmdk_in_line(unsigned number, uint64_t at, rh_error **err);
 void rh_vmdk_text_free(struct vmdk_text *t);
 
 /* --- the header of a hosted sparse extent (header.c) --------------------- */

@@ -1208,6 +1208,14 @@ text_case("extent-unquoted", "name without quotes", flat_line("RW %N FLAT disk-f
 text_case("extent-unknown-type", "unknown extent type", flat_line('RW %N MAGIC "disk-flat.vmdk" 0'))
 text_case("extent-noaccess", "NOACCESS extent", flat_line('NOACCESS %N FLAT "disk-flat.vmdk" 0'))
 text_case("extent-none", "no extent line", lambda n: descriptor("monolithicFlat", []))
+text_case("extent-bomb", "one small file for thousands of extents",
+          lambda n: descriptor("twoGbMaxExtentFlat", ['RW %d FLAT "disk-flat.vmdk" 0' % n] * 8000))
+text_case("extent-overlaps", "two extents share some bytes of a file",
+          lambda n: descriptor("twoGbMaxExtentFlat", ['RW 8 FLAT "disk-flat.vmdk" 7',
+                                                      'RW 8 FLAT "disk-flat.vmdk" 0']))
+text_case("extent-sum-large", "extents of 2^52 sectors together",
+          lambda n: descriptor("twoGbMaxExtentFlat",
+                               ['RW %d ZERO' % (1 << 48)] * 16))
 text_case("extent-many", "20000 extent lines (limit the count, answer quickly)",
           lambda n: descriptor("twoGbMaxExtentFlat", ['RW 1 FLAT "disk-flat.vmdk" 0'] * 20000))
 text_case("type-fulldevice", "createType fullDevice",
@@ -1245,6 +1253,14 @@ text_case("empty", "empty file", b"")
 text_case("3-bytes", "file of 3 bytes", b"KDM")
 text_case("header-only", "only the first 100 bytes of a sparse header",
           lambda n: header(n)[:100])
+
+
+@case("x-split-bomb", "refuse", True, "one small sparse file for thousands of extents: its tables"
+      " would be looked through each time")
+def _(folder, disk):
+    sparse(os.path.join(folder, "disk-s001.vmdk"), disk, desc=False)
+    write_text(folder, descriptor("twoGbMaxExtentSparse", ['RW %d SPARSE "disk-s001.vmdk"' %
+                                                           (disk.size // SECTOR)] * 8000))
 
 
 @case("x-extent-symlink", "refuse", True, "extent is a symbolic link that leaves the folder")
@@ -1561,9 +1577,9 @@ def seeds(out):
 
     joined("flat", descriptor("monolithicFlat", ['RW %d FLAT "a" 0' % sectors]),
            lambda name: flat(name, disk))
-    joined("custom", descriptor("custom", ['RW 8 FLAT "a" 3', "RW 9 ZERO", 'RW 8 VMFS "a"']),
+    joined("custom", descriptor("custom", ['RW 8 FLAT "a" 8', "RW 9 ZERO", 'RW 8 VMFS "a"']),
            lambda name: flat(name, disk))
-    joined("split", descriptor("twoGbMaxExtentSparse", ['RW %d SPARSE "a"' % sectors] * 2),
+    joined("split", descriptor("twoGbMaxExtentSparse", ['RW %d SPARSE "%s"' % (sectors, n) for n in "ab"]),
            lambda name: sparse(name, disk, desc=False, grain=8))
     joined("cowd", descriptor("vmfsSparse", ['RW %d VMFSSPARSE "a"' % sectors]),
            lambda name: cowd(name, disk))
