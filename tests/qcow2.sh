@@ -372,7 +372,7 @@ is_refused() { # NAME
     status=$?
     ran="disk convert $1"
     case $1 in x-crypt-*) expect_status 4 ;; *) expect_status 3 ;; esac
-    expect_stderr '^rehost: error: .*[^ ] \[[A-Z0-9_]+\]$'
+    expect_stderr '^rehost: error: .*0x[0-9a-f].*[^ ] \[[A-Z0-9_]+\]$'
     expect_stderr '^  hint: .'
     expect_empty out
     ! grep -q 'Sanitizer: \|runtime error: ' .stderr || fail "$(cat .stderr)"

@@ -21,6 +21,7 @@ reads_exactly() { # FILE SIZE SHA256
 is_refused() { # FILE ID STATUS
     run "$REHOST" disk convert "$SCRATCH/cases/$1" out.raw
     expect_error "$2" "$3"
+    expect_stderr '0x[0-9a-f]' # where
     expect_empty .out.raw
     [ ! -e out.raw ] || fail "out.raw was left"
     run "$REHOST" disk check "$SCRATCH/cases/$1"

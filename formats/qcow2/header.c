@@ -25,11 +25,12 @@ static int read_versions(const uint8_t *h, size_t n, struct rh_qcow2 *q,
 
     if (n < Q_V2_SIZE)
         return rh_fail(err, RH_ERR_FILE_SHORT,
-                       "the file ends within the header (%zu bytes)", n);
+                       "the file ends within the header (at 0x%zx)", n);
     q->version = rh_be32(h + Q_AT_VERSION);
     if (q->version != 2 && q->version != 3)
         return rh_fail(err, RH_ERR_QCOW2_VERSION,
-                       "version %u of the format is not qcow2 (2 and 3 are)",
+                       "version %u of the format (at 0x4) is not qcow2 (2 and "
+                       "3 are)",
                        q->version);
     bits = rh_be32(h + Q_AT_CLUSTER_BITS);
     if (bits < Q_CLUSTER_BITS_MIN || bits > Q_CLUSTER_BITS_MAX)
@@ -40,7 +41,7 @@ static int read_versions(const uint8_t *h, size_t n, struct rh_qcow2 *q,
     q->cluster = 1ULL << bits;
     if (q->version == 3 && n < Q_V3_SIZE)
         return rh_fail(err, RH_ERR_FILE_SHORT,
-                       "the file ends within the header (%zu bytes)", n);
+                       "the file ends within the header (at 0x%zx)", n);
     return 0;
 }
 
@@ -69,7 +70,8 @@ static int read_features(const uint8_t *h, size_t n, struct rh_qcow2 *q,
                        HEADER_HEX(q->incompatible & ~known));
     if (q->incompatible & Q_EXTERNAL_DATA)
         return rh_fail(err, RH_ERR_QCOW2_EXTERNAL_DATA,
-                       "the data lies in another file that the header names");
+                       "the data lies in another file that the header names "
+                       "(bit 2 at 0x48)");
     if (q->incompatible & Q_CORRUPT)
         return rh_fail(err, RH_ERR_QCOW2_CORRUPT,
                        "the file is marked as corrupt (bit 1 at 0x48)");
@@ -103,7 +105,7 @@ static int read_encryption(const uint8_t *h, rh_error **err)
     if (method == 0)
         return 0;
     return rh_fail(err, RH_ERR_QCOW2_ENCRYPTED,
-                   "the disk is encrypted (method %u: %s)", method,
+                   "the disk is encrypted (method %u at 0x20: %s)", method,
                    method == 1   ? "AES"
                    : method == 2 ? "LUKS"
                                  : "unknown");
@@ -119,7 +121,8 @@ static int read_l1(const uint8_t *h, struct rh_io *io, struct rh_qcow2 *q,
     q->extended = q->incompatible & Q_EXTENDED_L2;
     if (q->extended && q->bits < Q_EXTENDED_BITS_MIN)
         return rh_fail(err, RH_ERR_QCOW2_HEADER,
-                       "extended L2 entries need clusters of 16 KiB");
+                       "extended L2 entries (bit 4 at 0x48) need clusters of "
+                       "16 KiB");
     q->entry = q->extended ? 16 : 8;
     q->per_l2 = q->cluster / q->entry;
     q->subs = q->extended ? 32 : 1;
@@ -169,17 +172,20 @@ static void read_refcounts(const uint8_t *h, struct rh_io *io,
     q->reftable_size = size;
 }
 
-static int read_extension(struct rh_qcow2 *q, uint32_t type,
+static int read_extension(struct rh_qcow2 *q, uint32_t type, size_t at,
                           const uint8_t *data, uint32_t n, rh_error **err)
 {
     if (type == EXT_EXTERNAL_DATA)
         return rh_fail(err, RH_ERR_QCOW2_EXTERNAL_DATA,
-                       "the header names another file for the data");
+                       "the header names another file for the data (at 0x%zx)",
+                       at);
     if (type != EXT_BACKING_FORMAT)
         return 0;
     if (n > EXT_FORMAT_NAME_MAX)
         return rh_fail(err, RH_ERR_QCOW2_HEADER,
-                       "the backing file's format has a name of %u bytes", n);
+                       "the backing file's format (at 0x%zx) has a name of %u "
+                       "bytes",
+                       at, n);
     free(q->backing_format);
     q->backing_format = rh_memdup0(data, n);
     return 0;
@@ -200,7 +206,7 @@ static int read_extensions(const uint8_t *h, size_t end, size_t at,
                            "a header extension at 0x%zx runs out of the "
                            "header (%u bytes)",
                            at - 8, n);
-        if (read_extension(q, type, h + at, n, err) < 0)
+        if (read_extension(q, type, at - 8, h + at, n, err) < 0)
             return -1;
         if (padded >= end - at)
             return 0;
@@ -224,8 +230,10 @@ static int read_backing(const uint8_t *h, size_t n, struct rh_qcow2 *q,
                        HEADER_HEX(at), size);
     if (memchr(h + at, '\0', size))
         return rh_fail(err, RH_ERR_NAME_UNSAFE,
-                       "the backing file's name holds a NUL byte");
+                       "the backing file's name (at 0x%llx) holds a NUL byte",
+                       HEADER_HEX(at));
     q->backing_name = rh_memdup0(h + at, size);
+    q->backing_at = at;
     return 0;
 }
 

@@ -318,12 +318,14 @@ static int open_backing(struct rh_reader *r, const struct rh_qcow2 *q,
                        (unsigned)RH_LIMIT_CHAIN);
     if (!o->place)
         return rh_fail(err, RH_ERR_DISK_PARENT,
-                       "it needs its backing file \"%s\"", q->backing_name);
+                       "it needs its backing file \"%s\" (named at 0x%llx)",
+                       q->backing_name, (unsigned long long)q->backing_at);
     io = rh_place_open(o->place, q->backing_name, &cause);
     if (!io && rh_error_number(cause) == RH_ERR_FILE_NOT_FOUND) {
         rh_error_drop(&cause);
         return rh_fail(err, RH_ERR_DISK_PARENT,
-                       "its backing file \"%s\" is not there", q->backing_name);
+                       "its backing file \"%s\" (named at 0x%llx) is not there",
+                       q->backing_name, (unsigned long long)q->backing_at);
     }
     if (io)
         r->parent = rh_reader_open(io, q->backing_format, &deeper, &cause);
@@ -331,7 +333,8 @@ static int open_backing(struct rh_reader *r, const struct rh_qcow2 *q,
         return 0;
     /* Once is enough for a long chain. */
     if (o->depth == 0)
-        rh_while(&cause, "backing file \"%s\"", q->backing_name);
+        rh_while(&cause, "backing file \"%s\" (named at 0x%llx)",
+                 q->backing_name, (unsigned long long)q->backing_at);
     if (err && !*err)
         *err = RH_TAKE(cause);
     rh_error_free(cause);

@@ -45,6 +45,7 @@ struct rh_qcow2 {
     unsigned subs;   /* subclusters in a cluster: 1 or 32 */
     uint64_t sub;    /* bytes of one */
     char *backing_name, *backing_format; /* or NULL */
+    uint64_t backing_at;                 /* of the name */
     struct rh_qcow2_tables tables;
 };
 /* Read and judge the header; fills *ret but for the tables. */

@@ -32,8 +32,8 @@ static int compare_footers(struct rh_reader *r, const uint8_t *head,
         memcmp(a.creator, b.creator, 4) != 0 ||
         memcmp(&a.geometry, &b.geometry, sizeof a.geometry) != 0)
         return rh_fail(err, RH_ERR_VHD_FOOTER,
-                       "the footer and its copy at the start describe "
-                       "different disks");
+                       "the footer and its copy at 0x0 describe different "
+                       "disks");
     if (b.type == VHD_DYNAMIC && memcmp(head, tail, VHD_FOOTER) != 0)
         rh_problem_add(r, "VHD-FOOTER",
                        N_("the footer and its copy at the start differ in "
@@ -51,7 +51,8 @@ static int read_footer(struct rh_reader *r, struct vhd *v, uint64_t *ret_end,
 
     if (r->io->size < 2 * VHD_FOOTER)
         return rh_fail(err, RH_ERR_VHD_FOOTER,
-                       "the file is too short for a VHD (%" PRIu64 " bytes)",
+                       "the file is too short for a VHD (it ends at 0x%" PRIx64
+                       ")",
                        r->io->size);
     if (rh_io_read(r->io, head, VHD_FOOTER, 0, err) < 0 ||
         rh_io_read(r->io, tail, VHD_FOOTER, r->io->size - VHD_FOOTER, err) < 0)
@@ -155,20 +156,14 @@ static int read_header(struct rh_reader *r, struct vhd *v, uint64_t end,
 
     if (at % VHD_SECTOR || at < VHD_FOOTER || at > end || end - at < VHD_HEADER)
         return rh_fail(err, RH_ERR_VHD_HEADER,
-                       "the dynamic header at 0x%" PRIx64
-                       " lies outside the file (it ends at 0x%" PRIx64 ")",
-                       at, end);
+                       "it lies outside the file (which ends at 0x%" PRIx64 ")",
+                       end);
     if (rh_io_read(r->io, h, VHD_HEADER, at, err) < 0)
         return -1;
     if (memcmp(h, "cxsparse", 8) != 0)
-        return rh_fail(err, RH_ERR_VHD_HEADER,
-                       "no dynamic header at 0x%" PRIx64
-                       " (its mark is not \"cxsparse\")",
-                       at);
+        return rh_fail(err, RH_ERR_VHD_HEADER, "its mark is not \"cxsparse\"");
     if (rh_be32(h + AT_SUM) != rh_vhd_sum(h, VHD_HEADER, AT_SUM))
-        return rh_fail(err, RH_ERR_VHD_HEADER,
-                       "the dynamic header at 0x%" PRIx64 " has a wrong sum",
-                       at);
+        return rh_fail(err, RH_ERR_VHD_HEADER, "a wrong sum");
     if (rh_be32(h + AT_VERSION) >> 16 != 1)
         return rh_fail(err, RH_ERR_VHD_VERSION,
                        "dynamic header version 0x%08" PRIx32 " is not known",
@@ -302,8 +297,9 @@ static int open_dynamic(struct rh_reader *r, struct vhd *v, uint64_t end,
     uint64_t table, entries;
 
     if (read_header(r, v, end, &table, &entries, err) < 0 ||
-        check_table(r, v, table, entries, end, err) < 0 ||
-        read_table(r, v, table, entries, end, err) < 0)
+        check_table(r, v, table, entries, end, err) < 0)
+        return rh_while(err, "dynamic header at 0x%" PRIx64, v->footer.header);
+    if (read_table(r, v, table, entries, end, err) < 0)
         return -1;
     v->entries = rh_div_up(r->size, v->block);
     r->variant = "dynamic";
@@ -337,12 +333,14 @@ int rh_vhd_open(struct rh_reader *r, const struct rh_open_options *o,
     uint64_t end;
 
     (void)o;
-    if (read_footer(r, v, &end, err) < 0 ||
-        check_footer(r, &v->footer, err) < 0 ||
-        decide_size(r, &v->footer, err) < 0)
+    if (read_footer(r, v, &end, err) < 0)
         return -1;
-    if (v->footer.type == VHD_FIXED ? open_fixed(r, end, err) < 0
-                                    : open_dynamic(r, v, end, err) < 0)
+    if (check_footer(r, &v->footer, err) < 0 ||
+        decide_size(r, &v->footer, err) < 0 ||
+        (v->footer.type == VHD_FIXED && open_fixed(r, end, err) < 0))
+        return rh_while(err, "footer at 0x%" PRIx64,
+                        end < r->io->size ? end : 0);
+    if (v->footer.type != VHD_FIXED && open_dynamic(r, v, end, err) < 0)
         return -1;
     r->state = RH_TAKE(v);
     return 0;

@@ -128,7 +128,9 @@ static int read_headers(struct rh_reader *r, struct vhdx *v, rh_error **err)
                        N_("the header at 0x%x is damaged; the other was used"),
                        good[0] ? 2 * HEADERS_AT : HEADERS_AT);
     newer = !good[0] || (good[1] && rh_le64(p[1] + 8) > rh_le64(p[0] + 8));
-    return take_header(r, v, p[newer], err);
+    if (take_header(r, v, p[newer], err) < 0)
+        return rh_while(err, "header at 0x%x", HEADERS_AT * (newer + 1));
+    return 0;
 }
 
 /* --- the log -------------------------------------------------------------- */
@@ -228,7 +230,10 @@ static int read_regions(struct rh_reader *r, struct vhdx *v, rh_error **err)
                            N_("the region table at 0x%x is damaged; the other "
                               "was used"),
                            REGIONS_AT);
-        return take_regions(r, v, p, err);
+        if (take_regions(r, v, p, err) < 0)
+            return rh_while(err, "region table at 0x%x",
+                            REGIONS_AT + i * TABLE);
+        return 0;
     }
     return rh_fail(err, RH_ERR_VHDX_REGION,
                    "neither of the region tables at 0x30000 and 0x40000 has "
@@ -343,14 +348,17 @@ static int read_metadata(struct rh_reader *r, struct vhdx *v, rh_error **err)
 
     if (rh_io_read(r->io, p, TABLE, v->metadata.offset, err) < 0)
         return -1;
-    return take_metadata(r, v, p, err);
+    if (take_metadata(r, v, p, err) < 0)
+        return rh_while(err, "metadata at 0x%" PRIx64, v->metadata.offset);
+    return 0;
 }
 
 int rh_vhdx_open_tables(struct rh_reader *r, struct vhdx *v, rh_error **err)
 {
     if (r->io->size < REGIONS_AT + 2 * TABLE)
         return rh_fail(err, RH_ERR_VHDX_HEADER,
-                       "the file is too short for a VHDX (%" PRIu64 " bytes)",
+                       "the file is too short for a VHDX (it ends at 0x%" PRIx64
+                       ")",
                        r->io->size);
     if (read_headers(r, v, err) < 0 || read_regions(r, v, err) < 0 ||
         check_log(r, v, err) < 0 || read_metadata(r, v, err) < 0)

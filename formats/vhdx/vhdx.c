@@ -46,6 +46,12 @@ static struct block decode(uint64_t entry)
     return (struct block){(enum state)(entry & 7), entry >> 20 << 20};
 }
 
+/* Where a payload block's entry is. */
+static uint64_t entry_at(const struct vhdx *v, uint64_t block)
+{
+    return v->bat.offset + (block + block / v->ratio) * ENTRY;
+}
+
 /* Entries of payload blocks [first, first + count), count <= BATCH, cut where
  * a bitmap's entry stands between them; *ret_count is how many were read. */
 static int read_entries(struct rh_reader *r, uint64_t first, uint64_t count,
@@ -55,10 +61,9 @@ static int read_entries(struct rh_reader *r, uint64_t first, uint64_t count,
     const struct vhdx *v = r->state;
     uint64_t to_bitmap = v->ratio - first % v->ratio;
     size_t n = (size_t)RH_MIN(RH_MIN(count, (uint64_t)BATCH), to_bitmap);
-    uint64_t at = v->bat.offset + (first + first / v->ratio) * ENTRY;
     uint8_t raw[BATCH * ENTRY];
 
-    if (rh_io_read(r->io, raw, n * ENTRY, at, err) < 0)
+    if (rh_io_read(r->io, raw, n * ENTRY, entry_at(v, first), err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         ret[i] = decode(rh_le64(raw + i * ENTRY));
@@ -92,13 +97,17 @@ static int check_block(const struct rh_reader *r, struct check *c, uint64_t i,
 
     if (b->state == PARTIALLY_PRESENT || b->state == 4 || b->state == 5)
         return rh_fail(err, RH_ERR_VHDX_BLOCK,
-                       "block %" PRIu64 " has state %d, which this kind of "
-                       "disk cannot have",
-                       i, (int)b->state);
+                       "block %" PRIu64 " has state %d (at 0x%" PRIx64
+                       "), which this kind of disk cannot have",
+                       i, (int)b->state, entry_at(v, i));
     if (b->state != FULLY_PRESENT)
         return 0;
-    if (b->offset < RH_MIB || b->offset > r->io->size ||
-        r->io->size - b->offset < v->block)
+    if (b->offset < RH_MIB)
+        return rh_fail(err, RH_ERR_VHDX_BLOCK,
+                       "block %" PRIu64 " at 0x%" PRIx64
+                       " covers the file's own tables",
+                       i, b->offset);
+    if (b->offset > r->io->size || r->io->size - b->offset < v->block)
         return rh_fail(err, RH_ERR_VHDX_BLOCK,
                        "block %" PRIu64 " at 0x%" PRIx64
                        " reaches past the end of the file (0x%" PRIx64 ")",
@@ -135,9 +144,9 @@ static int check_bat(struct rh_reader *r, rh_error **err)
 
     if (entries * ENTRY > v->bat.size)
         return rh_fail(err, RH_ERR_VHDX_REGION,
-                       "a block table of %" PRIu64 " bytes is too short for "
-                       "%" PRIu64 " blocks",
-                       v->bat.size, v->blocks);
+                       "a block table of %" PRIu64 " bytes (at 0x%" PRIx64
+                       ") is too short for %" PRIu64 " blocks",
+                       v->bat.size, v->bat.offset, v->blocks);
     if (bits > RH_LIMIT_TABLE_BYTES)
         return rh_fail(err, RH_ERR_VHDX_BLOCK,
                        "the file is longer than any VHDX can be");

@@ -463,6 +463,48 @@ def x_backing_guess():
 
 
 @case("refuse")
+def x_backing_loop():
+    """two files that are each other's backing file"""
+    i, other = usual(), usual()
+    i.backing, other.backing = b"other.qcow2", b"disk.qcow2"
+    i.siblings["other.qcow2"] = other.bytes()
+    return i
+
+
+@case("refuse")
+def x_backing_chain():
+    """a chain of a hundred backing files"""
+    i = usual()
+    i.backing = b"0"
+    for n in range(100):
+        below = Image(size=65536)
+        below.backing = b"%d" % (n + 1)
+        i.siblings["%d" % n] = below.bytes()
+    return i
+
+
+def beside(name, about, make):
+    def fn():
+        i = usual()
+        i.backing = b"base.img"
+        i.extensions = extension(0xe2792aca, b"raw")
+        i.siblings["base.img"] = make
+        return i
+    fn.__name__, fn.__doc__ = name, about
+    case("refuse")(fn)
+
+
+beside("x_backing_link", "a backing file that is a link to the host's",
+       lambda path: os.symlink("/etc/passwd", path))
+beside("x_backing_fifo", "a backing file that is a named pipe", os.mkfifo)
+beside("x_backing_folder", "a backing file that is a folder", os.mkdir)
+bits_set("x_backing_nul", "a NUL byte in a backing file's name",
+         backing=b"disk.qcow2\0.img")
+bits_set("x_backing_control", "a newline in a backing file's name",
+         backing=b"disk\n.qcow2")
+
+
+@case("refuse")
 def x_backing_broken():
     """a backing file that is refused itself"""
     i = usual()
@@ -580,6 +622,18 @@ def x_data_twice(i):
 def x_data_on_packed(i):
     """plain data on a cluster of packed data"""
     i.put(1, i.packed(2, shared=False) // 65536 * 65536 | COPIED)
+
+
+@tables
+def x_packed_on_header(i):
+    """packed data within the header's cluster"""
+    i.put(1, i.packed_entry(100, 600))
+
+
+@tables
+def x_packed_on_l1(i):
+    """packed data on the L1 table"""
+    i.put(1, i.packed_entry(i.l1_at + 3, 600))
 
 
 @tables
@@ -784,7 +838,12 @@ def main():
             with open(os.path.join(folder, "disk.qcow2"), "wb") as f:
                 f.write(image.bytes())
             for sibling, data in image.siblings.items():
-                with open(os.path.join(folder, sibling), "wb") as f:
+                path = os.path.join(folder, sibling)
+                if callable(data):
+                    if not os.path.lexists(path):
+                        data(path)
+                    continue
+                with open(path, "wb") as f:
                     f.write(data)
             digest = "-"
             if expect == "accept":

@@ -440,6 +440,33 @@ vhdx("x-regions-count", setter(region_count=2048), "VHDX_REGION")
 vhdx("x-region-required", setter(regions=[(b"r" * 16, 2 * MIB, MIB, 1)]),
      "DISK_UNSUPPORTED", True)
 vhdx("x-region-twice", setter(regions=[(BAT, 2 * MIB, MIB, 1)]), "VHDX_REGION")
+for name, at, length in (("unaligned", 5 * MIB + 4096, MIB),
+                         ("low", 64 << 10, MIB), ("past-end", 1 << 40, MIB),
+                         ("wraps", 0xfffffffffff00000, MIB),
+                         ("long", 4 * MIB, 0xfff00000), ("odd", 4 * MIB, 1000),
+                         ("empty", 4 * MIB, 0)):
+    v = Vhdx(9 << 20)
+    raw = bytearray(v.bytes())
+    for t in (192 << 10, 256 << 10):  # the block table's entry is the first
+        struct.pack_into("<QI", raw, t + 32, at, length)
+        raw[t:t + (64 << 10)] = sealed(raw[t:t + (64 << 10)])
+    refuse("x-region-%s.vhdx" % name, raw, "VHDX_REGION")
+v = Vhdx(9 << 20)
+raw = bytearray(v.bytes())
+for t in (192 << 10, 256 << 10):
+    struct.pack_into("<I", raw, t + 8, 0)
+    raw[t:t + (64 << 10)] = sealed(raw[t:t + (64 << 10)])
+refuse("x-regions-none.vhdx", raw, "VHDX_REGION")
+for name, at, data in (("mark", 0, b"metadatb"), ("count", 10, b"\xff\xff"),
+                       ("item-low", 32 + 16, struct.pack("<I", 32)),
+                       ("item-unknown", 32, b"q" * 16)):
+    v = Vhdx(9 << 20)
+    raw = bytearray(v.bytes())
+    raw[2 * MIB + at:2 * MIB + at + len(data)] = data
+    if name == "item-unknown":
+        refuse("x-metadata-%s.vhdx" % name, raw, "DISK_UNSUPPORTED", True)
+    else:
+        refuse("x-metadata-%s.vhdx" % name, raw, "VHDX_METADATA")
 vhdx("x-regions-overlap", lambda v: setattr(v, "log_offset", 3 * MIB),
      "VHDX_REGION")
 vhdx("x-differencing", setter(flags=2), "DISK_UNSUPPORTED", True)
@@ -473,7 +500,8 @@ v.items = [(PARAMETERS, struct.pack("<II", v.block, 0), 0xfffffff8),
            (LOGICAL, struct.pack("<I", 512))]
 refuse("x-item-past-end.vhdx", v.bytes(), "VHDX_METADATA")
 for name, at in (("past-end", 1 << 40), ("top", 0xfffffffffff00000),
-                 ("zero", 0), ("on-bat", 3 * MIB), ("on-block", 4 * MIB)):
+                 ("zero", 0), ("on-log", MIB), ("on-metadata", 2 * MIB),
+                 ("on-bat", 3 * MIB), ("on-block", 4 * MIB)):
     vhdx("x-bat-" + name, setter(offsets={2: at}), "VHDX_BLOCK")
 for state in (4, 5, 7):
     vhdx("x-state-%d" % state, lambda v: v.states.update({3: state}),
