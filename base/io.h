@@ -65,7 +65,8 @@ struct rh_io *rh_io_fd(int fd, const char *name, rh_error **err); /* takes fd */
 struct rh_io *rh_io_slice(struct rh_io *base, uint64_t offset, uint64_t size,
                           const char *name, rh_error **err);
 struct rh_io *rh_io_memory(const void *bytes, size_t size, const char *name);
-/* An http(s) resource read by ranges (libcurl).  UNAVAILABLE without it. */
+/* An http(s) resource read by ranges (libcurl); a server without ranges is
+ * read once into a spool.  UNAVAILABLE without libcurl. */
 struct rh_io *rh_io_http(rh_lib *lib, const char *url, rh_error **err);
 /* The whole of it as a NUL-terminated string; refused beyond `limit`. */
 int rh_io_slurp(struct rh_io *io, uint64_t limit, char **ret_text,
@@ -98,6 +99,11 @@ void rh_stream_close(struct rh_stream *s);
 RH_FREEP(rh_stream_closep, struct rh_stream, rh_stream_close)
 struct rh_stream *rh_stream_fd(int fd, const char *name); /* takes fd */
 struct rh_stream *rh_stream_io(struct rh_io *io); /* refs io; from its start */
+/* An http(s) resource: *ret_io when the server has ranges, else *ret_stream:
+ * it is sent once, from front to back. */
+int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
+                 struct rh_stream **ret_stream, rh_error **err);
+bool rh_is_url(const char *name); /* http:// or https:// */
 /* The same stream again with `n` bytes put back in front. Takes `rest`. */
 struct rh_stream *rh_stream_prefix(const void *bytes, size_t n,
                                    struct rh_stream *rest);

@@ -3,22 +3,21 @@
  * Ranges are asked for as reading needs them, into a few windows that grow
  * while reading goes on in order.  A broken connection is taken up where it
  * broke; a resource that changes meanwhile (ETag, size) is an error, since half
- * of each would be neither.  A server without ranges is read once, from front
- * to back, into a spool. */
+ * of each would be neither.  A server without ranges is a stream: it sends all
+ * in answer to the first request, which waits while nobody reads on. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/io.h"
 
-#ifdef HAVE_LIBCURL
-#include <curl/curl.h>
-#include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+#include <strings.h>
 
 #include "base/limits.h"
-#include "base/out.h"
+
+#ifdef HAVE_LIBCURL
+#include <curl/curl.h>
+#include <pthread.h>
+#include <time.h>
 
 enum {
     WINDOWS = 4,
@@ -31,6 +30,8 @@ enum {
     CONNECT_TIME = 30, /* seconds */
     SILENCE = 60,      /* seconds without a byte: broken */
     HEADER_MAX = 1024,
+    AHEAD = 512 * 1024, /* of a stream, before the server has to wait */
+    POLL_MS = 200,
 };
 
 struct window {
@@ -51,21 +52,34 @@ struct http {
     pthread_mutex_t lock; /* over all below, and the connection */
     struct window windows[WINDOWS];
     uint64_t clock;
-    int spool; /* a server without ranges: its bytes, else -1 */
+    struct pull *pull; /* a server without ranges, else NULL */
 };
 
 /* One request and what came of it. */
 struct transfer {
     struct http *h;
-    uint64_t offset;  /* asked for */
-    uint8_t *to;      /* room for `want` bytes */
-    size_t want, got; /* of this request */
-    bool first;       /* the size is not known yet */
-    uint64_t spooled; /* by a server that sends all */
+    uint64_t offset;   /* asked for */
+    uint8_t *to;       /* room for `want` bytes */
+    size_t want, got;  /* of this request */
+    bool first;        /* the size is not known yet */
+    struct pull *pull; /* takes the bytes of a server that sends all */
     char etag[HEADER_MAX], modified[HEADER_MAX];
     bool has_range;
     uint64_t range_start, range_total;
     rh_error *error; /* why the callback stopped it */
+};
+
+/* A transfer that goes on while its bytes are read: the first one, as long as
+ * it is not known whether the server has ranges; then that of one without. */
+struct pull {
+    CURLM *multi;
+    struct transfer t;
+    struct curl_slist *headers;
+    struct rh_buf bytes;
+    size_t given; /* of them */
+    bool whole;   /* the server sends all */
+    bool paused, done;
+    CURLcode code; /* once done */
 };
 
 /* --- names --------------------------------------------------------------- */
@@ -170,24 +184,10 @@ static int check_range(struct transfer *t)
     return 0;
 }
 
-static int keep_spooled(struct transfer *t, const void *bytes, size_t n)
+static int take_whole(struct pull *p, const void *bytes, size_t n)
 {
-    struct http *h = t->h;
-    uint64_t limit = h->lib && h->lib->max_disk_size ? h->lib->max_disk_size
-                                                     : RH_LIMIT_DISK_SIZE;
-
-    if (h->spool < 0)
-        h->spool = rh_temp_file(h->lib, &t->error);
-    if (h->spool < 0)
-        return -1;
-    if (t->spooled + n > limit)
-        return rh_fail(&t->error, RH_ERR_STREAM_LIMIT,
-                       "the server sends more than %llu bytes",
-                       (unsigned long long)limit);
-    if (rh_temp_write(h->lib, h->spool, bytes, n, t->spooled, h->shown,
-                      &t->error) < 0)
-        return -1;
-    t->spooled += n;
+    p->whole = true;
+    rh_buf_add(&p->bytes, bytes, n);
     return 0;
 }
 
@@ -196,8 +196,8 @@ static int take_body(struct transfer *t, const void *bytes, size_t n)
     long status = 0;
 
     curl_easy_getinfo(t->h->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 200 && t->first)
-        return keep_spooled(t, bytes, n);
+    if (status == 200 && t->pull)
+        return take_whole(t->pull, bytes, n);
     if (status == 200)
         return changed(t, "it is sent from its start");
     if (status != 206)
@@ -218,6 +218,10 @@ static size_t on_body(char *bytes, size_t one, size_t n, void *user)
     struct transfer *t = user;
 
     (void)one;
+    if (t->pull && t->pull->bytes.length >= AHEAD) {
+        t->pull->paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
     return take_body(t, bytes, n) < 0 ? CURL_WRITEFUNC_ERROR : n;
 }
 
@@ -227,9 +231,7 @@ static int on_progress(void *user, curl_off_t total, curl_off_t now,
 {
     struct transfer *t = user;
 
-    (void)now, (void)up_total, (void)up;
-    if (t->spooled)
-        rh_progress(t->h->lib, "spool", t->spooled, (uint64_t)total);
+    (void)total, (void)now, (void)up_total, (void)up;
     return rh_go_on(t->h->lib, &t->error);
 }
 
@@ -272,27 +274,35 @@ static void set_options(struct http *h)
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 }
 
-static CURLcode request(struct transfer *t)
+/* The caller frees *ret_headers once the transfer is over. */
+static void set_request(struct transfer *t, struct curl_slist **ret_headers)
 {
     CURL *c = t->h->curl;
-    struct curl_slist *headers = NULL;
     RH_AUTO(rh_freep)
     char *range = rh_printf("%llu-%llu", (unsigned long long)t->offset,
                             (unsigned long long)(t->offset + t->want - 1));
     RH_AUTO(rh_freep) char *condition = NULL;
-    CURLcode code;
 
+    *ret_headers = NULL;
     if (t->h->validator) {
         condition = rh_printf("If-Range: %s", t->h->validator);
-        headers = curl_slist_append(NULL, condition);
+        *ret_headers = curl_slist_append(NULL, condition);
     }
     curl_easy_setopt(c, CURLOPT_RANGE, range);
-    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, *ret_headers);
     curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
-    code = curl_easy_perform(c);
-    curl_easy_setopt(c, CURLOPT_HTTPHEADER, NULL);
+}
+
+static CURLcode request(struct transfer *t)
+{
+    struct curl_slist *headers;
+    CURLcode code;
+
+    set_request(t, &headers);
+    code = curl_easy_perform(t->h->curl);
+    curl_easy_setopt(t->h->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
     return code;
 }
@@ -404,55 +414,141 @@ static int fetch(struct http *h, uint64_t offset, uint8_t *to, size_t n,
     return 0;
 }
 
-static int broke_for_good(struct http *h, const struct transfer *t,
-                          CURLcode code, rh_error **err)
-{
-    rh_fail(err, RH_ERR_HTTP_FAILED,
-            "the connection broke after %llu bytes (%s), and the server "
-            "offers no ranges to go on from there",
-            (unsigned long long)t->spooled, curl_easy_strerror(code));
-    rh_hint(err, "download the file with another tool and give its path");
-    return rh_where(err, h->shown);
-}
-
 /* A wrong address is likelier than a server that is just starting. */
 static bool nobody_there(CURLcode code)
 {
     return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
 }
 
-/* The first request tells the size, and whether there are ranges. */
+/* --- a server that sends all --------------------------------------------- */
+
+static void pull_free(struct pull *p)
+{
+    if (!p)
+        return;
+    curl_multi_remove_handle(p->multi, p->t.h->curl);
+    curl_multi_cleanup(p->multi);
+    curl_easy_setopt(p->t.h->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(p->headers);
+    rh_buf_free(&p->bytes);
+    rh_error_free(p->t.error);
+    free(p);
+}
+RH_FREEP(pull_freep, struct pull, pull_free)
+
+static struct pull *pull_start(struct http *h, rh_error **err)
+{
+    struct pull *p = rh_new0(struct pull);
+
+    p->t = (struct transfer){.h = h,
+                             .first = true,
+                             .to = h->windows[0].bytes,
+                             .want = WINDOW_MIN,
+                             .pull = p};
+    p->multi = curl_multi_init();
+    set_request(&p->t, &p->headers);
+    if (p->multi && curl_multi_add_handle(p->multi, h->curl) == CURLM_OK)
+        return p;
+    rh_fail(err, RH_ERR_MEMORY, "no memory for a connection");
+    pull_free(p);
+    return NULL;
+}
+
+/* Let some come; waits at most POLL_MS. */
+static int pull_step(struct pull *p, rh_error **err)
+{
+    CURLMsg *message;
+    int running = 0, left;
+
+    if (p->paused) {
+        p->paused = false;
+        curl_easy_pause(p->t.h->curl, CURLPAUSE_CONT);
+    }
+    if (curl_multi_perform(p->multi, &running) != CURLM_OK)
+        return rh_fail(err, RH_ERR_HTTP_FAILED, "the transfer cannot go on");
+    while ((message = curl_multi_info_read(p->multi, &left)))
+        if (message->msg == CURLMSG_DONE) {
+            p->done = true;
+            p->code = message->data.result;
+        }
+    if (!p->done && p->given == p->bytes.length)
+        curl_multi_poll(p->multi, NULL, 0, POLL_MS, NULL);
+    return rh_go_on(p->t.h->lib, err);
+}
+
+static int broke_for_good(const struct rh_stream *s, CURLcode code,
+                          rh_error **err)
+{
+    rh_fail(err, RH_ERR_HTTP_FAILED,
+            "the connection broke after %llu bytes (%s), and the server "
+            "offers no ranges to go on from there",
+            (unsigned long long)s->position, curl_easy_strerror(code));
+    return rh_hint(err, "download the file with another tool and give its "
+                        "path");
+}
+
+static int pull_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
+                     rh_error **err)
+{
+    struct http *h = s->state;
+    struct pull *p = h->pull;
+
+    if (p->given == p->bytes.length)
+        p->given = p->bytes.length = 0;
+    while (p->given == p->bytes.length && !p->done)
+        if (pull_step(p, err) < 0)
+            return -1;
+    *ret_n = RH_MIN(n, p->bytes.length - p->given);
+    if (*ret_n)
+        memcpy(buf, p->bytes.data + p->given, *ret_n);
+    p->given += *ret_n;
+    if (*ret_n || p->code == CURLE_OK)
+        return 0;
+    return p->t.error ? say(h, &p->t, p->code, err)
+                      : broke_for_good(s, p->code, err);
+}
+
+/* --- the first request --------------------------------------------------- */
+
+/* Up to its end, or to where it shows that the server sends all. */
+static int pull_head(struct pull *p, rh_error **err)
+{
+    while (!p->done && !p->whole)
+        if (pull_step(p, err) < 0)
+            return rh_where(err, p->t.h->shown);
+    return 0;
+}
+
+static void take_first(struct http *h, const struct transfer *t)
+{
+    h->size = t->range_total;
+    h->validator = rh_strdup(validator_of(t));
+    h->windows[0].size = t->got;
+    h->windows[0].ask = WINDOW_MIN;
+}
+
+/* It tells the size, and whether there are ranges. */
 static int meet(struct http *h, rh_error **err)
 {
-    struct window *w = &h->windows[0];
-
-    w->bytes = rh_malloc(WINDOW_MAX);
+    h->windows[0].bytes = rh_malloc(WINDOW_MAX);
     for (unsigned tries = 1;; tries++) {
-        struct transfer t = {
-            .h = h, .first = true, .to = w->bytes, .want = WINDOW_MIN};
-        CURLcode code = request(&t);
+        RH_AUTO(pull_freep) struct pull *p = pull_start(h, err);
 
-        if (t.got && (code == CURLE_OK || may_pass(h->curl, code))) {
-            h->size = t.range_total;
-            h->validator = rh_strdup(validator_of(&t));
-            w->size = t.got;
-            w->ask = WINDOW_MIN;
-            return 0;
-        }
-        if (code == CURLE_OK && h->spool >= 0) {
-            h->size = t.spooled;
-            return 0;
-        }
-        if (t.spooled && !t.error)
-            return broke_for_good(h, &t, code, err);
-        if (code == CURLE_OK)
-            code = CURLE_GOT_NOTHING;
-        if (t.error || !may_pass(h->curl, code) ||
-            tries == (nobody_there(code) ? 2 : TRIES)) {
-            say(h, &t, code, err);
-            rh_error_free(t.error);
+        if (!p || pull_head(p, err) < 0)
             return -1;
+        if (p->whole) {
+            h->pull = RH_TAKE(p);
+            return 0;
         }
+        if (p->t.got && (p->code == CURLE_OK || may_pass(h->curl, p->code))) {
+            take_first(h, &p->t);
+            return 0;
+        }
+        if (p->code == CURLE_OK)
+            p->code = CURLE_GOT_NOTHING;
+        if (p->t.error || !may_pass(h->curl, p->code) ||
+            tries == (nobody_there(p->code) ? 2 : TRIES))
+            return say(h, &p->t, p->code, err);
         if (wait_for(h, tries, err) < 0)
             return -1;
     }
@@ -544,12 +640,11 @@ static int http_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
 
 static void http_free(struct http *h)
 {
+    pull_free(h->pull);
     if (h->curl)
         curl_easy_cleanup(h->curl);
     for (size_t i = 0; i < WINDOWS; i++)
         free(h->windows[i].bytes);
-    if (h->spool >= 0)
-        close(h->spool);
     pthread_mutex_destroy(&h->lock);
     free(h->validator);
     free(h->shown);
@@ -568,51 +663,86 @@ static void start_curl(void)
     curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-static struct rh_io *spooled(struct http *h, rh_error **err)
+static void pull_close(struct rh_stream *s)
 {
-    int fd = h->spool;
-
-    h->spool = -1;
-    return rh_io_fd(fd, h->shown, err);
+    http_free(s->state);
 }
 
-struct rh_io *rh_io_http(rh_lib *lib, const char *url, rh_error **err)
+static struct http *http_new(rh_lib *lib, const char *url, rh_error **err)
 {
-    static const struct rh_io_ops ops = {http_read, NULL, http_close};
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    RH_AUTO(http_freep) struct http *h = rh_new0(struct http);
-    struct rh_io *io;
+    struct http *h = rh_new0(struct http);
 
-    h->spool = -1;
     pthread_mutex_init(&h->lock, NULL);
     pthread_once(&once, start_curl);
     h->lib = lib;
     h->url = rh_strdup(url);
     h->shown = shown_url(url);
     h->curl = curl_easy_init();
-    if (!h->curl) {
-        rh_fail(err, RH_ERR_MEMORY, "no memory for a connection");
-        return NULL;
+    if (h->curl) {
+        set_options(h);
+        return h;
     }
-    set_options(h);
-    if (meet(h, err) < 0)
-        return NULL;
-    if (h->spool >= 0)
-        return spooled(h, err);
-    io = rh_io_make(&ops, h->shown, h->size, h);
+    rh_fail(err, RH_ERR_MEMORY, "no memory for a connection");
+    http_free(h);
+    return NULL;
+}
+
+int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
+                 struct rh_stream **ret_stream, rh_error **err)
+{
+    static const struct rh_io_ops ops = {http_read, NULL, http_close};
+    static const struct rh_stream_ops stream_ops = {pull_read, pull_close};
+    RH_AUTO(http_freep) struct http *h = http_new(lib, url, err);
+
+    *ret_io = NULL;
+    *ret_stream = NULL;
+    if (!h || meet(h, err) < 0)
+        return -1;
+    if (h->pull) {
+        *ret_stream = rh_stream_make(&stream_ops, h->shown, h);
+        (*ret_stream)->lib = lib;
+    } else {
+        *ret_io = rh_io_make(&ops, h->shown, h->size, h);
+    }
     h = NULL;
-    return io;
+    return 0;
 }
 
 #else
 
-struct rh_io *rh_io_http(rh_lib *lib, const char *url, rh_error **err)
+int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
+                 struct rh_stream **ret_stream, rh_error **err)
 {
     (void)lib, (void)url;
-    rh_fail(err, RH_ERR_UNAVAILABLE,
-            "addresses cannot be read from: libcurl was not there when this "
-            "was built");
-    return NULL;
+    *ret_io = NULL;
+    *ret_stream = NULL;
+    return rh_fail(err, RH_ERR_UNAVAILABLE,
+                   "addresses cannot be read from: libcurl was not there when "
+                   "this was built");
 }
 
 #endif
+
+bool rh_is_url(const char *name)
+{
+    return !strncasecmp(name, "http://", 7) ||
+           !strncasecmp(name, "https://", 8);
+}
+
+struct rh_io *rh_io_http(rh_lib *lib, const char *url, rh_error **err)
+{
+    RH_AUTO(rh_stream_closep) struct rh_stream *s = NULL;
+    struct rh_io *io;
+    uint64_t limit =
+        lib && lib->max_disk_size ? lib->max_disk_size : RH_LIMIT_DISK_SIZE;
+
+    if (rh_http_open(lib, url, &io, &s, err) < 0)
+        return NULL;
+    if (io)
+        return io;
+    rh_log(lib, RH_LOG_INFO,
+           "%s: the server offers no ranges; all of it is stored first",
+           s->name);
+    return rh_spool(lib, s, limit, err);
+}

@@ -522,7 +522,7 @@ static int open_url(struct rh_package *p, const char *url, rh_error **err)
 {
     RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
 
-    if (strncasecmp(url, "http://", 7) && strncasecmp(url, "https://", 8)) {
+    if (!rh_is_url(url)) {
         rh_fail(err, RH_ERR_USAGE, "only http:// and https:// are read from");
         return rh_where(err, url);
     }
