@@ -283,11 +283,13 @@ int rh_copy_cut(struct rh_copy_worker *w, struct rh_copy_lane *lane,
     if (patched_bytes(w, lane, &data, err) < 0)
         return -1;
     lane->used = 0;
-    for (size_t at = 0; at < w->length; at += unit) {
+    for (size_t at = 0, n; at < w->length; at += n) {
         struct rh_unit *u = &lane->units[lane->used++];
 
+        /* A forward source's share may start inside a unit. */
+        n = RH_MIN(unit - (size_t)((w->offset + at) % unit), w->length - at);
         u->offset = w->offset + at;
-        u->length = RH_MIN(unit, w->length - at);
+        u->length = n;
         u->data = data + at;
         u->codec = w->codec;
         u->packed = lane->clusters

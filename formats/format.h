@@ -100,10 +100,12 @@ struct rh_format {
                   struct rh_packed *ret, rh_error **err);
     void (*close)(struct rh_reader *r);
 
-    /* Optional: reading forward only, without seeking.  open_stream() reads
-     * the head of the stream (r->size is known after it); next() gives the
-     * next piece in the file's order (valid until the next call), and 1 at the
-     * end, when everything was checked (tables against grains met). */
+    /* Optional: reading forward only, without seeking.  streams() tells by the
+     * first bytes that a file is made for it (head as in probe).  open_stream()
+     * reads the head of the stream (r->size is known after it); next() gives
+     * the next piece in the file's order (valid until the next call), and 1 at
+     * the end, when everything was checked (tables against grains met). */
+    bool (*streams)(const uint8_t *head, size_t n);
     int (*open_stream)(struct rh_reader *r, struct rh_stream *s,
                        const struct rh_open_options *o, rh_error **err);
     int (*next)(struct rh_reader *r, struct rh_piece *ret, rh_error **err);
@@ -221,7 +223,9 @@ struct rh_writer {
     size_t room;        /* encoder's memory per unit */
     size_t iov_max;
     size_t unit_state;
-    bool any_order;  /* units may come in any order (forward sources) */
+    bool any_order;  /* units may come in any order and in parts, as a forward
+                        source has them */
+    uint64_t piece;  /* with any_order: what the parts must be multiples of */
     bool every_unit; /* also all-zero units must be handed over */
     void *state;
 };
@@ -236,6 +240,8 @@ RH_FREEP(rh_writer_closep, struct rh_writer, rh_writer_close)
  * --------------------------------------------------------------------- */
 const struct rh_format *rh_format_at(size_t i); /* NULL at the end */
 const struct rh_format *rh_format_named(const char *name);
+/* Can a disk that starts so be read forward? */
+bool rh_format_streams(const uint8_t *head, size_t n);
 /* By content; NULL when nothing fits. */
 const struct rh_format *rh_format_probe(struct rh_io *io, rh_error **err);
 

@@ -675,6 +675,7 @@ static int seeking_create(struct rh_writer *w,
     w->unit_state = clusters * sizeof(struct piece);
     w->iov_max = clusters;
     w->any_order = true;
+    w->piece = s->shape.cluster;
     return 0;
 }
 

@@ -73,6 +73,7 @@ static int raw_create(struct rh_writer *w, const struct rh_create_options *o,
     w->unit_state = sizeof(struct runs);
     w->iov_max = RH_COUNT(((struct runs *)NULL)->run);
     w->any_order = o->may_seek;
+    w->piece = 1;
     return 0;
 }
 

@@ -109,24 +109,23 @@ void rh_vhd_footer_encode(const struct vhd_footer *f, uint8_t p[VHD_FOOTER])
     rh_put_be32(p + AT_SUM, rh_vhd_sum(p, VHD_FOOTER, AT_SUM));
 }
 
-int rh_vhd_make_uuid(const struct rh_create_options *o, uint8_t ret[16],
-                     rh_error **err)
+void rh_vhd_seed_note(struct vhd_seed *s, const struct rh_unit *u)
 {
-    enum { SEED = 16, HEAD = 64 * 1024 };
-    RH_AUTO(rh_freep) uint8_t *seed = rh_calloc(1, SEED + HEAD);
-    RH_AUTO(rh_codec_freep) struct rh_codec *codec = NULL;
+    if (s && u->offset < sizeof s->head)
+        memcpy(s->head + u->offset, u->data,
+               RH_MIN(u->length, (size_t)(sizeof s->head - u->offset)));
+}
+
+void rh_vhd_seed_uuid(const struct vhd_seed *s, uint8_t ret[16])
+{
+    enum { PREFIX = 16 };
+    RH_AUTO(rh_freep) uint8_t *seed = rh_calloc(1, PREFIX + sizeof s->head);
     char hex[65];
 
     memcpy(seed, "vhd", 3);
-    rh_put_be64(seed + 8, o->size);
-    if (o->source) {
-        size_t n = (size_t)RH_MIN((uint64_t)HEAD, o->source->size);
-
-        codec = rh_codec_new();
-        if (rh_reader_read(o->source, codec, seed + SEED, n, 0, err) < 0)
-            return -1;
-    }
-    rh_sha256_hex(seed, SEED + HEAD, hex);
+    rh_put_be64(seed + 8, s->size);
+    memcpy(seed + PREFIX, s->head, sizeof s->head);
+    rh_sha256_hex(seed, PREFIX + sizeof s->head, hex);
     for (size_t i = 0; i < 16; i++) {
         const char digits[3] = {hex[2 * i], hex[2 * i + 1], 0};
 
@@ -134,12 +133,26 @@ int rh_vhd_make_uuid(const struct rh_create_options *o, uint8_t ret[16],
     }
     ret[6] = (uint8_t)((ret[6] & 0x0f) | 0x80); /* version 8: made by a rule */
     ret[8] = (uint8_t)((ret[8] & 0x3f) | 0x80);
-    return 0;
+}
+
+static int read_seed(const struct rh_create_options *o, struct vhd_seed *s,
+                     rh_error **err)
+{
+    RH_AUTO(rh_codec_freep) struct rh_codec *codec = NULL;
+
+    if (!o->source)
+        return 0;
+    codec = rh_codec_new();
+    return rh_reader_read(
+        o->source, codec, s->head,
+        (size_t)RH_MIN((uint64_t)sizeof s->head, o->source->size), 0, err);
 }
 
 int rh_vhd_new_footer(const struct rh_create_options *o, enum vhd_type type,
-                      struct vhd_footer *ret, rh_error **err)
+                      struct vhd_footer *ret, struct vhd_seed **ret_seed,
+                      rh_error **err)
 {
+    RH_AUTO(rh_freep) struct vhd_seed *seed = NULL;
     uint64_t size = rh_round_up(o->size, VHD_SECTOR);
 
     if (size > VHD_MOST)
@@ -153,5 +166,12 @@ int rh_vhd_new_footer(const struct rh_create_options *o, enum vhd_type type,
         .size = size,
         .geometry = rh_vhd_geometry(size),
     };
-    return rh_vhd_make_uuid(o, ret->uuid, err);
+    seed = rh_new0(struct vhd_seed);
+    seed->size = o->size;
+    if (read_seed(o, seed, err) < 0)
+        return -1;
+    rh_vhd_seed_uuid(seed, ret->uuid);
+    if (!o->source)
+        *ret_seed = RH_TAKE(seed);
+    return 0;
 }

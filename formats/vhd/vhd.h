@@ -59,13 +59,21 @@ bool rh_vhd_footer_good(const uint8_t p[VHD_FOOTER]);
 void rh_vhd_footer_decode(const uint8_t p[VHD_FOOTER], struct vhd_footer *ret);
 void rh_vhd_footer_encode(const struct vhd_footer *f, uint8_t p[VHD_FOOTER]);
 
-/* The identity of a disk to be written: from its size and first 64 KiB, which
- * hold the partition table with the disk's own id. */
-int rh_vhd_make_uuid(const struct rh_create_options *o, uint8_t ret[16],
-                     rh_error **err);
-/* Fill what both writers do alike; fails beyond VHD_MOST. */
+/* What the identity of a disk to be written is made from: its size and first
+ * 64 KiB, which hold the partition table with the disk's own id.  A forward
+ * source gives them only while it is copied: note() what passes (under the
+ * copy's lock), then make the identity anew. */
+struct vhd_seed {
+    uint64_t size;
+    uint8_t head[64 * 1024];
+};
+void rh_vhd_seed_note(struct vhd_seed *s, const struct rh_unit *u);
+void rh_vhd_seed_uuid(const struct vhd_seed *s, uint8_t ret[16]);
+/* Fill what both writers do alike; fails beyond VHD_MOST.  *ret_seed (to be
+ * freed) is NULL when the source told all already. */
 int rh_vhd_new_footer(const struct rh_create_options *o, enum vhd_type type,
-                      struct vhd_footer *ret, rh_error **err);
+                      struct vhd_footer *ret, struct vhd_seed **ret_seed,
+                      rh_error **err);
 
 extern const struct rh_writer_ops rh_vhd_dynamic_writer, rh_vhd_fixed_writer;
 

@@ -5,9 +5,12 @@
  * of the first 4 KiB, so that data starts on a page of the file and parts that
  * are zero stay holes.  The bitmap is exact to 4 KiB.
  *
- * Into a file the table is written last.  Into a pipe it has to come first: it
- * is then filled from the source's map, and a block that the map promised but
- * that turned out to be zeros is written as zeros. */
+ * Into a file the table is written last, and blocks stand as they come.  A
+ * forward source may come back to a block: its bits are then kept (one for a
+ * page, where a page of a block is set anew) and the bitmaps are written last,
+ * too.  Into a pipe the table has to come first: it is filled from the source's
+ * map, and a block that the map promised but that turned out to be zeros is
+ * written as zeros. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -25,6 +28,7 @@ enum {
     BATMAP_HEADER = 512,
     HOLE = 64 * 1024, /* zeros shorter than this are written, not left out */
     RUNS = BLOCK / HOLE + 1, /* a page, a hole, a page: less than that */
+    PAGES = BLOCK / PAGE,    /* the bitmap has a byte for each */
 };
 
 struct run {
@@ -46,6 +50,9 @@ struct writer {
     uint64_t done;  /* blocks up to here have been handed over */
     bool forward;   /* the table is in the pipe already */
     uint8_t *zeros; /* STRIDE bytes, when forward */
+    /* With a forward source, else NULL. */
+    uint8_t *pages; /* a bit for each page of the disk that holds something */
+    struct vhd_seed *seed;
 };
 
 /* --- the head of the file ------------------------------------------------- */
@@ -145,6 +152,16 @@ static int make_tables(struct rh_writer *w, struct writer *v, rh_error **err)
     return 0;
 }
 
+/* Pages of memory that stay zero are never touched. */
+static int make_pages(struct writer *v, rh_error **err)
+{
+    v->pages = calloc((size_t)v->entries, PAGES / 8);
+    return v->pages ? 0
+                    : rh_fail(err, RH_ERR_MEMORY,
+                              "no memory for the bitmaps of %llu blocks",
+                              (unsigned long long)v->entries);
+}
+
 static void vhd_close(struct rh_writer *w)
 {
     struct writer *v = w->state;
@@ -154,6 +171,8 @@ static void vhd_close(struct rh_writer *w)
     free(v->table);
     free(v->batmap);
     free(v->zeros);
+    free(v->pages);
+    free(v->seed);
     free(v);
     w->state = NULL;
 }
@@ -162,6 +181,7 @@ static int vhd_create(struct rh_writer *w, const struct rh_create_options *o,
                       rh_error **err)
 {
     struct vhd_footer footer;
+    struct vhd_seed *seed = NULL;
     struct writer *v;
 
     if (o->compress != RH_COMPRESS_NONE)
@@ -171,15 +191,18 @@ static int vhd_create(struct rh_writer *w, const struct rh_create_options *o,
         return rh_fail(err, RH_ERR_DISK_NOT_SEEKABLE,
                        "a VHD starts with its block table: it can go into a "
                        "pipe only when the source's map is known");
-    if (rh_vhd_new_footer(o, VHD_DYNAMIC, &footer, err) < 0)
+    if (rh_vhd_new_footer(o, VHD_DYNAMIC, &footer, &seed, err) < 0)
         return -1;
     v = rh_new0(struct writer);
     v->footer = footer;
+    v->seed = seed;
     v->forward = !o->may_seek;
     w->unit = BLOCK;
     w->room = sizeof(struct block_room);
     w->iov_max = RUNS + 3;
-    if (make_tables(w, v, err) < 0 ||
+    w->any_order = o->may_seek;
+    w->piece = PAGE;
+    if (make_tables(w, v, err) < 0 || (v->seed && make_pages(v, err) < 0) ||
         (v->forward && plan_forward(w, o->source, err) < 0)) {
         vhd_close(w);
         return -1;
@@ -188,6 +211,13 @@ static int vhd_create(struct rh_writer *w, const struct rh_create_options *o,
 }
 
 /* --- blocks --------------------------------------------------------------- */
+/* The last page of a disk may be short: no bit beyond its end. */
+static uint8_t page_bits(uint64_t n)
+{
+    n = RH_MIN(n, (uint64_t)PAGE);
+    return (uint8_t)(0xff << (8 - rh_div_up(n, VHD_SECTOR)));
+}
+
 /* Mark the 4 KiB pages that hold something; short gaps join their neighbours
  * for writing, not in the bitmap. */
 static int vhd_encode(struct rh_writer *w, struct rh_unit *u, rh_error **err)
@@ -205,8 +235,7 @@ static int vhd_encode(struct rh_writer *w, struct rh_unit *u, rh_error **err)
 
         if (rh_all_zero(u->data + at, n))
             continue;
-        /* The last page of a disk may be short: no bit beyond its end. */
-        bitmap[at / PAGE] = (uint8_t)(0xff << (8 - rh_div_up(n, VHD_SECTOR)));
+        bitmap[at / PAGE] = page_bits(n);
         if (room->count && at - last[-1].end < HOLE)
             last[-1].end = at + n;
         else
@@ -220,6 +249,67 @@ static void add_iov(struct rh_unit *u, uint64_t offset, const void *bytes,
 {
     if (n)
         u->iov[u->iov_count++] = (struct rh_iov){offset, bytes, n};
+}
+
+/* The data of a block, of which other parts may have come before. */
+static void add_runs(struct rh_unit *u, uint64_t at)
+{
+    const struct block_room *room = (const void *)u->room;
+
+    for (size_t i = 0; i < room->count; i++) {
+        const struct run *run = &room->runs[i];
+
+        add_iov(u, at + run->start, u->data + run->start,
+                run->end - run->start);
+    }
+}
+
+static void place_part(struct rh_writer *w, struct rh_unit *u)
+{
+    struct writer *v = w->state;
+    const struct block_room *room = (const void *)u->room;
+    const uint8_t *bitmap = room->head + PAGE - VHD_SECTOR;
+    uint64_t block = u->offset / BLOCK, first = u->offset / PAGE;
+
+    rh_vhd_seed_note(v->seed, u);
+    if (!room->count)
+        return;
+    if (v->table[block] == VHD_NO_BLOCK)
+        give_place(v, block);
+    for (size_t i = 0; i < rh_div_up(u->length, PAGE); i++)
+        if (bitmap[i])
+            v->pages[(first + i) / 8] |= (uint8_t)(0x80 >> (first + i) % 8);
+    add_runs(u, w->base + (uint64_t)v->table[block] * VHD_SECTOR + VHD_SECTOR +
+                    u->offset % BLOCK);
+}
+
+static void note_full(struct writer *v, uint64_t block, const uint8_t *bitmap)
+{
+    if (bitmap[0] == 0xff && !memcmp(bitmap, bitmap + 1, VHD_SECTOR - 1))
+        v->batmap[block / 8] |= (uint8_t)(0x80 >> (block % 8));
+}
+
+/* Once all parts are there: the bits of every block. */
+static int write_bitmaps(struct rh_writer *w, rh_error **err)
+{
+    struct writer *v = w->state;
+    uint8_t head[PAGE] = {0}, *bitmap = head + PAGE - VHD_SECTOR;
+
+    for (uint64_t b = 0; b < v->entries; b++) {
+        uint64_t at = (uint64_t)v->table[b] * VHD_SECTOR + VHD_SECTOR - PAGE;
+
+        if (v->table[b] == VHD_NO_BLOCK)
+            continue;
+        for (uint64_t i = 0, page = b * PAGES; i < PAGES; i++, page++)
+            bitmap[i] = v->pages[page / 8] & (0x80 >> page % 8)
+                            ? page_bits(w->size - page * PAGE)
+                            : 0;
+        note_full(v, b, bitmap);
+        if (rh_go_on(w->lib, err) < 0 ||
+            rh_out_write(w->out, head, PAGE, w->base + at, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* Promised blocks that were not handed over because they hold only zeros. */
@@ -272,19 +362,15 @@ static int vhd_place(struct rh_writer *w, struct rh_unit *u, rh_error **err)
     u->iov_count = 0;
     if (v->forward)
         return place_forward(w, u, err);
-    if (!room->count)
+    if (v->pages)
+        place_part(w, u);
+    if (v->pages || !room->count)
         return 0;
     at = w->base + v->next;
     give_place(v, block);
-    if (bitmap[0] == 0xff && !memcmp(bitmap, bitmap + 1, VHD_SECTOR - 1))
-        v->batmap[block / 8] |= (uint8_t)(0x80 >> (block % 8));
+    note_full(v, block, bitmap);
     add_iov(u, at, room->head, PAGE);
-    for (size_t i = 0; i < room->count; i++) {
-        const struct run *run = &room->runs[i];
-
-        add_iov(u, at + PAGE + run->start, u->data + run->start,
-                run->end - run->start);
-    }
+    add_runs(u, at + PAGE);
     return 0;
 }
 
@@ -293,6 +379,10 @@ static int vhd_finish(struct rh_writer *w, uint64_t *ret_size, rh_error **err)
     struct writer *v = w->state;
     uint8_t footer[VHD_FOOTER];
 
+    if (v->seed)
+        rh_vhd_seed_uuid(v->seed, v->footer.uuid);
+    if (v->pages && write_bitmaps(w, err) < 0)
+        return -1;
     if (v->forward ? fill_until(w, v->entries, err) < 0
                    : write_head(w, err) < 0)
         return -1;

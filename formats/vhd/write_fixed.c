@@ -12,26 +12,31 @@ struct fixed {
     struct vhd_footer footer;
     uint64_t end;   /* of the bytes so far; into a pipe, gaps are filled */
     uint8_t *zeros; /* UNIT bytes, for a pipe */
+    struct vhd_seed *seed; /* with a forward source, else NULL */
 };
 
 static int fixed_create(struct rh_writer *w, const struct rh_create_options *o,
                         rh_error **err)
 {
     struct vhd_footer footer;
+    struct vhd_seed *seed = NULL;
     struct fixed *v;
 
     if (o->compress != RH_COMPRESS_NONE)
         return rh_fail(err, RH_ERR_DISK_COMPRESS,
                        "a VHD holds no compressed blocks");
-    if (rh_vhd_new_footer(o, VHD_FIXED, &footer, err) < 0)
+    if (rh_vhd_new_footer(o, VHD_FIXED, &footer, &seed, err) < 0)
         return -1;
     v = rh_new0(struct fixed);
     v->footer = footer;
+    v->seed = seed;
     if (!o->may_seek)
         v->zeros = rh_calloc(1, UNIT);
     w->unit = UNIT;
     w->room = 1;
     w->iov_max = 1;
+    w->any_order = o->may_seek;
+    w->piece = 1;
     w->state = v;
     return 0;
 }
@@ -63,6 +68,7 @@ static int fixed_place(struct rh_writer *w, struct rh_unit *u, rh_error **err)
 {
     struct fixed *v = w->state;
 
+    rh_vhd_seed_note(v->seed, u);
     if (u->room[0])
         return 0;
     if (fill_until(w, u->offset, err) < 0)
@@ -80,6 +86,8 @@ static int fixed_finish(struct rh_writer *w, uint64_t *ret_size, rh_error **err)
 
     if (fill_until(w, v->footer.size, err) < 0)
         return -1;
+    if (v->seed)
+        rh_vhd_seed_uuid(v->seed, v->footer.uuid);
     rh_vhd_footer_encode(&v->footer, footer);
     if (rh_out_write(w->out, footer, VHD_FOOTER, w->base + v->footer.size,
                      err) < 0)
@@ -95,6 +103,7 @@ static void fixed_close(struct rh_writer *w)
     if (!v)
         return;
     free(v->zeros);
+    free(v->seed);
     free(v);
 }
 
