@@ -256,7 +256,8 @@ static int run_convert(struct cli *cli)
 const struct cli_command cli_disk_convert = {
     "convert",
     "IN OUT [-O FORMAT]",
-    N_("write a disk in another form (OUT or IN may be - for a pipe)"),
+    N_("write a disk in another form (IN may be an address or, as OUT, - for a "
+       "pipe)"),
     "  rehost disk convert web01-disk1.vmdk web01.qcow2\n"
     "  rehost disk convert -O raw disk.vhd - | ssh host 'dd of=/dev/vg/web01'\n"
     "  curl -s https://files.example/disk.vmdk | rehost disk convert - d.qcow2\n",

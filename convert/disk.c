@@ -2,21 +2,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
 #include <jansson.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/limits.h"
 #include "convert/copy.h"
+#include "convert/disk_source.h"
 #include "convert/options.h"
 #include "rehost/rehost.h"
 
 struct rh_disk {
     rh_lib *lib;
-    struct rh_place *place; /* the folder of the disk's file */
-    struct rh_reader *reader;
+    struct rh_disk_source source;
     struct rh_codec *codec;
 };
 
@@ -29,88 +27,9 @@ void rh_disk_free(rh_disk *d)
 {
     if (!d)
         return;
-    rh_reader_close(d->reader);
-    rh_place_close(d->place);
+    rh_disk_source_close(&d->source);
     rh_codec_free(d->codec);
     free(d);
-}
-
-/* Plain bytes carry no mark.  They are taken as raw when nothing is known by
- * content and the name says so, or when it is a device. */
-static bool looks_raw(const char *path)
-{
-    static const char *const endings[] = {".raw", ".img", ".dd"};
-    struct stat st;
-
-    for (size_t i = 0; i < RH_COUNT(endings); i++) {
-        size_t n = strlen(path), m = strlen(endings[i]);
-
-        if (n > m && rh_same_word(path + n - m, endings[i]))
-            return true;
-    }
-    return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
-}
-
-static int open_file(rh_disk *d, const char *path, const char *format,
-                     rh_error **err)
-{
-    RH_AUTO(rh_io_unrefp)
-    struct rh_io *io = rh_io_file_at(AT_FDCWD, path, RH_IO_DEVICE, err);
-    RH_AUTO(rh_freep) char *copy = rh_strdup(path);
-    struct rh_open_options o = {.lib = d->lib};
-
-    if (!io)
-        return -1;
-    d->place = rh_place_folder(dirname(copy), err);
-    if (!d->place)
-        return -1;
-    o.place = d->place;
-    if (!format && looks_raw(path) && !rh_format_probe(io, NULL))
-        format = "raw";
-    d->reader = rh_reader_open(io, format, &o, err);
-    return d->reader ? 0 : -1;
-}
-
-/* A file given as standard input can be read anywhere; a pipe of a
- * streamOptimized VMDK is read forward; of anything else, from a spool. */
-static int open_stdin(rh_disk *d, const char *format, rh_error **err)
-{
-    struct rh_open_options o = {.lib = d->lib};
-    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-    struct rh_stream *s;
-    struct stat st;
-
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return rh_fail(err, RH_ERR_FILE_OPEN, "there is no standard input");
-    if (S_ISREG(st.st_mode)) {
-        io = rh_io_fd(fd, "-", err);
-    } else {
-        char head[512];
-        size_t n = 0, got = 1;
-
-        s = rh_stream_fd(fd, "-");
-        s->lib = d->lib;
-        while (n < sizeof head && got) {
-            if (rh_stream_read(s, head + n, sizeof head - n, &got, err) < 0) {
-                rh_stream_close(s);
-                return -1;
-            }
-            n += got;
-        }
-        s = rh_stream_prefix(head, n, s);
-        if (!format && n == sizeof head && !memcmp(head, "KDMV", 4) &&
-            rh_format_named("vmdk") && rh_format_named("vmdk")->open_stream) {
-            d->reader = rh_reader_open_stream(s, &o, err);
-            return d->reader ? 0 : -1;
-        }
-        io = rh_spool(d->lib, s, RH_LIMIT_DISK_SIZE, err);
-        rh_stream_close(s);
-    }
-    if (!io)
-        return -1;
-    d->reader = rh_reader_open(io, format, &o, err);
-    return d->reader ? 0 : -1;
 }
 
 rh_disk *rh_disk_open(rh_lib *lib, const char *path, const char *format,
@@ -118,27 +37,16 @@ rh_disk *rh_disk_open(rh_lib *lib, const char *path, const char *format,
 {
     RH_AUTO(disk_freep) rh_disk *d = rh_new0(rh_disk);
 
-    d->lib = lib;
+    d->lib = d->source.lib = lib;
     d->codec = rh_codec_new();
-    if (!strcmp(path, "-") ? open_stdin(d, format, err)
-                           : open_file(d, path, format, err))
+    if (rh_disk_source_open(&d->source, path, format, err) < 0)
         return NULL;
     return RH_TAKE(d);
 }
 
 uint64_t rh_disk_size(const rh_disk *d)
 {
-    return d->reader->size;
-}
-
-/* A forward reader knows its map only when it has passed. */
-static int need_seekable(rh_disk *d, rh_error **err)
-{
-    if (d->reader->io)
-        return 0;
-    rh_fail(err, RH_ERR_DISK_NOT_SEEKABLE,
-            "a disk from a pipe can only be converted");
-    return rh_where(err, d->reader->name);
+    return d->source.reader->size;
 }
 
 int rh_disk_read(rh_disk *d, void *buf, size_t n, uint64_t offset,
@@ -146,10 +54,10 @@ int rh_disk_read(rh_disk *d, void *buf, size_t n, uint64_t offset,
 {
     RH_AUTO(rh_codec_freep) struct rh_codec *codec = NULL;
 
-    if (need_seekable(d, err) < 0)
+    if (rh_disk_source_store(&d->source, err) < 0)
         return -1;
     codec = rh_codec_new(); /* any thread may call */
-    return rh_reader_read(d->reader, codec, buf, n, offset, err);
+    return rh_reader_read(d->source.reader, codec, buf, n, offset, err);
 }
 
 int rh_disk_map(rh_disk *d, rh_extent_fn *fn, void *user, rh_error **err)
@@ -157,13 +65,13 @@ int rh_disk_map(rh_disk *d, rh_extent_fn *fn, void *user, rh_error **err)
     struct rh_extent run = {0};
     uint64_t at = 0, start = 0;
 
-    if (need_seekable(d, err) < 0)
+    if (rh_disk_source_store(&d->source, err) < 0)
         return -1;
-    while (at < d->reader->size) {
+    while (at < d->source.reader->size) {
         struct rh_extent e;
 
         if (rh_go_on(d->lib, err) < 0 ||
-            rh_reader_extent(d->reader, at, &e, err) < 0)
+            rh_reader_extent(d->source.reader, at, &e, err) < 0)
             return -1;
         if (run.length && e.kind != run.kind) {
             if (fn(user, start, run.length, (int)run.kind))
@@ -195,20 +103,23 @@ static json_t *problems_json(const struct rh_reader *r)
 
 char *rh_disk_json(rh_disk *d, rh_error **err)
 {
-    struct rh_reader *r = d->reader;
     uint64_t allocated = 0;
+    struct rh_reader *r;
     json_t *doc;
     char *text;
 
-    if (r->io && rh_reader_allocated(r, &allocated, err) < 0)
+    if (rh_disk_source_store(&d->source, err) < 0)
+        return NULL;
+    r = d->source.reader;
+    if (rh_reader_allocated(r, &allocated, err) < 0)
         return NULL;
     doc = json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:s?, s:o}", "schema",
                     "rehost.disk/1", "format", r->format->name, "variant",
                     r->variant, "virtual_size", (json_int_t)r->size,
-                    "file_size", (json_int_t)(r->io ? r->io->size : 0),
-                    "allocated_bytes", (json_int_t)allocated, "cluster_size",
-                    (json_int_t)r->grain, "backing_file", r->backing_file,
-                    "problems", problems_json(r));
+                    "file_size", (json_int_t)r->io->size, "allocated_bytes",
+                    (json_int_t)allocated, "cluster_size", (json_int_t)r->grain,
+                    "backing_file", r->backing_file, "problems",
+                    problems_json(r));
     text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
     json_decref(doc);
     if (!text)
@@ -220,9 +131,9 @@ int rh_disk_check(rh_disk *d, rh_error **err)
 {
     struct rh_reader *r;
 
-    if (need_seekable(d, err) < 0)
+    if (rh_disk_source_store(&d->source, err) < 0)
         return -1;
-    for (r = d->reader; r; r = r->parent)
+    for (r = d->source.reader; r; r = r->parent)
         if (r->format->check && r->format->check(r, d->codec, err) < 0)
             return rh_where(err, r->name);
     return 0;
@@ -230,7 +141,7 @@ int rh_disk_check(rh_disk *d, rh_error **err)
 
 const char *rh_disk_problem(const rh_disk *d, size_t i, const char **ret_id)
 {
-    for (struct rh_reader *r = d->reader; r; r = r->parent) {
+    for (struct rh_reader *r = d->source.reader; r; r = r->parent) {
         if (i < r->problems.count) {
             if (ret_id)
                 *ret_id = r->problems.items[i].id;
@@ -246,9 +157,10 @@ int rh_disk_compare(rh_disk *a, rh_disk *b, int *ret_same, uint64_t *ret_offset,
 {
     bool same = false;
 
-    if (need_seekable(a, err) < 0 || need_seekable(b, err) < 0 ||
-        rh_copy_compare(a->lib, a->reader, b->reader, &same, ret_offset, err) <
-            0)
+    if (rh_disk_source_store(&a->source, err) < 0 ||
+        rh_disk_source_store(&b->source, err) < 0 ||
+        rh_copy_compare(a->lib, a->source.reader, b->source.reader, &same,
+                        ret_offset, err) < 0)
         return -1;
     *ret_same = same;
     return 0;
@@ -274,34 +186,49 @@ static const char *format_by_name(const char *path)
     return "qcow2";
 }
 
-/* Forward pieces go straight to writers that take clusters in any order and
- * whole; for the others there is no way back in a pipe. */
-static int check_forward(rh_disk *d, const struct rh_writer *w,
-                         const struct rh_create_options *o, rh_error **err)
+/* Into a file, forward pieces go straight to writers that take them; for the
+ * rest there is no way back in a pipe: the disk is stored first.  What a format
+ * cannot do at all it says before that. */
+static bool takes_forward(const rh_disk *d, const struct rh_writer *w)
 {
-    uint32_t cluster = o->cluster_size ? o->cluster_size : 64 * 1024;
+    return w->any_order && d->source.reader->grain % w->piece == 0;
+}
 
-    if (d->reader->io)
-        return 0;
-    if (w->any_order && (rh_same_word(w->format->name, "raw") ||
-                         d->reader->grain % cluster == 0))
-        return 0;
-    rh_fail(err, RH_ERR_DISK_NOT_SEEKABLE,
-            "a disk from a pipe can go to raw or qcow2 of clusters no larger "
-            "than its grains");
-    return rh_where(err, d->reader->name);
+static struct rh_writer *open_writer(rh_disk *d, struct rh_out *out,
+                                     const char *format,
+                                     struct rh_create_options *o,
+                                     rh_error **err)
+{
+    bool forward = rh_disk_source_forward(&d->source);
+
+    if (forward && (o->may_seek || o->compress != RH_COMPRESS_NONE)) {
+        struct rh_writer *w = rh_writer_open(format, out, o, err);
+
+        if (!w || takes_forward(d, w))
+            return w;
+        rh_writer_close(w);
+    }
+    if (rh_disk_source_store(&d->source, err) < 0)
+        return NULL;
+    o->source = d->source.reader;
+    return rh_writer_open(format, out, o, err);
 }
 
 static int copy_to(rh_disk *d, struct rh_out *out, const char *format,
                    struct rh_create_options *o, rh_error **err)
 {
     RH_AUTO(rh_writer_closep)
-    struct rh_writer *w = rh_writer_open(format, out, o, err);
-    struct rh_copy_sink sink = {d->reader, w, o->compress, "", 0};
-    struct rh_copy c = {
-        .lib = d->lib, .source = d->reader, .sinks = &sink, .sink_count = 1};
+    struct rh_writer *w = open_writer(d, out, format, o, err);
+    struct rh_copy_sink sink = {d->source.reader, w, o->compress, "", 0};
+    struct rh_copy c = {.lib = d->lib,
+                        .source = d->source.reader,
+                        .sinks = &sink,
+                        .sink_count = 1};
 
-    if (!w || check_forward(d, w, o, err) < 0 || rh_copy_run(&c, err) < 0)
+    if (!w)
+        return -1;
+    rh_disk_source_go(&d->source);
+    if (rh_copy_run(&c, err) < 0)
         return -1;
     return rh_out_finish(out, sink.file_size, err);
 }
@@ -325,7 +252,7 @@ static int refuse_source(rh_disk *d, const char *path, rh_error **err)
 
     if (stat(path, &out) < 0)
         return 0;
-    for (struct rh_reader *r = d->reader; r; r = r->parent)
+    for (struct rh_reader *r = d->source.reader; r; r = r->parent)
         if (r->io && r->io->fd >= 0 && fstat(r->io->fd, &in) == 0 &&
             in.st_dev == out.st_dev && in.st_ino == out.st_ino) {
             rh_fail(err, RH_ERR_USAGE, "is the disk that is being read");
@@ -355,10 +282,8 @@ int rh_disk_convert(rh_disk *d, const char *path, const rh_options *options,
 {
     const char *format = rh_option(options, "format");
     bool to_pipe = !strcmp(path, "-");
-    struct rh_create_options o = {.lib = d->lib,
-                                  .size = d->reader->size,
-                                  .may_seek = !to_pipe,
-                                  .source = d->reader->io ? d->reader : NULL};
+    struct rh_create_options o = {
+        .lib = d->lib, .size = d->source.reader->size, .may_seek = !to_pipe};
 
     if (rh_option_compress(options, &o.compress, err) < 0 ||
         rh_option_cluster(options, &o.cluster_size, err) < 0)

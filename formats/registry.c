@@ -34,6 +34,14 @@ const struct rh_format *rh_format_named(const char *name)
     return NULL;
 }
 
+bool rh_format_streams(const uint8_t *head, size_t n)
+{
+    for (size_t i = 0; formats[i]; i++)
+        if (formats[i]->streams && formats[i]->streams(head, n))
+            return true;
+    return false;
+}
+
 const struct rh_format *rh_format_probe(struct rh_io *io, rh_error **err)
 {
     enum { HEAD = 4096, TAIL = 512 };

@@ -60,6 +60,91 @@ test_from_a_pipe() {
     run cmp in.raw out.raw
     expect_status 0
 }
+# A streamOptimized disk is read forward: nothing is stored on the way, as there
+# is no folder to store it in.
+forward() { # FORMAT: standard input to out.FORMAT, as from the file itself
+    TMPDIR=/nonexistent "$REHOST" disk convert - "out.$1" -O "$1" --overwrite ||
+        fail "status $?"
+    run "$REHOST" disk convert s.vmdk "seek.$1" -O "$1" --overwrite
+    expect_status 0
+    expect_same_file "seek.$1" "out.$1"
+}
+make_stream() { # SIZE: in.raw and s.vmdk, its grains in the disk's order
+    make_disk in.raw "$1" "$1"
+    qemu-img convert -m 1 -f raw -O vmdk -o subformat=streamOptimized \
+        in.raw s.vmdk
+}
+test_stream_from_a_pipe_to_every_format() {
+    need qemu-img
+    make_stream 10486272
+    for o in raw qcow2 vhd vhd-fixed; do
+        cat s.vmdk | forward $o
+    done
+    expect_same_disk in.raw out.vhd raw vpc
+    mkfifo pipe
+    cat s.vmdk >pipe &
+    run env TMPDIR=/nonexistent "$REHOST" disk convert pipe named.vhd
+    expect_status 0
+    expect_same_file named.vhd seek.vhd
+}
+test_compressed_stream_is_read_forward() {
+    need qemu-img gzip xz
+    make_stream 5242880
+    gzip -k s.vmdk
+    xz -k s.vmdk
+    for packed in s.vmdk.gz s.vmdk.xz; do
+        cat $packed | forward vhd
+        run env TMPDIR=/nonexistent "$REHOST" disk convert $packed out.qcow2 \
+            --overwrite
+        expect_status 0
+        expect_same_disk in.raw out.qcow2 raw qcow2
+    done
+    head -c -100 s.vmdk.gz >cut.gz
+    run "$REHOST" disk convert cut.gz cut.qcow2
+    expect_error STREAM_DECODE 3
+    [ ! -e cut.qcow2 ] || fail "cut.qcow2 was left"
+    run "$REHOST" disk info --json s.vmdk.gz
+    expect_json .variant streamOptimized
+    expect_json .file_size "$(stat -c %s s.vmdk)"
+}
+test_compressed_disks_of_other_kinds() {
+    need qemu-img gzip
+    make_disk in.raw 5242880
+    qemu-img convert -f raw -O qcow2 in.raw in.qcow2
+    gzip -k in.qcow2
+    gzip -c in.raw >plain.img.gz
+    for packed in in.qcow2.gz plain.img.gz; do
+        run "$REHOST" disk compare $packed in.raw
+        expect_stdout '^identical$'
+    done
+    # What is said to be raw is not looked into.
+    run "$REHOST" disk convert -f raw plain.img.gz out.raw
+    expect_status 0
+    expect_same_file plain.img.gz out.raw
+}
+test_pipe_where_it_cannot_be_read_forward() {
+    need qemu-img
+    make_stream 5242880
+    # Tables first need a map: the disk is stored, then written.
+    for o in raw qcow2 vhd; do
+        cat s.vmdk | "$REHOST" disk convert - - -O $o >out.$o || fail "$o"
+        run "$REHOST" disk compare out.$o in.raw
+        expect_status 0
+    done
+    # Clusters larger than the grains.
+    cat s.vmdk | "$REHOST" disk convert - large.qcow2 --cluster-size 2M ||
+        fail "not converted"
+    expect_same_disk in.raw large.qcow2 raw qcow2
+    run sh -c "cat s.vmdk | '$REHOST' disk convert - - --compress zlib"
+    expect_error DISK_NOT_SEEKABLE 2
+    for what in info map check; do
+        run sh -c "cat s.vmdk | '$REHOST' disk $what -"
+        expect_status 0
+        cp .stdout piped
+        run "$REHOST" disk $what s.vmdk
+        expect_same_file .stdout piped
+    done
+}
 test_map_covers_the_disk_without_gaps() {
     make_disk in.raw 20971520
     "$REHOST" disk convert in.raw in.qcow2

@@ -114,6 +114,43 @@ test_a_bare_disk() {
     inspects "$URL/plain/box.vmdk"
     expect_json .vms[0].name box
 }
+# A lone disk: by ranges where there are some, else forward and never stored.
+converts() { # URL
+    run env TMPDIR=/nonexistent timeout 100 "$REHOST" disk convert "$1" \
+        out.qcow2 --overwrite
+    expect_status 0
+    expect_silent
+    expect_same_disk "$VMDK" out.qcow2 vmdk qcow2
+}
+test_disk_by_ranges() {
+    converts "$URL/plain/box.vmdk"
+    run timeout 100 "$REHOST" disk info --json "$URL/plain/box.vmdk"
+    expect_json .virtual_size 8388608
+}
+test_disk_from_a_server_without_ranges() {
+    converts "$URL/whole/box.vmdk"
+    run timeout 100 "$REHOST" disk compare "$URL/whole/box.vmdk" "$VMDK"
+    expect_stdout '^identical$'
+}
+test_compressed_disk_by_http() {
+    gzip -c "$VMDK" >"$WWW/packed.vmdk.gz"
+    converts "$URL/plain/packed.vmdk.gz"
+    converts "$URL/whole/packed.vmdk.gz"
+}
+test_disk_that_must_be_stored() {
+    qemu-img convert -f vmdk -O qcow2 "$VMDK" "$WWW/box.qcow2"
+    run timeout 100 "$REHOST" disk convert -v "$URL/whole/box.qcow2" \
+        out.raw
+    expect_status 0
+    expect_stderr 'box.qcow2: cannot be read forward; it is stored first'
+    expect_same_disk "$VMDK" out.raw vmdk raw
+}
+test_disk_from_a_server_that_breaks() {
+    run timeout 100 "$REHOST" disk convert "$URL/whole-breaks/box.vmdk" \
+        out.qcow2
+    expect_error HTTP_FAILED 1
+    expect_equal "$(ls)" "" "files left"
+}
 test_a_hostile_package() {
     run timeout 100 "$REHOST" inspect "$URL/plain/symlink.ova"
     expect_error PACKAGE_MEMBER_TYPE 3

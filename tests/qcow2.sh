@@ -147,13 +147,20 @@ test_grains_in_any_order_from_a_pipe() {
     done
     qemu-img convert -m 8 -W -f raw -O vmdk -o subformat=streamOptimized \
         in.raw in.vmdk
-    "$REHOST" disk convert - out.qcow2 <in.vmdk || fail "not converted"
+    cat in.vmdk | "$REHOST" disk convert - out.qcow2 || fail "not converted"
     expect_sound_qcow2 out.qcow2
     expect_same_disk in.raw out.qcow2 raw qcow2
-    "$REHOST" disk convert - packed.qcow2 --compress zlib <in.vmdk ||
+    cat in.vmdk | "$REHOST" disk convert - packed.qcow2 --compress zlib ||
         fail "not converted"
     expect_sound_qcow2 packed.qcow2
     expect_same_disk in.raw packed.qcow2 raw qcow2
+    for o in vhd vhd-fixed; do
+        cat in.vmdk | "$REHOST" disk convert - out.vhd -O $o --overwrite ||
+            fail "not converted"
+        expect_same_disk in.raw out.vhd raw vpc
+        run "$REHOST" disk check out.vhd
+        expect_stdout '^sound$'
+    done
 }
 test_threads_do_not_show() {
     local o

@@ -17,6 +17,12 @@ static bool probe(const uint8_t *head, size_t n, const uint8_t *tail,
     return rh_vmdk_text_probe(head, n);
 }
 
+static bool streams(const uint8_t *head, size_t n)
+{
+    return n >= VMDK_SECTOR && !memcmp(head, "KDMV", 4) &&
+           rh_le32(head + 8) & VMDK_FLAG_COMPRESSED;
+}
+
 uint64_t rh_vmdk_limit(const struct rh_reader *r)
 {
     return r->lib && r->lib->max_disk_size ? r->lib->max_disk_size
@@ -206,6 +212,7 @@ const struct rh_format rh_format_vmdk = {
     .read = read_disk,
     .packed = packed,
     .close = rh_vmdk_close,
+    .streams = streams,
     .open_stream = rh_vmdk_open_stream,
     .next = rh_vmdk_next,
     .check = rh_vmdk_check,
