@@ -56,7 +56,10 @@ FOUND    := $(foreach o,$(OPTIONAL),$(if $(call \
               have,$(firstword $(subst :, ,$(o)))),$(o)))
 PACKAGES := $(NEEDED) $(foreach o,$(FOUND),$(firstword $(subst :, ,$(o))))
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null && echo -lm)
+# Loaded when first needed (base/late.h), so not linked.
+LATE       := libguestfs libcurl
+PKG_LIBS   := $(shell pkg-config --libs $(filter-out $(LATE),$(PACKAGES)) \
+                2>/dev/null && echo -lm)
 
 # --- flags ---------------------------------------------------------------------
 SAN ?=

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/late.h"
 #include "base/limits.h"
 
 #ifdef HAVE_LIBCURL
@@ -33,6 +34,17 @@ enum {
     AHEAD = 512 * 1024, /* of a stream, before the server has to wait */
     POLL_MS = 200,
 };
+
+/* clang-format off */
+#define CALLS(X, p) \
+    X(p, easy_cleanup) X(p, easy_getinfo) X(p, easy_init) X(p, easy_pause) \
+    X(p, easy_perform) X(p, easy_setopt) X(p, easy_strerror) \
+    X(p, global_init) X(p, multi_add_handle) X(p, multi_cleanup) \
+    X(p, multi_info_read) X(p, multi_init) X(p, multi_perform) \
+    X(p, multi_poll) X(p, multi_remove_handle) X(p, slist_append) \
+    X(p, slist_free_all)
+/* clang-format on */
+RH_LATE_TABLE(curl, CALLS);
 
 struct window {
     uint8_t *bytes;
@@ -195,7 +207,7 @@ static int take_body(struct transfer *t, const void *bytes, size_t n)
 {
     long status = 0;
 
-    curl_easy_getinfo(t->h->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl.easy_getinfo(t->h->curl, CURLINFO_RESPONSE_CODE, &status);
     if (status == 200 && t->pull)
         return take_whole(t->pull, bytes, n);
     if (status == 200)
@@ -251,27 +263,27 @@ static void set_options(struct http *h)
     const char *ca = ca_file();
     bool tls = !strncasecmp(h->url, "https:", 6);
 
-    curl_easy_setopt(c, CURLOPT_URL, h->url);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl.easy_setopt(c, CURLOPT_URL, h->url);
+    curl.easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     /* Who asked for https is not to be led to http. */
-    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR,
+    curl.easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR,
                      tls ? "https" : "http,https");
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(c, CURLOPT_MAXREDIRS, (long)REDIRECTS);
-    curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl.easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+    curl.easy_setopt(c, CURLOPT_MAXREDIRS, (long)REDIRECTS);
+    curl.easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl.easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
     if (ca)
-        curl_easy_setopt(c, CURLOPT_CAINFO, ca);
-    curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIME);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)SILENCE);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "rehost/" RH_VERSION);
-    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+        curl.easy_setopt(c, CURLOPT_CAINFO, ca);
+    curl.easy_setopt(c, CURLOPT_FAILONERROR, 1L);
+    curl.easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl.easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIME);
+    curl.easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl.easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)SILENCE);
+    curl.easy_setopt(c, CURLOPT_USERAGENT, "rehost/" RH_VERSION);
+    curl.easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+    curl.easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    curl.easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl.easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 }
 
 /* The caller frees *ret_headers once the transfer is over. */
@@ -286,13 +298,13 @@ static void set_request(struct transfer *t, struct curl_slist **ret_headers)
     *ret_headers = NULL;
     if (t->h->validator) {
         condition = rh_printf("If-Range: %s", t->h->validator);
-        *ret_headers = curl_slist_append(NULL, condition);
+        *ret_headers = curl.slist_append(NULL, condition);
     }
-    curl_easy_setopt(c, CURLOPT_RANGE, range);
-    curl_easy_setopt(c, CURLOPT_HTTPHEADER, *ret_headers);
-    curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
+    curl.easy_setopt(c, CURLOPT_RANGE, range);
+    curl.easy_setopt(c, CURLOPT_HTTPHEADER, *ret_headers);
+    curl.easy_setopt(c, CURLOPT_HEADERDATA, t);
+    curl.easy_setopt(c, CURLOPT_WRITEDATA, t);
+    curl.easy_setopt(c, CURLOPT_XFERINFODATA, t);
 }
 
 static CURLcode request(struct transfer *t)
@@ -301,9 +313,9 @@ static CURLcode request(struct transfer *t)
     CURLcode code;
 
     set_request(t, &headers);
-    code = curl_easy_perform(t->h->curl);
-    curl_easy_setopt(t->h->curl, CURLOPT_HTTPHEADER, NULL);
-    curl_slist_free_all(headers);
+    code = curl.easy_perform(t->h->curl);
+    curl.easy_setopt(t->h->curl, CURLOPT_HTTPHEADER, NULL);
+    curl.slist_free_all(headers);
     return code;
 }
 
@@ -313,7 +325,7 @@ static bool may_pass(CURL *c, CURLcode code)
 
     switch (code) {
     case CURLE_HTTP_RETURNED_ERROR:
-        curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+        curl.easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
         return status >= 500 || status == 408 || status == 429;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
@@ -334,7 +346,7 @@ static int say_status(const struct http *h, rh_error **err)
 {
     long status = 0;
 
-    curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl.easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
     rh_fail(err, RH_ERR_HTTP_STATUS, "the server answers with status %ld",
             status);
     if (status == 401 || status == 403)
@@ -362,7 +374,7 @@ static int say(struct http *h, struct transfer *t, CURLcode code,
              code == CURLE_SSL_CACERT_BADFILE)
         id = RH_ERR_HTTP_TLS;
     rh_fail(err, id, "fetching failed at 0x%llx: %s",
-            (unsigned long long)(t->offset + t->got), curl_easy_strerror(code));
+            (unsigned long long)(t->offset + t->got), curl.easy_strerror(code));
     return rh_where(err, h->shown);
 }
 
@@ -407,7 +419,7 @@ static int fetch(struct http *h, uint64_t offset, uint8_t *to, size_t n,
             return -1;
         }
         rh_log(h->lib, RH_LOG_WARN, "%s: %s; going on from 0x%llx", h->shown,
-               curl_easy_strerror(code), (unsigned long long)(offset + got));
+               curl.easy_strerror(code), (unsigned long long)(offset + got));
         if (wait_for(h, tries, err) < 0)
             return -1;
     }
@@ -426,10 +438,10 @@ static void pull_free(struct pull *p)
 {
     if (!p)
         return;
-    curl_multi_remove_handle(p->multi, p->t.h->curl);
-    curl_multi_cleanup(p->multi);
-    curl_easy_setopt(p->t.h->curl, CURLOPT_HTTPHEADER, NULL);
-    curl_slist_free_all(p->headers);
+    curl.multi_remove_handle(p->multi, p->t.h->curl);
+    curl.multi_cleanup(p->multi);
+    curl.easy_setopt(p->t.h->curl, CURLOPT_HTTPHEADER, NULL);
+    curl.slist_free_all(p->headers);
     rh_buf_free(&p->bytes);
     rh_error_free(p->t.error);
     free(p);
@@ -445,9 +457,9 @@ static struct pull *pull_start(struct http *h, rh_error **err)
                              .to = h->windows[0].bytes,
                              .want = WINDOW_MIN,
                              .pull = p};
-    p->multi = curl_multi_init();
+    p->multi = curl.multi_init();
     set_request(&p->t, &p->headers);
-    if (p->multi && curl_multi_add_handle(p->multi, h->curl) == CURLM_OK)
+    if (p->multi && curl.multi_add_handle(p->multi, h->curl) == CURLM_OK)
         return p;
     rh_fail(err, RH_ERR_MEMORY, "no memory for a connection");
     pull_free(p);
@@ -462,17 +474,17 @@ static int pull_step(struct pull *p, rh_error **err)
 
     if (p->paused) {
         p->paused = false;
-        curl_easy_pause(p->t.h->curl, CURLPAUSE_CONT);
+        curl.easy_pause(p->t.h->curl, CURLPAUSE_CONT);
     }
-    if (curl_multi_perform(p->multi, &running) != CURLM_OK)
+    if (curl.multi_perform(p->multi, &running) != CURLM_OK)
         return rh_fail(err, RH_ERR_HTTP_FAILED, "the transfer cannot go on");
-    while ((message = curl_multi_info_read(p->multi, &left)))
+    while ((message = curl.multi_info_read(p->multi, &left)))
         if (message->msg == CURLMSG_DONE) {
             p->done = true;
             p->code = message->data.result;
         }
     if (!p->done && p->given == p->bytes.length)
-        curl_multi_poll(p->multi, NULL, 0, POLL_MS, NULL);
+        curl.multi_poll(p->multi, NULL, 0, POLL_MS, NULL);
     return rh_go_on(p->t.h->lib, err);
 }
 
@@ -482,7 +494,7 @@ static int broke_for_good(const struct rh_stream *s, CURLcode code,
     rh_fail(err, RH_ERR_HTTP_FAILED,
             "the connection broke after %llu bytes (%s), and the server "
             "offers no ranges to go on from there",
-            (unsigned long long)s->position, curl_easy_strerror(code));
+            (unsigned long long)s->position, curl.easy_strerror(code));
     return rh_hint(err, "download the file with another tool and give its "
                         "path");
 }
@@ -642,7 +654,7 @@ static void http_free(struct http *h)
 {
     pull_free(h->pull);
     if (h->curl)
-        curl_easy_cleanup(h->curl);
+        curl.easy_cleanup(h->curl);
     for (size_t i = 0; i < WINDOWS; i++)
         free(h->windows[i].bytes);
     pthread_mutex_destroy(&h->lock);
@@ -660,7 +672,7 @@ static void http_close(struct rh_io *io)
 
 static void start_curl(void)
 {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
+    curl.global_init(CURL_GLOBAL_DEFAULT);
 }
 
 static void pull_close(struct rh_stream *s)
@@ -671,14 +683,17 @@ static void pull_close(struct rh_stream *s)
 static struct http *http_new(rh_lib *lib, const char *url, rh_error **err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct http *h = rh_new0(struct http);
+    struct http *h;
 
-    pthread_mutex_init(&h->lock, NULL);
+    if (RH_LATE_LOAD("libcurl.so.4", curl, err) < 0)
+        return NULL;
     pthread_once(&once, start_curl);
+    h = rh_new0(struct http);
+    pthread_mutex_init(&h->lock, NULL);
     h->lib = lib;
     h->url = rh_strdup(url);
     h->shown = shown_url(url);
-    h->curl = curl_easy_init();
+    h->curl = curl.easy_init();
     if (h->curl) {
         set_options(h);
         return h;

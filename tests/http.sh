@@ -159,6 +159,17 @@ test_nobody_listens() {
     run timeout 100 "$REHOST" inspect "http://127.0.0.1:1/box.ova"
     expect_error HTTP_FAILED 1
 }
+test_libcurl_is_loaded_when_needed_only() {
+    mkdir broken
+    : >broken/libcurl.so.4
+    : >broken/libguestfs.so.0
+    export LD_LIBRARY_PATH=$PWD/broken
+    run "$REHOST" inspect "$WWW/plain-ustar.ova"
+    expect_status 0
+    run "$REHOST" inspect "$URL/plain/plain-ustar.ova"
+    expect_error UNAVAILABLE 1
+    expect_stderr 'libcurl\.so\.4'
+}
 test_tls_that_nobody_vouches_for() {
     need openssl
     openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem \

@@ -7,19 +7,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "guestfix/engine.h"
 
+static int no_appliance(struct rh_session *s, const char *why,
+                        const char **ret_why)
+{
+    *ret_why = _(why);
+    rh_find(s->o->findings, RH_F_GUEST_NO_APPLIANCE, "os",
+            N_("the guest's file system is read by libguestfs only, which is "
+               "not here"));
+    return 0;
+}
+
 #ifndef HAVE_LIBGUESTFS
 
 int rh_open_appliance(struct rh_session *s, const char **ret_why,
                       rh_error **err)
 {
-    (void)ret_why;
     (void)err;
-    *ret_why = _("this build has no libguestfs, which the guest's file system "
-                 "needs");
-    rh_find(s->o->findings, RH_F_GUEST_NO_APPLIANCE, "os",
-            N_("the guest's file system is read by libguestfs only, which this "
-               "build lacks"));
-    return 0;
+    return no_appliance(s,
+                        N_("this build has no libguestfs, which the guest's "
+                           "file system needs"),
+                        ret_why);
 }
 
 #else
@@ -34,7 +41,24 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
 #include <unistd.h>
 
 #include "base/kvm.h"
+#include "base/late.h"
 #include "guestfix/nbd_server.h"
+
+/* clang-format off */
+#define CALLS(X, p) \
+    X(p, add_drive_opts) X(p, chmod) X(p, close) X(p, cp_a) X(p, create) \
+    X(p, cryptsetup_open) X(p, findfs_label) X(p, findfs_uuid) \
+    X(p, free_statns) X(p, free_statvfs) X(p, getxattr) X(p, last_errno) \
+    X(p, last_error) X(p, launch) X(p, list_dm_devices) X(p, list_md_devices) \
+    X(p, ln_s) X(p, ls) X(p, lsetxattr) X(p, lstatns) X(p, lvm_scan) \
+    X(p, lvs) X(p, mkdir_p) X(p, mount_options) X(p, read_file) \
+    X(p, readlink) X(p, rename) X(p, rm) X(p, set_autosync) X(p, set_backend) \
+    X(p, set_backend_settings) X(p, set_error_handler) X(p, set_network) \
+    X(p, set_pgroup) X(p, set_tmpdir) X(p, setxattr) X(p, shutdown) \
+    X(p, statns) X(p, statvfs) X(p, sync) X(p, umount_all) X(p, upload) \
+    X(p, user_cancel) X(p, vfs_type) X(p, vfs_uuid)
+/* clang-format on */
+RH_LATE_TABLE(guestfs, CALLS);
 
 struct appliance {
     guestfs_h *g;
@@ -48,13 +72,13 @@ static guestfs_h *handle(struct rh_guest *g)
 
 static int failed(guestfs_h *g, const char *what, rh_error **err)
 {
-    const char *why = guestfs_last_error(g);
+    const char *why = guestfs.last_error(g);
 
-    if (guestfs_last_errno(g) == ENOENT || guestfs_last_errno(g) == ENOTDIR ||
-        guestfs_last_errno(g) == ENODATA)
+    if (guestfs.last_errno(g) == ENOENT || guestfs.last_errno(g) == ENOTDIR ||
+        guestfs.last_errno(g) == ENODATA)
         return rh_fail(err, RH_ERR_FILE_NOT_FOUND, "%s: not there in the guest",
                        what);
-    if (guestfs_last_errno(g) == ENOSPC)
+    if (guestfs.last_errno(g) == ENOSPC)
         return rh_fail(err, RH_ERR_GUEST_FULL, "%s: no space left in the guest",
                        what);
     return rh_fail(err, RH_ERR_GUEST_APPLIANCE, "%s: %s", what,
@@ -75,8 +99,8 @@ static char type_of(int64_t mode)
 static int app_stat(struct rh_guest *g, const char *path, bool follow,
                     struct rh_guest_stat *ret, rh_error **err)
 {
-    struct guestfs_statns *st = follow ? guestfs_statns(handle(g), path)
-                                       : guestfs_lstatns(handle(g), path);
+    struct guestfs_statns *st = follow ? guestfs.statns(handle(g), path)
+                                       : guestfs.lstatns(handle(g), path);
 
     if (!st)
         return failed(handle(g), path, err);
@@ -87,14 +111,14 @@ static int app_stat(struct rh_guest *g, const char *path, bool follow,
     ret->gid = (uint32_t)st->st_gid;
     ret->mtime = st->st_mtime_sec;
     ret->inode = (uint64_t)st->st_ino;
-    guestfs_free_statns(st);
+    guestfs.free_statns(st);
     return 0;
 }
 
 static int app_list(struct rh_guest *g, const char *path, char ***ret_names,
                     rh_error **err)
 {
-    char **names = guestfs_ls(handle(g), path);
+    char **names = guestfs.ls(handle(g), path);
 
     if (!names)
         return failed(handle(g), path, err);
@@ -116,7 +140,7 @@ static int app_read(struct rh_guest *g, const char *path, uint64_t limit,
     if (st.size > limit)
         return rh_fail(err, RH_ERR_GUEST_DAMAGED, "%s is larger than expected",
                        path);
-    bytes = guestfs_read_file(handle(g), path, &n);
+    bytes = guestfs.read_file(handle(g), path, &n);
     if (!bytes)
         return failed(handle(g), path, err);
     ended = rh_memdup0(bytes, n);
@@ -143,7 +167,7 @@ static int upload(struct rh_guest *g, const char *path, const void *bytes,
             return rh_fail_errno(err, RH_ERR_MEMORY, errno, "%s", path);
         at += (size_t)put;
     }
-    return guestfs_upload(handle(g), name, path) < 0
+    return guestfs.upload(handle(g), name, path) < 0
                ? failed(handle(g), path, err)
                : 0;
 }
@@ -160,10 +184,10 @@ static void label_like_parent(struct rh_guest *g, const char *path)
 {
     RH_AUTO(rh_freep) char *parent = parent_of(path);
     size_t n;
-    char *label = guestfs_getxattr(handle(g), parent, "security.selinux", &n);
+    char *label = guestfs.getxattr(handle(g), parent, "security.selinux", &n);
 
     if (label)
-        guestfs_lsetxattr(handle(g), "security.selinux", label, (int)n, path);
+        guestfs.lsetxattr(handle(g), "security.selinux", label, (int)n, path);
     free(label);
 }
 
@@ -179,7 +203,7 @@ static int app_write(struct rh_guest *g, const char *path, const void *bytes,
     if (!is_new)
         return 0;
     label_like_parent(g, path);
-    return guestfs_chmod(handle(g), (int)mode, path) < 0
+    return guestfs.chmod(handle(g), (int)mode, path) < 0
                ? failed(handle(g), path, err)
                : 0;
 }
@@ -187,7 +211,7 @@ static int app_write(struct rh_guest *g, const char *path, const void *bytes,
 static int app_rename(struct rh_guest *g, const char *from, const char *to,
                       rh_error **err)
 {
-    return guestfs_rename(handle(g), from, to) < 0
+    return guestfs.rename(handle(g), from, to) < 0
                ? failed(handle(g), from, err)
                : 0;
 }
@@ -195,13 +219,13 @@ static int app_rename(struct rh_guest *g, const char *from, const char *to,
 static int app_copy(struct rh_guest *g, const char *from, const char *to,
                     rh_error **err)
 {
-    return guestfs_cp_a(handle(g), from, to) < 0 ? failed(handle(g), from, err)
+    return guestfs.cp_a(handle(g), from, to) < 0 ? failed(handle(g), from, err)
                                                  : 0;
 }
 
 static int app_remove(struct rh_guest *g, const char *path, rh_error **err)
 {
-    return guestfs_rm(handle(g), path) < 0 ? failed(handle(g), path, err) : 0;
+    return guestfs.rm(handle(g), path) < 0 ? failed(handle(g), path, err) : 0;
 }
 
 static int app_make_dir(struct rh_guest *g, const char *path, uint32_t mode,
@@ -211,8 +235,8 @@ static int app_make_dir(struct rh_guest *g, const char *path, uint32_t mode,
 
     if (app_stat(g, path, true, &st, NULL) == 0)
         return 0;
-    if (guestfs_mkdir_p(handle(g), path) < 0 ||
-        guestfs_chmod(handle(g), (int)mode, path) < 0)
+    if (guestfs.mkdir_p(handle(g), path) < 0 ||
+        guestfs.chmod(handle(g), (int)mode, path) < 0)
         return failed(handle(g), path, err);
     label_like_parent(g, path);
     return 0;
@@ -221,7 +245,7 @@ static int app_make_dir(struct rh_guest *g, const char *path, uint32_t mode,
 static int app_symlink(struct rh_guest *g, const char *target, const char *path,
                        rh_error **err)
 {
-    if (guestfs_ln_s(handle(g), target, path) < 0)
+    if (guestfs.ln_s(handle(g), target, path) < 0)
         return failed(handle(g), path, err);
     label_like_parent(g, path);
     return 0;
@@ -230,7 +254,7 @@ static int app_symlink(struct rh_guest *g, const char *target, const char *path,
 static int app_read_link(struct rh_guest *g, const char *path, char **ret,
                          rh_error **err)
 {
-    char *text = guestfs_readlink(handle(g), path);
+    char *text = guestfs.readlink(handle(g), path);
 
     if (!text)
         return failed(handle(g), path, err);
@@ -241,7 +265,7 @@ static int app_read_link(struct rh_guest *g, const char *path, char **ret,
 static int app_get_xattr(struct rh_guest *g, const char *path, const char *name,
                          void **ret_bytes, size_t *ret_size, rh_error **err)
 {
-    char *value = guestfs_getxattr(handle(g), path, name, ret_size);
+    char *value = guestfs.getxattr(handle(g), path, name, ret_size);
 
     if (!value)
         return failed(handle(g), path, err);
@@ -252,7 +276,7 @@ static int app_get_xattr(struct rh_guest *g, const char *path, const char *name,
 static int app_set_xattr(struct rh_guest *g, const char *path, const char *name,
                          const void *bytes, size_t n, rh_error **err)
 {
-    return guestfs_setxattr(handle(g), name, bytes, (int)n, path) < 0
+    return guestfs.setxattr(handle(g), name, bytes, (int)n, path) < 0
                ? failed(handle(g), path, err)
                : 0;
 }
@@ -260,13 +284,13 @@ static int app_set_xattr(struct rh_guest *g, const char *path, const char *name,
 static int app_free_space(struct rh_guest *g, const char *path,
                           uint64_t *ret_bytes, rh_error **err)
 {
-    struct guestfs_statvfs *st = guestfs_statvfs(handle(g), path);
+    struct guestfs_statvfs *st = guestfs.statvfs(handle(g), path);
 
     if (!st)
         return failed(handle(g), path, err);
     if (rh_mul_overflows((uint64_t)st->bavail, (uint64_t)st->bsize, ret_bytes))
         *ret_bytes = 0;
-    guestfs_free_statvfs(st);
+    guestfs.free_statvfs(st);
     return 0;
 }
 
@@ -275,8 +299,8 @@ static int app_sync(struct rh_guest *g, rh_error **err)
 {
     struct appliance *a = g->state;
 
-    if (guestfs_umount_all(a->g) < 0 || guestfs_sync(a->g) < 0 ||
-        guestfs_shutdown(a->g) < 0) {
+    if (guestfs.umount_all(a->g) < 0 || guestfs.sync(a->g) < 0 ||
+        guestfs.shutdown(a->g) < 0) {
         rh_error *why = rh_nbd_failure(a->server);
 
         if (why && err && !*err) {
@@ -292,7 +316,7 @@ static int app_sync(struct rh_guest *g, rh_error **err)
 static void appliance_free(struct appliance *a)
 {
     if (a->g)
-        guestfs_close(a->g);
+        guestfs.close(a->g);
     rh_nbd_stop(a->server);
     free(a);
 }
@@ -326,7 +350,7 @@ static const struct rh_guest_ops app_ops = {
  * -------------------------------------------------------------------- */
 static void on_cancel(void *user)
 {
-    guestfs_user_cancel(user);
+    guestfs.user_cancel(user);
 }
 
 static int configure(struct rh_session *s, struct appliance *a, rh_error **err)
@@ -335,12 +359,12 @@ static int configure(struct rh_session *s, struct appliance *a, rh_error **err)
     char *settings[] = {force_tcg, NULL};
     const char *why;
 
-    guestfs_set_error_handler(a->g, NULL, NULL);
-    guestfs_set_pgroup(a->g, 1); /* Ctrl-C is for us to handle */
-    guestfs_set_network(a->g, 0);
-    guestfs_set_autosync(a->g, 1);
-    if (guestfs_set_backend(a->g, "direct") < 0 ||
-        guestfs_set_tmpdir(a->g, rh_temp_dir(s->o->lib)) < 0)
+    guestfs.set_error_handler(a->g, NULL, NULL);
+    guestfs.set_pgroup(a->g, 1); /* Ctrl-C is for us to handle */
+    guestfs.set_network(a->g, 0);
+    guestfs.set_autosync(a->g, 1);
+    if (guestfs.set_backend(a->g, "direct") < 0 ||
+        guestfs.set_tmpdir(a->g, rh_temp_dir(s->o->lib)) < 0)
         return failed(a->g, _("preparing the appliance"), err);
     if (rh_kvm_works(&why))
         return 0;
@@ -351,7 +375,7 @@ static int configure(struct rh_session *s, struct appliance *a, rh_error **err)
     rh_log(s->o->lib, RH_LOG_INFO,
            _("no KVM here (%s): the appliance runs in software emulation"),
            why);
-    return guestfs_set_backend_settings(a->g, settings) < 0
+    return guestfs.set_backend_settings(a->g, settings) < 0
                ? failed(a->g, _("preparing the appliance"), err)
                : 0;
 }
@@ -363,7 +387,7 @@ static int add_disks(struct rh_session *s, struct appliance *a, rh_error **err)
         char *server = rh_printf("unix:%s", rh_nbd_socket(a->server, i));
         char *servers[] = {server, NULL};
 
-        if (guestfs_add_drive_opts(a->g, "", GUESTFS_ADD_DRIVE_OPTS_FORMAT,
+        if (guestfs.add_drive_opts(a->g, "", GUESTFS_ADD_DRIVE_OPTS_FORMAT,
                                    "raw", GUESTFS_ADD_DRIVE_OPTS_PROTOCOL,
                                    "nbd", GUESTFS_ADD_DRIVE_OPTS_SERVER,
                                    servers, GUESTFS_ADD_DRIVE_OPTS_READONLY,
@@ -378,7 +402,7 @@ static struct appliance *start(struct rh_session *s, rh_error **err)
     struct appliance *a = rh_new0(struct appliance);
 
     rh_progress(s->o->lib, "guest", 0, 1);
-    a->g = guestfs_create();
+    a->g = guestfs.create();
     if (a->g)
         a->server = rh_nbd_serve(s->overlays, s->count, !s->writing, s->o->lib,
                                  on_cancel, a->g, err);
@@ -387,7 +411,7 @@ static struct appliance *start(struct rh_session *s, rh_error **err)
         appliance_free(a);
         return NULL;
     }
-    if (guestfs_launch(a->g) < 0) {
+    if (guestfs.launch(a->g) < 0) {
         failed(a->g, _("starting the appliance"), err);
         appliance_free(a);
         return NULL;
@@ -424,7 +448,7 @@ static char *device_of(const struct rh_volume *v)
 static void add_unseen(struct rh_session *s, guestfs_h *g, char **devices)
 {
     for (size_t i = 0; devices && devices[i]; i++) {
-        RH_AUTO(rh_freep) char *type = guestfs_vfs_type(g, devices[i]);
+        RH_AUTO(rh_freep) char *type = guestfs.vfs_type(g, devices[i]);
         struct rh_volume v = {0};
         bool known = false;
 
@@ -436,7 +460,7 @@ static void add_unseen(struct rh_session *s, guestfs_h *g, char **devices)
                 continue;
             known = true;
             if (!old->fstype && type) {
-                RH_AUTO(rh_freep) char *uuid = guestfs_vfs_uuid(g, devices[i]);
+                RH_AUTO(rh_freep) char *uuid = guestfs.vfs_uuid(g, devices[i]);
 
                 old->fstype = rh_arena_strdup(s->volumes.arena, type);
                 old->uuid = uuid && *uuid
@@ -445,7 +469,7 @@ static void add_unseen(struct rh_session *s, guestfs_h *g, char **devices)
             }
         }
         if (!known) {
-            RH_AUTO(rh_freep) char *uuid = guestfs_vfs_uuid(g, devices[i]);
+            RH_AUTO(rh_freep) char *uuid = guestfs.vfs_uuid(g, devices[i]);
             const char *slash = strchr(devices[i] + 5, '/');
 
             v.device = rh_arena_strdup(s->volumes.arena, devices[i]);
@@ -475,7 +499,7 @@ static void open_luks(struct rh_session *s, guestfs_h *g)
             continue;
         name = rh_printf("luks-%s", v->uuid);
         for (size_t k = 0; s->o->keys && s->o->keys[k]; k++)
-            if (guestfs_cryptsetup_open(g, device, s->o->keys[k], name, -1) ==
+            if (guestfs.cryptsetup_open(g, device, s->o->keys[k], name, -1) ==
                 0)
                 break;
     }
@@ -486,14 +510,14 @@ static void see_more(struct rh_session *s, guestfs_h *g)
     char **all;
 
     open_luks(s, g);
-    guestfs_lvm_scan(g, 1);
-    all = guestfs_lvs(g);
+    guestfs.lvm_scan(g, 1);
+    all = guestfs.lvs(g);
     add_unseen(s, g, all);
     rh_name_list_free(all);
-    all = guestfs_list_dm_devices(g);
+    all = guestfs.list_dm_devices(g);
     add_unseen(s, g, all);
     rh_name_list_free(all);
-    all = guestfs_list_md_devices(g);
+    all = guestfs.list_md_devices(g);
     add_unseen(s, g, all);
     rh_name_list_free(all);
 }
@@ -505,7 +529,7 @@ static int mount_at(struct rh_session *s, guestfs_h *g, const char *device,
     char *all = rh_printf("%s%s%s", s->writing ? "rw" : "ro",
                           *options ? "," : "", options);
 
-    return guestfs_mount_options(g, all, device, path);
+    return guestfs.mount_options(g, all, device, path);
 }
 
 static int rank_of(struct rh_guest *g)
@@ -534,7 +558,7 @@ static const char *try_root(struct rh_session *s, struct rh_guest *g,
             continue;
         if (rank_of(g) > 0)
             return ways[i];
-        guestfs_umount_all(handle(g));
+        guestfs.umount_all(handle(g));
     }
     return NULL;
 }
@@ -549,9 +573,9 @@ static char *device_for(struct rh_session *s, guestfs_h *g, const char *spec)
     if (v)
         return rh_strdup(v->device);
     if (!strncmp(spec, "UUID=", 5))
-        return guestfs_findfs_uuid(g, spec + 5);
+        return guestfs.findfs_uuid(g, spec + 5);
     if (!strncmp(spec, "LABEL=", 6))
-        return guestfs_findfs_label(g, spec + 6);
+        return guestfs.findfs_label(g, spec + 6);
     return NULL;
 }
 
@@ -595,9 +619,15 @@ static bool find_root(struct rh_session *s, struct rh_guest *g)
 int rh_open_appliance(struct rh_session *s, const char **ret_why,
                       rh_error **err)
 {
-    struct appliance *a = start(s, err);
+    struct appliance *a;
     struct rh_guest *g;
 
+    if (RH_LATE_LOAD("libguestfs.so.0", guestfs, NULL) < 0)
+        return no_appliance(s,
+                            N_("libguestfs, which the guest's file system "
+                               "needs, cannot be loaded"),
+                            ret_why);
+    a = start(s, err);
     if (!a)
         return -1;
     g = rh_new0(struct rh_guest);
