@@ -69,6 +69,12 @@ char *rh_fix_shown(const void *bytes, size_t n);
  * NULL: `spec` is stable already, or nothing is known (then *ret_lost). */
 char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost);
 
+/* An lvm.conf that hides no disk by its name; NULL: it is one already. */
+char *rh_without_lvm_filters(const char *text);
+/* The .link file that keeps this name, and its path; NULL: none is needed. */
+char *rh_nic_link(struct rh_fix_job *j, const struct rh_nic_name *n,
+                  char **ret_path);
+
 int rh_fix_fstab(struct rh_fix_job *j, rh_error **err);
 int rh_fix_crypttab(struct rh_fix_job *j, rh_error **err);
 int rh_fix_boot_arguments(struct rh_fix_job *j, rh_error **err);

@@ -187,6 +187,46 @@ test_for_xen_the_frontends_are_added_with_what_they_need() {
     [ "$bus" -lt "$frontend" ] || fail "what is needed does not come first"
     held
 }
+test_lvm_in_the_initramfs_sees_the_new_disks() {
+    cat >more <<'END'
+== /etc/lvm/devices/system.devices +
+IDTYPE=sys_wwid IDNAME=naa.6000c29 DEVNAME=/dev/sda2 PVID=x
+== /etc/lvm/lvm.conf +
+devices {
+	global_filter = [
+		"a|sda|",
+		"r|.*|" ]
+	filter = [ "a|.*|" ]
+}
+END
+    make_guest rocky --with more rocky
+    convert rocky kvm
+    judge rocky
+    initramfs rocky /boot/initramfs-5.14.0-362.8.1.el9_3.x86_64.img
+    expect_equal "$(tr -d ' \t\n' <.unpacked/etc/lvm/lvmlocal.conf)" "devices{use_devicesfile=0}" lvmlocal.conf
+    expect_equal "$(grep -v '^#' .unpacked/etc/lvm/lvm.conf | tr -d '\t\n')" \
+        'devices {filter = [ "a|.*|" ]}' "lvm.conf in the image"
+    # The drivers of VMware's disk are there: this alone is the reason.
+    convert rocky kvm --devices vmware
+    expect_finding GUEST-DEVICE-NAME false
+    expect_json '[.edits[].where]|map(select(endswith("x86_64.img")))|length' 1 "$result/receipt.json"
+}
+test_a_result_converted_for_xen_keeps_what_was_added_before() {
+    make_guest rocky rocky
+    convert rocky kvm
+    cp "$(disk)" again.raw
+    python3 "$mkova" --mac "$mac" --name again again.ova again.raw >/dev/null
+    run "$REHOST" convert again.ova --to xen --out out --format vhd --overwrite
+    expect_status 0
+    qemu-img convert -O raw out/again/disk0.vhd out/again/disk0.raw
+    rm -f out/again/disk0.vhd
+    result=out/again
+    initramfs rocky /boot/initramfs-5.14.0-362.8.1.el9_3.x86_64.img
+    for module in virtio_scsi virtio_net virtio_ring xen-blkfront xen-netfront xenbus; do
+        grep -q "/$module\.ko" .unpacked.names || fail "lacks $module" "$(cat .unpacked.names)"
+    done
+    expect_equal "$(grep -c 'x2fsda1' .unpacked.names)" 1 "hooks for the old device, in one place"
+}
 test_vmware_devices_need_nothing_in_the_initramfs() {
     make_guest debian debian
     convert debian kvm --devices vmware

@@ -11,196 +11,11 @@
 
 #include "base/digest.h"
 #include "base/limits.h"
-#include "guestfix/engine.h"
+#include "guestfix/fixes/drivers.h"
 
-#define INDEX_MAX  (64 * RH_MIB)
 #define MODULE_MAX (64 * RH_MIB)
 #define IMAGE_MAX  (512 * RH_MIB)
 #define SPARE      (2 * RH_MIB) /* left free in /boot */
-
-/* What a kernel offers. */
-struct modules {
-    char *folder;  /* "/lib/modules/6.1.0-18-amd64" */
-    char *dep;     /* modules.dep */
-    char *builtin; /* modules.builtin */
-};
-
-/* What is to be added: names as wanted, files relative to the folder. */
-struct addition {
-    RH_VEC(const char *) names;
-    RH_VEC(char *) files;
-    RH_VEC(const char *) unavailable; /* needed, and nowhere */
-    bool needed;                      /* a driver of the boot disk is missing */
-};
-
-static void modules_free(struct modules *m)
-{
-    free(m->folder);
-    free(m->dep);
-    free(m->builtin);
-}
-
-static void addition_free(struct addition *a)
-{
-    for (size_t i = 0; i < a->files.count; i++)
-        free(a->files.items[i]);
-    free(a->files.items);
-    free(a->names.items);
-    free(a->unavailable.items);
-}
-
-static char *read_index(struct rh_guest *g, const char *folder,
-                        const char *name)
-{
-    RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, name);
-    void *bytes;
-    size_t n;
-
-    if (g->ops->read(g, path, INDEX_MAX, &bytes, &n, NULL) < 0)
-        return NULL;
-    return bytes;
-}
-
-static void open_modules(struct rh_guest *g, const char *version,
-                         struct modules *ret)
-{
-    ret->folder = rh_printf("/lib/modules/%s", version);
-    ret->dep = read_index(g, ret->folder, "modules.dep");
-    ret->builtin = read_index(g, ret->folder, "modules.builtin");
-}
-
-/* The line of an index whose first path is the module's; NULL: none. */
-static const char *line_of(const char *index, const char *module)
-{
-    char want[64], name[64], path[512];
-
-    rh_module_name(module, want);
-    for (const char *p = index; p && *p;) {
-        size_t n = strcspn(p, ":\n");
-
-        if (n < sizeof path) {
-            memcpy(path, p, n);
-            path[n] = '\0';
-            rh_module_name(path, name);
-            if (!strcmp(name, want))
-                return p;
-        }
-        p += strcspn(p, "\n");
-        p += *p == '\n';
-    }
-    return NULL;
-}
-
-/* Paths come from the guest: only clean relative ones are used. */
-static bool clean_path(const char *path)
-{
-    return *path && *path != '/' && !strstr(path, "..") && strlen(path) < 400;
-}
-
-static void add_file(struct addition *a, const char *path, size_t n)
-{
-    char *copy = rh_strndup(path, n);
-
-    for (size_t i = 0; i < a->files.count; i++)
-        if (!strcmp(a->files.items[i], copy)) {
-            free(copy);
-            return;
-        }
-    if (clean_path(copy))
-        *rh_vec_add(&a->files) = copy;
-    else
-        free(copy);
-}
-
-/* A module and, in front of it, all that it depends on. */
-static void add_with_dependencies(struct addition *a, const char *line,
-                                  const struct rh_initramfs *have)
-{
-    const char *words[128];
-    size_t lengths[128], count = 0;
-
-    while (*line && *line != '\n' && count < RH_COUNT(words)) {
-        size_t n = strcspn(line, " :\n");
-
-        if (n) {
-            words[count] = line;
-            lengths[count++] = n;
-        }
-        line += n;
-        line += strspn(line, " :");
-    }
-    while (count--) {
-        RH_AUTO(rh_freep) char *path = rh_strndup(words[count], lengths[count]);
-
-        if (!rh_initramfs_has(have, path))
-            add_file(a, words[count], lengths[count]);
-    }
-}
-
-static void want(struct addition *a, const struct modules *m,
-                 const struct rh_kernel *k, const char *module, bool needed)
-{
-    const char *line;
-
-    for (size_t i = 0; i < a->names.count; i++)
-        if (!strcmp(a->names.items[i], module)) {
-            a->needed |= needed;
-            return;
-        }
-    if (line_of(m->builtin, module) || rh_initramfs_has(&k->content, module))
-        return;
-    line = line_of(m->dep, module);
-    if (!line) {
-        if (needed)
-            *rh_vec_add(&a->unavailable) = module;
-        return;
-    }
-    a->needed |= needed;
-    *rh_vec_add(&a->names) = module;
-    add_with_dependencies(a, line, &k->content);
-}
-
-/* The profile's lists: `boot` by disk, `also` by NIC and choice of devices. */
-static void wanted_list(struct addition *a, const struct modules *m,
-                        const struct rh_kernel *k, json_t *list, bool needed)
-{
-    json_t *item;
-    size_t i;
-
-    json_array_foreach (list, i, item)
-        if (json_is_string(item))
-            want(a, m, k, json_string_value(item), needed);
-}
-
-static void plan_kernel(struct rh_fix_job *j, const struct rh_kernel *k,
-                        const struct modules *m, struct addition *ret)
-{
-    const struct rh_machine *to = j->o->machine;
-    json_t *boot = json_object_get(j->arguments, "boot");
-    json_t *also = json_object_get(j->arguments, "also");
-    bool xen = !strcmp(to->model, "xen");
-
-    wanted_list(ret, m, k, json_object_get(boot, to->disk ? to->disk : ""),
-                true);
-    wanted_list(ret, m, k, json_object_get(also, to->nic ? to->nic : ""),
-                false);
-    if (to->devices && !(xen && !strcmp(to->devices, "virtio")))
-        wanted_list(ret, m, k, json_object_get(also, to->devices), false);
-    /* A Xen host unplugs the emulated disks for any kernel that knows it. */
-    if (xen) {
-        wanted_list(ret, m, k, json_object_get(boot, "xen"), true);
-        wanted_list(ret, m, k, json_object_get(also, "xen"), false);
-    }
-}
-
-static char *joined(const char *const *words, size_t n, const char *between)
-{
-    struct rh_buf b = {0};
-
-    for (size_t i = 0; i < n; i++)
-        rh_buf_printf(&b, "%s%s", i ? between : "", words[i]);
-    return rh_buf_take(&b);
-}
 
 /* --- the segment
  * ------------------------------------------------------------------- */
@@ -223,7 +38,7 @@ static int put_file(struct rh_guest *g, struct rh_segment *s, const char *from,
 }
 
 static int put_modules(struct rh_fix_job *j, const struct rh_kernel *k,
-                       const struct modules *m, const struct addition *a,
+                       const struct rh_modules *m, const struct rh_addition *a,
                        struct rh_segment *s, rh_error **err)
 {
     const char *at = k->content.modules_at    ? k->content.modules_at
@@ -257,43 +72,139 @@ static int put_modules(struct rh_fix_job *j, const struct rh_kernel *k,
     return 0;
 }
 
-/* The whole old list and the new names, each once. */
-static void put_conf_modules(const struct rh_kernel *k,
-                             const struct addition *a, struct rh_segment *s)
-{
-    struct rh_buf b = {0};
-    const char *old = k->content.conf_modules ? k->content.conf_modules : "";
+/* --- small files that are replaced in the image
+ * ------------------------------------------------------------------- */
+/* What the image lacks besides drivers. */
+struct extras {
+    struct rh_segment *s;
+    bool needed; /* it would not boot, or not find its network, without */
+};
 
-    rh_buf_puts(&b, old);
+static void add_text(struct extras *x, const char *path, const char *text,
+                     unsigned mode)
+{
+    rh_segment_file(x->s, path, text, strlen(text), mode);
+}
+
+/* The whole old list and the new names, each once. */
+static void add_conf_modules(const struct rh_kernel *k,
+                             const struct rh_addition *a, struct extras *x)
+{
+    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
+    const char *old = rh_initramfs_text(&k->content, "conf/modules");
+
+    rh_buf_puts(&b, old ? old : "");
     if (b.length && b.data[b.length - 1] != '\n')
         rh_buf_putc(&b, '\n');
     for (size_t i = 0; i < a->names.count; i++)
         rh_buf_printf(&b, "%s\n", a->names.items[i]);
-    rh_segment_file(s, "conf/modules", b.data ? b.data : "", b.length, 0644);
-    rh_buf_free(&b);
+    add_text(x, "conf/modules", b.data ? b.data : "", 0644);
 }
 
-static int fill_segment(struct rh_fix_job *j, const struct rh_kernel *k,
-                        const struct modules *m, const struct addition *a,
-                        struct rh_segment *s, rh_error **err)
+static void add_resume(struct rh_fix_job *j, const struct rh_kernel *k,
+                       struct extras *x)
 {
-    static const char resume_path[] = "/etc/initramfs-tools/conf.d/resume";
+    RH_AUTO(rh_freep)
+    char *resume =
+        rh_guest_text(j->guest, "/etc/initramfs-tools/conf.d/resume", NULL);
+
+    if (resume && k->content.kind == RH_INITRAMFS_TOOLS)
+        add_text(x, "conf/conf.d/resume", resume, 0644);
+}
+
+/* Will the disks have other names than they had under VMware? */
+static bool other_names(const struct rh_fix_job *j)
+{
+    static const char *const kinds[] = {"xen", "virtio-blk", "nvme"};
+    const char *disk = j->o->machine->disk;
+
+    for (size_t i = 0; disk && i < RH_COUNT(kinds); i++)
+        if (!strcmp(disk, kinds[i]))
+            return true;
+    return false;
+}
+
+/* dracut waits for the device that root was on, and gives up without it. */
+static void add_waits(struct rh_fix_job *j, const struct rh_kernel *k,
+                      struct extras *x)
+{
     static const char gone[] =
         "# The device of the old machine is not waited for.\ntrue\n";
 
-    if (k->content.kind == RH_INITRAMFS_TOOLS) {
-        RH_AUTO(rh_freep)
-        char *resume = rh_guest_text(j->guest, resume_path, NULL);
+    for (size_t i = 0; i < k->content.waits.count; i++) {
+        const char *path = k->content.waits.items[i];
 
-        put_conf_modules(k, a, s);
-        if (resume)
-            rh_segment_file(s, "conf/conf.d/resume", resume, strlen(resume),
-                            0644);
+        add_text(x, path, gone, 0755);
+        x->needed |= other_names(j) || strstr(path, "by-");
     }
-    for (size_t i = 0; i < k->content.waits.count; i++)
-        rh_segment_file(s, k->content.waits.items[i], gone, sizeof gone - 1,
-                        0755);
-    return put_modules(j, k, m, a, s, err);
+}
+
+/* An interface that udev in the initramfs has named is not named again after
+ * the switch to the root file system, before systemd 240: there the .link files
+ * must be in the image, as update-initramfs and dracut put them there. */
+static void add_links(struct rh_fix_job *j, const struct rh_kernel *k,
+                      const struct rh_modules *m, struct extras *x)
+{
+    enum { RENAMES_AGAIN = 240 };
+    static const char folder[] = "/etc/systemd/network";
+    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(j->guest, folder);
+    bool named_there = j->os->systemd_version < RENAMES_AGAIN &&
+                       k->content.names_nics && rh_nic_driver_in(j, k, m);
+
+    for (size_t i = 0; names && names[i]; i++) {
+        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[i]);
+        RH_AUTO(rh_freep) char *text = NULL;
+        const char *there = rh_initramfs_text(&k->content, path + 1);
+        size_t n = strlen(names[i]);
+
+        if (n < 5 || strcmp(names[i] + n - 5, ".link"))
+            continue;
+        text = rh_guest_text(j->guest, path, NULL);
+        if (!text)
+            continue;
+        add_text(x, path + 1, text, 0644);
+        x->needed |= named_there && (!there || strcmp(there, text));
+    }
+}
+
+/* LVM in the image has its own copy of what hides disks by the old machine's
+ * names: its filter, and from RHEL 9 on a list of devices, which a later
+ * archive cannot remove, but lvmlocal.conf can make unread. */
+static void add_lvm(const struct rh_kernel *k, struct extras *x)
+{
+    static const char local[] = "etc/lvm/lvmlocal.conf";
+    static const char conf[] = "etc/lvm/lvm.conf";
+    static const char off[] = "devices {\n\tuse_devicesfile = 0\n}\n";
+    const char *old = rh_initramfs_text(&k->content, local);
+    const char *filters = rh_initramfs_text(&k->content, conf);
+    RH_AUTO(rh_freep)
+    char *open = filters ? rh_without_lvm_filters(filters) : NULL;
+    RH_AUTO(rh_freep) char *text = NULL;
+
+    if (open || (filters && k->content.ours))
+        add_text(x, conf, open ? open : filters, 0644);
+    x->needed |= open != NULL;
+    if (!rh_initramfs_text(&k->content, "etc/lvm/devices/system.devices"))
+        return;
+    if (old && strstr(old, off)) {
+        add_text(x, local, old, 0644);
+        return;
+    }
+    text = rh_printf("%s%s", old ? old : "", off);
+    add_text(x, local, text, 0644);
+    x->needed = true;
+}
+
+static void add_extras(struct rh_fix_job *j, const struct rh_kernel *k,
+                       const struct rh_modules *m, const struct rh_addition *a,
+                       struct extras *x)
+{
+    if (k->content.kind == RH_INITRAMFS_TOOLS)
+        add_conf_modules(k, a, x);
+    add_resume(j, k, x);
+    add_waits(j, k, x);
+    add_links(j, k, m, x);
+    add_lvm(k, x);
 }
 
 /* --- into the image
@@ -362,25 +273,39 @@ static int replace_image(struct rh_fix_job *j, const struct rh_kernel *k,
 }
 
 static void say_added(struct rh_fix_job *j, const struct rh_kernel *k,
-                      const struct addition *a)
+                      const struct rh_addition *a)
 {
     RH_AUTO(rh_freep)
-    char *names = joined(a->names.items, a->names.count, " ");
+    char *names = rh_addition_joined(a->names.items, a->names.count);
 
-    rh_find(j->o->findings, RH_F_BOOT_DRIVER_MISSING, "os",
-            N_("the initramfs of kernel %s lacks %s; added from the guest's "
-               "own modules"),
-            k->version, names);
+    if (a->needed)
+        rh_find(j->o->findings, RH_F_BOOT_DRIVER_MISSING, "os",
+                N_("the initramfs of kernel %s lacks %s; added from the "
+                   "guest's own modules"),
+                k->version, names);
+}
+
+static char *what_is_added(const struct rh_kernel *k,
+                           const struct rh_addition *a)
+{
+    RH_AUTO(rh_freep)
+    char *names = rh_addition_joined(a->names.items, a->names.count);
+
+    return a->names.count
+               ? rh_printf(_("add %s to the initramfs of kernel %s"), names,
+                           k->version)
+               : rh_printf(_("the initramfs of kernel %s finds disks and NICs "
+                             "by what stays the same"),
+                           k->version);
 }
 
 static int append(struct rh_fix_job *j, const struct rh_kernel *k,
-                  struct rh_segment *s, const struct addition *a,
+                  struct rh_segment *s, const struct rh_addition *a,
                   rh_error **err)
 {
     struct rh_guest *g = j->guest;
     RH_AUTO(rh_buf_free) struct rh_buf image = {0};
     RH_AUTO(rh_freep) void *old = NULL;
-    RH_AUTO(rh_freep) char *names = joined(a->names.items, a->names.count, " ");
     RH_AUTO(rh_freep) char *what = NULL;
     struct rh_guest_stat st;
     char before[65], after[65];
@@ -399,8 +324,7 @@ static int append(struct rh_fix_job *j, const struct rh_kernel *k,
     if (r)
         return r < 0 ? -1 : 0;
     rh_sha256_hex(image.data, image.length, after);
-    what =
-        rh_printf(_("add %s to the initramfs of kernel %s"), names, k->version);
+    what = what_is_added(k, a);
     rh_fix_note(j, k->initramfs, what, rh_printf("sha256:%s", before),
                 rh_printf("sha256:%s", after));
     say_added(j, k, a);
@@ -441,22 +365,23 @@ static bool extendable(const struct rh_kernel *k)
 
 /* True when there is nothing to append, having said why. */
 static bool hopeless(struct rh_fix_job *j, const struct rh_kernel *k,
-                     const struct addition *a)
+                     const struct rh_addition *a)
 {
     RH_AUTO(rh_freep)
-    char *lost = joined(a->unavailable.items, a->unavailable.count, " ");
+    char *lost = rh_addition_joined(a->unavailable.items, a->unavailable.count);
     RH_AUTO(rh_freep)
-    char *names = joined(a->names.items, a->names.count, " ");
+    char *names = rh_addition_joined(a->names.items, a->names.count);
 
     if (a->unavailable.count)
         say_missing(j, k, lost, _("the guest has no such module"));
-    if (!a->needed)
-        return true;
     if (!k->initramfs) {
-        say_missing(j, k, names, _("it starts without an initramfs"));
+        if (a->needed)
+            say_missing(j, k, names, _("it starts without an initramfs"));
         return true;
     }
     if (k->unknown || !extendable(k)) {
+        if (!a->needed)
+            return true;
         rh_find(j->o->findings, RH_F_GUEST_INITRAMFS_UNKNOWN, "os",
                 N_("%s is of a kind that cannot be added to (%s); it lacks %s"),
                 k->initramfs, rh_initramfs_kind_name(k->content.kind), names);
@@ -465,23 +390,35 @@ static bool hopeless(struct rh_fix_job *j, const struct rh_kernel *k,
     return false;
 }
 
+/* Drivers that are good to have alone are no reason to touch an image. */
+static int extend_image(struct rh_fix_job *j, const struct rh_kernel *k,
+                        const struct rh_modules *m, struct rh_addition *a,
+                        rh_error **err)
+{
+    struct rh_segment s = {0};
+    struct extras x = {.s = &s};
+    int r = 0;
+
+    add_extras(j, k, m, a, &x);
+    if (a->needed || x.needed) {
+        rh_addition_files(a, k, m);
+        r = a->files.count ? put_modules(j, k, m, a, &s, err) : 0;
+        if (r == 0)
+            r = append(j, k, &s, a, err);
+    }
+    rh_segment_free(&s);
+    return r;
+}
+
 static int fix_kernel(struct rh_fix_job *j, const struct rh_kernel *k,
                       rh_error **err)
 {
-    RH_AUTO(modules_free) struct modules m = {0};
-    RH_AUTO(addition_free) struct addition a = {0};
-    struct rh_segment s = {0};
-    int r;
+    RH_AUTO(rh_modules_free) struct rh_modules m = {0};
+    RH_AUTO(rh_addition_free) struct rh_addition a = {0};
 
-    open_modules(j->guest, k->version, &m);
-    plan_kernel(j, k, &m, &a);
-    if (hopeless(j, k, &a))
-        return 0;
-    r = fill_segment(j, k, &m, &a, &s, err);
-    if (r == 0)
-        r = append(j, k, &s, &a, err);
-    rh_segment_free(&s);
-    return r;
+    rh_modules_open(j->guest, k->version, &m);
+    rh_addition_plan(j, k, &m, &a);
+    return hopeless(j, k, &a) ? 0 : extend_image(j, k, &m, &a, err);
 }
 
 int rh_fix_initramfs_drivers(struct rh_fix_job *j, rh_error **err)
@@ -495,170 +432,5 @@ int rh_fix_initramfs_drivers(struct rh_fix_job *j, rh_error **err)
             fix_kernel(j, &j->os->kernels.items[i], err) < 0)
             return -1;
     }
-    return 0;
-}
-
-/* --- the guest's own next rebuild
- * --------------------------------------------------------- */
-/* Names that every kernel with something missing has as a module. */
-static void collect(struct rh_fix_job *j, struct addition *ret)
-{
-    for (size_t i = 0; i < j->os->kernels.count; i++) {
-        const struct rh_kernel *k = &j->os->kernels.items[i];
-        RH_AUTO(modules_free) struct modules m = {0};
-        RH_AUTO(addition_free) struct addition a = {0};
-
-        open_modules(j->guest, k->version, &m);
-        plan_kernel(j, k, &m, &a);
-        if (!a.needed)
-            continue;
-        for (size_t n = 0; n < a.names.count; n++) {
-            bool known = false;
-
-            for (size_t x = 0; x < ret->names.count; x++)
-                known |= !strcmp(ret->names.items[x], a.names.items[n]);
-            if (!known)
-                *rh_vec_add(&ret->names) = a.names.items[n];
-        }
-    }
-}
-
-static bool has_line(const char *text, const char *line)
-{
-    size_t n = strlen(line);
-
-    for (const char *p = text; p && *p; p = strchr(p, '\n')) {
-        p += *p == '\n';
-        if (!strncmp(p, line, n) && (!p[n] || strchr("\n \t", p[n])))
-            return true;
-    }
-    return false;
-}
-
-static int config_tools(struct rh_fix_job *j, const struct addition *a,
-                        rh_error **err)
-{
-    static const char path[] = "/etc/initramfs-tools/modules";
-    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, err);
-    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
-
-    if (text)
-        rh_buf_puts(&b, text);
-    if (b.length && b.data[b.length - 1] != '\n')
-        rh_buf_putc(&b, '\n');
-    for (size_t i = 0; i < a->names.count; i++)
-        if (!has_line(text, a->names.items[i]))
-            rh_buf_printf(&b, "%s\n", a->names.items[i]);
-    return rh_fix_put(j, path, b.data, b.length, 0644,
-                      _("keep the new machine's drivers when update-initramfs "
-                        "runs"),
-                      err);
-}
-
-static int config_dracut(struct rh_fix_job *j, const struct addition *a,
-                         rh_error **err)
-{
-    RH_AUTO(rh_freep) char *names = joined(a->names.items, a->names.count, " ");
-    RH_AUTO(rh_freep)
-    char *text =
-        rh_printf("# Drivers of the machine this system was moved to.\n"
-                  "add_drivers+=\" %s \"\n",
-                  names);
-
-    return rh_fix_put(
-        j, "/etc/dracut.conf.d/50-rehost.conf", text, strlen(text), 0644,
-        _("keep the new machine's drivers when dracut runs"), err);
-}
-
-/* `LIST=(a b)` or `LIST="a b"`: put what is missing before the end. */
-static char *extend_list(const char *text, const char *name, char end,
-                         const struct addition *a)
-{
-    RH_AUTO(rh_freep) char *names = joined(a->names.items, a->names.count, " ");
-    RH_AUTO(rh_freep)
-    char *head = rh_printf("%s=%c", name, end == ')' ? '(' : end);
-    size_t n = strlen(head);
-
-    for (const char *p = text; p && *p; p = strchr(p, '\n')) {
-        const char *stop;
-
-        p += *p == '\n';
-        if (strncmp(p, head, n))
-            continue;
-        stop = memchr(p + n, end, strcspn(p + n, "\n"));
-        if (!stop || strstr(p + n, names))
-            return NULL;
-        return rh_printf("%.*s%s%s%s", (int)(stop - text), text,
-                         stop == p + n ? "" : " ", names, stop);
-    }
-    return NULL;
-}
-
-static int config_list(struct rh_fix_job *j, const char *path, const char *name,
-                       char end, const struct addition *a, rh_error **err)
-{
-    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, err);
-    RH_AUTO(rh_freep)
-    char *after = text ? extend_list(text, name, end, a) : NULL;
-
-    if (!after)
-        return 0;
-    return rh_fix_put(j, path, after, strlen(after), 0644,
-                      _("keep the new machine's drivers when the initramfs is "
-                        "rebuilt"),
-                      err);
-}
-
-/* Alpine: a feature is a list of paths below the modules' folder. */
-static int config_mkinitfs(struct rh_fix_job *j, const struct addition *a,
-                           rh_error **err)
-{
-    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
-    struct addition feature = {0};
-    int r;
-
-    for (size_t i = 0; i < a->names.count; i++) {
-        char name[64];
-
-        rh_module_name(a->names.items[i], name);
-        for (char *p = name; *p; p++)
-            if (*p == '_')
-                *p = '?';
-        rh_buf_printf(&b, "kernel/**/%s.ko*\n", name);
-    }
-    if (j->guest->ops->make_dir(j->guest, "/etc/mkinitfs/features.d", 0755,
-                                err) < 0)
-        return -1;
-    *rh_vec_add(&feature.names) = "rehost";
-    r = rh_fix_put(j, "/etc/mkinitfs/features.d/rehost.modules", b.data,
-                   b.length, 0644,
-                   _("keep the new machine's drivers when mkinitfs runs"), err);
-    if (r == 0)
-        r = config_list(j, "/etc/mkinitfs/mkinitfs.conf", "features", '"',
-                        &feature, err);
-    free(feature.names.items);
-    return r;
-}
-
-int rh_fix_initramfs_config(struct rh_fix_job *j, rh_error **err)
-{
-    RH_AUTO(addition_free) struct addition a = {0};
-    struct rh_guest *g = j->guest;
-
-    collect(j, &a);
-    if (!a.names.count)
-        return 0;
-    if (rh_guest_is_dir(g, "/etc/initramfs-tools") &&
-        config_tools(j, &a, err) < 0)
-        return -1;
-    if (rh_guest_is_dir(g, "/etc/dracut.conf.d") &&
-        config_dracut(j, &a, err) < 0)
-        return -1;
-    if (config_list(j, "/etc/mkinitcpio.conf", "MODULES", ')', &a, err) < 0 ||
-        config_list(j, "/etc/sysconfig/kernel", "INITRD_MODULES", '"', &a,
-                    err) < 0)
-        return -1;
-    if (rh_guest_exists(g, "/etc/mkinitfs/mkinitfs.conf"))
-        return config_mkinitfs(j, &a, err);
     return 0;
 }

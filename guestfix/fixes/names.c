@@ -461,29 +461,56 @@ int rh_fix_device_map(struct rh_fix_job *j, rh_error **err)
                     err);
 }
 
-static bool names_disks(const char *line, size_t n)
+/* A setting that goes by disks' names, from its key up to the bracket. */
+static bool names_disks(const char *text, size_t n)
 {
-    RH_AUTO(rh_freep) char *copy = rh_strndup(line, n);
-    const char *p = copy + strspn(copy, " \t");
+    RH_AUTO(rh_freep) char *p = rh_strndup(text, n);
+    bool rest_hidden = strstr(p, "r|.*|") || strstr(p, "r/.*/") ||
+                       strstr(p, "r|.*/") || strstr(p, "r|^.*|");
 
-    if (strncmp(p, "filter", 6) && strncmp(p, "global_filter", 13) &&
-        strncmp(p, "preferred_names", 15))
-        return false;
-    return (strstr(p, "/dev/sd") || strstr(p, "/dev/disk/by-path") ||
-            strstr(p, "/dev/disk/by-id")) &&
-           strchr(p, '[') && strchr(p, ']');
+    return strstr(p, "/dev/sd") || strstr(p, "/dev/disk/by-path") ||
+           strstr(p, "/dev/disk/by-id") ||
+           (rest_hidden && (strstr(p, "|sd") || strstr(p, "/sd") ||
+                            strstr(p, "|^sd") || strstr(p, "scsi")));
 }
 
-static char *without_filters(const char *text)
+/* The length of a filter that starts here, over all its lines; 0: none. */
+static size_t filter_at(const char *line)
+{
+    static const char *const keys[] = {"filter", "global_filter",
+                                       "preferred_names"};
+    const char *p = line + strspn(line, " \t");
+    const char *end;
+    size_t n;
+
+    for (size_t i = 0; i < RH_COUNT(keys); i++) {
+        n = strlen(keys[i]);
+        if (strncmp(p, keys[i], n) || !strchr(" \t=", p[n]))
+            continue;
+        p += n;
+        p += strspn(p, " \t=");
+        end = *p == '[' ? strchr(p, ']') : NULL;
+        if (!end || end - line > 4096)
+            return 0;
+        return (size_t)(end - line) + strcspn(end, "\n");
+    }
+    return 0;
+}
+
+/* NULL: nothing in it hides disks. */
+char *rh_without_lvm_filters(const char *text)
 {
     struct rh_buf out = {0};
     bool changed = false;
+    const char *until = text;
 
     while (*text) {
-        size_t n = strcspn(text, "\n");
+        size_t n = strcspn(text, "\n"), filter = filter_at(text);
 
         n += text[n] == '\n';
-        if (names_disks(text, n)) {
+        if (filter && text >= until && names_disks(text, filter))
+            until = text + filter;
+        if (text < until) {
             rh_buf_puts(&out, "# rehost: ");
             changed = true;
         }
@@ -500,15 +527,20 @@ int rh_fix_lvm_filter(struct rh_fix_job *j, rh_error **err)
 {
     static const char *const paths[] = {"/etc/lvm/devices/system.devices",
                                         "/etc/lvm/cache/.cache", NULL};
-    static const char conf[] = "/etc/lvm/lvm.conf";
-    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, conf, NULL);
-    RH_AUTO(rh_freep) char *after = text ? without_filters(text) : NULL;
+    static const char *const confs[] = {"/etc/lvm/lvm.conf",
+                                        "/etc/lvm/lvmlocal.conf"};
 
-    if (after && rh_fix_put(j, conf, after, strlen(after), 0644,
-                            _("LVM looks at every disk, not at the old "
-                              "machine's names only"),
-                            err) < 0)
-        return -1;
+    for (size_t i = 0; i < RH_COUNT(confs); i++) {
+        RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, confs[i], NULL);
+        RH_AUTO(rh_freep)
+        char *after = text ? rh_without_lvm_filters(text) : NULL;
+
+        if (after && rh_fix_put(j, confs[i], after, strlen(after), 0644,
+                                _("LVM looks at every disk, not at the old "
+                                  "machine's names only"),
+                                err) < 0)
+            return -1;
+    }
     return drop_all(j, paths, _("remove LVM's list of the old machine's disks"),
                     err);
 }

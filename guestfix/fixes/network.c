@@ -19,19 +19,36 @@ static const char *mac_of(struct rh_fix_job *j, const struct rh_nic_name *n,
 
 /* eth0 of a single NIC is eth0 everywhere, where the kernel's own names are
  * kept (net.ifnames=0, old systems); on newer ones it would not be. */
+static bool text_says(struct rh_guest *g, const char *path)
+{
+    RH_AUTO(rh_freep) char *text = rh_guest_text(g, path, NULL);
+
+    return text && strstr(text, "net.ifnames=0");
+}
+
 static bool kernel_names(struct rh_fix_job *j)
 {
-    static const char *const files[] = {
-        "/etc/default/grub", "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg",
-        "/boot/grub2/grubenv"};
+    static const char *const files[] = {"/etc/default/grub",
+                                        "/boot/grub/grub.cfg",
+                                        "/boot/grub2/grub.cfg",
+                                        "/boot/grub2/grubenv",
+                                        "/etc/kernel/cmdline",
+                                        "/boot/extlinux/extlinux.conf",
+                                        "/boot/efi/EFI/redhat/grub.cfg"};
+    static const char entries[] = "/boot/loader/entries";
+    RH_AUTO(rh_name_list_freep)
+    char **names = rh_guest_names(j->guest, entries);
 
     if (!j->os->systemd ||
         rh_guest_exists(j->guest, "/etc/udev/rules.d/80-net-setup-link.rules"))
         return true;
-    for (size_t i = 0; i < RH_COUNT(files); i++) {
-        RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, files[i], NULL);
+    for (size_t i = 0; i < RH_COUNT(files); i++)
+        if (text_says(j->guest, files[i]))
+            return true;
+    for (size_t i = 0; names && names[i]; i++) {
+        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", entries, names[i]);
 
-        if (text && strstr(text, "net.ifnames=0"))
+        if (text_says(j->guest, path))
             return true;
     }
     return false;
@@ -48,47 +65,113 @@ static void say_renamed(struct rh_fix_job *j, const struct rh_nic_name *n,
             n->name, mac);
 }
 
-/* systemd's udev: a .link file by MAC.  Type= keeps bonds and VLANs, which
- * carry the same address, out of it. */
-static int pin_by_link(struct rh_fix_job *j, const struct rh_nic_name *n,
-                       const char *mac, rh_error **err)
+/* Does this name have to be bound, and to which address? */
+static bool must_pin(struct rh_fix_job *j, const struct rh_nic_name *n,
+                     bool plain, char mac[18])
 {
-    RH_AUTO(rh_freep)
-    char *path = rh_printf("/etc/systemd/network/10-rehost-%s.link", n->name);
-    RH_AUTO(rh_freep)
-    char *text =
-        rh_printf("# Keeps the name that this system's configuration uses.\n"
-                  "[Match]\nMACAddress=%s\nType=ether\n\n[Link]\nName=%s\n",
-                  mac, n->name);
-    RH_AUTO(rh_freep)
-    char *what = rh_printf(_("%s keeps its name: bound to %s"), n->name, mac);
+    if (!mac_of(j, n, mac))
+        return false;
+    /* Bound already, to the MAC that the NIC keeps. */
+    if (n->pinned && !strcmp(n->mac, mac) &&
+        strncmp(n->where, "/etc/systemd/network/10-rehost-", 31))
+        return false;
+    return !(plain && !strcmp(n->name, "eth0") && j->os->nics.count == 1 &&
+             j->o->vm->nics.count == 1);
+}
 
+/* systemd's udev: a .link file by MAC.  Type= keeps bonds and VLANs, which
+ * carry the same address, out of it; before systemd 245 it matched no Ethernet
+ * at all (only what has a DEVTYPE), and 245 itself is passed over for safety.
+ */
+char *rh_nic_link(struct rh_fix_job *j, const struct rh_nic_name *n,
+                  char **ret_path)
+{
+    enum { TYPE_ETHER = 246 };
+    char mac[18];
+
+    if (!j->os->systemd || !must_pin(j, n, kernel_names(j), mac))
+        return NULL;
+    *ret_path = rh_printf("/etc/systemd/network/10-rehost-%s.link", n->name);
+    return rh_printf("# Keeps the name that this system's configuration uses.\n"
+                     "[Match]\nMACAddress=%s\n%s\n[Link]\nName=%s\n",
+                     mac,
+                     j->os->systemd_version >= TYPE_ETHER ? "Type=ether\n" : "",
+                     n->name);
+}
+
+static int pin_by_link(struct rh_fix_job *j, const struct rh_nic_name *n,
+                       rh_error **err)
+{
+    RH_AUTO(rh_freep) char *path = NULL;
+    RH_AUTO(rh_freep) char *text = rh_nic_link(j, n, &path);
+    RH_AUTO(rh_freep) char *what = NULL;
+    char mac[18];
+
+    if (!text)
+        return 0;
+    mac_of(j, n, mac);
+    what = rh_printf(_("%s keeps its name: bound to %s"), n->name, mac);
     if (j->guest->ops->make_dir(j->guest, "/etc/systemd/network", 0755, err) <
-        0)
+            0 ||
+        rh_fix_put(j, path, text, strlen(text), 0644, what, err) < 0)
         return -1;
-    return rh_fix_put(j, path, text, strlen(text), 0644, what, err);
+    say_renamed(j, n, mac);
+    return 0;
 }
 
 /* --- older systems: 70-persistent-net.rules
  * -------------------------------------------- */
 static const char rules_path[] = "/etc/udev/rules.d/70-persistent-net.rules";
 
-static int pin_by_rules(struct rh_fix_job *j, rh_error **err)
+/* Does the line give this name? */
+static bool gives_name(const char *line, const char *name)
 {
+    RH_AUTO(rh_freep) char *word = rh_printf("NAME=\"%s\"", name);
+
+    return strstr(line, word) != NULL;
+}
+
+/* What is there, without rules of the names that are bound here. */
+static void other_rules(struct rh_fix_job *j, const char *text, bool plain,
+                        struct rh_buf *b)
+{
+    char mac[18];
+
+    for (const char *p = text; p && *p;) {
+        size_t n = strcspn(p, "\n");
+        RH_AUTO(rh_freep) char *line = rh_strndup(p, n);
+        bool ours = false;
+
+        n += p[n] == '\n';
+        for (size_t i = 0; line[0] != '#' && i < j->os->nics.count; i++)
+            ours |= must_pin(j, &j->os->nics.items[i], plain, mac) &&
+                    gives_name(line, j->os->nics.items[i].name);
+        if (!ours)
+            rh_buf_add(b, p, n);
+        p += n;
+    }
+}
+
+static int pin_by_rules(struct rh_fix_job *j, const char *old, rh_error **err)
+{
+    static const char head[] = "# Names that this system's configuration uses.";
     RH_AUTO(rh_buf_free) struct rh_buf b = {0};
     char mac[18];
 
-    rh_buf_puts(&b, "# Names that this system's configuration uses.\n");
+    other_rules(j, old, true, &b);
+    if (b.length && b.data[b.length - 1] != '\n')
+        rh_buf_putc(&b, '\n');
+    if (!old || !strstr(old, head))
+        rh_buf_printf(&b, "%s\n", head);
     for (size_t i = 0; i < j->os->nics.count; i++) {
         const struct rh_nic_name *n = &j->os->nics.items[i];
 
-        if (!mac_of(j, n, mac))
-            continue;
-        rh_buf_printf(&b,
-                      "SUBSYSTEM==\"net\", ACTION==\"add\", DRIVERS==\"?*\", "
-                      "ATTR{address}==\"%s\", ATTR{type}==\"1\", "
-                      "NAME=\"%s\"\n",
-                      mac, n->name);
+        if (must_pin(j, n, true, mac))
+            rh_buf_printf(&b,
+                          "SUBSYSTEM==\"net\", ACTION==\"add\", "
+                          "DRIVERS==\"?*\", ATTR{address}==\"%s\", "
+                          "ATTR{type}==\"1\", NAME=\"%s\"\n",
+                          mac, n->name);
     }
     if (j->guest->ops->make_dir(j->guest, "/etc/udev/rules.d", 0755, err) < 0)
         return -1;
@@ -131,11 +214,13 @@ static char *without_stale(struct rh_fix_job *j, const char *text)
     return NULL;
 }
 
-static int drop_stale_rules(struct rh_fix_job *j, rh_error **err)
+static int drop_stale_rules(struct rh_fix_job *j, bool pin, rh_error **err)
 {
     RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, rules_path, err);
     RH_AUTO(rh_freep) char *after = text ? without_stale(j, text) : NULL;
 
+    if (pin)
+        return pin_by_rules(j, after ? after : text, err);
     if (!after)
         return 0;
     return rh_fix_put(j, rules_path, after, strlen(after), 0644,
@@ -160,35 +245,33 @@ static void say_unmatched(struct rh_fix_job *j)
     rh_buf_free(&names);
 }
 
+/* netplan and networkd may go by the driver, which is another one now. */
+static void say_by_driver(struct rh_fix_job *j)
+{
+    const char *nic = j->o->machine->nic;
+
+    if (j->os->by_driver && nic && strcmp(nic, "vmxnet3"))
+        rh_find(j->o->findings, RH_F_NIC_UNMATCHED, "os",
+                N_("%s finds its NIC by the driver's name, which is another "
+                   "one on the new machine"),
+                j->os->by_driver);
+}
+
 int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
 {
-    bool plain = kernel_names(j);
-    size_t pinned = 0;
+    bool any = false;
     char mac[18];
 
     say_unmatched(j);
+    say_by_driver(j);
     for (size_t i = 0; i < j->os->nics.count; i++) {
         const struct rh_nic_name *n = &j->os->nics.items[i];
-        bool kernels = !strncmp(n->name, "eth", 3);
 
-        if (!mac_of(j, n, mac))
-            continue;
-        /* Bound already, to the MAC that the NIC keeps. */
-        if (n->pinned && !strcmp(n->mac, mac) &&
-            strncmp(n->where, "/etc/systemd/network/10-rehost-", 31))
-            continue;
-        if (plain && kernels && j->os->nics.count == 1)
-            continue;
-        pinned++;
-        if (j->os->systemd) {
-            if (pin_by_link(j, n, mac, err) < 0)
-                return -1;
-            say_renamed(j, n, mac);
-        }
+        if (j->os->systemd && pin_by_link(j, n, err) < 0)
+            return -1;
+        any |= !j->os->systemd && must_pin(j, n, true, mac);
     }
-    if (j->os->systemd)
-        return drop_stale_rules(j, err);
-    return pinned ? pin_by_rules(j, err) : drop_stale_rules(j, err);
+    return drop_stale_rules(j, any, err);
 }
 
 /* --- configuration that names a MAC

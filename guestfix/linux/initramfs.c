@@ -19,7 +19,8 @@
 enum {
     ENTRIES_MAX = 200000,
     NAME_MAX_BYTES = 4096,
-    CONF_MAX = 64 * 1024,
+    CONF_MAX = 512 * 1024, /* lvm.conf is 100 KiB of comments */
+    FILES_MAX = 128,
     NEWC_HEADER = 110,
 };
 #define UNPACKED_MAX (2 * RH_GIB)
@@ -41,20 +42,43 @@ void rh_initramfs_free(struct rh_initramfs *i)
         free(i->waits.items[k]);
     free(i->modules.items);
     free(i->waits.items);
+    for (size_t k = 0; k < i->files.count; k++) {
+        free(i->files.items[k].path);
+        free(i->files.items[k].text);
+    }
+    free(i->files.items);
     free(i->modules_at);
-    free(i->conf_modules);
     memset(i, 0, sizeof *i);
 }
 
-bool rh_initramfs_has(const struct rh_initramfs *i, const char *module)
+static bool among_first(const struct rh_initramfs *i, const char *module,
+                        size_t n)
 {
     char name[64];
 
     rh_module_name(module, name);
-    for (size_t k = 0; k < i->modules.count; k++)
+    for (size_t k = 0; k < n; k++)
         if (!strcmp(i->modules.items[k], name))
             return true;
     return false;
+}
+
+bool rh_initramfs_has(const struct rh_initramfs *i, const char *module)
+{
+    return among_first(i, module, i->modules.count);
+}
+
+bool rh_initramfs_main_has(const struct rh_initramfs *i, const char *module)
+{
+    return among_first(i, module, i->main_modules);
+}
+
+const char *rh_initramfs_text(const struct rh_initramfs *i, const char *path)
+{
+    for (size_t k = 0; k < i->files.count; k++)
+        if (!strcmp(i->files.items[k].path, path))
+            return i->files.items[k].text;
+    return NULL;
 }
 
 /* --- one entry ---------------------------------------------------------------
@@ -108,13 +132,24 @@ static const struct {
     {"conf/modules", RH_INITRAMFS_TOOLS},
 };
 
-static const char *const loaders[] = {"/systemd-udevd", "/udevd", "/udevadm",
-                                      "/nlplug-findfs", "/kmod",  "/modprobe"};
+/* The rules by which udev names NICs, now and in systemd's first years. */
+static const char *const naming[] = {"/rules.d/80-net-setup-link.rules",
+                                     "/rules.d/80-net-name-slot.rules"};
+
+/* One that a segment of ours replaces does not wait any more. */
+static void note_wait(struct rh_initramfs *i, const char *path)
+{
+    for (size_t k = 0; k < i->waits.count; k++)
+        if (!strcmp(i->waits.items[k], path)) {
+            free(i->waits.items[k]);
+            i->waits.items[k] = i->waits.items[--i->waits.count];
+            return;
+        }
+    *rh_vec_add(&i->waits) = rh_strdup(path);
+}
 
 static void note(struct rh_initramfs *i, const char *path, unsigned mode)
 {
-    while (!strncmp(path, "./", 2) || *path == '/')
-        path += *path == '/' ? 1 : 2;
     if (!strcmp(path, "lib") && S_ISLNK(mode))
         i->lib_is_link = true;
     if (is_module(path) && !S_ISDIR(mode))
@@ -122,12 +157,12 @@ static void note(struct rh_initramfs *i, const char *path, unsigned mode)
     for (size_t k = 0; k < RH_COUNT(marks) && !i->kind; k++)
         if (!strcmp(path, marks[k].path))
             i->kind = marks[k].kind;
-    for (size_t k = 0; k < RH_COUNT(loaders); k++)
-        i->unpacks_alone |= ends(path, loaders[k]);
+    for (size_t k = 0; k < RH_COUNT(naming); k++)
+        i->names_nics |= ends(path, naming[k]);
     if (strstr(path, "hooks/initqueue/finished/devexists-") &&
         (strstr(path, "x2fdev\\x2fsd") || strstr(path, "x2fdev\\x2fhd") ||
          strstr(path, "by-path") || strstr(path, "by-id")))
-        *rh_vec_add(&i->waits) = rh_strdup(path);
+        note_wait(i, path);
 }
 
 /* --- archives --------------------------------------------------------------
@@ -183,21 +218,56 @@ static bool hex8(const char *p, uint32_t *ret)
     return true;
 }
 
-/* The list of modules to load, kept; other files are passed over. */
-static bool take_data(struct source *s, struct rh_initramfs *i,
-                      const char *path, uint32_t size)
+static bool is_kept(const char *path)
 {
-    char text[CONF_MAX];
+    static const char *const paths[] = {"conf/modules", "etc/lvm/lvm.conf",
+                                        "etc/lvm/lvmlocal.conf",
+                                        "etc/lvm/devices/system.devices"};
+    static const char links[] = "etc/systemd/network/";
 
-    while (!strncmp(path, "./", 2) || *path == '/')
-        path += *path == '/' ? 1 : 2;
-    if (strcmp(path, "conf/modules") || size > sizeof text)
+    for (size_t k = 0; k < RH_COUNT(paths); k++)
+        if (!strcmp(path, paths[k]))
+            return true;
+    return !strncmp(path, links, sizeof links - 1) && ends(path, ".link");
+}
+
+/* Takes the text. */
+static void keep_file(struct rh_initramfs *i, const char *path, char *text)
+{
+    struct rh_initramfs_file *f;
+
+    for (size_t k = 0; k < i->files.count; k++)
+        if (!strcmp(i->files.items[k].path, path)) {
+            free(i->files.items[k].text);
+            i->files.items[k].text = text;
+            return;
+        }
+    f = rh_vec_add(&i->files);
+    f->path = rh_strdup(path);
+    f->text = text;
+}
+
+/* Files that fixes replace are kept; others are passed over. */
+static bool take_data(struct source *s, struct rh_initramfs *i,
+                      const char *path, unsigned mode, uint32_t size)
+{
+    RH_AUTO(rh_freep) char *text = NULL;
+
+    if (!S_ISREG(mode) || !is_kept(path) || size > CONF_MAX ||
+        i->files.count >= FILES_MAX)
         return get(s, NULL, size);
+    text = rh_calloc(1, (size_t)size + 1);
     if (!get(s, text, size))
         return false;
-    free(i->conf_modules);
-    i->conf_modules = rh_memdup0(text, size);
+    keep_file(i, path, RH_TAKE(text));
     return true;
+}
+
+static const char *relative(const char *path)
+{
+    while (!strncmp(path, "./", 2) || *path == '/')
+        path += *path == '/' ? 1 : 2;
+    return path;
 }
 
 /* One newc archive up to its TRAILER.  false: broken. */
@@ -217,8 +287,8 @@ static bool read_newc(struct source *s, struct rh_initramfs *i)
             return false;
         if (!strcmp(name, "TRAILER!!!"))
             return true;
-        note(i, name, mode);
-        if (!take_data(s, i, name, size) ||
+        note(i, relative(name), mode);
+        if (!take_data(s, i, relative(name), mode, size) ||
             !get(s, NULL, rh_round_up(size, 4) - size))
             return false;
     }
@@ -328,6 +398,7 @@ int rh_initramfs_read(const void *bytes, size_t n, struct rh_initramfs *ret,
     i.ours = ours < n;
     i.main_end = rh_segment_start(bytes, ours, n);
     r = read_part(bytes, i.main_end, true, &i, err);
+    i.main_modules = i.modules.count;
     if (r == 0 && i.ours) {
         const char *p = bytes;
 

@@ -22,19 +22,25 @@ enum rh_initramfs_kind {
     RH_INITRAMFS_MKINITRD, /* old SUSE and Red Hat */
 };
 
+/* A small text file in the image that a fix may have to replace. */
+struct rh_initramfs_file {
+    char *path, *text;
+};
+
 struct rh_initramfs {
     enum rh_initramfs_kind kind;
     const char *codec; /* of the main segment: "zstd", "none" ... static */
     bool lz4_legacy;
-    bool early;         /* a plain microcode segment in front */
-    bool ours;          /* a segment of ours is there */
-    size_t main_end;    /* bytes before our segment (all, when there is none) */
-    bool lib_is_link;   /* /lib is a symbolic link in the archive */
-    char *modules_at;   /* "usr/lib/modules" as the archive has it, or NULL */
-    char *conf_modules; /* its conf/modules, or NULL */
-    bool unpacks_alone; /* has a loader by alias: udev or kmod inside */
+    bool early;       /* a plain microcode segment in front */
+    bool ours;        /* a segment of ours is there */
+    size_t main_end;  /* bytes before our segment (all, when there is none) */
+    bool lib_is_link; /* /lib is a symbolic link in the archive */
+    char *modules_at; /* "usr/lib/modules" as the archive has it, or NULL */
+    bool names_nics;  /* its udev gives NICs their names */
     RH_VEC(char *) modules; /* plain names */
-    RH_VEC(char *) waits;   /* dracut's hooks that wait for /dev/sdXN */
+    size_t main_modules;    /* so many of them are not from a segment of ours */
+    RH_VEC(struct rh_initramfs_file) files; /* the last of each path */
+    RH_VEC(char *) waits; /* dracut's hooks that wait for /dev/sdXN */
 };
 
 /* Parse an image; -1 when it cannot be understood (ret is freed then). */
@@ -42,6 +48,10 @@ int rh_initramfs_read(const void *bytes, size_t n, struct rh_initramfs *ret,
                       rh_error **err);
 void rh_initramfs_free(struct rh_initramfs *i);
 bool rh_initramfs_has(const struct rh_initramfs *i, const char *module);
+/* In its main part, without a segment of ours? */
+bool rh_initramfs_main_has(const struct rh_initramfs *i, const char *module);
+/* A configuration file of the image ("etc/lvm/lvm.conf"); NULL: none. */
+const char *rh_initramfs_text(const struct rh_initramfs *i, const char *path);
 const char *rh_initramfs_kind_name(enum rh_initramfs_kind kind);
 
 /* --- a segment

@@ -26,6 +26,7 @@ struct rh_nic_name {
     const char *where; /* the file */
     size_t nic;        /* of the VM; SIZE_MAX: not known */
     bool pinned;       /* a .link or rule binds it already */
+    bool idle;         /* configured, but not brought up by itself */
 };
 
 /* Configuration that goes by a MAC address alone, whatever the name. */
@@ -40,15 +41,19 @@ struct rh_linux {
     struct rh_arena *arena;
     const char *id, *id_like, *version, *pretty, *hostname;
     const char *family; /* "debian rhel suse arch alpine other" */
-    bool systemd, selinux, cloud_init, uki, rules_only;
+    bool systemd, selinux, cloud_init, uki;
     const char *firmware; /* "uefi", "bios" or NULL: cannot be told */
     RH_VEC(struct rh_kernel) kernels;
     RH_VEC(const char *) loaders;  /* "grub2-bios", "grub2-efi", "bls" ... */
     RH_VEC(const char *) networks; /* "ifupdown", "netplan" ... */
     RH_VEC(struct rh_nic_name) nics;
     RH_VEC(struct rh_mac_use) macs;
-    bool any_name;     /* the configuration matches any interface ("en*") */
-    const char *tools; /* "open-vm-tools", "vmware-tools", NULL */
+    RH_VEC(const char *) soft; /* bonds, bridges, VLANs of any name */
+    bool any_name;         /* the configuration matches any interface ("en*") */
+    bool persistent_rules; /* udev rules that name NICs by MAC */
+    const char *by_driver; /* a file that matches NICs by their driver */
+    unsigned systemd_version; /* 0: cannot be told, or none */
+    const char *tools;        /* "open-vm-tools", "vmware-tools", NULL */
     bool qemu_agent, xen_agent;
 };
 

@@ -30,8 +30,8 @@ static bool good_name(const char *name)
 static bool is_physical(const char *name)
 {
     static const char *const soft[] = {
-        "bond",   "br",   "team",  "tun", "tap", "vlan", "dummy",
-        "docker", "veth", "virbr", "wg",  "ppp", "sit",  "ib"};
+        "bond",  "br", "team", "tun", "tap", "vlan", "dummy", "docker", "veth",
+        "virbr", "wg", "ppp",  "sit", "ib",  "vmbr", "lxc",   "ovs",    "cni"};
 
     if (strchr(name, '.') || strchr(name, ':'))
         return false;
@@ -85,52 +85,151 @@ static void uses(struct rh_linux *l, const char *kind)
     *rh_vec_add(&l->networks) = kind;
 }
 
-/* --- lines
- * ---------------------------------------------------------------------- */
-/* KEY=value of one line without quotes and blanks; NULL: another key. */
-static char *value_of(char *line, const char *key)
+/* Made in software: whatever else speaks of it, there is no NIC to pin. */
+static void add_soft(struct rh_linux *l, const char *name)
 {
-    size_t n = strlen(key);
-    char *end;
-
-    line += strspn(line, " \t");
-    if (strncasecmp(line, key, n))
-        return NULL;
-    line += n;
-    line += strspn(line, " \t");
-    if (*line != '=')
-        return NULL;
-    line++;
-    line += strspn(line, " \t\"'");
-    end = line + strlen(line);
-    while (end > line && strchr(" \t\"'\r", end[-1]))
-        end--;
-    *end = '\0';
-    return line;
+    if (good_name(name) && l->soft.count < NICS_MAX)
+        *rh_vec_add(&l->soft) = rh_arena_strdup(l->arena, name);
 }
 
+static void drop_soft(struct rh_linux *l)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->nics.count; i++) {
+        bool soft = false;
+
+        for (size_t k = 0; k < l->soft.count; k++)
+            soft |= !strcmp(l->soft.items[k], l->nics.items[i].name);
+        if (!soft)
+            l->nics.items[kept++] = l->nics.items[i];
+    }
+    l->nics.count = kept;
+}
+
+/* --- lines
+ * ---------------------------------------------------------------------- */
 static char *next_line(char **text)
 {
     return strsep(text, "\n");
 }
 
+/* `key = value` below `[section]` (shell has none): blanks and quotes go. */
+typedef void line_fn(void *user, const char *section, const char *key,
+                     char *value);
+
+static char *trimmed(char *text, const char *also)
+{
+    char *end;
+
+    text += strspn(text, " \t\r");
+    text += strspn(text, also);
+    end = text + strlen(text);
+    while (end > text && (strchr(" \t\r", end[-1]) || strchr(also, end[-1])))
+        end--;
+    *end = '\0';
+    return text;
+}
+
+static void each_assignment(char *text, line_fn *fn, void *user)
+{
+    const char *section = "";
+    char *line, *value;
+
+    while ((line = next_line(&text))) {
+        line = trimmed(line, "");
+        if (*line == '[') {
+            section = trimmed(line, "[]");
+            continue;
+        }
+        value = strchr(line, '=');
+        if (*line == '#' || *line == ';' || !value)
+            continue;
+        *value++ = '\0';
+        fn(user, section, trimmed(line, ""), trimmed(value, "\"'"));
+    }
+}
+
 /* --- ifupdown
  * ------------------------------------------------------------------- */
+/* Options that say what is below an interface made in software. */
+static const char *const below[] = {
+    "bridge_ports", "bridge-ports",    "bond-slaves",     "bond_slaves",
+    "slaves",       "vlan-raw-device", "vlan_raw_device", "bond-ports"};
+static const char *const above[] = {"bond-mode", "bond_mode", "bridge_stp",
+                                    "bridge-stp"};
+
+static bool is_one_of(const char *word, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(word, words[i]))
+            return true;
+    return false;
+}
+
+/* eth0.100 is a VLAN on eth0, which need not be mentioned elsewhere. */
+static struct rh_nic_name *add_name(struct rh_linux *l, const char *name,
+                                    const char *where)
+{
+    RH_AUTO(rh_freep) char *parent = rh_strndup(name, strcspn(name, ".:"));
+
+    return add_nic(l, parent, NULL, where);
+}
+
+static void iface_words(struct rh_linux *l, char **save, bool brought_up,
+                        const char *path)
+{
+    char *word;
+
+    while ((word = strtok_r(NULL, " \t\r", save))) {
+        size_t before = l->nics.count;
+        struct rh_nic_name *n = add_name(l, word, path);
+
+        if (n && brought_up)
+            n->idle = false;
+        else if (n && l->nics.count > before)
+            n->idle = true;
+        if (!brought_up)
+            break;
+    }
+}
+
+static void option_words(struct rh_linux *l, const char *option,
+                         const char *iface, char **save, const char *path)
+{
+    bool lower = is_one_of(option, below, RH_COUNT(below));
+    char *word;
+
+    if (lower || is_one_of(option, above, RH_COUNT(above)))
+        add_soft(l, iface);
+    while (lower && (word = strtok_r(NULL, " \t\r", save)))
+        if (strcmp(word, "none") && strcmp(word, "all") &&
+            strcmp(word, "regex")) {
+            struct rh_nic_name *n = add_name(l, word, path);
+
+            if (n)
+                n->idle = false;
+        }
+}
+
 static void interfaces_text(struct rh_linux *l, char *text, const char *path)
 {
-    char *line, *save;
+    char iface[64] = "", *line, *save;
 
     while ((line = next_line(&text))) {
         char *word = strtok_r(line, " \t\r", &save);
-        bool is_iface = word && !strcmp(word, "iface");
 
-        if (!word ||
-            (!is_iface && strcmp(word, "auto") && strncmp(word, "allow-", 6)))
+        if (!word)
             continue;
-        while ((word = strtok_r(NULL, " \t\r", &save))) {
-            add_nic(l, word, NULL, path);
-            if (is_iface)
-                break;
+        if (!strcmp(word, "iface")) {
+            save += strspn(save, " \t");
+            snprintf(iface, sizeof iface, "%.*s", (int)strcspn(save, " \t\r"),
+                     save);
+            iface_words(l, &save, false, path);
+        } else if (!strcmp(word, "auto") || !strncmp(word, "allow-", 6)) {
+            iface_words(l, &save, true, path);
+        } else {
+            option_words(l, word, iface, &save, path);
         }
     }
 }
@@ -157,99 +256,306 @@ static int ifupdown(struct rh_linux *l, rh_error **err)
     return 0;
 }
 
+/* --- what one file says of an interface
+ * ----------------------------------------------------------- */
+struct said {
+    const char *names; /* separated by blanks; NULL: none */
+    const char *lower; /* the interfaces that a software one stands on */
+    const char *mac;
+    bool soft, idle;
+    bool elsewhere; /* no Ethernet: Wi-Fi and the like */
+    bool by_driver;
+};
+
+/* One form of a MAC address: systemd takes dashes, too. */
+static const char *plain_mac(char *value)
+{
+    value[strcspn(value, " \t")] = '\0';
+    for (char *p = value; *p; p++)
+        if (*p == '-')
+            *p = ':';
+    return value;
+}
+
+static void add_words(struct rh_linux *l, const char *words, const char *path)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(words);
+    char *save;
+
+    for (char *w = strtok_r(copy, " \t;", &save); w;
+         w = strtok_r(NULL, " \t;", &save))
+        add_name(l, w, path);
+}
+
+static struct rh_nic_name *add_said(struct rh_linux *l, const struct said *s,
+                                    const char *path)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(s->names ? s->names : "");
+    struct rh_nic_name *n = NULL;
+    size_t before;
+    char *save;
+
+    if (s->lower)
+        add_words(l, s->lower, path);
+    for (char *w = strtok_r(copy, " \t;", &save); w;
+         w = strtok_r(NULL, " \t;", &save)) {
+        if (s->soft || s->elsewhere) {
+            add_soft(l, w);
+            continue;
+        }
+        if (strpbrk(w, "*?[!")) {
+            l->any_name = true;
+            continue;
+        }
+        before = l->nics.count;
+        n = add_nic(l, w, s->mac, path);
+        if (n && l->nics.count > before)
+            n->idle = s->idle;
+        if (n && !s->idle)
+            n->idle = false;
+    }
+    if (s->by_driver)
+        l->by_driver = rh_arena_strdup(l->arena, path);
+    return n;
+}
+
 /* --- ifcfg (Red Hat, SUSE)
  * ----------------------------------------------------------- */
+static bool says_no(const char *value)
+{
+    return !strcasecmp(value, "no") || !strcasecmp(value, "false") ||
+           !strcasecmp(value, "off") || !strcmp(value, "0");
+}
+
+static void ifcfg_line(void *user, const char *section, const char *key,
+                       char *value)
+{
+    struct said *s = user;
+
+    (void)section;
+    if (!*value)
+        return;
+    if (!strcmp(key, "DEVICE")) {
+        s->names = value;
+    } else if (!strcmp(key, "HWADDR")) {
+        s->mac = plain_mac(value);
+    } else if (!strcmp(key, "TYPE")) {
+        s->soft |= strcasecmp(value, "Ethernet") != 0;
+    } else if (!strcmp(key, "DEVICETYPE")) {
+        s->soft |= strcmp(value, "TeamPort") != 0;
+    } else if (!strcmp(key, "VLAN") || !strcmp(key, "BONDING_MASTER")) {
+        s->soft |= !says_no(value);
+    } else if (!strcmp(key, "BRIDGE")) { /* Red Hat: the bridge above */
+        s->soft |= !strcasecmp(value, "yes");
+    } else if (!strcmp(key, "BONDING_OPTS")) {
+        s->soft = true;
+    } else if (!strcmp(key, "PHYSDEV") || !strcmp(key, "ETHERDEVICE") ||
+               !strcmp(key, "BRIDGE_PORTS")) {
+        s->lower = value;
+        s->soft |= strcmp(key, "PHYSDEV") != 0;
+    } else if (!strcmp(key, "ONBOOT")) {
+        s->idle = says_no(value);
+    } else if (!strcmp(key, "STARTMODE")) {
+        s->idle = says_no(value) || !strcmp(value, "manual");
+    }
+}
+
+struct slaves {
+    struct rh_linux *l;
+    const char *path;
+};
+
+static void slave_line(void *user, const char *section, const char *key,
+                       char *value)
+{
+    struct slaves *s = user;
+
+    (void)section;
+    if (!strncmp(key, "BONDING_SLAVE", 13))
+        add_words(s->l, value, s->path);
+}
+
+/* SUSE names the interface by the file; Red Hat by DEVICE alone, and a file
+ * without one goes by its MAC. */
 static void ifcfg_file(struct rh_linux *l, const char *folder, const char *name,
-                       rh_error **err)
+                       bool by_file, rh_error **err)
 {
     RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, name);
     RH_AUTO(rh_freep) char *text = rh_guest_text(l->guest, path, err);
-    RH_AUTO(rh_freep) char *device = NULL;
-    RH_AUTO(rh_freep) char *mac = NULL;
-    char *rest = text, *line, *value;
+    RH_AUTO(rh_freep) char *again = rh_strdup(text);
+    RH_AUTO(rh_freep) char *parent = NULL;
+    struct said s = {0};
 
-    while (text && (line = next_line(&rest))) {
-        if ((value = value_of(line, "DEVICE")) && !device)
-            device = rh_strdup(value);
-        else if ((value = value_of(line, "HWADDR")) && !mac)
-            mac = rh_strdup(value);
+    if (!text)
+        return;
+    each_assignment(text, ifcfg_line, &s);
+    if (by_file)
+        s.names = name + 6;
+    if (s.names && strpbrk(s.names, ".:")) {
+        parent = rh_strndup(s.names, strcspn(s.names, ".:"));
+        if (!s.lower)
+            s.lower = parent;
+        s.soft = true;
     }
-    if (text)
-        add_nic(l, device ? device : name + 6, mac, path);
+    add_said(l, &s, path);
+    if (by_file)
+        each_assignment(again, slave_line, &(struct slaves){l, path});
+    if (!s.names && s.mac && !s.soft)
+        add_mac(l, s.mac, path);
+}
+
+/* What editors and package managers leave is read by nobody. */
+static bool is_leftover(const char *name)
+{
+    static const char *const marks[] = {".rpm",  ".bak", ".orig", ".old",
+                                        ".save", ".swp", ".dpkg", "-range"};
+    size_t n = strlen(name);
+
+    for (size_t i = 0; i < RH_COUNT(marks); i++)
+        if (strstr(name, marks[i]))
+            return true;
+    return !n || name[0] == '.' || name[n - 1] == '~';
 }
 
 static void ifcfg(struct rh_linux *l, const char *folder, const char *kind,
-                  rh_error **err)
+                  bool by_file, rh_error **err)
 {
     RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(l->guest, folder);
 
     for (size_t i = 0; names && names[i]; i++) {
-        size_t n = strlen(names[i]);
-
         if (strncmp(names[i], "ifcfg-", 6) || !strcmp(names[i], "ifcfg-lo") ||
-            names[i][n - 1] == '~' || strstr(names[i], ".rpm") ||
-            strstr(names[i], ".bak") || strstr(names[i], ".orig"))
+            is_leftover(names[i]))
             continue;
         uses(l, kind);
-        ifcfg_file(l, folder, names[i], err);
+        ifcfg_file(l, folder, names[i], by_file, err);
     }
 }
 
-/* --- INI-like: NetworkManager, networkd, .link
+/* --- INI-like: NetworkManager, networkd, .link, .netdev
  * ------------------------------------------ */
-struct ini {
-    const char *name_key, *mac_key; /* "Name", "MACAddress" */
-    const char *type_key;           /* NetworkManager's "type", or NULL */
+static bool is_key(const char *section, const char *key, const char *want)
+{
+    size_t n = strlen(section);
+
+    return !strncmp(want, section, n) && want[n] == '.' &&
+           !strcmp(want + n + 1, key);
+}
+
+static void nm_line(void *user, const char *section, const char *key,
+                    char *value)
+{
+    struct said *s = user;
+
+    if (!*value)
+        return;
+    if (is_key(section, key, "connection.type")) {
+        s->elsewhere =
+            strcmp(value, "ethernet") && strcmp(value, "802-3-ethernet");
+    } else if (is_key(section, key, "connection.interface-name") ||
+               is_key(section, key, "match.interface-name")) {
+        s->names = value;
+    } else if (is_key(section, key, "connection.autoconnect")) {
+        s->idle = says_no(value);
+    } else if (is_key(section, key, "ethernet.mac-address") ||
+               is_key(section, key, "802-3-ethernet.mac-address")) {
+        s->mac = plain_mac(value);
+    } else if (is_key(section, key, "vlan.parent")) {
+        s->lower = value;
+    } else if (is_key(section, key, "match.driver")) {
+        s->by_driver = true;
+    }
+}
+
+static void network_line(void *user, const char *section, const char *key,
+                         char *value)
+{
+    struct said *s = user;
+
+    if (!*value)
+        return;
+    if (is_key(section, key, "Match.Name"))
+        s->names = value;
+    else if (is_key(section, key, "Match.MACAddress") ||
+             is_key(section, key, "Match.PermanentMACAddress"))
+        s->mac = plain_mac(value);
+    else if (is_key(section, key, "Match.Driver"))
+        s->by_driver = true;
+    else if (is_key(section, key, "Match.Kind"))
+        s->soft = true;
+}
+
+static void link_line(void *user, const char *section, const char *key,
+                      char *value)
+{
+    struct said *s = user;
+
+    if (is_key(section, key, "Link.Name"))
+        s->names = value;
+    else if (is_key(section, key, "Match.MACAddress") ||
+             is_key(section, key, "Match.PermanentMACAddress"))
+        s->mac = plain_mac(value);
+}
+
+static void netdev_line(void *user, const char *section, const char *key,
+                        char *value)
+{
+    struct said *s = user;
+
+    if (is_key(section, key, "NetDev.Name")) {
+        s->names = value;
+        s->soft = true;
+    }
+}
+
+static const struct form {
+    const char *folder, *suffix, *kind;
+    line_fn *line;
+    bool is_link;
+} forms[] = {
+    {"/etc/NetworkManager/system-connections", "", "NetworkManager", nm_line,
+     false},
+    {"/etc/systemd/network", ".network", "systemd-networkd", network_line,
+     false},
+    {"/etc/systemd/network", ".netdev", NULL, netdev_line, false},
+    {"/etc/systemd/network", ".link", NULL, link_line, true},
 };
 
-static void ini_file(struct rh_linux *l, const char *path, const struct ini *k,
-                     bool is_link, rh_error **err)
+static void form_file(struct rh_linux *l, const char *path,
+                      const struct form *f, rh_error **err)
 {
     RH_AUTO(rh_freep) char *text = rh_guest_text(l->guest, path, err);
-    RH_AUTO(rh_freep) char *name = NULL;
-    RH_AUTO(rh_freep) char *mac = NULL;
+    struct said s = {0};
     struct rh_nic_name *n;
-    char *rest = text, *line, *value;
-    bool ethernet = true;
 
-    while (text && (line = next_line(&rest))) {
-        if ((value = value_of(line, k->name_key)) && !name)
-            name = rh_strdup(value);
-        else if ((value = value_of(line, k->mac_key)) && !mac)
-            mac = rh_strndup(value, strcspn(value, " "));
-        else if (k->type_key && (value = value_of(line, k->type_key)))
-            ethernet =
-                !strcmp(value, "ethernet") || !strcmp(value, "802-3-ethernet");
-    }
-    if (!ethernet || (!name && !mac))
+    if (!text)
         return;
-    if (!name && !is_link)
-        add_mac(l, mac, path);
-    if (name && strpbrk(name, "*?[! ")) {
-        l->any_name = true;
+    each_assignment(text, f->line, &s);
+    if (f->is_link && !s.names)
         return;
-    }
-    n = add_nic(l, name, mac, path);
-    if (n && is_link && mac)
+    n = add_said(l, &s, path);
+    if (n && f->is_link && s.mac)
         n->pinned = true;
+    if (!s.names && s.mac && !s.elsewhere && !s.soft)
+        add_mac(l, s.mac, path);
 }
 
-static void ini_folder(struct rh_linux *l, const char *folder,
-                       const char *suffix, const struct ini *k,
-                       const char *kind, rh_error **err)
+static void form_folder(struct rh_linux *l, const struct form *f,
+                        rh_error **err)
 {
-    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(l->guest, folder);
-    size_t m = strlen(suffix);
+    RH_AUTO(rh_name_list_freep)
+    char **names = rh_guest_names(l->guest, f->folder);
+    size_t m = strlen(f->suffix);
 
     for (size_t i = 0; names && names[i]; i++) {
-        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[i]);
+        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", f->folder, names[i]);
         size_t n = strlen(names[i]);
 
-        if (n < m || strcmp(names[i] + n - m, suffix))
+        if (n < m || strcmp(names[i] + n - m, f->suffix) ||
+            is_leftover(names[i]))
             continue;
-        if (kind)
-            uses(l, kind);
-        ini_file(l, path, k, !kind, err);
+        if (f->kind)
+            uses(l, f->kind);
+        form_file(l, path, f, err);
     }
 }
 
@@ -290,6 +596,10 @@ static void netplan_one(struct plan *p, const char *key, yaml_node_t *body)
     const char *name = scalar(member(p, match, "name"));
     const char *mac = scalar(member(p, match, "macaddress"));
 
+    if (member(p, match, "driver"))
+        p->l->by_driver = rh_arena_strdup(p->l->arena, p->path);
+    if (match && !set && !name && !mac)
+        return;
     if (match && !set && (mac || (name && strpbrk(name, "*?[")))) {
         /* Any name will do, or the MAC decides. */
         if (mac)
@@ -380,12 +690,11 @@ static struct rh_nic_name *by_rule(struct rh_linux *l, const char *name,
     return alone ? add_nic(l, name, mac, path) : NULL;
 }
 
-static void rules(struct rh_linux *l, rh_error **err)
+static void rules_file(struct rh_linux *l, const char *path, bool alone,
+                       rh_error **err)
 {
-    static const char path[] = "/etc/udev/rules.d/70-persistent-net.rules";
     RH_AUTO(rh_freep) char *text = rh_guest_text(l->guest, path, err);
     char *rest = text, *line, mac[32], name[32];
-    bool alone = l->nics.count == 0;
 
     while (text && (line = next_line(&rest))) {
         struct rh_nic_name *n;
@@ -394,30 +703,41 @@ static void rules(struct rh_linux *l, rh_error **err)
             !rule_value(line, "ATTR{address}", mac, sizeof mac) ||
             !rule_value(line, "NAME", name, sizeof name))
             continue;
+        l->persistent_rules = true;
         n = by_rule(l, name, mac, path, alone);
         if (n && !strcasecmp(n->mac, mac))
             n->pinned = true;
     }
 }
 
+static void rules(struct rh_linux *l, rh_error **err)
+{
+    static const char folder[] = "/etc/udev/rules.d";
+    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(l->guest, folder);
+    bool alone = l->nics.count == 0;
+
+    for (size_t i = 0; names && names[i]; i++) {
+        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[i]);
+        size_t n = strlen(names[i]);
+
+        if (n > 6 && !strcmp(names[i] + n - 6, ".rules"))
+            rules_file(l, path, alone, err);
+    }
+}
+
 int rh_linux_network(struct rh_linux *l, rh_error **err)
 {
-    static const struct ini nm = {"interface-name", "mac-address", "type"};
-    static const struct ini networkd = {"Name", "MACAddress", NULL};
-    static const char *const nm_folders[] = {
-        "/etc/NetworkManager/system-connections"};
     rh_error *why = NULL;
 
     ifupdown(l, &why);
     netplan(l, &why);
-    for (size_t i = 0; i < RH_COUNT(nm_folders); i++)
-        ini_folder(l, nm_folders[i], "", &nm, "NetworkManager", &why);
-    ifcfg(l, "/etc/sysconfig/network-scripts", "ifcfg", &why);
+    ifcfg(l, "/etc/sysconfig/network-scripts", "ifcfg", false, &why);
     ifcfg(l, "/etc/sysconfig/network",
-          rh_guest_is_dir(l->guest, "/etc/wicked") ? "wicked" : "ifcfg", &why);
-    ini_folder(l, "/etc/systemd/network", ".network", &networkd,
-               "systemd-networkd", &why);
-    ini_folder(l, "/etc/systemd/network", ".link", &networkd, NULL, &why);
+          rh_guest_is_dir(l->guest, "/etc/wicked") ? "wicked" : "ifcfg", true,
+          &why);
+    for (size_t i = 0; i < RH_COUNT(forms); i++)
+        form_folder(l, &forms[i], &why);
+    drop_soft(l);
     rules(l, &why);
     if (why) {
         if (err && !*err)
@@ -427,120 +747,4 @@ int rh_linux_network(struct rh_linux *l, rh_error **err)
         return -1;
     }
     return 0;
-}
-
-/* --- names to NICs
- * ----------------------------------------------------------------------------
- */
-static const char *text_value(const struct rh_value *v)
-{
-    return v->kind == RH_VALUE_TEXT ? v->text : NULL;
-}
-
-static bool taken(const struct rh_linux *l, size_t nic)
-{
-    for (size_t i = 0; i < l->nics.count; i++)
-        if (l->nics.items[i].nic == nic)
-            return true;
-    return false;
-}
-
-static void match_by_mac(struct rh_linux *l, struct rh_vm *vm)
-{
-    for (size_t i = 0; i < l->nics.count; i++)
-        for (size_t k = 0; k < vm->nics.count; k++) {
-            const char *mac = text_value(&vm->nics.items[k].mac);
-
-            if (mac && l->nics.items[i].nic == SIZE_MAX &&
-                !strcasecmp(mac, l->nics.items[i].mac))
-                l->nics.items[i].nic = k;
-        }
-}
-
-/* ens192 sits in the slot that VMware numbers 192. */
-static void match_by_slot(struct rh_linux *l, struct rh_vm *vm)
-{
-    for (size_t i = 0; i < l->nics.count; i++)
-        for (size_t k = 0; k < vm->nics.count; k++) {
-            const struct rh_value *slot = &vm->nics.items[k].slot;
-            char name[32];
-
-            if (slot->kind != RH_VALUE_NUMBER || taken(l, k) ||
-                l->nics.items[i].nic != SIZE_MAX)
-                continue;
-            snprintf(name, sizeof name, "ens%u", (unsigned)slot->number);
-            if (!strcmp(name, l->nics.items[i].name))
-                l->nics.items[i].nic = k;
-        }
-}
-
-/* What is left over goes together in order, when there are as many of both. */
-static void match_in_order(struct rh_linux *l, struct rh_vm *vm)
-{
-    size_t names = 0, nics = 0, k = 0;
-
-    for (size_t i = 0; i < l->nics.count; i++)
-        names += l->nics.items[i].nic == SIZE_MAX;
-    for (size_t i = 0; i < vm->nics.count; i++)
-        nics += !taken(l, i);
-    if (names != nics)
-        return;
-    for (size_t i = 0; i < l->nics.count; i++) {
-        if (l->nics.items[i].nic != SIZE_MAX)
-            continue;
-        while (taken(l, k))
-            k++;
-        l->nics.items[i].nic = k;
-    }
-}
-
-static int by_natural_name(const void *a, const void *b)
-{
-    const struct rh_nic_name *x = a, *y = b;
-
-    return strverscmp(x->name, y->name);
-}
-
-/* A MAC that only the configuration knows goes to a NIC that has none. */
-static void take_macs(struct rh_linux *l, struct rh_vm *vm)
-{
-    for (size_t i = 0; i < l->macs.count; i++) {
-        struct rh_value *bare = NULL;
-        bool known = false;
-
-        for (size_t k = 0; k < vm->nics.count; k++) {
-            struct rh_value *v = &vm->nics.items[k].mac;
-
-            known |= v->kind == RH_VALUE_TEXT &&
-                     !strcasecmp(v->text, l->macs.items[i].mac);
-            if (v->kind == RH_VALUE_UNSET && !bare)
-                bare = v;
-        }
-        if (bare && !known)
-            rh_set_text(vm, bare, l->macs.items[i].mac, RH_FROM_GUEST,
-                        l->macs.items[i].where);
-    }
-}
-
-void rh_linux_match_nics(struct rh_linux *l, struct rh_vm *vm)
-{
-    if (l->nics.count)
-        qsort(l->nics.items, l->nics.count, sizeof *l->nics.items,
-              by_natural_name);
-    match_by_mac(l, vm);
-    match_by_slot(l, vm);
-    match_in_order(l, vm);
-    for (size_t i = 0; i < l->nics.count; i++) {
-        struct rh_nic_name *n = &l->nics.items[i];
-        struct rh_nic_config *c;
-
-        if (n->nic == SIZE_MAX)
-            continue;
-        c = &vm->nics.items[n->nic];
-        if (c->guest_name.kind == RH_VALUE_UNSET)
-            rh_set_text(vm, &c->guest_name, n->name, RH_FROM_GUEST, n->where);
-        if (c->mac.kind == RH_VALUE_UNSET && n->mac[0])
-            rh_set_text(vm, &c->mac, n->mac, RH_FROM_GUEST, n->where);
-    }
-    take_macs(l, vm);
 }

@@ -123,6 +123,31 @@ static bool any_of(struct rh_guest *g, const char *const *paths)
         __VA_ARGS__, NULL \
     }
 
+/* The release in the name of its shared library: the program's own name does
+ * not tell.  Before 231 there was none. */
+static unsigned systemd_release(struct rh_guest *g)
+{
+    static const char *const folders[] = {"/usr/lib/systemd",
+                                          "/lib/systemd",
+                                          "/usr/lib64/systemd",
+                                          "/usr/lib/x86_64-linux-gnu/systemd",
+                                          "/usr/lib/i386-linux-gnu/systemd",
+                                          "/usr/lib/aarch64-linux-gnu/systemd",
+                                          "/usr/lib/x86_64-linux-gnu",
+                                          "/usr/lib64"};
+    static const char stem[] = "libsystemd-shared-";
+
+    for (size_t i = 0; i < RH_COUNT(folders); i++) {
+        RH_AUTO(rh_name_list_freep)
+        char **names = rh_guest_names(g, folders[i]);
+
+        for (size_t k = 0; names && names[k]; k++)
+            if (!strncmp(names[k], stem, sizeof stem - 1))
+                return (unsigned)strtoul(names[k] + sizeof stem - 1, NULL, 10);
+    }
+    return 0;
+}
+
 static void look_around(struct rh_linux *l, rh_error **err)
 {
     struct rh_guest *g = l->guest;
@@ -133,6 +158,7 @@ static void look_around(struct rh_linux *l, rh_error **err)
 
     l->systemd =
         any_of(g, PATHS("/usr/lib/systemd/systemd", "/lib/systemd/systemd"));
+    l->systemd_version = l->systemd ? systemd_release(g) : 0;
     l->selinux = mode && strcmp(mode, "disabled");
     l->cloud_init = rh_guest_exists(g, "/etc/cloud/cloud.cfg") &&
                     !rh_guest_exists(g, "/etc/cloud/cloud-init.disabled");
@@ -188,6 +214,7 @@ void rh_linux_free(struct rh_linux *l)
     free(l->networks.items);
     free(l->nics.items);
     free(l->macs.items);
+    free(l->soft.items);
     rh_arena_free(l->arena);
     memset(l, 0, sizeof *l);
 }

@@ -16,6 +16,9 @@ file system lies.  No root, no loop devices.
   --uki          it starts from a unified kernel image on the ESP
   --by-mac       (ubuntu) the network is configured by MAC address alone
   --strange      an initramfs that is no archive
+  --without PATH the guest has no such file (again and again)
+  --with FILE    more files: each after a line "== PATH [MODE]", "== PATH -> TARGET"
+                 for a link, "== PATH +" to put them into the initramfs instead
 """
 import argparse
 import json
@@ -94,6 +97,29 @@ def module_bytes(name):
     return (b"\x7fELF module " + name.encode() + b"\n") * 40
 
 
+def blocks(name):
+    """(path, mode or "+" or link target, text) for each block of --with."""
+    found = []
+    for line in open(name) if name else []:
+        if line.startswith("== "):
+            words = line[3:].split()
+            found.append([words[0], " ".join(words[1:]), ""])
+        else:
+            found[-1][2] += line
+    return found
+
+
+def overlay(o, tree):
+    for path in o.without:
+        os.unlink(tree + path)
+    for path, how, text in blocks(o.more):
+        if how.startswith("-> "):
+            os.makedirs(os.path.dirname(tree + path), exist_ok=True)
+            os.symlink(how[3:], tree + path)
+        elif how != "+":
+            put(tree, path, text, int(how or "644", 8))
+
+
 def initramfs(o):
     kver, lib = KVER[o.kind], "usr/lib" if o.kind not in ("rhel6", "alpine") else "lib"
     f = {"lib": (0o120777, b"usr/lib")} if lib == "usr/lib" else {"lib": (0o040755, b"")}
@@ -112,6 +138,9 @@ def initramfs(o):
         f["%s/modules/%s/kernel/drivers/scsi/%s%s" % (lib, kver, m, SUFFIX[o.kind])] = \
             (0o100644, module_bytes(m))
     f["%s/modules/%s/modules.dep" % (lib, kver)] = (0o100644, b"")
+    for path, how, text in blocks(o.more):
+        if how == "+":
+            f[path.lstrip("/")] = (0o100644, text.encode())
     f["usr/lib/systemd/systemd-udevd"] = (0o100755, b"\x7fELF")
     data = pack(cpio(f), o.codec)
     if o.early:
@@ -266,6 +295,8 @@ def main():
     for flag in ("early", "hibernated", "uki", "strange", "by-mac"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--no-module", action="append", default=[])
+    p.add_argument("--without", action="append", default=[])
+    p.add_argument("--with", dest="more")
     p.add_argument("kind", choices=sorted(KVER))
     p.add_argument("out")
     o = p.parse_args()
@@ -274,6 +305,7 @@ def main():
     where = {"root": None, "esp": None, "uuid": ROOT, "swap": SWAP, "size": 24}
     with tempfile.TemporaryDirectory() as tree:
         system(o, tree)
+        overlay(o, tree)
         diskimg.new_disk(o.out, 96)
         if o.layout == "plain":
             diskimg.sfdisk(o.out, "label: dos\nstart=2048,size=49152,type=83,bootable\nstart=51200,size=8192,type=82\n")

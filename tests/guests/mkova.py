@@ -3,12 +3,13 @@
 
   mkova.py [--style vsphere|nutanix] [--name N] [--uefi] [--cpus N] [--memory MiB]
            [--guest OSTYPE] [--tar ustar|gnu] [--sha sha256|sha1|none]
-           [--order mf-second|mf-last] [--mac MAC] OUT.ova DISK.raw...
+           [--order mf-second|mf-last] [--mac MAC] [--nic MAC@SLOT]... OUT.ova DISK.raw...
 
 vsphere  descriptor as vSphere 7/8 writes it: one paravirtual SCSI controller
          (VirtualSCSI), VmxNet3 NIC, vmw:osType, vmw:Config, SHA256 manifest,
          streamOptimized VMDK; members in the order ovf, mf, vmdk...
-         No MAC, as in a real export, unless --mac asks for one.
+         No MAC, as in a real export, unless --mac asks for one.  --nic (again
+         and again) in its place gives NICs in order; either part may be empty.
 nutanix  a sparse one: qcow2 members named by UUID, no subtype anywhere, no
          firmware, no OS, no NIC model, no MAC.  The public record holds no
          real file; the layout follows the reconstruction in the design notes.
@@ -43,6 +44,13 @@ def item(pairs, extra="", attr=""):
     return "      <Item%s>\n%s%s      </Item>\n" % (attr, body, extra)
 
 
+def nics_of(o):
+    """(MAC or None, slot or None) of each."""
+    if not o.nic:
+        return [(o.mac, "192")]
+    return [(n.partition("@")[0] or None, n.partition("@")[2] or None) for n in o.nic]
+
+
 def vsphere_ovf(o, files):
     cfg = lambda k, v: '        <vmw:Config ovf:required="false" vmw:key="%s" vmw:value="%s"/>\n' % (k, v)
     refs = "".join('    <File ovf:href="%s" ovf:id="file%d" ovf:size="%d"/>\n'
@@ -74,11 +82,12 @@ def vsphere_ovf(o, files):
                 "ElementName": "CD/DVD drive 1", "InstanceID": n + 1, "Parent": n,
                 "ResourceSubType": "vmware.cdrom.remotepassthrough", "ResourceType": 15},
                attr=' ovf:required="false"')
-    hw += item({"Address": o.mac, "AddressOnParent": 7, "AutomaticAllocation": "true", "Connection": "VM Network",
-                "Description": "VmxNet3 ethernet adapter on \"VM Network\"",
-                "ElementName": "Network adapter 1", "InstanceID": n + 2,
-                "ResourceSubType": "VmxNet3", "ResourceType": 10},
-               cfg("slotInfo.pciSlotNumber", 192) + cfg("wakeOnLanEnabled", "true"))
+    for k, (mac, slot) in enumerate(nics_of(o)):
+        hw += item({"Address": mac, "AddressOnParent": 7 + k, "AutomaticAllocation": "true",
+                    "Connection": "VM Network", "Description": "VmxNet3 ethernet adapter on \"VM Network\"",
+                    "ElementName": "Network adapter %d" % (k + 1), "InstanceID": n + 5 + k if k else n + 2,
+                    "ResourceSubType": "VmxNet3", "ResourceType": 10},
+                   (cfg("slotInfo.pciSlotNumber", slot) if slot else "") + cfg("wakeOnLanEnabled", "true"))
     hw += item({"AutomaticAllocation": "false", "ElementName": "Video card", "InstanceID": n + 3,
                 "ResourceType": 24}, attr=' ovf:required="false"')
     hw += item({"AutomaticAllocation": "false", "ElementName": "VMCI device", "InstanceID": n + 4,
@@ -192,6 +201,7 @@ def main():
     p.add_argument("--sha", choices=["sha256", "sha1", "none"], default="sha256")
     p.add_argument("--order", choices=["mf-second", "mf-last"], default="mf-second")
     p.add_argument("--mac")
+    p.add_argument("--nic", action="append", default=[])
     p.add_argument("out")
     p.add_argument("disks", nargs="+")
     o = p.parse_args()
