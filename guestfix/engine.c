@@ -397,7 +397,7 @@ void rh_fix_note(struct rh_fix_job *j, const char *path, const char *what,
         return;
     }
     e = rh_vec_add(j->o->edits);
-    e->where = rh_strdup(path);
+    e->where = rh_guest_real(j->guest, path);
     e->what = rh_strdup(what);
     e->before = before;
     e->after = after;
@@ -477,8 +477,12 @@ static int run_one(struct rh_session *s, const struct rh_profile_fix *f,
     if (rh_go_on(s->o->lib, err) < 0)
         return -1;
     for (const struct rh_fix *row = rh_fixes; row->name; row++)
-        if (!strcmp(row->name, f->name))
-            return row->run(&j, err) < 0 ? rh_while(err, "%s", f->name) : 0;
+        if (!strcmp(row->name, f->name)) {
+            int r = row->run(&j, err);
+
+            free(j.root_word);
+            return r < 0 ? rh_while(err, "%s", f->name) : 0;
+        }
     return rh_fail(err, RH_ERR_BUG, "no code for the fix \"%s\"", f->name);
 }
 

@@ -29,11 +29,20 @@ int rh_open_direct(struct rh_session *s, const char **ret_why, rh_error **err);
 int rh_open_appliance(struct rh_session *s, const char **ret_why,
                       rh_error **err);
 
+/* The volume that a device's name meant on the old machine; NULL: not known.
+ * `root_spec` (may be NULL) is what the guest calls `root`. */
+const struct rh_volume *rh_device_find(const struct rh_session *s,
+                                       const char *root_spec,
+                                       const struct rh_volume *root,
+                                       const char *spec);
+
 /* One line of fstab, cut into its fields (which point into `line`). */
 struct rh_fstab_entry {
     const char *spec, *path, *type, *options;
 };
 bool rh_fstab_parse(char *line, struct rh_fstab_entry *ret);
+/* What it calls the device of "/"; NULL: nothing. */
+char *rh_fstab_root(const char *fstab);
 /* The mounts that matter for fixing, as fstab says them. */
 bool rh_mount_matters(const char *path, bool *ret_needed);
 
@@ -46,6 +55,7 @@ struct rh_fix_job {
     const struct rh_guest_options *o;
     const char *name;  /* of the running fix */
     json_t *arguments; /* of the profile, may be NULL */
+    char *root_word;   /* what fstab calls the root's device, once asked for */
 };
 struct rh_fix {
     const char *name;

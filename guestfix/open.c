@@ -27,6 +27,20 @@ bool rh_fstab_parse(char *line, struct rh_fstab_entry *ret)
     return true;
 }
 
+char *rh_fstab_root(const char *fstab)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(fstab);
+    char *rest = copy, *line;
+
+    while ((line = strsep(&rest, "\n"))) {
+        struct rh_fstab_entry e;
+
+        if (rh_fstab_parse(line, &e) && !strcmp(e.path, "/"))
+            return rh_strdup(e.spec);
+    }
+    return NULL;
+}
+
 static const struct {
     const char *path;
     bool needed;
@@ -127,7 +141,9 @@ struct mounting {
     struct rh_session *s;
     struct rh_mount *mounts;
     size_t count;
-    const char *why; /* a mount that matters cannot be had in-process */
+    const struct rh_volume *root;
+    const char *root_spec; /* what fstab calls it, or NULL */
+    const char *why;       /* a mount that matters cannot be had in-process */
 };
 
 static struct rh_fs *open_volume(struct rh_session *s,
@@ -145,7 +161,8 @@ static struct rh_fs *open_volume(struct rh_session *s,
 static int mount_one(struct mounting *m, const struct rh_fstab_entry *e,
                      rh_error **err)
 {
-    const struct rh_volume *v = rh_volume_named(&m->s->volumes, e->spec);
+    const struct rh_volume *v =
+        rh_device_find(m->s, m->root_spec, m->root, e->spec);
     const char *why = NULL;
     rh_error *fault = NULL;
     struct rh_fs *fs;
@@ -174,13 +191,49 @@ static int mount_one(struct mounting *m, const struct rh_fstab_entry *e,
 
 static int mount_by_fstab(struct mounting *m, char *fstab, rh_error **err)
 {
+    RH_AUTO(rh_freep) char *root_spec = rh_fstab_root(fstab);
     char *line;
 
+    m->root_spec = root_spec;
     while ((line = strsep(&fstab, "\n"))) {
         struct rh_fstab_entry e;
 
         if (rh_fstab_parse(line, &e) && mount_one(m, &e, err) < 0)
             return -1;
+    }
+    m->root_spec = NULL;
+    return 0;
+}
+
+/* systemd mounts the one ESP by its type, without a line in fstab. */
+static int mount_esp(struct mounting *m, struct rh_guest *root, rh_error **err)
+{
+    static const char type[] = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
+    static const char *const places[] = {"/efi", "/boot/efi", "/boot"};
+    const struct rh_volume *esp = NULL;
+    struct rh_fstab_entry e = {.type = "vfat", .options = "defaults"};
+
+    for (size_t i = 0; i < m->s->volumes.all.count; i++) {
+        const struct rh_volume *v = &m->s->volumes.all.items[i];
+
+        if (!v->part_type || strcmp(v->part_type, type))
+            continue;
+        if (esp)
+            return 0;
+        esp = v;
+    }
+    for (size_t i = 0; esp && i < m->count; i++)
+        if (m->mounts[i].fs->volume == esp)
+            return 0;
+    for (size_t i = 0; esp && i < RH_COUNT(places); i++) {
+        RH_AUTO(rh_name_list_freep)
+        char **names = rh_guest_names(root, places[i]);
+
+        if (!names || names[0])
+            continue;
+        e.spec = esp->device;
+        e.path = places[i];
+        return mount_one(m, &e, err);
     }
     return 0;
 }
@@ -208,6 +261,7 @@ static int mount_all(struct rh_session *s, size_t root, struct mounting *m,
     RH_AUTO(rh_freep) char *fstab = NULL;
     const char *why = NULL;
     struct rh_guest *g;
+    int r = -1;
     struct rh_fs *fs =
         rh_ext_open(s->disks, &s->volumes.all.items[root], &why, err);
 
@@ -215,14 +269,18 @@ static int mount_all(struct rh_session *s, size_t root, struct mounting *m,
         return -1;
     g = as_root(fs);
     fstab = rh_guest_text(g, "/etc/fstab", NULL);
-    g->ops->close(g);
     fs = rh_ext_open(s->disks, &s->volumes.all.items[root], &why, err);
-    if (!fs)
-        return -1;
-    m->mounts[0].path = rh_strdup("/");
-    m->mounts[0].fs = fs;
-    m->count = 1;
-    return fstab ? mount_by_fstab(m, fstab, err) : 0;
+    if (fs) {
+        m->root = &s->volumes.all.items[root];
+        m->mounts[0].path = rh_strdup("/");
+        m->mounts[0].fs = fs;
+        m->count = 1;
+        r = fstab ? mount_by_fstab(m, fstab, err) : 0;
+    }
+    if (r == 0)
+        r = mount_esp(m, g, err);
+    g->ops->close(g);
+    return r;
 }
 
 int rh_open_direct(struct rh_session *s, const char **ret_why, rh_error **err)

@@ -251,6 +251,46 @@ test_uefi_finds_its_loader_without_nvram() {
     done
     expect_text debian /etc/fstab '^UUID=C0DE-C0DE  /boot/efi'
 }
+esp_file() { # PATH: of the result's ESP
+    mcopy -n -i "$(disk)@@$((1 << 20))" "::$1" -
+}
+test_systemd_boot_has_kernel_and_initramfs_on_the_esp() {
+    local kver=6.1.0-18-amd64
+    make_guest debian --layout uefi --sd-boot debian
+    convert debian kvm
+    judge debian
+    esp_file "/0123/$kver/initrd" >.image
+    python3 "$here/unpack.py" .image .unpacked || fail "the initramfs does not unpack"
+    grep -q /virtio_scsi.ko .unpacked.names || fail "lacks virtio_scsi" "$(cat .unpacked.names)"
+    esp_file "/loader/entries/0123-$kver.conf" >.entry
+    grep -q "root=UUID=$uuid" .entry || fail "the entry's root" "$(cat .entry)"
+    esp_file /EFI/BOOT/BOOTX64.EFI >boot.efi
+    esp_file /EFI/systemd/systemd-bootx64.efi >sd.efi
+    expect_same_file boot.efi sd.efi
+    expect_json '.vms[0].targets[0].guest.boot_loaders|index("systemd-boot")!=null' true "$result/report.json"
+}
+test_fat32_with_few_clusters_is_read_and_written() {
+    make_guest debian --layout uefi --small-fat debian
+    convert debian kvm
+    dd if="$(disk)" of=esp.img bs=1M skip=1 count=40 status=none
+    run fsck.vfat -n esp.img
+    expect_status 0
+    # mtools counts clusters.
+    printf '\x00\x40\x01\x00' | dd of="$(disk)" bs=1 seek=$(((1 << 20) + 32)) conv=notrunc status=none
+    esp_file /EFI/BOOT/BOOTX64.EFI >boot.efi
+    esp_file /EFI/debian/shimx64.efi >shim.efi
+    expect_same_file boot.efi shim.efi
+}
+test_esp_that_fstab_does_not_name_is_found() {
+    cat >more <<END
+== /etc/fstab
+UUID=$uuid / ext4 defaults 0 1
+END
+    make_guest debian --layout uefi --sd-boot --with more debian
+    convert debian kvm
+    judge debian
+    expect_finding BOOT-DRIVER-MISSING true
+}
 test_lvm_is_reached_and_left_alone() {
     make_guest rocky --layout lvm rocky
     convert rocky kvm
@@ -333,6 +373,112 @@ test_missing_module_is_said() {
     convert debian kvm
     judge debian
     expect_finding BOOT-DRIVER-MISSING false
+}
+# Two disks whose names are by path and by serial number.
+test_names_by_path_and_by_serial_number_of_two_disks() {
+    cat >more <<'END'
+== /etc/fstab
+/dev/disk/by-id/scsi-36000c29aaaa-part1 / ext4 defaults 0 1
+/dev/disk/by-id/scsi-36000c29aaaa-part2 none swap sw 0 0
+/dev/disk/by-id/scsi-36000c29bbbb-part1 /srv/old ext4 noauto 0 0
+/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:1:0-part1 /srv/b ext4 noauto 0 0
+== /etc/systemd/system/srv-c.mount
+[Mount]
+What=/dev/sdb1
+Where=/srv/c
+== /etc/kdump.conf
+ext4 /dev/sdb1
+END
+    make_guest sles --with more sles
+    python3 "$here/mkguest.py" debian second.raw
+    tune=$((1 << 20))
+    tune2fs -U 52484f53-5400-4000-8000-0000000000d1 "second.raw?offset=$tune" >/dev/null 2>&1 ||
+        debugfs -w -R 'set_super_value uuid 52484f53-5400-4000-8000-0000000000d1' "second.raw?offset=$tune" 2>/dev/null
+    # It holds no system of its own.
+    debugfs -w -R 'unlink /etc' "second.raw?offset=$tune" 2>/dev/null
+    python3 "$mkova" --mac "$mac" --name sles sles.ova sles.raw second.raw >/dev/null
+    convert sles kvm
+    expect_text sles /etc/fstab "^UUID=$uuid / "
+    # Both disks' swap has one UUID.
+    expect_text sles /etc/fstab '^PARTUUID=.*-02 none'
+    expect_text sles /etc/fstab '^UUID=52484f53-5400-4000-8000-0000000000d1 /srv/old'
+    expect_text sles /etc/fstab '^UUID=52484f53-5400-4000-8000-0000000000d1 /srv/b'
+    expect_text sles /etc/systemd/system/srv-c.mount '^What=UUID=52484f53-5400-4000-8000-0000000000d1$'
+    expect_equal "$(jq -r '.vms[0].targets[0].findings[]|select(.id=="GUEST-DEVICE-NAME")|.message' \
+        "$result/report.json" | grep -c kdump)" 1 "findings about kdump.conf"
+}
+test_configuration_behind_links_is_named_where_it_is() {
+    cat >more <<'END'
+== /boot/grub2/grubenv -> ../efi/grubenv
+== /boot/efi/grubenv
+END
+    make_guest rocky --without /boot/grub2/grubenv --with more rocky
+    python3 - <<'END' >env
+text = "# GRUB Environment Block\nkernelopts=root=/dev/sda1 ro boot=/dev/sda1 cryptdevice=/dev/sda2:x \n"
+print(text + "#" * (1024 - len(text)), end="")
+END
+    printf 'rm /boot/efi/grubenv\nwrite env /boot/efi/grubenv\n' >do
+    debugfs -w -f do "rocky.raw?offset=$((1 << 20))" >/dev/null 2>&1
+    python3 "$mkova" --mac "$mac" --name rocky rocky.ova rocky.raw >/dev/null
+    convert rocky kvm
+    judge rocky
+    expect_text rocky /boot/efi/grubenv \
+        "^kernelopts=root=UUID=$uuid ro boot=UUID=$uuid cryptdevice=UUID=$swap:x "
+    expect_json '[.edits[].where]|index("/boot/efi/grubenv")!=null' true "$result/receipt.json"
+}
+test_vmware_tools_of_the_tarball_are_not_started() {
+    cat >more <<'END'
+== /etc/vmware-tools/locations
+== /etc/init.d/vmware-tools 755
+#!/bin/sh
+== /etc/systemd/system/vmware-tools.service
+[Service]
+ExecStart=/etc/init.d/vmware-tools
+END
+    make_guest rocky --with more rocky
+    convert rocky kvm
+    judge rocky
+    expect_text rocky /etc/systemd/system/vmware-tools.service.d/50-rehost.conf \
+        '^ConditionVirtualization=vmware$'
+    expect_finding GUEST-VMWARE-TOOLS true
+    cat >more <<'END'
+== /etc/vmware-tools/locations
+== /etc/init.d/vmware-tools 755
+#!/bin/sh
+== /etc/rc.d/rc3.d/S03vmware-tools -> ../../init.d/vmware-tools
+== /etc/rc3.d -> rc.d/rc3.d
+END
+    make_guest rhel6 --with more rhel6
+    convert rhel6 kvm
+    judge rhel6
+    expect_json '[.edits[].where]|index("/etc/rc.d/rc3.d/S03vmware-tools")!=null' true "$result/receipt.json"
+}
+test_facts_tell_what_was_found() {
+    cat >more <<'END'
+== /lib/modules/2.6.32-754.el6.x86_64/modules.builtin
+kernel/drivers/block/virtio_blk.ko
+END
+    make_guest rhel6 --with more rhel6
+    run "$REHOST" report rhel6.ova --to kvm --json report.json
+    expect_status 0
+    expect_json '.vms[0].targets[0].guest|[.kernels[0].built_in==["virtio_blk"], .persistent_net_rules,
+        .lvm_device_filter, .free_bytes["/"]>1000000, (.boot_loaders|index("grub-legacy")!=null)]|map(tostring)|join(" ")' \
+        "true true false true true" report.json
+}
+test_a_kernel_older_than_modules_builtin_says_it_by_its_configuration() {
+    cat >more <<'END'
+== /boot/config-2.6.32-754.el6.x86_64
+#
+CONFIG_BLK_DEV_SD=y
+CONFIG_VIRTIO_PCI=y
+CONFIG_SCSI_VIRTIO=y
+CONFIG_VIRTIO_BLK=y
+END
+    make_guest rhel6 --no-module sd_mod --no-module virtio_scsi --no-module virtio_pci \
+        --without /lib/modules/2.6.32-754.el6.x86_64/modules.builtin --with more rhel6
+    convert rhel6 kvm
+    judge rhel6
+    expect_no_finding BOOT-DRIVER-MISSING
 }
 test_no_guest_fix_changes_nothing() {
     make_guest debian debian

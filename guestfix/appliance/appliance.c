@@ -564,9 +564,12 @@ static const char *try_root(struct rh_session *s, struct rh_guest *g,
 }
 
 /* A spec of fstab as the appliance's device. */
-static char *device_for(struct rh_session *s, guestfs_h *g, const char *spec)
+static char *device_for(struct rh_session *s, struct rh_guest *guest,
+                        const char *root_spec, const char *spec)
 {
-    const struct rh_volume *v = rh_volume_named(&s->volumes, spec);
+    guestfs_h *g = handle(guest);
+    const struct rh_volume *v = rh_device_find(
+        s, root_spec, &s->volumes.all.items[guest->root_volume], spec);
 
     if (v && (v->span_count || v->lv))
         return device_of(v);
@@ -582,6 +585,7 @@ static char *device_for(struct rh_session *s, guestfs_h *g, const char *spec)
 static void mount_rest(struct rh_session *s, struct rh_guest *g)
 {
     RH_AUTO(rh_freep) char *text = rh_guest_text(g, "/etc/fstab", NULL);
+    RH_AUTO(rh_freep) char *root_spec = rh_fstab_root(text);
     char *rest = text, *line;
 
     while (text && (line = strsep(&rest, "\n"))) {
@@ -593,7 +597,7 @@ static void mount_rest(struct rh_session *s, struct rh_guest *g)
 
         if (!rh_fstab_parse(line, &e) || !rh_mount_matters(e.path, &needed))
             continue;
-        device = device_for(s, handle(g), e.spec);
+        device = device_for(s, g, root_spec, e.spec);
         option = strstr(e.options, "subvol=");
         if (option)
             subvol = rh_strndup(option, strcspn(option, ","));

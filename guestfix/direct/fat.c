@@ -737,9 +737,11 @@ static const char *decode(struct fat *f, const uint8_t *b, uint64_t room)
     if (data > room || f->data_at >= data || f->table_size > TABLE_MAX)
         return _("its boot sector is not sound");
     f->clusters = (uint32_t)((data - f->data_at) / f->cluster_size);
-    if (f->clusters < 4085)
+    /* As Linux tells them: FAT32 has no table size in the old field.  There are
+     * small FAT32 partitions with fewer clusters than the format asks for. */
+    f->bits = rh_le16(b + 22) ? 16 : 32;
+    if (f->bits == 16 && f->clusters < 4085)
         return _("it is FAT12");
-    f->bits = f->clusters < 65525 ? 16 : 32;
     if ((f->clusters + 2ULL) * f->bits / 8 > f->table_size ||
         (f->bits == 16) != (root != 0))
         return _("its boot sector is not sound");

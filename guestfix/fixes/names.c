@@ -30,58 +30,6 @@ static bool is_unstable(const char *spec)
     return false;
 }
 
-/* The partition number at the end of "/dev/disk/by-path/...-part2". */
-static unsigned part_of(const char *spec)
-{
-    const char *p = strstr(spec, "-part");
-
-    return p ? (unsigned)strtoul(p + 5, NULL, 10) : 0;
-}
-
-static const struct rh_volume *by_number(const struct rh_session *s,
-                                         unsigned partition)
-{
-    for (size_t i = 0; s->count == 1 && i < s->volumes.all.count; i++)
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): count > 0 */
-        if (s->volumes.all.items[i].partition == partition &&
-            !s->volumes.all.items[i].lv)
-            return &s->volumes.all.items[i];
-    return NULL;
-}
-
-/* Other disk drivers named the same disks hda, vda, xvda. */
-static const struct rh_volume *by_letter(const struct rh_session *s,
-                                         const char *spec)
-{
-    static const char *const stems[] = {"/dev/hd", "/dev/vd", "/dev/xvd",
-                                        "/dev/sd"};
-    RH_AUTO(rh_freep) char *other = NULL;
-
-    for (size_t i = 0; i < RH_COUNT(stems); i++)
-        if (!strncmp(spec, stems[i], strlen(stems[i]))) {
-            other = rh_printf("/dev/sd%s", spec + strlen(stems[i]));
-            return rh_volume_named(&s->volumes, other);
-        }
-    return NULL;
-}
-
-/* fstab's own word for "/" is the root that was found, whatever its letter. */
-static const struct rh_volume *as_root(struct rh_fix_job *j, const char *spec)
-{
-    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, "/etc/fstab", NULL);
-    char *rest = text, *line;
-
-    while (text && (line = strsep(&rest, "\n"))) {
-        struct rh_fstab_entry e;
-
-        if (rh_fstab_parse(line, &e) && !strcmp(e.path, "/"))
-            return !strcmp(e.spec, spec)
-                       ? &j->s->volumes.all.items[j->guest->root_volume]
-                       : NULL;
-    }
-    return NULL;
-}
-
 static bool is_unique(const struct rh_session *s, const char *uuid)
 {
     unsigned n = 0;
@@ -103,15 +51,16 @@ static bool kernel_mounts_root(const struct rh_linux *l)
 
 static const struct rh_volume *volume_of(struct rh_fix_job *j, const char *spec)
 {
-    const struct rh_volume *v = as_root(j, spec);
+    /* fstab's own word for "/" is the root that was found. */
+    if (!j->root_word) {
+        RH_AUTO(rh_freep)
+        char *text = rh_guest_text(j->guest, "/etc/fstab", NULL);
 
-    if (!v)
-        v = rh_volume_named(&j->s->volumes, spec);
-    if (!v)
-        v = by_letter(j->s, spec);
-    if (!v && part_of(spec))
-        v = by_number(j->s, part_of(spec));
-    return v;
+        j->root_word = rh_fstab_root(text);
+    }
+    return rh_device_find(j->s, j->root_word,
+                          &j->s->volumes.all.items[j->guest->root_volume],
+                          spec);
 }
 
 char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost)
@@ -200,10 +149,63 @@ static int fix_table(struct rh_fix_job *j, const char *path, unsigned field,
     return rh_fix_put(j, path, after, strlen(after), 0644, what, err);
 }
 
+static int fix_file(struct rh_fix_job *j, const char *path, bool consoles,
+                    const char *what, rh_error **err);
+
+/* Mounts that are units of systemd; a swap unit is named after its device. */
+static int fix_units(struct rh_fix_job *j, const char *what, rh_error **err)
+{
+    static const char folder[] = "/etc/systemd/system";
+    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(j->guest, folder);
+
+    for (size_t i = 0; names && names[i]; i++) {
+        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[i]);
+        size_t n = strlen(names[i]);
+
+        if (n > 6 && !strcmp(names[i] + n - 6, ".mount") &&
+            fix_file(j, path, false, what, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Files that are the administrator's own matter. */
+static void say_others(struct rh_fix_job *j)
+{
+    static const char *const paths[] = {
+        "/etc/kdump.conf",         "/etc/mdadm.conf",
+        "/etc/mdadm/mdadm.conf",   "/etc/multipath.conf",
+        "/etc/smartd.conf",        "/etc/sysconfig/rawdevices",
+        "/etc/sysconfig/oracleasm"};
+
+    for (size_t i = 0; i < RH_COUNT(paths); i++) {
+        RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, paths[i], NULL);
+        char *rest = text, *line;
+
+        while (text && (line = strsep(&rest, "\n"))) {
+            const char *at = strstr(line, "/dev/sd");
+            RH_AUTO(rh_freep) char *spec = NULL;
+
+            if (line[strspn(line, " \t")] == '#' || !at)
+                continue;
+            spec = rh_strndup(at, strcspn(at, " \t,\"'"));
+            rh_find(j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
+                    N_("%s names %s, which may be another disk on the new "
+                       "machine; it is left as it is"),
+                    paths[i], spec);
+            break;
+        }
+    }
+}
+
 int rh_fix_fstab(struct rh_fix_job *j, rh_error **err)
 {
-    return fix_table(j, "/etc/fstab", 0,
-                     _("mount by UUID instead of by device name"), err);
+    const char *what = _("mount by UUID instead of by device name");
+
+    say_others(j);
+    if (fix_table(j, "/etc/fstab", 0, what, err) < 0)
+        return -1;
+    return fix_units(j, what, err);
 }
 
 int rh_fix_crypttab(struct rh_fix_job *j, rh_error **err)
@@ -217,7 +219,10 @@ int rh_fix_crypttab(struct rh_fix_job *j, rh_error **err)
 /* --- arguments: root=, resume= anywhere in a text
  * -------------------------------------- */
 static const char *const words[] = {
-    "root=", "resume=", "RESUME=", "real_root=", "real_resume="};
+    "root=", "resume=", "RESUME=", "real_root=", "real_resume=", "mount.usr=",
+    "What=",
+    /* RHEL's FIPS check; Arch's and Alpine's LUKS. */
+    "boot=", "cryptdevice=", "cryptroot="};
 
 static bool ends_value(char c)
 {
@@ -257,7 +262,7 @@ char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
     while (text[at]) {
         RH_AUTO(rh_freep) char *spec = NULL;
         RH_AUTO(rh_freep) char *stable = NULL;
-        bool lost = false;
+        bool lost = false, colon;
         size_t end;
 
         if (consoles && (n = console_at(text, at))) {
@@ -271,8 +276,11 @@ char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
             rh_buf_putc(&out, text[at++]);
             continue;
         }
+        /* cryptdevice=/dev/sda2:name; names by path have colons as well. */
+        colon = !strncmp(text + at, "cryptdevice=", 12);
         for (end = at + n; !ends_value(text[end]); end++)
-            ;
+            if (colon && text[end] == ':')
+                break;
         spec = rh_strndup(text + at + n, end - at - n);
         stable = rh_stable_name(j, spec, &lost);
         if (lost)

@@ -37,6 +37,27 @@ static int copy_in(struct rh_fix_job *j, const char *from, const char *to,
                       _("a boot loader where every UEFI firmware looks"), err);
 }
 
+/* 0: they fit; 1: they do not, and that is said. */
+static int have_room(struct rh_fix_job *j, const char *folder,
+                     const char *const *files, size_t count, rh_error **err)
+{
+    uint64_t need = 256 * RH_KIB, room;
+    struct rh_guest_stat st;
+
+    for (size_t i = 0; i < count; i++)
+        if (files[i] &&
+            j->guest->ops->stat(j->guest, files[i], true, &st, NULL) == 0)
+            need += st.size;
+    if (j->guest->ops->free_space(j->guest, folder, &room, err) < 0)
+        return -1;
+    if (room >= need)
+        return 0;
+    rh_find(j->o->findings, RH_F_GUEST_BOOT_FULL, "os",
+            N_("the EFI system partition has no room for a boot loader where "
+               "every firmware looks"));
+    return 1;
+}
+
 /* With shim its second stage and MOK manager must stand beside it, and GRUB
  * looks for its configuration there. */
 static int copy_loader(struct rh_fix_job *j, const char *top,
@@ -52,10 +73,12 @@ static int copy_loader(struct rh_fix_job *j, const char *top,
     char *boot = rh_printf("%s/%s", folder, arches[arch].boot);
     RH_AUTO(rh_freep) char *mok = rh_printf("%s/%s", folder, arches[arch].mok);
     RH_AUTO(rh_freep) char *cfg = rh_printf("%s/grub.cfg", folder);
+    RH_AUTO(rh_freep) char *to_folder = NULL;
     const char *sources[] = {NULL, NULL, NULL, NULL};
     const char *names[] = {arches[arch].fallback, arches[arch].grub,
                            arches[arch].mok, "grub.cfg"};
     struct rh_guest *g = j->guest;
+    int r;
 
     if (rh_guest_exists(g, shim) && rh_guest_exists(g, grub)) {
         first = shim;
@@ -71,12 +94,18 @@ static int copy_loader(struct rh_fix_job *j, const char *top,
     if (!first)
         return 0;
     sources[0] = first;
+    r = have_room(j, folder, sources, RH_COUNT(sources), err);
+    if (r)
+        return r;
     rh_find(j->o->findings, RH_F_GUEST_EFI_FALLBACK, "os",
             N_("%s is copied to %s/BOOT/%s: the firmware's boot entries stay "
                "behind on the old machine"),
             first, top, names[0]);
+    to_folder = rh_printf("%s/BOOT", top);
+    if (g->ops->make_dir(g, to_folder, 0755, err) < 0)
+        return -1;
     for (size_t i = 0; i < RH_COUNT(sources); i++) {
-        RH_AUTO(rh_freep) char *to = rh_printf("%s/BOOT/%s", top, names[i]);
+        RH_AUTO(rh_freep) char *to = rh_printf("%s/%s", to_folder, names[i]);
 
         if (sources[i] && copy_in(j, sources[i], to, err) < 0)
             return -1;
@@ -102,8 +131,6 @@ static int fallback_on(struct rh_fix_job *j, const char *top, rh_error **err)
 
             if (!strcasecmp(names[i], "BOOT"))
                 continue;
-            if (j->guest->ops->make_dir(j->guest, boot, 0755, err) < 0)
-                return -1;
             r = copy_loader(j, top, names[i], a, err);
             if (r)
                 return r < 0 ? -1 : 0;
@@ -126,21 +153,79 @@ int rh_fix_efi_fallback(struct rh_fix_job *j, rh_error **err)
 
 /* --- VMware's tools, the hypervisor's agent
  * ------------------------------------------ */
-static int mask_tools(struct rh_fix_job *j, rh_error **err)
+/* The tarball's script is a service of its own, or is made one; a drop-in holds
+ * for both, and is easily taken back. */
+static int condition_tools(struct rh_fix_job *j, rh_error **err)
 {
-    static const char unit[] = "/etc/systemd/system/vmware-tools.service";
-    struct rh_guest_stat st;
+    static const char *const units[] = {"vmware-tools",
+                                        "vmware-tools-thinprint"};
+    static const char text[] =
+        "# Away from VMware there is nothing for it to do.\n"
+        "[Unit]\nConditionVirtualization=vmware\n";
 
-    if (!j->os->systemd ||
-        !rh_guest_exists(j->guest, "/etc/init.d/vmware-tools"))
-        return 0;
-    if (j->guest->ops->stat(j->guest, unit, false, &st, NULL) == 0)
-        return 0;
-    if (j->guest->ops->symlink(j->guest, "/dev/null", unit, err) < 0)
-        return -1;
-    rh_fix_note(j, unit, _("VMware's tools are not started"), NULL,
-                rh_strdup("-> /dev/null"));
+    for (size_t i = 0; i < RH_COUNT(units); i++) {
+        RH_AUTO(rh_freep)
+        char *folder = rh_printf("/etc/systemd/system/%s.service.d", units[i]);
+        RH_AUTO(rh_freep) char *path = rh_printf("%s/50-rehost.conf", folder);
+        RH_AUTO(rh_freep) char *script = rh_printf("/etc/init.d/%s", units[i]);
+        RH_AUTO(rh_freep)
+        char *unit = rh_printf("/etc/systemd/system/%s.service", units[i]);
+
+        if (!rh_guest_exists(j->guest, script) &&
+            !rh_guest_exists(j->guest, unit))
+            continue;
+        if (j->guest->ops->make_dir(j->guest, folder, 0755, err) < 0 ||
+            rh_fix_put(j, path, text, sizeof text - 1, 0644,
+                       _("VMware's tools start on VMware only"), err) < 0)
+            return -1;
+    }
     return 0;
+}
+
+static bool starts_tools(const char *name)
+{
+    return name[0] == 'S' && strlen(name) > 3 &&
+           !strncmp(name + 3, "vmware-tools", 12);
+}
+
+static int drop_link(struct rh_fix_job *j, const char *path, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *target = NULL;
+
+    if (j->guest->ops->read_link(j->guest, path, &target, NULL) < 0)
+        return 0;
+    if (j->guest->ops->remove(j->guest, path, err) < 0)
+        return -1;
+    rh_fix_note(j, path, _("VMware's tools are not started"),
+                rh_printf("-> %s", target), NULL);
+    return 0;
+}
+
+/* Before systemd: the links of the run levels, and Upstart's job. */
+static int stop_tools(struct rh_fix_job *j, rh_error **err)
+{
+    static const char *const tops[] = {"/etc/init.d", "/etc/rc.d", "/etc"};
+    static const char job[] = "/etc/init/vmware-tools.conf";
+
+    for (size_t t = 0; t < RH_COUNT(tops); t++)
+        for (unsigned level = 2; level <= 5; level++) {
+            RH_AUTO(rh_freep)
+            char *folder = rh_printf("%s/rc%u.d", tops[t], level);
+            RH_AUTO(rh_name_list_freep)
+            char **names = rh_guest_names(j->guest, folder);
+
+            for (size_t i = 0; names && names[i]; i++) {
+                RH_AUTO(rh_freep)
+                char *path = rh_printf("%s/%s", folder, names[i]);
+
+                if (starts_tools(names[i]) && drop_link(j, path, err) < 0)
+                    return -1;
+            }
+        }
+    if (!rh_guest_exists(j->guest, job))
+        return 0;
+    return rh_fix_put(j, "/etc/init/vmware-tools.override", "manual\n", 7, 0644,
+                      _("VMware's tools are not started"), err);
 }
 
 int rh_fix_vmware_tools(struct rh_fix_job *j, rh_error **err)
@@ -158,7 +243,7 @@ int rh_fix_vmware_tools(struct rh_fix_job *j, rh_error **err)
                 N_("%s is not installed in the guest"),
                 xen ? "xe-guest-utilities" : "qemu-guest-agent");
     if (j->os->tools && !strcmp(j->os->tools, "vmware-tools"))
-        return mask_tools(j, err);
+        return j->os->systemd ? condition_tools(j, err) : stop_tools(j, err);
     return 0;
 }
 

@@ -52,6 +52,65 @@ void rh_name_list_freep(char ***names)
     rh_name_list_free(*names);
 }
 
+/* The path without its first symbolic link; NULL: there is none. */
+static char *without_a_link(struct rh_guest *g, const char *path)
+{
+    struct rh_guest_stat st;
+
+    for (const char *end = path + 1;; end++) {
+        RH_AUTO(rh_freep) char *part = NULL;
+        RH_AUTO(rh_freep) char *target = NULL;
+        const char *slash;
+
+        end += strcspn(end, "/");
+        part = rh_strndup(path, (size_t)(end - path));
+        if (g->ops->stat(g, part, false, &st, NULL) == 0 && st.type == 'l' &&
+            g->ops->read_link(g, part, &target, NULL) == 0) {
+            slash = strrchr(part, '/');
+            return target[0] == '/'
+                       ? rh_printf("%s%s", target, end)
+                       : rh_printf("%.*s/%s%s", (int)(slash - part), part,
+                                   target, end);
+        }
+        if (!*end)
+            return NULL;
+    }
+}
+
+/* "/a/../b" is "/b": no link is left in it. */
+static void drop_dots(char *path)
+{
+    char *to = path, *from = path;
+
+    while (*from) {
+        size_t n = 1 + strcspn(from + 1, "/");
+
+        if (n == 3 && !strncmp(from, "/..", 3)) {
+            while (to > path && *--to != '/')
+                ;
+        } else if (n > 1 && !(n == 2 && from[1] == '.')) {
+            memmove(to, from, n);
+            to += n;
+        }
+        from += n;
+    }
+    *to = '\0';
+}
+
+char *rh_guest_real(struct rh_guest *g, const char *path)
+{
+    enum { LINKS_MAX = 40 };
+    char *real = rh_strdup(path), *next;
+
+    for (unsigned i = 0; i < LINKS_MAX && (next = without_a_link(g, real));
+         i++) {
+        free(real);
+        real = next;
+    }
+    drop_dots(real);
+    return real;
+}
+
 void rh_module_name(const char *path, char ret[64])
 {
     const char *slash = strrchr(path, '/');

@@ -89,27 +89,120 @@ static int read_initramfs(struct rh_linux *l, struct rh_kernel *k,
     return 0;
 }
 
+/* Takes the kernel; one that has the same initramfs is there already. */
+static int add_kernel(struct rh_linux *l, struct rh_kernel *k, rh_error **err)
+{
+    if (k->initramfs) {
+        RH_AUTO(rh_freep) char *real = rh_guest_real(l->guest, k->initramfs);
+
+        k->initramfs = rh_arena_strdup(l->arena, real);
+    }
+    for (size_t i = 0; i < l->kernels.count; i++) {
+        const char *known = l->kernels.items[i].initramfs;
+
+        if (known && k->initramfs && !strcmp(known, k->initramfs))
+            return 0;
+    }
+    if (l->kernels.count == KERNELS_MAX)
+        return 0;
+    if (k->initramfs && read_initramfs(l, k, err) < 0) {
+        rh_initramfs_free(&k->content);
+        return -1;
+    }
+    *rh_vec_add(&l->kernels) = *k;
+    return 0;
+}
+
+/* --- boot loader entries: images of any name, on the ESP as well
+ * ------------------------------------------------------------------ */
+static const struct {
+    const char *folder, *top; /* paths in an entry count from `top` */
+} entry_folders[] = {
+    {"/boot/loader/entries", "/boot"},
+    {"/boot/loader/entries", ""},
+    {"/boot/efi/loader/entries", "/boot/efi"},
+    {"/efi/loader/entries", "/efi"},
+};
+
+/* The last value of a key, up to a blank ("initrd" may stand twice: microcode
+ * comes first); as a path below top. */
+static char *entry_path(struct rh_linux *l, const char *text, const char *key,
+                        const char *top)
+{
+    size_t n = strlen(key);
+    char *found = NULL;
+
+    for (const char *p = text; p && *p; p = strchr(p, '\n')) {
+        p += *p == '\n';
+        if (strncmp(p, key, n) || !strchr(" \t", p[n]))
+            continue;
+        p += n + strspn(p + n, " \t");
+        if (*p == '/')
+            found = rh_arena_printf(l->arena, "%s%.*s", top,
+                                    (int)strcspn(p, " \t\r\n"), p);
+    }
+    return found && rh_guest_exists(l->guest, found) ? found : NULL;
+}
+
+/* The modules' folder whose name stands in the entry, longest first. */
+static const char *version_in(char **versions, const char *text)
+{
+    const char *best = NULL;
+
+    for (size_t i = 0; versions && versions[i]; i++)
+        if (strstr(text, versions[i]) &&
+            (!best || strlen(versions[i]) > strlen(best)))
+            best = versions[i];
+    return best;
+}
+
+static int by_entry(struct rh_linux *l, const char *path, const char *top,
+                    char **versions, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *text = rh_guest_text(l->guest, path, NULL);
+    const char *version = text ? version_in(versions, text) : NULL;
+    struct rh_kernel k = {0};
+
+    if (!version)
+        return 0;
+    k.image = entry_path(l, text, "linux", top);
+    k.initramfs = entry_path(l, text, "initrd", top);
+    k.version = rh_arena_strdup(l->arena, version);
+    return k.image && k.initramfs ? add_kernel(l, &k, err) : 0;
+}
+
+static int by_entries(struct rh_linux *l, char **versions, rh_error **err)
+{
+    for (size_t i = 0; i < RH_COUNT(entry_folders); i++) {
+        const char *folder = entry_folders[i].folder;
+        RH_AUTO(rh_name_list_freep)
+        char **names = rh_guest_names(l->guest, folder);
+
+        for (size_t k = 0; names && names[k]; k++) {
+            RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[k]);
+
+            if (by_entry(l, path, entry_folders[i].top, versions, err) < 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
 int rh_linux_kernels(struct rh_linux *l, rh_error **err)
 {
     RH_AUTO(rh_name_list_freep)
     char **names = rh_guest_names(l->guest, "/lib/modules");
 
-    for (size_t i = 0; names && names[i] && l->kernels.count < KERNELS_MAX;
-         i++) {
+    for (size_t i = 0; names && names[i]; i++) {
         struct rh_kernel k = {0};
 
         k.version = rh_arena_strdup(l->arena, names[i]);
         find_images(l, &k);
         /* Modules without a kernel are what an uninstalled one left. */
-        if (!k.image)
-            continue;
-        if (k.initramfs && read_initramfs(l, &k, err) < 0) {
-            rh_initramfs_free(&k.content);
+        if (k.image && add_kernel(l, &k, err) < 0)
             return -1;
-        }
-        *rh_vec_add(&l->kernels) = k;
     }
-    return 0;
+    return by_entries(l, names, err);
 }
 
 /* --- boot loaders
@@ -124,6 +217,9 @@ static const struct {
     {"/boot/loader/entries", "bls"},
     {"/boot/efi/loader/entries", "systemd-boot"},
     {"/efi/loader/entries", "systemd-boot"},
+    {"/boot/efi/EFI/systemd", "systemd-boot"},
+    {"/efi/EFI/systemd", "systemd-boot"},
+    {"/boot/EFI/systemd", "systemd-boot"},
     {"/boot/extlinux/extlinux.conf", "extlinux"},
     {"/boot/extlinux.conf", "extlinux"},
     {"/boot/syslinux/syslinux.cfg", "syslinux"},

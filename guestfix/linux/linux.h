@@ -64,6 +64,8 @@ enum { RH_TEXT_FILE_MAX = 1024 * 1024 };
  * clear) or cannot be read (err is set).  The caller frees. */
 char *rh_guest_text(struct rh_guest *g, const char *path, rh_error **err);
 bool rh_guest_exists(struct rh_guest *g, const char *path);
+/* The path of the file itself, where links lead to it. */
+char *rh_guest_real(struct rh_guest *g, const char *path);
 bool rh_guest_is_dir(struct rh_guest *g, const char *path);
 /* Names in a folder, NULL-ended; NULL when it is not there. */
 char **rh_guest_names(struct rh_guest *g, const char *path);

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guestfix/linux/linux.h"
+#include "guestfix/engine.h"
+#include "guestfix/fixes/drivers.h"
 
 /* --- os-release
  * ---------------------------------------------------------------- */
@@ -165,7 +166,8 @@ static void look_around(struct rh_linux *l, rh_error **err)
     if (any_of(g, PATHS("/usr/bin/vmtoolsd", "/usr/sbin/vmtoolsd")))
         l->tools = "open-vm-tools";
     if (any_of(g, PATHS("/etc/vmware-tools/locations",
-                        "/usr/bin/vmware-uninstall-tools.pl")))
+                        "/usr/bin/vmware-uninstall-tools.pl",
+                        "/etc/init.d/vmware-tools")))
         l->tools = "vmware-tools";
     l->qemu_agent = any_of(g, PATHS("/usr/sbin/qemu-ga", "/usr/bin/qemu-ga"));
     l->xen_agent = any_of(
@@ -229,22 +231,62 @@ static json_t *text(const char *s)
     return safe ? json_string(safe) : json_null();
 }
 
-static json_t *kernel_json(const struct rh_kernel *k)
+static const char *const asked[] = {
+    "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net",   "vmw_pvscsi",
+    "vmxnet3",    "mptspi",     "mptsas",      "xen_blkfront", "xen_netfront",
+    "ahci",       "ata_piix",   "nvme",        "e1000",        "e1000e"};
+
+/* The drivers that matter among what the kernel has built in. */
+static json_t *builtin_json(const struct rh_linux *l, const struct rh_kernel *k)
 {
     json_t *drivers = json_array();
-    static const char *const asked[] = {
-        "virtio_pci", "virtio_blk", "virtio_scsi",  "virtio_net",
-        "vmw_pvscsi", "vmxnet3",    "xen_blkfront", "xen_netfront",
-        "ahci",       "ata_piix",   "nvme"};
+    RH_AUTO(rh_modules_free) struct rh_modules m = {0};
+
+    rh_modules_open(l->guest, k->version, &m);
+    for (size_t i = 0; i < RH_COUNT(asked); i++)
+        if (rh_module_builtin(&m, asked[i]))
+            json_array_append_new(drivers, json_string(asked[i]));
+    return drivers;
+}
+
+static json_t *kernel_json(const struct rh_linux *l, const struct rh_kernel *k)
+{
+    json_t *drivers = json_array();
 
     for (size_t i = 0; i < RH_COUNT(asked); i++)
         if (rh_initramfs_has(&k->content, asked[i]))
             json_array_append_new(drivers, json_string(asked[i]));
-    return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o}", "version",
+    return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "version",
                      text(k->version), "image", text(k->image), "initramfs",
                      text(k->initramfs), "builder",
                      rh_initramfs_kind_name(k->content.kind), "compression",
-                     text(k->content.codec), "drivers", drivers);
+                     text(k->content.codec), "drivers", drivers, "built_in",
+                     builtin_json(l, k));
+}
+
+/* Bytes that are free where fixes write. */
+static json_t *free_json(struct rh_guest *g)
+{
+    static const char *const folders[] = {"/", "/boot", "/boot/efi"};
+    json_t *all = json_object();
+
+    for (size_t i = 0; i < RH_COUNT(folders); i++) {
+        uint64_t room;
+
+        if (rh_guest_is_dir(g, folders[i]) &&
+            g->ops->free_space(g, folders[i], &room, NULL) == 0)
+            json_object_set_new(all, folders[i],
+                                json_integer((json_int_t)room));
+    }
+    return all;
+}
+
+static bool hides_disks(struct rh_guest *g)
+{
+    RH_AUTO(rh_freep) char *conf = rh_guest_text(g, "/etc/lvm/lvm.conf", NULL);
+    RH_AUTO(rh_freep) char *open = conf ? rh_without_lvm_filters(conf) : NULL;
+
+    return open || rh_guest_exists(g, "/etc/lvm/devices/system.devices");
 }
 
 json_t *rh_linux_json(const struct rh_linux *l)
@@ -253,7 +295,7 @@ json_t *rh_linux_json(const struct rh_linux *l)
     json_t *networks = json_array(), *nics = json_array();
 
     for (size_t i = 0; i < l->kernels.count; i++)
-        json_array_append_new(kernels, kernel_json(&l->kernels.items[i]));
+        json_array_append_new(kernels, kernel_json(l, &l->kernels.items[i]));
     for (size_t i = 0; i < l->loaders.count; i++)
         json_array_append_new(loaders, text(l->loaders.items[i]));
     for (size_t i = 0; i < l->networks.count; i++)
@@ -262,13 +304,16 @@ json_t *rh_linux_json(const struct rh_linux *l)
         json_array_append_new(
             nics, json_pack("{s:o, s:o}", "name", text(l->nics.items[i].name),
                             "configured_in", text(l->nics.items[i].where)));
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:b, s:o, "
-                     "s:o, s:o, s:o}",
-                     "family", "linux", "distribution", text(l->id), "version",
-                     text(l->version), "name", text(l->pretty), "hostname",
-                     text(l->hostname), "systemd", l->systemd, "selinux",
-                     l->selinux, "cloud_init", l->cloud_init, "vmware_tools",
-                     text(l->tools), "qemu_guest_agent", l->qemu_agent,
-                     "boot_loaders", loaders, "kernels", kernels,
-                     "network_configuration", networks, "interfaces", nics);
+    return json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:b, s:b, s:b, s:b, "
+        "s:o, s:o, s:o, s:o, s:o}",
+        "family", "linux", "distribution", text(l->id), "version",
+        text(l->version), "name", text(l->pretty), "hostname",
+        text(l->hostname), "systemd", l->systemd, "selinux", l->selinux,
+        "cloud_init", l->cloud_init, "vmware_tools", text(l->tools),
+        "qemu_guest_agent", l->qemu_agent, "xen_guest_agent", l->xen_agent,
+        "persistent_net_rules", l->persistent_rules, "lvm_device_filter",
+        hides_disks(l->guest), "free_bytes", free_json(l->guest),
+        "boot_loaders", loaders, "kernels", kernels, "network_configuration",
+        networks, "interfaces", nics);
 }

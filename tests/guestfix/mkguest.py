@@ -13,6 +13,8 @@ file system lies.  No root, no loop devices.
   --early        a plain microcode archive in front of it
   --no-module M  the guest has no such module (again and again)
   --hibernated   the swap holds a suspended system
+  --sd-boot      (uefi) kernel and initramfs lie on the ESP, for systemd-boot
+  --small-fat    (uefi) the ESP is a FAT32 with few clusters
   --uki          it starts from a unified kernel image on the ESP
   --by-mac       (ubuntu) the network is configured by MAC address alone
   --strange      an initramfs that is no archive
@@ -270,14 +272,43 @@ def arch(t, line, swap, image):
     put(t, "/etc/systemd/network/20-wired.network", "[Match]\nName=ens192\n\n[Network]\nDHCP=yes\n")
 
 
-def esp(disk, at, mib, o):
+def move_to_esp(o, tree, add):
+    """What kernel-install leaves: MACHINE/VERSION/{linux,initrd} and an entry."""
+    kver = KVER[o.kind]
+    for name, to in ((KERNEL.get(o.kind, "vmlinuz-" + kver), "linux"), (IMAGE[o.kind] % kver, "initrd")):
+        with open(tree + "/boot/" + name, "rb") as f:
+            add("0123/%s/%s" % (kver, to), f.read())
+        os.unlink(tree + "/boot/" + name)
+    add("loader/entries/0123-%s.conf" % kver, "title Linux\nversion %s\noptions root=/dev/sda2 ro\n"
+        "linux /0123/%s/linux\ninitrd /0123/%s/initrd\n" % (kver, kver, kver))
+    add("EFI/systemd/systemd-bootx64.efi", b"MZ boot" * 100)
+
+
+def esp(disk, at, mib, o, tree):
     """FAT32 at an offset, filled by mtools."""
     name = "%s@@%d" % (disk, at << 20)
     diskimg.run("mformat", "-i", name, "-F", "-T", str(mib << 11), "-h", "64", "-s", "32", "-N", "C0DEC0DE", "::")
+    fill_esp(name, o, tree)
+    if o.small_fat:
+        # Fewer sectors than FAT32 should have, which mtools does not read but
+        # Linux does; the count of free ones is not known.
+        with open(disk, "r+b") as f:
+            f.seek((at << 20) + 32)
+            f.write((60000).to_bytes(4, "little"))
+            f.seek((at << 20) + 512 + 488)
+            f.write(b"\xff" * 8)
+
+
+def fill_esp(name, o, tree):
     with tempfile.TemporaryDirectory() as d:
         def add(path, data):
             put(d, "x", data)
             diskimg.run("mcopy", "-i", name, d + "/x", "::" + path)
+        if o.sd_boot:
+            kver = KVER[o.kind]
+            diskimg.run("mmd", "-i", name, "::EFI", "::EFI/systemd", "::loader", "::loader/entries", "::0123", "::0123/" + kver)
+            move_to_esp(o, tree, add)
+            return
         diskimg.run("mmd", "-i", name, "::EFI", "::EFI/debian")
         add("EFI/debian/shimx64.efi", b"MZ shim" * 3000)
         add("EFI/debian/grubx64.efi", b"MZ grub" * 9000)
@@ -292,7 +323,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--layout", default="plain")
     p.add_argument("--codec", default="gzip")
-    for flag in ("early", "hibernated", "uki", "strange", "by-mac"):
+    for flag in ("early", "hibernated", "uki", "strange", "by-mac", "sd-boot", "small-fat"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--no-module", action="append", default=[])
     p.add_argument("--without", action="append", default=[])
@@ -314,7 +345,7 @@ def main():
             diskimg.sfdisk(o.out, "label: gpt\nstart=2048,size=81920,type=U\nstart=83968,size=49152,type=L\n"
                            "start=133120,size=8192,type=S\n")
             where["root"], where["esp"], swap = 41, 1, 65
-            esp(o.out, 1, 40, o)
+            esp(o.out, 1, 40, o, tree)
         else:
             diskimg.sfdisk(o.out, "label: dos\nstart=2048,size=2048,type=83,bootable\nstart=4096,size=163840,type=8e\n")
             where["root"] = diskimg.lvm_pv(o.out, 2, 80, "vg-one", [("root", 24), ("swap", 8)], STAMP)["root"]
