@@ -480,6 +480,52 @@ END
     judge rhel6
     expect_no_finding BOOT-DRIVER-MISSING
 }
+written_soundly() { # MKE2FS-ARGUMENTS
+    make_guest debian --mke2fs "$1" debian
+    convert debian kvm
+    expect_json '.vms[0].targets[0].guest.backend' direct "$result/report.json"
+    judge debian
+    expect_text debian /etc/fstab "^UUID=$uuid"
+}
+test_ext2() { written_soundly '-t ext2'; }
+test_ext3_with_small_blocks() { written_soundly '-t ext3 -b 1024'; }
+test_ext4_of_old_distributions() { written_soundly '-O ^64bit,^metadata_csum,^flex_bg,uninit_bg -I 128'; }
+test_ext4_with_bigalloc() { written_soundly '-O bigalloc -C 16384'; }
+test_ext4_with_inline_data() { written_soundly '-O inline_data -I 512'; }
+test_ext4_with_meta_bg_and_small_blocks() { written_soundly '-O ^resize_inode,meta_bg,large_dir,ea_inode -b 1024'; }
+test_ext4_with_encryption_and_an_orphan_file() { written_soundly '-O encrypt,orphan_file,metadata_csum_seed'; }
+# Hashed folders without room, flags, ACLs, other names of a file.
+test_what_belongs_to_a_file_stays_with_it() {
+    local dev path i
+    for ((i = 0; i < 700; i++)); do
+        printf '== /etc/%s-%03d-%0100d\n== /etc/systemd/network/%03d-%0120d\n== /boot/%03d-%0110d\n' \
+            a $i 0 $i 0 $i 0
+    done >more
+    make_guest debian --mke2fs '-b 1024 -N 6000' --with more debian
+    dd if=debian.raw of=root.img bs=1M skip=1 count=24 status=none
+    # Folders get their hashed index.
+    e2fsck -fyD root.img >/dev/null 2>&1
+    {
+        echo 'ln /etc/fstab /etc/fstab.other'
+        echo 'set_inode_field /etc/fstab links_count 2'
+        echo 'set_inode_field /etc/fstab flags 0x80090'
+        echo 'set_inode_field /etc/fstab uid 12'
+        echo 'set_inode_field /etc/fstab mode 0100640'
+        echo 'ea_set /etc/fstab user.note "hello"'
+    } >do
+    debugfs -w -f do root.img >/dev/null 2>&1
+    e2fsck -fn root.img >/dev/null || fail "the test's own image is not sound" "$(e2fsck -fn root.img 2>&1)"
+    dd if=root.img of=debian.raw bs=1M seek=1 conv=notrunc status=none
+    python3 "$mkova" --mac "$mac" --name debian debian.ova debian.raw >/dev/null
+    convert debian kvm
+    judge debian
+    debugfs -R 'stat /etc/fstab' "$(at debian)" 2>/dev/null >stat
+    grep -q 'Flags: 0x80090' stat || fail "flags" "$(cat stat)"
+    grep -Eq 'User: +12 ' stat && grep -Eq 'Mode: +0640' stat || fail "owner and mode" "$(cat stat)"
+    debugfs -R 'ea_get /etc/fstab user.note' "$(at debian)" 2>/dev/null | grep -q hello || fail "attribute lost"
+    # The other name keeps what it had.
+    expect_text debian /etc/fstab.other '^/dev/sda1'
+}
 test_no_guest_fix_changes_nothing() {
     make_guest debian debian
     convert debian kvm --no-guest-fix

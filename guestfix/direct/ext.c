@@ -452,6 +452,12 @@ static void set_owner(struct ext2_inode *inode, const struct ext2_inode *like)
     inode->osd2.linux2.l_i_gid_high = like->osd2.linux2.l_i_gid_high;
 }
 
+/* What chattr sets, and does not say how the bytes lie. */
+enum {
+    KEPT_FLAGS = EXT2_SYNC_FL | EXT2_IMMUTABLE_FL | EXT2_APPEND_FL |
+                 EXT2_NODUMP_FL | EXT2_NOATIME_FL,
+};
+
 static int new_inode(struct rh_fs *fs, uint64_t dir, uint32_t mode,
                      uint64_t like, ext2_ino_t *ret, rh_error **err)
 {
@@ -470,10 +476,13 @@ static int new_inode(struct rh_fs *fs, uint64_t dir, uint32_t mode,
     inode.i_atime = inode.i_ctime = inode.i_mtime = (__u32)e->now;
     if (like && !ext2fs_read_inode(e, (ext2_ino_t)like, &model)) {
         inode.i_mode = (__u16)(LINUX_S_IFREG | (model.i_mode & 07777));
+        inode.i_flags = model.i_flags & KEPT_FLAGS;
         set_owner((struct ext2_inode *)&inode, &model);
     }
-    if (EXT2_INODE_SIZE(e->super) > EXT2_GOOD_OLD_INODE_SIZE)
+    if (EXT2_INODE_SIZE(e->super) > EXT2_GOOD_OLD_INODE_SIZE) {
         inode.i_extra_isize = sizeof inode - EXT2_GOOD_OLD_INODE_SIZE;
+        inode.i_crtime = (__u32)e->now;
+    }
     ext2fs_inode_alloc_stats2(e, ino, 1, 0);
     if (ext2fs_has_feature_extents(e->super))
         inode.i_flags |= EXT4_EXTENTS_FL;
@@ -714,7 +723,11 @@ static const char *why_not(const struct ext2_super_block *sb)
         return _("it keeps quotas");
     if (sb->s_feature_incompat & EXT3_FEATURE_INCOMPAT_JOURNAL_DEV)
         return _("it is a journal");
-    if (sb->s_last_orphan)
+    if (sb->s_feature_ro_compat & (EXT4_FEATURE_RO_COMPAT_READONLY |
+                                   EXT4_FEATURE_RO_COMPAT_SHARED_BLOCKS))
+        return _("it is marked as read-only");
+    if (sb->s_last_orphan ||
+        sb->s_feature_ro_compat & EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT)
         return _("it has files to be cleaned up");
     return NULL;
 }

@@ -17,6 +17,7 @@ file system lies.  No root, no loop devices.
   --small-fat    (uefi) the ESP is a FAT32 with few clusters
   --uki          it starts from a unified kernel image on the ESP
   --by-mac       (ubuntu) the network is configured by MAC address alone
+  --mke2fs ARGS  the root file system has other features
   --strange      an initramfs that is no archive
   --without PATH the guest has no such file (again and again)
   --with FILE    more files: each after a line "== PATH [MODE]", "== PATH -> TARGET"
@@ -326,6 +327,7 @@ def main():
     for flag in ("early", "hibernated", "uki", "strange", "by-mac", "sd-boot", "small-fat"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--no-module", action="append", default=[])
+    p.add_argument("--mke2fs", default="")
     p.add_argument("--without", action="append", default=[])
     p.add_argument("--with", dest="more")
     p.add_argument("kind", choices=sorted(KVER))
@@ -350,7 +352,8 @@ def main():
             diskimg.sfdisk(o.out, "label: dos\nstart=2048,size=2048,type=83,bootable\nstart=4096,size=163840,type=8e\n")
             where["root"] = diskimg.lvm_pv(o.out, 2, 80, "vg-one", [("root", 24), ("swap", 8)], STAMP)["root"]
             swap = None
-        diskimg.ext4_from_tree(o.out, tree, where["root"], 24, ROOT, "root", STAMP, owner="0:0")
+        diskimg.ext4_from_tree(o.out, tree, where["root"], 24, ROOT, "root", STAMP, owner="0:0",
+                               more=o.mke2fs.split())
         if swap:
             diskimg.mkswap(o.out, swap, 4, SWAP)
             if o.hibernated:

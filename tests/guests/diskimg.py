@@ -32,11 +32,14 @@ def sfdisk(path, script):
 
 
 def ext4_from_tree(path, tree, start_mib, size_mib, uuid, label, stamp,
-                   owner=None):
-    """Make an ext4 filesystem inside `path`, filled from directory `tree`."""
+                   owner=None, more=()):
+    """Make an ext4 filesystem inside `path`, filled from directory `tree`;
+    `more` goes to mke2fs."""
     env = dict(os.environ, E2FSPROGS_FAKE_TIME=str(stamp),
                SOURCE_DATE_EPOCH=str(stamp))
-    run("mke2fs", "-q", "-F", "-t", "ext4", "-b", 4096, "-m", 1, "-U", uuid,
+    kind = [] if "-t" in more else ["-t", "ext4"]
+    size = [] if "-b" in more else ["-b", 4096]
+    run("mke2fs", "-q", "-F", *kind, *size, *more, "-m", 1, "-U", uuid,
         "-L", label, "-d", tree,
         "-E", "offset=%d,hash_seed=%s,lazy_itable_init=1,nodiscard%s"
         % (start_mib * MIB, uuid, ",root_owner=" + owner if owner else ""),
