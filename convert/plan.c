@@ -321,19 +321,32 @@ static int fix_guest(rh_plan *plan, struct rh_plan_vm *v,
 
 /* A report on a descriptor alone says what could be done once the disks are
  * there; where some of them are, the others are really missing. */
-static void forgive_absence(const rh_plan *plan, const struct rh_plan_vm *v,
+static void insist_on_disks(const struct rh_plan *plan,
+                            const struct rh_plan_vm *v,
                             struct rh_findings *findings)
 {
     const struct rh_vm *vm = plan->package->vms.items[v->index];
+    bool some = false;
 
-    if (!plan->for_report || !v->disks_missing)
-        return;
-    for (size_t i = 0; i < v->disk_count; i++)
-        if (v->disks[i] && !vm->disks.items[v->order[i]].empty)
-            return;
-    for (size_t i = 0; i < findings->count; i++)
+    for (size_t i = 0; v->disks_missing && i < v->disk_count; i++)
+        some |= v->disks[i] && !vm->disks.items[v->order[i]].empty;
+    for (size_t i = 0; some && i < findings->count; i++)
         if (findings->items[i].id == RH_F_DISK_FILE_MISSING)
-            findings->items[i].severity = RH_SEVERITY_CAUTION;
+            findings->items[i].severity = RH_SEVERITY_BLOCKER;
+}
+
+/* What licences and people go by, on every target. */
+static void note_identity(const struct rh_plan_vm *v, struct rh_plan_target *t)
+{
+    const char *name = rh_text_of(&t->job.vm->name);
+
+    if (*name && strcmp(name, v->name))
+        rh_find(&t->findings, RH_F_RESULT_NAME, "name",
+                _("the result of \"%s\" is kept as %s"), name, v->name);
+    if (v->profile->family && !strcmp(v->profile->family, "windows"))
+        rh_find(&t->findings, RH_F_WINDOWS_ACTIVATION, "os",
+                _("Windows sees another mainboard, other disks and network "
+                  "cards: it may have to be activated again"));
 }
 
 static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
@@ -345,10 +358,11 @@ static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
 
     rh_findings_copy(&t->findings, &package->findings);
     rh_findings_copy(&t->findings, &package->vm_findings.items[v->index]);
-    forgive_absence(plan, v, &t->findings);
+    insist_on_disks(plan, v, &t->findings);
     fill_options(plan, t);
     choose_devices(t, p, rh_option(plan->options, "devices"));
     fill_job(plan, v, t);
+    note_identity(v, t);
     if (!p->supported)
         rh_find(&t->findings, RH_F_OS_UNSUPPORTED, "os", "%s",
                 p->why ? _(p->why)

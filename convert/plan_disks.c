@@ -15,11 +15,12 @@ void rh_plan_note_problems(struct rh_findings *findings,
                           r->problems.items[i].message);
 }
 
-/* Not in the package, or beside it where nothing is opened. */
+/* Not in the package, beside it where nothing is opened, or on a LUN. */
 static bool is_absent(const rh_error *cause)
 {
     return rh_error_number(cause) == RH_ERR_PACKAGE_FILE_MISSING ||
-           rh_error_number(cause) == RH_ERR_PACKAGE_HREF;
+           rh_error_number(cause) == RH_ERR_PACKAGE_HREF ||
+           rh_error_number(cause) == RH_ERR_VMDK_DEVICE;
 }
 
 static int open_one(struct rh_plan *plan, struct rh_plan_vm *v, size_t i,

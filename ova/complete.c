@@ -52,6 +52,7 @@ static bool is_finding(const rh_error *e)
     case RH_ERR_NAME_UNSAFE:
     case RH_ERR_DISK_PARENT:
     case RH_ERR_DISK_FORMAT_UNKNOWN:
+    case RH_ERR_VMDK_DEVICE:
         return true;
     default:
         return rh_error_class_of(rh_error_number(e)) == RH_CLASS_BLOCKED;
@@ -91,8 +92,10 @@ static int look_at(struct rh_package *p, size_t vm, size_t disk,
         rh_error_free(cause);
         return -1;
     }
-    rh_find(findings, RH_F_DISK_NOT_READ, subject, "%s: %s",
-            rh_error_where(cause), rh_error_message(cause));
+    rh_find(findings,
+            rh_error_number(cause) == RH_ERR_VMDK_DEVICE ? RH_F_DISK_RDM
+                                                         : RH_F_DISK_NOT_READ,
+            subject, "%s: %s", rh_error_where(cause), rh_error_message(cause));
     rh_error_drop(&cause);
     return 0;
 }

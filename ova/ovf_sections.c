@@ -70,15 +70,11 @@ static bool of_vmware_alone(const char *key)
 static void protection(const char *key, const char *value,
                        struct rh_findings *findings)
 {
-    static const char *const keys[] = {"flags.vvtdEnabled", "sevEnabled"};
     bool b = false;
 
-    for (size_t i = 0; i < RH_COUNT(keys); i++) {
-        if (!strcmp(key, keys[i]) && rh_parse_bool(value, &b) && b)
-            rh_find(findings, RH_F_VM_PROTECTION, "vm",
-                    "%s is on in the source; it is not set up on the target",
-                    key);
-    }
+    if (!strcmp(key, "flags.vvtdEnabled") && rh_parse_bool(value, &b) && b)
+        rh_find(findings, RH_F_VM_PROTECTION, "vm",
+                "%s is on in the source; it is not set up on the target", key);
 }
 
 /* True when the key found its place. */

@@ -1,5 +1,5 @@
-/* settings.c - settings of VMware that mean something to people: disk serials,
- * placement, reservations, NUMA, latency, time, sharing. */
+/* settings.c - settings of VMware that mean something to people: serials,
+ * placement, reservations, NUMA, latency, time, sharing, protected memory. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ova/settings.h"
 
@@ -19,6 +19,15 @@ static const struct {
     enum rh_finding_id id;
 } settings[] = {
     {"disk.EnableUUID", ON, RH_F_VMWARE_DISK_UUID},
+    {"ctkEnabled", ON, RH_F_VMWARE_CBT},
+    {"*.ctkEnabled", ON, RH_F_VMWARE_CBT},
+    {"changeTrackingEnabled", ON, RH_F_VMWARE_CBT},
+    {"SMBIOS.reflectHost", ON, RH_F_VMWARE_HOST_IDENTITY},
+    {"serialNumber.reflectHost", ON, RH_F_VMWARE_HOST_IDENTITY},
+    {"sev.enable", ON, RH_F_VMWARE_CONFIDENTIAL},
+    {"sevEnabled", ON, RH_F_VMWARE_CONFIDENTIAL},
+    {"sgx.present", ON, RH_F_VMWARE_CONFIDENTIAL},
+    {"sgxInfo.epcSize", AMOUNT, RH_F_VMWARE_CONFIDENTIAL},
     {"numa.autosize*", AMOUNT, RH_F_NONE}, /* ESXi's own notes */
     {"numa.nodeAffinity", WORD, RH_F_VMWARE_PLACEMENT},
     {"numa.*", WORD, RH_F_VMWARE_NUMA},
@@ -50,7 +59,12 @@ static const struct {
     enum rh_finding_id id;
     const char *text;
 } meanings[] = {
+    {RH_F_VMWARE_CBT, N_("changed block tracking is on")},
+    {RH_F_VMWARE_CONFIDENTIAL,
+     N_("the guest's memory is protected from its host")},
     {RH_F_VMWARE_DISK_UUID, N_("the guest sees its disks' serial numbers")},
+    {RH_F_VMWARE_HOST_IDENTITY,
+     N_("the guest sees its host's own maker and serial number")},
     {RH_F_VMWARE_LATENCY, N_("the VM is tuned for low latency")},
     {RH_F_VMWARE_NUMA, N_("the VM has a NUMA layout of its own")},
     {RH_F_VMWARE_PLACEMENT,

@@ -258,6 +258,21 @@ static void check_hotplug(const struct check *c)
                    "result"));
 }
 
+static void check_clock(const struct check *c)
+{
+    const char *zone = rh_text_of(&c->k->job->vm->timezone);
+
+    if (c->k->localtime && *zone)
+        rh_find(c->findings, RH_F_KVM_CLOCK, "vm",
+                N_("the hardware clock stays in local time: that of the host, "
+                   "which must be %s"),
+                zone);
+    else if (c->k->localtime)
+        rh_find(c->findings, RH_F_KVM_CLOCK, "vm",
+                N_("the hardware clock stays in local time: that of the "
+                   "host"));
+}
+
 static void check_name(const struct check *c)
 {
     const char *name = rh_text_of(&c->k->job->vm->name);
@@ -295,6 +310,7 @@ int rh_kvm_check(const struct rh_target_job *job, struct rh_findings *findings,
     check_memory(&c);
     check_security(&c);
     check_hotplug(&c);
+    check_clock(&c);
     check_name(&c);
     rh_kvm_free(&k);
     json_decref(model);

@@ -188,6 +188,37 @@ static void check_security(const struct check *c)
                    "that were sealed in the old one are not in the export"));
 }
 
+static void check_memory(const struct check *c)
+{
+    uint64_t bytes = rh_xen_memory(c->job);
+    RH_AUTO(rh_freep) char *shown = rh_human_size(bytes);
+
+    if (bytes > limit(c, "memory_supported"))
+        rh_find(c->findings, RH_F_XEN_MEMORY, "vm",
+                N_("%s of memory are more than the 1.5 TiB up to which a VM "
+                   "is supported"),
+                shown);
+}
+
+/* An XVA carries the UUID; a VM made anew by a script gets its own. */
+static void check_uuid(const struct check *c)
+{
+    char uuid[37];
+
+    if (rh_vm_uuid(c->job->vm, uuid))
+        return; /* nobody knows the old one */
+    if (!c->job->options->format || format_is(c->job, "xva"))
+        rh_find(c->findings, RH_F_XEN_UUID, "vm",
+                N_("the BIOS UUID %s is kept by import.sh (preserve=true); an "
+                   "import through the web page makes a new one"),
+                uuid);
+    else
+        rh_find(c->findings, RH_F_XEN_UUID_NEW, "vm",
+                N_("the BIOS UUID %s is not kept: import.sh makes a new VM "
+                   "for such disks"),
+                uuid);
+}
+
 static void check_clock(const struct check *c)
 {
     long offset;
@@ -197,6 +228,11 @@ static void check_clock(const struct check *c)
                 N_("the guest keeps its hardware clock in local time, XCP-ng "
                    "starts it in UTC: the time is off until the guest sets "
                    "it"));
+    else if (offset)
+        rh_find(c->findings, RH_F_XEN_CLOCK_SET, "vm",
+                N_("the hardware clock stays in local time (%s): XCP-ng keeps "
+                   "it %+ld minutes from UTC"),
+                rh_text_of(&c->job->vm->timezone), offset / 60);
     if (rh_is_true(&c->job->vm->cpu_hot_add) ||
         rh_is_true(&c->job->vm->memory_hot_add))
         rh_find(c->findings, RH_F_XEN_HOTPLUG, "vm",
@@ -219,7 +255,9 @@ int rh_xen_check(const struct rh_target_job *job, struct rh_findings *findings,
     check_disks(&c);
     check_nics(&c);
     check_cpus(&c);
+    check_memory(&c);
     check_security(&c);
+    check_uuid(&c);
     check_clock(&c);
     json_decref(model);
     return 0;
