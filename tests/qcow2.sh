@@ -342,6 +342,78 @@ test_backing_chain_in_the_folder() {
     expect_equal "$(qemu-img info --output=json flat.qcow2 |
         jq '."backing-filename"')" null
 }
+# What QEMU's own check says of a file's refcounts, ours says, too.
+as_qemu_checks() { # FILE: [ids] that are expected, or none
+    run "$REHOST" disk check --json "$1"
+    expect_status 0
+    expect_json '[.problems[].id] - ["QCOW2-SNAPSHOTS"] | unique | join(" ")' \
+        "${2-}"
+    qemu-img check -f qcow2 --output=json "$1" >theirs 2>/dev/null
+    expect_equal "$(jq '(.corruptions // 0) + (."check-errors" // 0) > 0' \
+        theirs)" "$(jq 'any(.problems[]; .id == "QCOW2-REFCOUNT")' .stdout)" \
+        corruption
+    expect_equal "$(jq '.leaks // 0' theirs)" "$(jq '[.problems[] |
+        select(.id == "QCOW2-LEAK") | .message | capture("(?<n>^[0-9]+)").n |
+        tonumber] | add // 0' .stdout)" leaks
+}
+test_refcounts_of_sound_files() {
+    need qemu-img qemu-io
+    local o
+    for o in cluster_size=512 extended_l2=on compat=0.10 refcount_bits=1 \
+        refcount_bits=64 cluster_size=2M,refcount_bits=4 \
+        preallocation=metadata; do
+        rm -f in.qcow2
+        qemu-img create -q -f qcow2 -o $o in.qcow2 60M
+        qemu-io -f qcow2 in.qcow2 -c 'write -P 1 0 3M' -c 'write -z 1M 200k' \
+            -c 'write -P 9 40M 100k' -c 'discard 2M 1M' >/dev/null
+        as_qemu_checks in.qcow2
+    done
+    qemu-img convert -c -f raw -O qcow2 "$SCRATCH/odd.raw" in.qcow2
+    for o in one two; do
+        qemu-img snapshot -c $o in.qcow2
+        qemu-io -f qcow2 -c 'write -P 3 3M 2M' in.qcow2 >/dev/null
+        as_qemu_checks in.qcow2
+    done
+    qemu-img create -q -f qcow2 in.qcow2 60M
+    qemu-img bitmap --add in.qcow2 b
+    qemu-io -f qcow2 -c 'write -P 3 3M 2M' in.qcow2 >/dev/null
+    as_qemu_checks in.qcow2
+}
+bend_refcounts() { # CLUSTER VALUE: bent.qcow2 from in.qcow2
+    python3 - "$@" <<'PY'
+import struct, sys
+b = bytearray(open("in.qcow2", "rb").read())
+table = struct.unpack_from(">Q", b, 48)[0]
+if sys.argv[1] == "table":
+    struct.pack_into(">Q", b, 48, int(sys.argv[2], 0))
+elif sys.argv[1] == "block":
+    struct.pack_into(">Q", b, table, int(sys.argv[2], 0))
+elif sys.argv[1] == "copied":
+    at = struct.unpack_from(">Q", b, 40)[0]
+    struct.pack_into(">Q", b, at, struct.unpack_from(">Q", b, at)[0] & ~(1 << 63))
+else:
+    block = struct.unpack_from(">Q", b, table)[0]
+    struct.pack_into(">H", b, block + 2 * int(sys.argv[1]), int(sys.argv[2]))
+open("bent.qcow2", "wb").write(b)
+PY
+    as_qemu_checks bent.qcow2 "$3"
+    # Reading needs none of them.
+    reads bent.qcow2
+}
+test_refcounts_that_are_wrong() {
+    need qemu-img
+    local last
+    qemu-img convert -f raw -O qcow2 "$SCRATCH/odd.raw" in.qcow2
+    bend_refcounts 5 0 QCOW2-REFCOUNT
+    bend_refcounts 5 2 'QCOW2-LEAK QCOW2-REFCOUNT'
+    bend_refcounts 0 0 QCOW2-REFCOUNT
+    bend_refcounts copied 0 QCOW2-REFCOUNT
+    bend_refcounts block 0x10000000000 QCOW2-REFCOUNT
+    # A cluster at the end that nothing uses.
+    last=$(($(stat -c %s in.qcow2) / 65536))
+    truncate -s $(((last + 1) * 65536)) in.qcow2
+    bend_refcounts $((last)) 1 QCOW2-LEAK
+}
 test_describes_itself() {
     qemu-img create -q -f qcow2 -o cluster_size=4096 in.qcow2 1G
     run "$REHOST" disk info --json in.qcow2

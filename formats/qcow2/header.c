@@ -15,6 +15,7 @@ enum {
 };
 #define EXT_BACKING_FORMAT 0xe2792acaU
 #define EXT_EXTERNAL_DATA  0x44415441U
+#define EXT_BITMAPS        0x23852875U
 
 #define HEADER_HEX(n) ((unsigned long long)(n))
 
@@ -55,6 +56,7 @@ static int read_features(const uint8_t *h, size_t n, struct rh_qcow2 *q,
     uint32_t length;
 
     *ret_length = Q_V2_SIZE;
+    q->refcount_order = 4;
     if (q->version == 2)
         return 0;
     q->incompatible = rh_be64(h + Q_AT_INCOMPATIBLE);
@@ -75,10 +77,11 @@ static int read_features(const uint8_t *h, size_t n, struct rh_qcow2 *q,
     if (q->incompatible & Q_CORRUPT)
         return rh_fail(err, RH_ERR_QCOW2_CORRUPT,
                        "the file is marked as corrupt (bit 1 at 0x48)");
-    if (rh_be32(h + Q_AT_REFCOUNT_ORDER) > 6)
+    q->refcount_order = rh_be32(h + Q_AT_REFCOUNT_ORDER);
+    if (q->refcount_order > 6)
         return rh_fail(err, RH_ERR_QCOW2_HEADER,
                        "refcounts of 2^%u bits are not possible (at 0x60)",
-                       rh_be32(h + Q_AT_REFCOUNT_ORDER));
+                       q->refcount_order);
     *ret_length = length;
     return 0;
 }
@@ -132,6 +135,7 @@ static int read_l1(const uint8_t *h, struct rh_io *io, struct rh_qcow2 *q,
                        "a disk of %llu bytes is not possible (at 0x18)",
                        HEADER_HEX(q->size));
     q->l1_count = rh_div_up(q->size, q->cluster * q->per_l2);
+    q->l1_said = said;
     q->l1 = rh_be64(h + Q_AT_L1_OFFSET);
     if (said > Q_L1_MAX / 8 || q->l1_count > Q_L1_MAX / 8)
         return rh_fail(err, RH_ERR_QCOW2_TABLE,
@@ -175,6 +179,7 @@ static void read_refcounts(const uint8_t *h, struct rh_io *io,
 static int read_extension(struct rh_qcow2 *q, uint32_t type, size_t at,
                           const uint8_t *data, uint32_t n, rh_error **err)
 {
+    q->bitmaps |= type == EXT_BITMAPS;
     if (type == EXT_EXTERNAL_DATA)
         return rh_fail(err, RH_ERR_QCOW2_EXTERNAL_DATA,
                        "the header names another file for the data (at 0x%zx)",
@@ -251,6 +256,7 @@ static int judge(const uint8_t *h, size_t n, struct rh_io *io,
         read_encryption(h, err) < 0 || read_l1(h, io, q, err) < 0)
         return -1;
     q->snapshots = rh_be32(h + Q_AT_SNAPSHOTS);
+    q->snapshots_at = rh_be64(h + Q_AT_SNAPSHOTS_OFFSET);
     read_refcounts(h, io, q);
     if (read_backing(h, n, q, err) < 0)
         return -1;

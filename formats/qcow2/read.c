@@ -267,7 +267,8 @@ int rh_qcow2_packed(struct rh_reader *r, struct rh_codec *codec,
     return 0;
 }
 
-/* open() judged the tables; what is left is to expand what is packed. */
+/* open() judged the tables; what is left is to expand what is packed, and to
+ * compare the refcounts. */
 int rh_qcow2_check(struct rh_reader *r, struct rh_codec *codec, rh_error **err)
 {
     struct rh_qcow2 *q = r->state;
@@ -284,7 +285,7 @@ int rh_qcow2_check(struct rh_reader *r, struct rh_codec *codec, rh_error **err)
             return -1;
         rh_progress(r->lib, "check", at, r->size);
     }
-    return 0;
+    return rh_qcow2_check_refcounts(r, err);
 }
 
 /* --- opening

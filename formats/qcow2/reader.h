@@ -35,9 +35,13 @@ struct rh_qcow2 {
     uint64_t size;                    /* of the virtual disk, bytes */
     uint64_t l1;                      /* place, bytes */
     uint64_t l1_count;                /* entries that the size needs */
+    uint64_t l1_said;                 /* entries that there are */
     uint64_t reftable, reftable_size; /* bytes; 0, 0: none usable */
     uint64_t incompatible;
     uint32_t snapshots;
+    uint64_t snapshots_at;   /* place of their table, bytes */
+    unsigned refcount_order; /* a refcount has 2^this bits */
+    bool bitmaps;            /* the header names dirty bitmaps */
     uint8_t compression;
     bool extended;   /* L2 entries of 16 bytes, 32 subclusters */
     uint64_t entry;  /* bytes of an L2 entry */
@@ -82,6 +86,22 @@ struct rh_qcow2_survey {
 };
 int rh_qcow2_survey(const struct rh_qcow2 *q, rh_lib *lib, struct rh_io *io,
                     struct rh_qcow2_survey *ret, rh_error **err);
+
+/* Every entry of an L1 table (or the refcount table) that is not zero. */
+typedef int rh_qcow2_l1_fn(void *user, uint64_t index, uint64_t entry,
+                           rh_error **err);
+int rh_qcow2_each_l1(rh_lib *lib, struct rh_io *io, uint64_t at, uint64_t count,
+                     rh_qcow2_l1_fn *fn, void *user, rh_error **err);
+/* Every entry of the L2 table `index`, which lies at `at`; `offset` is on the
+ * disk. */
+typedef int rh_qcow2_l2_fn(void *user, const uint8_t *raw, uint64_t offset,
+                           rh_error **err);
+int rh_qcow2_each_l2(const struct rh_qcow2 *q, rh_lib *lib, struct rh_io *io,
+                     uint64_t index, uint64_t at, rh_qcow2_l2_fn *fn,
+                     void *user, rh_error **err);
+
+/* Compare the refcounts with the uses; what differs is a problem. */
+int rh_qcow2_check_refcounts(struct rh_reader *r, rh_error **err);
 
 /* The callbacks of the row in qcow2.c. */
 int rh_qcow2_open(struct rh_reader *r, const struct rh_open_options *o,

@@ -111,9 +111,9 @@ static int check_packed_room(const struct survey *s, rh_error **err)
 
 #define L1_RESERVED 0x7f000000000001ffULL
 
-static int judge_l1(struct survey *s, uint64_t index, uint64_t entry,
-                    rh_error **err)
+static int judge_l1(void *user, uint64_t index, uint64_t entry, rh_error **err)
 {
+    struct survey *s = user;
     uint64_t at = entry & Q_OFFSET;
 
     if (entry & L1_RESERVED || (entry && !at))
@@ -236,9 +236,10 @@ static int judge_plain(struct survey *s, const uint8_t *raw, uint64_t offset,
     return 0;
 }
 
-static int judge_l2(struct survey *s, const uint8_t *raw, uint64_t offset,
+static int judge_l2(void *user, const uint8_t *raw, uint64_t offset,
                     rh_error **err)
 {
+    struct survey *s = user;
     uint64_t word = rh_be64(raw);
 
     /* Entries behind the disk's end map nothing. */
@@ -248,59 +249,65 @@ static int judge_l2(struct survey *s, const uint8_t *raw, uint64_t offset,
                                : judge_plain(s, raw, offset, err);
 }
 
-static int walk_l2(struct survey *s, uint64_t index, uint64_t at,
-                   rh_error **err)
-{
-    const struct rh_qcow2 *q = s->q;
-    uint8_t buf[BATCH];
-    uint64_t offset = index * q->per_l2 * q->cluster;
-
-    for (uint64_t done = 0; done < q->cluster;) {
-        size_t n = (size_t)RH_MIN((uint64_t)BATCH, q->cluster - done);
-
-        if (rh_io_read(s->io, buf, n, at + done, err) < 0)
-            return -1;
-        if (!rh_all_zero(buf, n))
-            for (size_t i = 0; i < n; i += q->entry)
-                if (judge_l2(s, buf + i,
-                             offset + (done + i) / q->entry * q->cluster,
-                             err) < 0)
-                    return -1;
-        done += n;
-    }
-    return rh_go_on(s->lib, err);
-}
-
 /* --- the walk
  * ----------------------------------------------------------------------------
  */
 
-static int each_l1(struct survey *s,
-                   int (*fn)(struct survey *, uint64_t, uint64_t, rh_error **),
-                   rh_error **err)
+int rh_qcow2_each_l2(const struct rh_qcow2 *q, rh_lib *lib, struct rh_io *io,
+                     uint64_t index, uint64_t at, rh_qcow2_l2_fn *fn,
+                     void *user, rh_error **err)
 {
-    uint64_t size = s->q->l1_count * 8;
+    uint64_t offset = index * q->per_l2 * q->cluster;
     uint8_t buf[BATCH];
 
-    for (uint64_t done = 0; done < size;) {
-        size_t n = (size_t)RH_MIN((uint64_t)BATCH, size - done);
+    for (uint64_t done = 0; done < q->cluster;) {
+        size_t n = (size_t)RH_MIN((uint64_t)BATCH, q->cluster - done);
 
-        if (rh_io_read(s->io, buf, n, s->q->l1 + done, err) < 0)
+        if (rh_io_read(io, buf, n, at + done, err) < 0)
+            return -1;
+        if (!rh_all_zero(buf, n))
+            for (size_t i = 0; i < n; i += q->entry)
+                if (fn(user, buf + i,
+                       offset + (done + i) / q->entry * q->cluster, err) < 0)
+                    return -1;
+        done += n;
+    }
+    return rh_go_on(lib, err);
+}
+
+int rh_qcow2_each_l1(rh_lib *lib, struct rh_io *io, uint64_t at, uint64_t count,
+                     rh_qcow2_l1_fn *fn, void *user, rh_error **err)
+{
+    uint8_t buf[BATCH];
+
+    for (uint64_t done = 0; done < count * 8;) {
+        size_t n = (size_t)RH_MIN((uint64_t)BATCH, count * 8 - done);
+
+        if (rh_io_read(io, buf, n, at + done, err) < 0)
             return -1;
         if (!rh_all_zero(buf, n))
             for (size_t i = 0; i < n; i += 8)
                 if (rh_be64(buf + i) &&
-                    fn(s, (done + i) / 8, rh_be64(buf + i), err) < 0)
+                    fn(user, (done + i) / 8, rh_be64(buf + i), err) < 0)
                     return -1;
         done += n;
     }
-    return rh_go_on(s->lib, err);
+    return rh_go_on(lib, err);
 }
 
-static int walk_table(struct survey *s, uint64_t index, uint64_t entry,
+static int walk_table(void *user, uint64_t index, uint64_t entry,
                       rh_error **err)
 {
-    return walk_l2(s, index, entry & Q_OFFSET, err);
+    struct survey *s = user;
+
+    return rh_qcow2_each_l2(s->q, s->lib, s->io, index, entry & Q_OFFSET,
+                            judge_l2, s, err);
+}
+
+static int each_l1(struct survey *s, rh_qcow2_l1_fn *fn, rh_error **err)
+{
+    return rh_qcow2_each_l1(s->lib, s->io, s->q->l1, s->q->l1_count, fn, s,
+                            err);
 }
 
 static int walk_window(struct survey *s, rh_error **err)
