@@ -531,6 +531,8 @@ struct rh_outfile *rh_outfile_new(const char *path, bool replace,
         return NULL;
     }
     flock(f->out->fd, LOCK_EX | LOCK_NB);
+    free(f->out->name); /* messages speak of what was asked for */
+    f->out->name = rh_strdup(path);
     *ret_out = f->out;
     return RH_TAKE(f);
 }

@@ -1,5 +1,6 @@
 /* disk.c - the public rh_disk: one virtual disk, opened, described, copied. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -201,6 +202,7 @@ static struct rh_writer *open_writer(rh_disk *d, struct rh_out *out,
 {
     bool forward = rh_disk_source_forward(&d->source);
 
+    o->may_seek = out->seekable;
     if (forward && (o->may_seek || o->compress != RH_COMPRESS_NONE)) {
         struct rh_writer *w = rh_writer_open(format, out, o, err);
 
@@ -262,6 +264,65 @@ static int refuse_source(rh_disk *d, const char *path, rh_error **err)
     return 0;
 }
 
+/* A device holds at least what it is to hold, or is not begun. */
+static int check_room(const rh_disk *d, int fd, rh_error **err)
+{
+    off_t room = lseek(fd, 0, SEEK_END);
+
+    if (room >= 0 && lseek(fd, 0, SEEK_SET) == 0 &&
+        (uint64_t)room >= d->source.reader->size)
+        return 0;
+    return rh_fail(err, RH_ERR_NO_SPACE,
+                   "the device has %lld bytes, the disk %llu", (long long)room,
+                   (unsigned long long)d->source.reader->size);
+}
+
+/* A FIFO or a device is written front to back; a file that takes its name
+ * would replace it. */
+static int copy_to_node(rh_disk *d, const char *path, const char *format,
+                        bool is_block, struct rh_create_options *o,
+                        rh_error **err)
+{
+    int fd =
+        open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (is_block ? O_EXCL : 0));
+    RH_AUTO(rh_out_closep) struct rh_out *out = NULL;
+
+    if (fd < 0) {
+        rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
+        return rh_where(err, path);
+    }
+    out = rh_out_fd(fd, path);
+    if (is_block && check_room(d, fd, err) < 0)
+        return rh_where(err, path);
+    if (copy_to(d, out, format, o, err) < 0)
+        return -1;
+    if (!is_block || fsync(fd) == 0)
+        return 0;
+    rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "writing failed");
+    return rh_where(err, path);
+}
+
+static int copy_to_device(rh_disk *d, const char *path, const char *format,
+                          bool overwrite, struct rh_create_options *o,
+                          rh_error **err)
+{
+    if (refuse_source(d, path, err) < 0)
+        return -1;
+    if (overwrite)
+        return copy_to_node(d, path, format ? format : "raw", true, o, err);
+    rh_fail(err, RH_ERR_FILE_EXISTS,
+            "is a device: what is on it would be replaced");
+    return rh_where(err, path);
+}
+
+/* Through a link the file that it names is meant. */
+static char *without_links(const char *path)
+{
+    char *real = realpath(path, NULL);
+
+    return real ? real : rh_strdup(path);
+}
+
 static int copy_to_file(rh_disk *d, const char *path, const char *format,
                         bool overwrite, struct rh_create_options *o,
                         rh_error **err)
@@ -281,17 +342,27 @@ int rh_disk_convert(rh_disk *d, const char *path, const rh_options *options,
                     rh_error **err)
 {
     const char *format = rh_option(options, "format");
-    bool to_pipe = !strcmp(path, "-");
-    struct rh_create_options o = {
-        .lib = d->lib, .size = d->source.reader->size, .may_seek = !to_pipe};
+    bool overwrite = rh_option_yes(options, "overwrite");
+    struct rh_create_options o = {.lib = d->lib,
+                                  .size = d->source.reader->size};
+    RH_AUTO(rh_freep) char *real = NULL;
+    struct stat st = {0};
 
     if (rh_option_compress(options, &o.compress, err) < 0 ||
         rh_option_cluster(options, &o.cluster_size, err) < 0)
         return -1;
+    if (!strcmp(path, "-"))
+        return copy_to_pipe(d, format ? format : "qcow2", &o, err);
+    if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
+        return copy_to_device(d, path, format, overwrite, &o, err);
     if (!format)
         format = format_by_name(path);
-    if (to_pipe)
-        return copy_to_pipe(d, format, &o, err);
-    return copy_to_file(d, path, format, rh_option(options, "overwrite"), &o,
-                        err);
+    if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
+        return copy_to_node(d, path, format, false, &o, err);
+    if (S_ISDIR(st.st_mode)) {
+        rh_fail(err, RH_ERR_USAGE, "is a folder; the output is one file");
+        return rh_where(err, path);
+    }
+    real = without_links(path);
+    return copy_to_file(d, real, format, overwrite, &o, err);
 }

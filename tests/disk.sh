@@ -176,6 +176,54 @@ test_existing_output_stays_untouched() {
     run "$REHOST" disk convert --overwrite in.raw out.qcow2
     expect_status 0
 }
+# Only a plain file is replaced by the result; what else has that name is
+# written into, or nothing is done.
+test_output_that_is_no_plain_file() {
+    make_disk in.raw 5242880
+    mkfifo pipe
+    cat pipe >got &
+    run "$REHOST" disk convert in.raw pipe -O raw
+    expect_status 0
+    wait
+    expect_same_file in.raw got
+    [ -p pipe ] || fail "the FIFO was replaced"
+    mkdir folder
+    run "$REHOST" disk convert in.raw folder --overwrite
+    expect_error USAGE 2
+    touch target.raw
+    ln -s target.raw link.raw
+    run "$REHOST" disk convert in.raw link.raw --overwrite
+    expect_status 0
+    [ -L link.raw ] || fail "the link was replaced"
+    expect_same_file in.raw target.raw
+    run "$REHOST" disk convert in.raw out.vhd --compress zlib
+    expect_error DISK_COMPRESS 2
+    expect_stderr '^rehost: error: out.vhd: '
+}
+test_output_that_is_a_device() {
+    need mknod losetup
+    [ "$(id -u)" = 0 ] || skip_test "needs root"
+    local loop
+    make_disk in.raw 5242880
+    mknod null c 1 3 2>/dev/null || skip_test "no devices here"
+    run "$REHOST" disk convert in.raw null -O raw --overwrite
+    expect_status 0
+    [ -c null ] || fail "the device was replaced"
+    # Old bytes must not show where the disk is empty.
+    head -c 8388608 /dev/urandom >device
+    loop=$(losetup -f --show device 2>/dev/null) || skip_test "no loop device"
+    # shellcheck disable=SC2064 # now, as it is local
+    trap "losetup -d $loop" EXIT
+    run "$REHOST" disk convert in.raw "$loop"
+    expect_error FILE_EXISTS 1
+    run "$REHOST" disk convert in.raw "$loop" --overwrite
+    expect_status 0
+    run cmp -n 5242880 in.raw "$loop"
+    expect_status 0
+    make_disk large.raw 9437184
+    run "$REHOST" disk convert large.raw "$loop" --overwrite
+    expect_error NO_SPACE 1
+}
 test_source_is_never_the_output() {
     make_disk in.raw 1048576
     sha256sum in.raw >before
