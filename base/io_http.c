@@ -754,7 +754,7 @@ struct rh_io *rh_io_http(rh_lib *lib, const char *url, rh_error **err)
 
     if (rh_http_open(lib, url, &io, &s, err) < 0)
         return NULL;
-    if (io)
+    if (!s) /* it has ranges */
         return io;
     rh_log(lib, RH_LOG_INFO,
            "%s: the server offers no ranges; all of it is stored first",
