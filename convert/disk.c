@@ -170,21 +170,31 @@ int rh_disk_compare(rh_disk *a, rh_disk *b, int *ret_same, uint64_t *ret_offset,
 /* --- convert
  * ------------------------------------------------------------------- */
 
-static const char *format_by_name(const char *path)
+/* Who names a file .vmdk does not expect a qcow2 in it: what a name promises
+ * and nobody writes is refused. */
+static int format_by_name(const char *path, const char **ret_format,
+                          rh_error **err)
 {
     static const struct {
         const char *ending, *format;
-    } endings[] = {
-        {".qcow2", "qcow2"}, {".raw", "raw"}, {".img", "raw"}, {".vhd", "vhd"}};
+    } endings[] = {{".qcow2", "qcow2"}, {".raw", "raw"}, {".img", "raw"},
+                   {".vhd", "vhd"},     {".vmdk", NULL}, {".vhdx", NULL},
+                   {".vdi", NULL},      {".ova", NULL},  {".xva", NULL}};
     size_t n = strlen(path);
 
+    *ret_format = "qcow2";
     for (size_t i = 0; i < RH_COUNT(endings); i++) {
         size_t m = strlen(endings[i].ending);
 
         if (n > m && rh_same_word(path + n - m, endings[i].ending))
-            return endings[i].format;
+            *ret_format = endings[i].format;
     }
-    return "qcow2";
+    if (*ret_format)
+        return 0;
+    rh_fail(err, RH_ERR_USAGE, "its ending names a form that is not written");
+    rh_hint(err, "end it in .qcow2, .raw, .img or .vhd, or say the form with "
+                 "-O qcow2, -O raw or -O vhd");
+    return rh_where(err, path);
 }
 
 /* Into a file, forward pieces go straight to writers that take them; for the
@@ -355,8 +365,8 @@ int rh_disk_convert(rh_disk *d, const char *path, const rh_options *options,
         return copy_to_pipe(d, format ? format : "qcow2", &o, err);
     if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
         return copy_to_device(d, path, format, overwrite, &o, err);
-    if (!format)
-        format = format_by_name(path);
+    if (!format && format_by_name(path, &format, err) < 0)
+        return -1;
     if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
         return copy_to_node(d, path, format, false, &o, err);
     if (S_ISDIR(st.st_mode)) {

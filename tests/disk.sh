@@ -276,7 +276,12 @@ test_kill_leaves_no_result_and_a_rerun_clears_up() {
     expect_equal "$(find . -name '.*.part')" ""
 }
 interrupt() { # PID: expects the contracted end, within a second
-    local start took
+    local start took i
+    # A shell's background jobs ignore SIGINT until they say otherwise.
+    for ((i = 0; i < 200; i++)); do
+        (($((16#$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status"))) & 2)) && break
+        sleep 0.1
+    done
     start=$(date +%s%N)
     kill -INT "$1"
     wait "$1"
@@ -300,6 +305,19 @@ test_interrupt_while_copying() {
     read -r _ <&3
     (cat <&3 >.stderr) &
     interrupt $pid
+}
+test_an_ending_that_is_not_written_is_refused() {
+    make_disk in.raw 1048576
+    for name in out.vmdk out.VHDX out.vdi; do
+        run "$REHOST" disk convert in.raw $name
+        expect_error USAGE 2
+        [ ! -e $name ] || fail "$name was made"
+    done
+    run "$REHOST" disk convert -O qcow2 in.raw out.vmdk
+    expect_status 0
+    run "$REHOST" disk convert in.raw out.disk
+    expect_status 0
+    expect_equal "$(qemu-img info --output json out.disk | jq -r .format)" qcow2
 }
 test_interrupt_while_waiting_for_a_pipe() {
     mkfifo slow
