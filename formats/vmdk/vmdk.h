@@ -128,7 +128,7 @@ bool rh_vmdk_starts_early(const struct vmdk_header *h, const uint8_t *sector);
 
 /* --- bits, allocated as they are met (bits.c) ---------------------------- */
 struct vmdk_bits {
-    _Atomic(void *) *pages;
+    _Atomic(void *) *branches;
     uint64_t count;
 };
 int rh_vmdk_bits_init(struct vmdk_bits *b, uint64_t count, rh_error **err);
