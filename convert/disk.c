@@ -260,18 +260,13 @@ static int copy_to_pipe(rh_disk *d, const char *format,
 /* Writing over the disk that is being read would destroy it. */
 static int refuse_source(rh_disk *d, const char *path, rh_error **err)
 {
-    struct stat in, out;
+    struct stat out;
 
-    if (stat(path, &out) < 0)
+    if (stat(path, &out) < 0 || !rh_disk_source_reads(&d->source, &out))
         return 0;
-    for (struct rh_reader *r = d->source.reader; r; r = r->parent)
-        if (r->io && r->io->fd >= 0 && fstat(r->io->fd, &in) == 0 &&
-            in.st_dev == out.st_dev && in.st_ino == out.st_ino) {
-            rh_fail(err, RH_ERR_USAGE, "is the disk that is being read");
-            rh_hint(err, "give another output file");
-            return rh_where(err, path);
-        }
-    return 0;
+    rh_fail(err, RH_ERR_USAGE, "is the disk that is being read");
+    rh_hint(err, "give another output file");
+    return rh_where(err, path);
 }
 
 /* A device holds at least what it is to hold, or is not begun. */

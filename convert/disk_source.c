@@ -56,6 +56,69 @@ static void tape_drop(struct rh_disk_source *s)
     s->tape = NULL;
 }
 
+/* --- what is read: none of it is to be written over ---------------------- */
+
+static void note_read(struct rh_disk_source *s, const struct rh_io *io)
+{
+    struct stat st;
+
+    if (io && io->fd >= 0 && fstat(io->fd, &st) == 0)
+        *rh_vec_add(&s->read) = st;
+}
+
+bool rh_disk_source_reads(const struct rh_disk_source *s,
+                          const struct stat *file)
+{
+    for (size_t i = 0; i < s->read.count; i++)
+        if (s->read.items[i].st_dev == file->st_dev &&
+            s->read.items[i].st_ino == file->st_ino)
+            return true;
+    return false;
+}
+
+/* The folder of the disk's file, where its extents and parents are. */
+struct beside {
+    struct rh_place *folder;
+    struct rh_disk_source *source;
+};
+
+static struct rh_io *beside_open(struct rh_place *p, const char *name,
+                                 rh_error **err)
+{
+    struct beside *b = p->state;
+    struct rh_io *io = rh_place_open(b->folder, name, err);
+
+    note_read(b->source, io);
+    return io;
+}
+
+static void beside_close(struct rh_place *p)
+{
+    struct beside *b = p->state;
+
+    rh_place_close(b->folder);
+    free(b);
+}
+
+static struct rh_place *beside_new(struct rh_disk_source *s, const char *path,
+                                   rh_error **err)
+{
+    static const struct rh_place_ops ops = {beside_open, NULL, beside_close};
+    struct rh_place *folder = rh_place_folder(path, err), *p;
+    struct beside *b;
+
+    if (!folder)
+        return NULL;
+    b = rh_new0(struct beside);
+    b->folder = folder;
+    b->source = s;
+    p = rh_new0(struct rh_place);
+    p->ops = &ops;
+    p->name = rh_strdup(path);
+    p->state = b;
+    return p;
+}
+
 /* --- what it is ---------------------------------------------------------- */
 
 static bool ends_in(const char *path, const char *ending)
@@ -213,6 +276,7 @@ static int open_stdin(struct rh_disk_source *s, const char *format,
     if (!S_ISREG(st.st_mode))
         return open_stream(s, rh_stream_fd(fd, "-"), format, false, err);
     io = rh_io_fd(fd, "-", err);
+    note_read(s, io);
     return io ? open_seekable(s, io, format, false, err) : -1;
 }
 
@@ -240,7 +304,8 @@ static int open_file(struct rh_disk_source *s, const char *path,
     io = rh_io_file_at(AT_FDCWD, path, RH_IO_DEVICE, err);
     if (!io)
         return -1;
-    s->place = rh_place_folder(dirname(copy), err);
+    note_read(s, io);
+    s->place = beside_new(s, dirname(copy), err);
     if (!s->place)
         return -1;
     return open_seekable(s, io, format,
@@ -298,4 +363,5 @@ void rh_disk_source_close(struct rh_disk_source *s)
     tape_drop(s);
     rh_stream_close(s->stream);
     rh_place_close(s->place);
+    free(s->read.items);
 }

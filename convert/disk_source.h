@@ -9,12 +9,16 @@
 #ifndef RH_CONVERT_DISK_SOURCE_H
 #define RH_CONVERT_DISK_SOURCE_H
 
+#include <sys/stat.h>
+
+#include "base/mem.h"
 #include "formats/format.h"
 
 struct rh_disk_source {
     rh_lib *lib;
     struct rh_place *place; /* the folder of the disk's file, or NULL */
     struct rh_reader *reader;
+    RH_VEC(struct stat) read; /* files: the disk's, its extents, its parents */
     /* Of a forward reader, until it is stored. */
     struct rh_stream *stream; /* what it reads, beneath the tape */
     struct rh_tape *tape;     /* what has passed; NULL: its start is gone */
@@ -28,6 +32,9 @@ bool rh_disk_source_forward(const struct rh_disk_source *s);
 int rh_disk_source_store(struct rh_disk_source *s, rh_error **err);
 /* Its grains are about to be taken: what passes is no longer kept. */
 void rh_disk_source_go(struct rh_disk_source *s);
+/* Is it one of the files that the disk is read from? */
+bool rh_disk_source_reads(const struct rh_disk_source *s,
+                          const struct stat *file);
 void rh_disk_source_close(struct rh_disk_source *s);
 
 #endif

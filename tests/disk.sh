@@ -232,6 +232,22 @@ test_source_is_never_the_output() {
     run sha256sum -c before
     expect_status 0
 }
+test_no_part_of_the_source_is_the_output() {
+    need qemu-img
+    local name
+    make_disk in.raw 1048576
+    qemu-img convert -f raw -O vmdk -o subformat=monolithicFlat in.raw a.vmdk
+    qemu-img create -q -f qcow2 -b in.raw -F raw b.qcow2
+    sha256sum in.raw a-flat.vmdk b.qcow2 >before
+    gzip -k b.qcow2
+    for name in "a.vmdk a-flat.vmdk" "b.qcow2 in.raw" "b.qcow2 b.qcow2" \
+        "b.qcow2.gz b.qcow2.gz"; do
+        run "$REHOST" disk convert --overwrite $name
+        expect_error USAGE 2
+    done
+    run sha256sum -c before
+    expect_status 0
+}
 test_unknown_bytes_are_refused() {
     head -c 100000 /dev/urandom >in.bin
     run "$REHOST" disk convert in.bin out.qcow2
