@@ -45,7 +45,7 @@ enum rh_unpack_result rh_unzstd(struct rh_codec *c, const void *in, size_t n,
 size_t rh_deflate_4k(struct rh_codec *c, const void *in, size_t n, void *out,
                      size_t room);
 size_t rh_zstd(struct rh_codec *c, const void *in, size_t n, void *out,
-               size_t room, int level);
+               size_t room);
 
 /* "libdeflate 1.14, zlib 1.2.13, zstd 1.5.4, ISA-L": for --version. */
 const char *rh_codec_about(void);

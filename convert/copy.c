@@ -15,8 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+/* Where the library was built with it, the one that uses AVX. */
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h>
+#else
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#endif
 
 #include "base/bytes.h"
 #include "base/limits.h"
