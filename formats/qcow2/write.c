@@ -323,7 +323,7 @@ static int compress(const struct seeking *s, struct rh_unit *u, size_t i,
         return -1;
     /* Without a sector of gain the plain cluster is the better one. */
     size = s->shape.zstd
-               ? rh_zstd(u->codec, in, cluster, out, cluster - Q_SECTOR, 1)
+               ? rh_zstd(u->codec, in, cluster, out, cluster - Q_SECTOR)
                : rh_deflate_4k(u->codec, in, cluster, out, cluster - Q_SECTOR);
     if (size)
         *p = (struct piece){out, (uint32_t)size, PIECE_PACKED};
@@ -387,7 +387,9 @@ static int repack(const struct seeking *s, struct rh_unit *u, size_t i,
     if (rh_all_zero(plain, n))
         return 0;
     *ret = (struct piece){plain, (uint32_t)n, PIECE_PLAIN};
-    if (compress(s, u, i, ret, err) < 0)
+    /* What gained nothing before is not tried again. */
+    if (u->packed[i].size <= cluster - Q_SECTOR &&
+        compress(s, u, i, ret, err) < 0)
         return -1;
     if (ret->kind == PIECE_PLAIN)
         ret->bytes = memcpy(u->room + at, plain, n);
