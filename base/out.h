@@ -55,6 +55,7 @@ struct rh_outdir_file {
     char *name;
     uint64_t size;
     char sha256[65];
+    struct rh_out *out; /* open until the commit */
 };
 struct rh_outdir {
     char *path; /* DIR/NAME, the final one */
@@ -70,11 +71,11 @@ struct rh_outdir *rh_outdir_new(const char *dir, const char *name, bool replace,
                                 rh_error **err);
 /* Free bytes where it lies; -1 when that can't be learned. */
 int rh_outdir_space(const struct rh_outdir *d, uint64_t *ret_bytes);
-/* A whole small file in it, fsync'ed. */
+/* A whole small file in it, fsync'ed by the commit. */
 int rh_outdir_put(struct rh_outdir *d, const char *name, const void *bytes,
                   size_t n, bool executable, rh_error **err);
-/* fsync, rename (exchanging with the earlier result when replacing), fsync the
- * parent. */
+/* fsync all, rename (exchanging with the earlier result when replacing), fsync
+ * the parent. */
 int rh_outdir_commit(struct rh_outdir *d, rh_error **err);
 /* Remove what was not committed, free. */
 void rh_outdir_close(struct rh_outdir *d);
