@@ -115,4 +115,12 @@ test_version_says_what_is_built_in() {
     expect_stdout 'zlib|libdeflate'
     expect_stdout '^libguestfs: (yes|no)'
 }
+test_the_readme_quotes_the_benchmarks() {
+    run "$TOP/bench/run" --readme
+    expect_status 0
+    [ "$(wc -l <.stdout)" -gt 5 ] || fail "docs/bench.md has no table"
+    while read -r row; do
+        grep -qxF "$row" "$TOP/README.md" || fail "not in README.md: $row"
+    done <.stdout
+}
 run_tests
