@@ -280,6 +280,23 @@ END
     grep -q 99:99:99 .rules && fail "a rule for a NIC that is gone" "$(cat .rules)"
     held
 }
+test_debian_8_has_rules_and_two_nics() {
+    guest debian "$b@" "$a@" -- $debian <<'END'
+== /etc/network/interfaces
+auto eth0 eth1
+iface eth0 inet dhcp
+iface eth1 inet dhcp
+== /etc/network/interfaces.d/loop -> loop
+== /usr/lib/udev/rules.d/75-persistent-net-generator.rules
+#
+END
+    convert
+    expect_bound ""
+    text /etc/udev/rules.d/70-persistent-net.rules >.rules
+    grep -q "\"$b\".*NAME=\"eth0\"" .rules && grep -q "\"$a\".*NAME=\"eth1\"" .rules ||
+        fail "the rules" "$(cat .rules)"
+    held
+}
 # systemd before 240 does not name an interface again that its initramfs named,
 # and before 245 took "ether" for no type at all.
 old_systemd() { # RELEASE

@@ -95,7 +95,8 @@ static int follow_link(struct walk *w, struct step *at, uint64_t node,
     char *rest;
 
     if (++w->links > LINKS_MAX)
-        return rh_fail(err, RH_ERR_GUEST_DAMAGED,
+        /* The guest finds nothing there, either. */
+        return rh_fail(err, RH_ERR_FILE_NOT_FOUND,
                        "symbolic links in the guest go in a circle");
     if (at->fs->ops->read_link(at->fs, node, &target, err) < 0)
         return -1;

@@ -61,6 +61,13 @@ static int config_tools(struct rh_fix_job *j, const struct rh_addition *a,
                       err);
 }
 
+static bool has_dracut(struct rh_guest *g)
+{
+    return rh_guest_is_dir(g, "/etc/dracut.conf.d") ||
+           rh_guest_is_dir(g, "/usr/lib/dracut") ||
+           rh_guest_is_dir(g, "/usr/share/dracut");
+}
+
 static int config_dracut(struct rh_fix_job *j, const struct rh_addition *a,
                          rh_error **err)
 {
@@ -72,6 +79,8 @@ static int config_dracut(struct rh_fix_job *j, const struct rh_addition *a,
                   "add_drivers+=\" %s \"\n",
                   names);
 
+    if (j->guest->ops->make_dir(j->guest, "/etc/dracut.conf.d", 0755, err) < 0)
+        return -1;
     return rh_fix_put(
         j, "/etc/dracut.conf.d/50-rehost.conf", text, strlen(text), 0644,
         _("keep the new machine's drivers when dracut runs"), err);
@@ -159,8 +168,7 @@ int rh_fix_initramfs_config(struct rh_fix_job *j, rh_error **err)
     if (rh_guest_is_dir(g, "/etc/initramfs-tools") &&
         config_tools(j, &a, err) < 0)
         return -1;
-    if (rh_guest_is_dir(g, "/etc/dracut.conf.d") &&
-        config_dracut(j, &a, err) < 0)
+    if (has_dracut(g) && config_dracut(j, &a, err) < 0)
         return -1;
     if (config_list(j, "/etc/mkinitcpio.conf", "MODULES", ')', &a, err) < 0 ||
         config_list(j, "/etc/sysconfig/kernel", "INITRD_MODULES", '"', &a,

@@ -26,6 +26,20 @@ static bool text_says(struct rh_guest *g, const char *path)
     return text && strstr(text, "net.ifnames=0");
 }
 
+/* Systems whose udev wrote such rules by itself keep the kernel's names, with
+ * systemd, too (Debian 8), and read .link files only when asked to. */
+static bool by_rules(struct rh_fix_job *j)
+{
+    static const char *const generators[] = {
+        "/lib/udev/rules.d/75-persistent-net-generator.rules",
+        "/usr/lib/udev/rules.d/75-persistent-net-generator.rules"};
+
+    for (size_t i = 0; i < RH_COUNT(generators); i++)
+        if (rh_guest_exists(j->guest, generators[i]))
+            return true;
+    return !j->os->systemd;
+}
+
 static bool kernel_names(struct rh_fix_job *j)
 {
     static const char *const files[] = {"/etc/default/grub",
@@ -39,7 +53,7 @@ static bool kernel_names(struct rh_fix_job *j)
     RH_AUTO(rh_name_list_freep)
     char **names = rh_guest_names(j->guest, entries);
 
-    if (!j->os->systemd ||
+    if (by_rules(j) ||
         rh_guest_exists(j->guest, "/etc/udev/rules.d/80-net-setup-link.rules"))
         return true;
     for (size_t i = 0; i < RH_COUNT(files); i++)
@@ -89,7 +103,7 @@ char *rh_nic_link(struct rh_fix_job *j, const struct rh_nic_name *n,
     enum { TYPE_ETHER = 246 };
     char mac[18];
 
-    if (!j->os->systemd || !must_pin(j, n, kernel_names(j), mac))
+    if (by_rules(j) || !must_pin(j, n, kernel_names(j), mac))
         return NULL;
     *ret_path = rh_printf("/etc/systemd/network/10-rehost-%s.link", n->name);
     return rh_printf("# Keeps the name that this system's configuration uses.\n"
@@ -259,7 +273,7 @@ static void say_by_driver(struct rh_fix_job *j)
 
 int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
 {
-    bool any = false;
+    bool any = false, rules = by_rules(j);
     char mac[18];
 
     say_unmatched(j);
@@ -267,9 +281,9 @@ int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
     for (size_t i = 0; i < j->os->nics.count; i++) {
         const struct rh_nic_name *n = &j->os->nics.items[i];
 
-        if (j->os->systemd && pin_by_link(j, n, err) < 0)
+        if (!rules && pin_by_link(j, n, err) < 0)
             return -1;
-        any |= !j->os->systemd && must_pin(j, n, true, mac);
+        any |= rules && must_pin(j, n, true, mac);
     }
     return drop_stale_rules(j, any, err);
 }

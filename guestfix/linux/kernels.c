@@ -212,6 +212,10 @@ static const struct {
 } loaders[] = {
     {"/boot/grub/grub.cfg", "grub2"},
     {"/boot/grub2/grub.cfg", "grub2"},
+    {"/boot/grub/i386-pc", "grub2-bios"},
+    {"/boot/grub2/i386-pc", "grub2-bios"},
+    {"/boot/grub/x86_64-efi", "grub2-efi"},
+    {"/boot/grub2/x86_64-efi", "grub2-efi"},
     {"/boot/grub/grub.conf", "grub-legacy"},
     {"/boot/grub/menu.lst", "grub-legacy"},
     {"/boot/loader/entries", "bls"},
@@ -254,6 +258,24 @@ static bool has_uki(struct rh_guest *g)
     return false;
 }
 
+/* A vendor's folder with GRUB in it. */
+static bool has_efi_grub(struct rh_guest *g, const char *top)
+{
+    static const char *const files[] = {"grubx64.efi", "grubaa64.efi",
+                                        "grubia32.efi", "grub.efi"};
+    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(g, top);
+
+    for (size_t i = 0; names && names[i]; i++)
+        for (size_t k = 0; k < RH_COUNT(files); k++) {
+            RH_AUTO(rh_freep)
+            char *path = rh_printf("%s/%s/%s", top, names[i], files[k]);
+
+            if (rh_guest_exists(g, path))
+                return true;
+        }
+    return false;
+}
+
 void rh_linux_loaders(struct rh_linux *l)
 {
     bool efi = rh_guest_is_dir(l->guest, "/boot/efi/EFI") ||
@@ -266,6 +288,9 @@ void rh_linux_loaders(struct rh_linux *l)
     l->uki = has_uki(l->guest);
     if (l->uki)
         add_loader(l, "uki");
+    if (has_efi_grub(l->guest, "/boot/efi/EFI") ||
+        has_efi_grub(l->guest, "/efi/EFI"))
+        add_loader(l, "grub2-efi");
     if (efi)
         add_loader(l, "efi");
 }
