@@ -526,6 +526,15 @@ test_what_belongs_to_a_file_stays_with_it() {
     # The other name keeps what it had.
     expect_text debian /etc/fstab.other '^/dev/sda1'
 }
+test_a_kernel_without_xen_needs_none_of_its_drivers_for_ide() {
+    make_guest rhel6 --no-module xen-blkfront --no-module xen-netfront rhel6
+    run "$REHOST" report rhel6.ova --to xen --devices emulated --json report.json
+    expect_json '[.vms[0].targets[0].findings[]|select(.id=="BOOT-DRIVER-MISSING")|.automatic]|index(false)' \
+        null report.json
+    run "$REHOST" report rhel6.ova --to xen --json report.json
+    expect_json '[.vms[0].targets[0].findings[]|select(.id=="BOOT-DRIVER-MISSING")|.automatic]|index(false)!=null' \
+        true report.json
+}
 test_no_guest_fix_changes_nothing() {
     make_guest debian debian
     convert debian kvm --no-guest-fix

@@ -215,6 +215,20 @@ static void wanted_list(struct rh_addition *a, const struct rh_modules *m,
             want(a, m, k, json_string_value(item), needed);
 }
 
+/* A kernel that knows Xen has the emulated disks unplugged, whatever was chosen
+ * for it; one without such modules keeps them. */
+static void want_against_unplug(struct rh_addition *a,
+                                const struct rh_modules *m,
+                                const struct rh_kernel *k, json_t *list)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach (list, i, item)
+        if (json_is_string(item) && line_of(m->dep, json_string_value(item)))
+            want(a, m, k, json_string_value(item), true);
+}
+
 /* The driver of the new machine's NICs, in the image or built in? */
 bool rh_nic_driver_in(struct rh_fix_job *j, const struct rh_kernel *k,
                       const struct rh_modules *m)
@@ -247,10 +261,9 @@ void rh_addition_plan(struct rh_fix_job *j, const struct rh_kernel *k,
                 false);
     if (to->devices && !(xen && !strcmp(to->devices, "virtio")))
         wanted_list(ret, m, k, json_object_get(also, to->devices), false);
-    /* A Xen host unplugs the emulated disks for any kernel that knows it. */
     if (xen) {
-        wanted_list(ret, m, k, json_object_get(boot, "xen"), true);
         wanted_list(ret, m, k, json_object_get(also, "xen"), false);
+        want_against_unplug(ret, m, k, json_object_get(boot, "xen"));
     }
 }
 
