@@ -78,6 +78,16 @@ static int blob_dir(struct rh_guest *g, const char *path, uint32_t mode,
     return 0;
 }
 
+static int blob_read_link(struct rh_guest *g, const char *path, char **ret,
+                          rh_error **err)
+{
+    const struct blob *b = g->state;
+
+    (void)path, (void)err;
+    *ret = rh_strdup(b->name);
+    return 0;
+}
+
 static int blob_get(struct rh_guest *g, const char *path, const char *name,
                     void **ret_bytes, size_t *ret_size, rh_error **err)
 {
@@ -104,6 +114,7 @@ static const struct rh_guest_ops ops = {
     .remove = blob_remove,
     .make_dir = blob_dir,
     .symlink = blob_two,
+    .read_link = blob_read_link,
     .get_xattr = blob_get,
     .free_space = blob_free_space,
 };

@@ -51,11 +51,17 @@ static size_t disk_by_unit(const struct rh_session *s, const char *spec)
 {
     const char *scsi = strstr(spec, "-scsi-");
     const struct rh_vm *vm = s->o->vm;
-    unsigned unit;
+    unsigned long unit;
     size_t found = SIZE_MAX;
 
-    if (!vm || !scsi || sscanf(scsi, "-scsi-%*u:%*u:%u:", &unit) != 1)
+    /* Host and channel stand before it. */
+    for (unsigned i = 0; scsi && i < 2; i++) {
+        scsi = strchr(scsi, ':');
+        scsi = scsi ? scsi + 1 : NULL;
+    }
+    if (!vm || !scsi || *scsi < '0' || *scsi > '9')
         return SIZE_MAX;
+    unit = strtoul(scsi, NULL, 10);
     for (size_t i = 0; i < s->count && i < vm->disks.count; i++) {
         const struct rh_disk_config *d = &vm->disks.items[i];
 

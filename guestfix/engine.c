@@ -477,12 +477,8 @@ static int run_one(struct rh_session *s, const struct rh_profile_fix *f,
     if (rh_go_on(s->o->lib, err) < 0)
         return -1;
     for (const struct rh_fix *row = rh_fixes; row->name; row++)
-        if (!strcmp(row->name, f->name)) {
-            int r = row->run(&j, err);
-
-            free(j.root_word);
-            return r < 0 ? rh_while(err, "%s", f->name) : 0;
-        }
+        if (!strcmp(row->name, f->name))
+            return row->run(&j, err) < 0 ? rh_while(err, "%s", f->name) : 0;
     return rh_fail(err, RH_ERR_BUG, "no code for the fix \"%s\"", f->name);
 }
 

@@ -55,7 +55,8 @@ struct rh_fix_job {
     const struct rh_guest_options *o;
     const char *name;  /* of the running fix */
     json_t *arguments; /* of the profile, may be NULL */
-    char *root_word;   /* what fstab calls the root's device, once asked for */
+    const char
+        *root_word; /* what fstab calls the root's device, once asked for */
 };
 struct rh_fix {
     const char *name;

@@ -55,8 +55,9 @@ static const struct rh_volume *volume_of(struct rh_fix_job *j, const char *spec)
     if (!j->root_word) {
         RH_AUTO(rh_freep)
         char *text = rh_guest_text(j->guest, "/etc/fstab", NULL);
+        RH_AUTO(rh_freep) char *word = rh_fstab_root(text);
 
-        j->root_word = rh_fstab_root(text);
+        j->root_word = rh_arena_strdup(j->os->arena, word ? word : "");
     }
     return rh_device_find(j->s, j->root_word,
                           &j->s->volumes.all.items[j->guest->root_volume],
