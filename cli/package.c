@@ -116,13 +116,20 @@ static const struct cli_option report_options[] = {
     {"html", 0, "FILE", N_("one self-contained page"), TO_COMMAND},
     {"no-guest", 0, NULL, N_("do not look inside the guests"), TO_OPTIONS},
     {"need", 0, "NEED,...",
-     N_("what the models are weighed by: isolation, delta-backup, hci, "
-        "low-latency, replication, overcommit, vmware-devices"),
+     N_("what the models are weighed by: isolation, delta-backup, "
+        "file-restore, replication, replication-other-kind, hci, low-latency, "
+        "overcommit, vmware-devices, solaris, or what a model.yaml names"),
      TO_OPTIONS},
     PLAN_OPTIONS,
     SOURCE_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
+
+/* To standard output, which carries one thing. */
+static bool is_printed(const char *path)
+{
+    return path && (!path[0] || !strcmp(path, "-"));
+}
 
 static int save_report(struct cli *cli, rh_report *r, const char *as,
                        const char *path)
@@ -133,7 +140,7 @@ static int save_report(struct cli *cli, rh_report *r, const char *as,
 
     if (!text)
         return cli_fail(cli, e);
-    if (!path[0])
+    if (is_printed(path))
         return cli_print(cli, text, NULL);
     status = cli_save(cli, path, text);
     free(text);
@@ -147,7 +154,7 @@ static int print_report(struct cli *cli, rh_report *r)
     rh_error *cause = rh_report_cause(r);
     const char *json = cli_given(cli, "json");
     const char *html = cli_given(cli, "html");
-    bool text = (!json || json[0]) && !(html && !strcmp(html, "-"));
+    bool text = !is_printed(json) && !is_printed(html);
     int status = 0;
 
     if (json)
@@ -169,6 +176,10 @@ static int run_report(struct cli *cli)
 
     if (cli->word_count == 0)
         return cli_usage(cli, _("a source is needed"));
+    if (is_printed(cli_given(cli, "json")) &&
+        is_printed(cli_given(cli, "html")))
+        return cli_usage(cli, _("one of --json and --html needs a file: both "
+                                "would be printed"));
     r = rh_report_run(cli->lib, cli->words, cli->word_count, cli->options, &e);
     if (!r)
         return cli_fail(cli, e);

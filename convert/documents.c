@@ -21,18 +21,15 @@ int rh_put_json(struct rh_outdir *dir, const char *name, json_t *doc,
 
 static json_t *models_json(rh_error **err)
 {
-    json_t *list = json_array();
+    json_t *models = rh_models_load(err), *list, *model;
+    size_t i;
 
-    for (size_t i = 0; rh_target_at(i); i++) {
-        json_t *model = rh_model_load(rh_target_at(i)->folder, err);
-
-        if (!model) {
-            json_decref(list);
-            return NULL;
-        }
+    if (!models)
+        return NULL;
+    list = json_array();
+    json_array_foreach (models, i, model)
         json_array_append_new(list, rh_model_properties(model));
-        json_decref(model);
-    }
+    json_decref(models);
     return list;
 }
 

@@ -1,8 +1,9 @@
 /* fit.c - weigh the models for one VM.
  *
- * What a model offers and lacks is data (targets/FOLDER/model.yaml).  A model
- * that cannot take the VM is out; then the asked-for needs count, then the
- * steps that are left to people, then the edits inside the guest. */
+ * What a model offers and lacks is data (targets/FOLDER/model.yaml), and so
+ * are needs that only some provider's model knows.  A model that cannot take
+ * the VM is out; then what was asked for counts and what the VM itself needs,
+ * then the steps that are left to people, then the edits inside the guest. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "convert/fit.h"
 
@@ -29,12 +30,35 @@ static const struct {
     {"solaris", "solaris", N_("Solaris guests")},
 };
 
+/* What a VM needs by itself, by what was found. */
+static const struct {
+    enum rh_finding_id found;
+    const char *offer;
+} own_needs[] = {
+    {RH_F_VMWARE_LATENCY, "single-thread-latency"},
+};
+
+struct need {
+    const char *offer; /* the models' word */
+    const char *text;  /* translated */
+    bool own;          /* the VM's, nobody asked */
+};
+typedef RH_VEC(struct need) need_list;
+
 struct candidate {
     const struct rh_plan_target *target;
-    json_t *model;
-    int met, unmet;  /* asked-for needs */
-    unsigned manual; /* cautions that rehost does not take care of */
+    const json_t *model;
+    int met, unmet;  /* needs */
+    unsigned manual; /* findings that are left to people */
 };
+typedef RH_VEC(struct candidate) candidates;
+
+static const char *word(const json_t *model, const char *key)
+{
+    const char *text = json_string_value(json_object_get(model, key));
+
+    return text ? text : "";
+}
 
 static const char *name_of(const struct candidate *c)
 {
@@ -44,93 +68,157 @@ static const char *name_of(const struct candidate *c)
     return name[0] ? name : c->target->target->name;
 }
 
-static bool lists(const json_t *model, const char *key, const char *word)
+static bool lists(const json_t *model, const char *key, const char *offer)
 {
     const json_t *item;
     size_t i;
 
     json_array_foreach (json_object_get(model, key), i, item)
         if (!strcmp(json_string_value(item) ? json_string_value(item) : "",
-                    word))
+                    offer))
             return true;
     return false;
 }
 
-/* The i-th word over all --need options, which hold lists. */
-static char *need_word(const rh_options *options, size_t n)
+/* --- needs
+ * --------------------------------------------------------------------- */
+
+/* A model may know needs of its own, and say them in words (`needs`). */
+static bool models_need(const json_t *models, const char *name,
+                        struct need *ret)
+{
+    const json_t *model, *texts;
+    bool known = false;
+    size_t i;
+
+    json_array_foreach (models, i, model) {
+        known |= lists(model, "offers", name) || lists(model, "lacks", name);
+        texts = json_object_get(json_object_get(model, "needs"), name);
+        if (texts && !ret->text)
+            ret->text = rh_model_text(texts, rh_text_lang());
+    }
+    ret->offer = name;
+    if (!ret->text)
+        ret->text = name;
+    return known;
+}
+
+static bool find_need(const json_t *models, const char *name, struct need *ret)
+{
+    *ret = (struct need){0};
+    for (size_t i = 0; i < RH_COUNT(needs); i++)
+        if (!strcmp(needs[i].need, name) || !strcmp(needs[i].offer, name)) {
+            ret->offer = needs[i].offer;
+            ret->text = _(needs[i].text);
+            return true;
+        }
+    return models_need(models, name, ret);
+}
+
+/* The n-th word over all --need options, which hold lists; it lives as long as
+ * the package. */
+static const char *need_word(const struct rh_plan *plan, size_t n)
 {
     const char *list;
 
-    for (size_t i = 0; (list = rh_option_at(options, "need", i)); i++)
+    for (size_t i = 0; (list = rh_option_at(plan->options, "need", i)); i++)
         while (*list) {
             size_t length = strcspn(list, ",");
 
             if (length && n-- == 0)
-                return rh_strndup(list, length);
+                return rh_arena_strndup(plan->package->arena, list, length);
             list += length + (list[length] == ',');
         }
     return NULL;
 }
 
-static size_t find_need(const char *word)
+static bool has_need(const need_list *list, const char *offer)
 {
-    for (size_t i = 0; i < RH_COUNT(needs); i++)
-        if (!strcmp(needs[i].need, word) || !strcmp(needs[i].offer, word))
-            return i;
-    return SIZE_MAX;
+    for (size_t i = 0; i < list->count; i++)
+        if (!strcmp(list->items[i].offer, offer))
+            return true;
+    return false;
 }
 
-int rh_plan_check_needs(const rh_options *options, rh_error **err)
+static void list_needs(const struct rh_plan *plan, const struct rh_plan_vm *v,
+                       need_list *ret)
 {
-    char *word;
-    int failed = 0;
+    const struct rh_findings *found =
+        &plan->package->vm_findings.items[v->index];
+    const char *name;
+    struct need need;
 
-    for (size_t i = 0; !failed && (word = need_word(options, i)); i++) {
-        if (find_need(word) == SIZE_MAX) {
-            failed = rh_fail(err, RH_ERR_PLAN_OPTION, "there is no need \"%s\"",
-                             word);
-            rh_hint(err, "use isolation, delta-backup, file-restore, "
-                         "replication, replication-other-kind, hci, "
-                         "low-latency, overcommit, vmware-devices or solaris");
-        }
-        free(word);
+    for (size_t i = 0; (name = need_word(plan, i)); i++)
+        if (find_need(plan->models, name, &need) && !has_need(ret, need.offer))
+            *rh_vec_add(ret) = need;
+    for (size_t i = 0; i < RH_COUNT(own_needs); i++) {
+        if (!rh_findings_has(found, own_needs[i].found) ||
+            has_need(ret, own_needs[i].offer) ||
+            !find_need(plan->models, own_needs[i].offer, &need))
+            continue;
+        need.own = true;
+        *rh_vec_add(ret) = need;
     }
-    return failed;
 }
 
-static void give_reason(json_t *list, const char *id, const char *fmt, ...)
-    RH_PRINTF(3, 4);
-static void give_reason(json_t *list, const char *id, const char *fmt, ...)
+/* The words that may be asked for: ours, then what only models know. */
+static char *known_words(const json_t *models)
 {
-    RH_AUTO(rh_freep) char *text = NULL;
-    RH_AUTO(rh_freep) char *printable = NULL;
-    va_list ap;
+    static const char *const keys[] = {"offers", "lacks"};
+    struct rh_buf all = {0};
+    const json_t *model, *item;
+    struct need need;
+    size_t i, n;
 
-    va_start(ap, fmt);
-    text = rh_vprintf(fmt, ap);
-    va_end(ap);
-    printable = rh_printable(text);
-    json_array_append_new(
-        list, json_pack("{s:s, s:s}", "id", id, "message", printable));
+    for (i = 0; i < RH_COUNT(needs); i++)
+        rh_buf_printf(&all, "%s%s", i ? ", " : "", needs[i].need);
+    for (size_t k = 0; k < RH_COUNT(keys); k++)
+        json_array_foreach (models, i, model)
+            json_array_foreach (json_object_get(model, keys[k]), n, item) {
+                const char *name = json_string_value(item);
+
+                if (!name || !find_need(NULL, name, &need))
+                    if (name && !strstr(all.data, name))
+                        rh_buf_printf(&all, ", %s", name);
+            }
+    return rh_buf_take(&all);
 }
 
-static void weigh(const rh_plan *plan, struct candidate *c)
+int rh_plan_check_needs(const struct rh_plan *plan, rh_error **err)
+{
+    const char *name;
+    struct need need;
+
+    for (size_t i = 0; (name = need_word(plan, i)); i++) {
+        RH_AUTO(rh_freep) char *known = NULL;
+
+        if (find_need(plan->models, name, &need))
+            continue;
+        known = known_words(plan->models);
+        rh_fail(err, RH_ERR_PLAN_OPTION, "there is no need \"%s\"", name);
+        return rh_hint(err, "use some of: %s", known);
+    }
+    return 0;
+}
+
+/* --- weighing
+ * ------------------------------------------------------------------ */
+
+static bool left_to_people(const struct rh_finding *f)
+{
+    return f->severity != RH_SEVERITY_INFO && !f->automatic;
+}
+
+static void weigh(struct candidate *c, const need_list *list)
 {
     const struct rh_findings *f = &c->target->findings;
-    char *word;
 
-    for (size_t i = 0; (word = need_word(plan->options, i)); i++) {
-        size_t n = find_need(word);
-
-        if (n != SIZE_MAX && lists(c->model, "offers", needs[n].offer))
-            c->met++;
-        else if (n != SIZE_MAX && lists(c->model, "lacks", needs[n].offer))
-            c->unmet++;
-        free(word);
+    for (size_t i = 0; i < list->count; i++) {
+        c->met += lists(c->model, "offers", list->items[i].offer);
+        c->unmet += lists(c->model, "lacks", list->items[i].offer);
     }
     for (size_t i = 0; i < f->count; i++)
-        c->manual += f->items[i].severity == RH_SEVERITY_CAUTION &&
-                     !f->items[i].automatic;
+        c->manual += left_to_people(&f->items[i]);
 }
 
 /* Does a fit better than b? */
@@ -148,113 +236,221 @@ static bool better(const struct candidate *a, const struct candidate *b)
     return a->target->edits.count < b->target->edits.count;
 }
 
-static void explain_needs(const rh_plan *plan, const struct candidate *best,
-                          const struct candidate *all, size_t count,
-                          json_t *reasons)
+/* --- reasons
+ * ------------------------------------------------------------------- */
+
+static void give_reason(json_t *list, const char *id, const char *fmt, ...)
+    RH_PRINTF(3, 4);
+static void give_reason(json_t *list, const char *id, const char *fmt, ...)
+{
+    RH_AUTO(rh_freep) char *text = NULL;
+    RH_AUTO(rh_freep) char *printable = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = rh_vprintf(fmt, ap);
+    va_end(ap);
+    printable = rh_printable(text);
+    json_array_append_new(
+        list, json_pack("{s:s, s:s}", "id", id, "message", printable));
+}
+
+static bool somebody_offers(const candidates *all, const char *offer)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (lists(all->items[i].model, "offers", offer))
+            return true;
+    return false;
+}
+
+static void explain_need(const struct need *need, const struct candidate *best,
+                         const candidates *all, json_t *reasons)
 {
     const char *name = name_of(best);
-    char *word;
 
-    for (size_t i = 0; (word = need_word(plan->options, i)); i++) {
-        size_t n = find_need(word);
-        bool somebody = false;
-
-        free(word);
-        if (n == SIZE_MAX)
-            continue;
-        for (size_t c = 0; c < count; c++)
-            somebody |= lists(all[c].model, "offers", needs[n].offer);
-        if (lists(best->model, "offers", needs[n].offer))
-            give_reason(reasons, "FIT-NEED-MET", _("%s offers %s"), name,
-                        _(needs[n].text));
-        else if (somebody)
-            give_reason(reasons, "FIT-NEED-GIVEN-UP",
-                        _("%s does not offer %s; the other model does"), name,
-                        _(needs[n].text));
+    if (lists(best->model, "offers", need->offer)) {
+        if (need->own)
+            give_reason(reasons, "FIT-VM-NEED-MET",
+                        _("this VM itself asks for %s, which %s offers"),
+                        need->text, name);
         else
-            give_reason(reasons, "FIT-NEED-UNMET",
-                        _("no model offers %s: plan for it outside"),
-                        _(needs[n].text));
+            give_reason(reasons, "FIT-NEED-MET", _("%s offers %s"), name,
+                        need->text);
+    } else if (all->count < 2) {
+        give_reason(reasons, "FIT-NEED-UNMET", _("%s does not offer %s"), name,
+                    need->text);
+    } else if (somebody_offers(all, need->offer)) {
+        give_reason(reasons, "FIT-NEED-GIVEN-UP",
+                    _("%s does not offer %s; another model does"), name,
+                    need->text);
+    } else {
+        give_reason(reasons, "FIT-NEED-UNMET",
+                    _("no model offers %s: plan for it outside"), need->text);
     }
 }
 
-static void explain_others(const struct candidate *best,
-                           const struct candidate *all, size_t count,
-                           json_t *reasons)
+static bool has_subject(const struct rh_findings *list, const char *subject)
 {
-    for (size_t c = 0; c < count; c++) {
-        const struct candidate *other = &all[c];
-        const char *name = name_of(other);
+    for (size_t i = 0; i < list->count; i++)
+        if (left_to_people(&list->items[i]) &&
+            !strcmp(list->items[i].subject, subject))
+            return true;
+    return false;
+}
+
+/* What the other model asks for and this one does not: a finding about a thing
+ * of which this one has nothing to say; NULL when there is none. */
+static const char *extra_step(const struct candidate *other,
+                              const struct candidate *best)
+{
+    const struct rh_findings *f = &other->target->findings;
+
+    for (size_t i = 0; i < f->count; i++)
+        if (left_to_people(&f->items[i]) &&
+            !has_subject(&best->target->findings, f->items[i].subject))
+            return f->items[i].message;
+    return NULL;
+}
+
+static const char *first_blocker(const struct candidate *c)
+{
+    const struct rh_findings *f = &c->target->findings;
+
+    for (size_t i = 0; i < f->count; i++)
+        if (f->items[i].severity == RH_SEVERITY_BLOCKER)
+            return f->items[i].message;
+    return "";
+}
+
+/* What it would cost in needs. */
+static void explain_lack(const struct candidate *other,
+                         const struct candidate *best, const need_list *list,
+                         json_t *reasons)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (lists(best->model, "offers", list->items[i].offer) &&
+            lists(other->model, "lacks", list->items[i].offer))
+            give_reason(reasons, "FIT-OTHER-LACKS", _("%s does not offer %s"),
+                        name_of(other), list->items[i].text);
+}
+
+static void explain_steps(const struct candidate *other,
+                          const struct candidate *best, bool asked,
+                          json_t *reasons)
+{
+    const char *name = name_of(other);
+    const char *extra = extra_step(other, best);
+    size_t edits = other->target->edits.count;
+    size_t best_edits = best->target->edits.count;
+
+    if (other->manual > best->manual && extra)
+        give_reason(reasons, "FIT-FEWER-STEPS",
+                    _("%s leaves more steps to people (%u more): %s"), name,
+                    other->manual - best->manual, extra);
+    else if (other->manual > best->manual)
+        give_reason(reasons, "FIT-FEWER-STEPS",
+                    _("%s leaves more steps to people (%u more)"), name,
+                    other->manual - best->manual);
+    else if (other->manual < best->manual)
+        give_reason(reasons, "FIT-OTHER-EASIER",
+                    _("%s would leave fewer steps to people (%u fewer)"), name,
+                    best->manual - other->manual);
+    else if (edits > best_edits)
+        give_reason(reasons, "FIT-FEWER-EDITS",
+                    _("%s needs more changes inside the guest (%zu more)"),
+                    name, edits - best_edits);
+    else if (edits < best_edits)
+        give_reason(
+            reasons, "FIT-OTHER-FEWER-EDITS",
+            _("%s would need fewer changes inside the guest (%zu fewer)"), name,
+            best_edits - edits);
+    else if (asked)
+        give_reason(reasons, "FIT-OTHER-TOO",
+                    _("%s would take it as well, with the same effort"), name);
+    else
+        give_reason(reasons, "FIT-OTHER-TOO",
+                    _("%s would take it as well, with the same effort; say "
+                      "with --need what matters"),
+                    name);
+}
+
+static void explain_others(const struct candidate *best, const candidates *all,
+                           const need_list *list, json_t *reasons)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const struct candidate *other = &all->items[i];
 
         if (other == best)
             continue;
-        if (other->target->verdict == RH_BLOCKED)
+        if (other->target->verdict == RH_BLOCKED) {
             give_reason(reasons, "FIT-OTHER-BLOCKED",
-                        _("%s cannot take this VM as it is"), name);
-        else if (other->manual > best->manual)
-            give_reason(reasons, "FIT-FEWER-STEPS",
-                        _("%s leaves %u more steps to people"), name,
-                        other->manual - best->manual);
-        else if (other->target->edits.count > best->target->edits.count)
-            give_reason(reasons, "FIT-FEWER-EDITS",
-                        _("%s needs %zu more changes inside the guest"), name,
-                        other->target->edits.count - best->target->edits.count);
-        else
-            give_reason(reasons, "FIT-OTHER-TOO",
-                        _("%s would take it as well, with the same effort"),
-                        name);
+                        _("%s cannot take this VM as it is: %s"),
+                        name_of(other), first_blocker(other));
+            continue;
+        }
+        explain_lack(other, best, list, reasons);
+        explain_steps(other, best, list->count > 0, reasons);
     }
 }
 
-static int load_models(const struct rh_plan_vm *v, struct candidate *all,
-                       rh_error **err)
+/* --- all of it
+ * ----------------------------------------------------------------- */
+
+/* A target's every model, its own first. */
+static void list_candidates(const struct rh_plan *plan,
+                            const struct rh_plan_vm *v, candidates *ret)
 {
+    const json_t *model;
+    size_t n;
+
     for (size_t i = 0; i < v->targets.count; i++) {
-        all[i].target = &v->targets.items[i];
-        all[i].model = rh_model_load(all[i].target->target->folder, err);
-        if (!all[i].model)
-            return -1;
+        const struct rh_plan_target *t = &v->targets.items[i];
+
+        json_array_foreach (plan->models, n, model)
+            if (!strcmp(word(model, "target"), t->target->name)) {
+                struct candidate *c = rh_vec_add(ret);
+
+                c->target = t;
+                c->model = model;
+            }
     }
-    return 0;
 }
 
-static json_t *recommend(const rh_plan *plan, struct candidate *all,
-                         size_t count)
+static json_t *recommend(const candidates *all, const need_list *list)
 {
     json_t *reasons = json_array();
-    struct candidate *best = &all[0];
+    const struct candidate *best = &all->items[0];
 
-    for (size_t i = 0; i < count; i++)
-        weigh(plan, &all[i]);
-    for (size_t i = 1; i < count; i++)
-        if (better(&all[i], best))
-            best = &all[i];
+    for (size_t i = 1; i < all->count; i++)
+        if (better(&all->items[i], best))
+            best = &all->items[i];
     if (best->target->verdict == RH_BLOCKED) {
         give_reason(reasons, "FIT-NONE",
                     _("no model takes this VM before its blockers are gone"));
-        return json_pack("{s:n, s:o}", "target", "reasons", reasons);
+        return json_pack("{s:n, s:n, s:o}", "target", "model", "reasons",
+                         reasons);
     }
-    explain_needs(plan, best, all, count, reasons);
-    explain_others(best, all, count, reasons);
-    return json_pack("{s:s, s:o}", "target", best->target->target->name,
-                     "reasons", reasons);
+    for (size_t i = 0; i < list->count; i++)
+        explain_need(&list->items[i], best, all, reasons);
+    explain_others(best, all, list, reasons);
+    if (all->count < 2)
+        give_reason(reasons, "FIT-ONLY",
+                    _("no other model was asked about (--to all)"));
+    return json_pack("{s:s, s:s, s:o}", "target", best->target->target->name,
+                     "model", word(best->model, "model"), "reasons", reasons);
 }
 
-int rh_plan_recommend(struct rh_plan *plan, struct rh_plan_vm *v,
-                      rh_error **err)
+void rh_plan_recommend(struct rh_plan *plan, struct rh_plan_vm *v)
 {
-    size_t count = v->targets.count;
-    struct candidate *all;
-    int failed;
+    candidates all = {0};
+    need_list list = {0};
 
-    if (count < 2)
-        return 0;
-    all = rh_calloc(count, sizeof *all);
-    failed = load_models(v, all, err);
-    if (!failed)
-        v->recommendation = recommend(plan, all, count);
-    for (size_t i = 0; i < count; i++)
-        json_decref(all[i].model);
-    free(all);
-    return failed;
+    list_candidates(plan, v, &all);
+    list_needs(plan, v, &list);
+    for (size_t i = 0; i < all.count; i++)
+        weigh(&all.items[i], &list);
+    json_decref(v->recommendation);
+    v->recommendation = recommend(&all, &list);
+    free(all.items);
+    free(list.items);
 }

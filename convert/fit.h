@@ -5,11 +5,10 @@
 
 #include "convert/plan.h"
 
-/* Weigh the planned targets by what was asked for (--need) and by what the VM
- * itself needs; fills v->recommendation when there is a choice. */
-int rh_plan_recommend(struct rh_plan *plan, struct rh_plan_vm *v,
-                      rh_error **err);
+/* Weigh the planned targets' models by what was asked for (--need) and by what
+ * the VM itself needs; fills v->recommendation. */
+void rh_plan_recommend(struct rh_plan *plan, struct rh_plan_vm *v);
 /* Are the words of --need known?  USAGE with the list when not. */
-int rh_plan_check_needs(const rh_options *options, rh_error **err);
+int rh_plan_check_needs(const struct rh_plan *plan, rh_error **err);
 
 #endif

@@ -9,6 +9,7 @@
 #include "convert/fit.h"
 #include "ova/complete.h"
 #include "rehost/rehost.h"
+#include "targets/model.h"
 
 static void plan_freep(rh_plan **plan)
 {
@@ -54,7 +55,7 @@ static int read_targets(const rh_plan *plan, const char **names,
     if (count)
         return 0;
     rh_fail(err, RH_ERR_PLAN_OPTION, "no target was named");
-    return rh_hint(err, "add --to kvm or --to xen");
+    return rh_hint(err, "add --to kvm or --to xen, or for a report --to all");
 }
 
 static int read_networks(rh_plan *plan, rh_error **err)
@@ -122,7 +123,7 @@ static int check_options(const rh_plan *plan, rh_error **err)
                    check_format(plan, err) ||
                    check_word(plan, "compress", compress, err) ||
                    check_word(plan, "xva-sum", sums, err) ||
-                   rh_plan_check_needs(plan->options, err)
+                   rh_plan_check_needs(plan, err)
                ? -1
                : 0;
 }
@@ -523,7 +524,8 @@ static int plan_vm(rh_plan *plan, struct rh_plan_vm *v, const char **targets,
     for (size_t i = 0; i < target_count; i++)
         if (plan_target(plan, v, &v->targets.items[i], err) < 0)
             return -1;
-    return rh_plan_recommend(plan, v, err);
+    rh_plan_recommend(plan, v);
+    return 0;
 }
 
 int rh_plan_prepare(rh_plan *plan, rh_error **err)
@@ -573,6 +575,9 @@ rh_plan *rh_plan_new(rh_package *package, const rh_options *options,
     plan->package = package;
     plan->own_options = copy_options(options);
     plan->options = plan->own_options;
+    plan->models = rh_models_load(err);
+    if (!plan->models)
+        return NULL;
     if (check_options(plan, err) < 0 || read_networks(plan, err) < 0)
         return NULL;
     plan->profiles = rh_profiles_load(err);
@@ -616,6 +621,7 @@ void rh_plan_free(rh_plan *plan)
     rh_buf_free(&plan->summary);
     free(plan->networks);
     rh_profiles_free(plan->profiles);
+    json_decref(plan->models);
     rh_options_free(plan->own_options);
     free(plan);
 }

@@ -42,7 +42,7 @@ struct rh_plan_vm {
     uint64_t data_bytes;      /* allocated in them */
     bool disks_missing;       /* some file is not there: report only */
     RH_VEC(struct rh_plan_target) targets;
-    json_t *recommendation; /* object or NULL */
+    json_t *recommendation;
 };
 
 struct rh_plan {
@@ -51,6 +51,7 @@ struct rh_plan {
     const rh_options *options;  /* a copy of its own */
     rh_options *own_options;
     struct rh_profiles *profiles;
+    json_t *models; /* rh_models_load() */
     struct rh_network_map *networks;
     size_t network_count;
     RH_VEC(struct rh_plan_vm) vms;

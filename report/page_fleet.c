@@ -5,8 +5,9 @@
 
 #include "base/text.h"
 #include "report/page.h"
+#include "report/width.h"
 
-enum { TARGETS_MOST = 8, CLASSES = 3 };
+enum { TARGETS_MOST = 8, CLASSES = 3, NAME_MOST = 44 };
 static const char *const verdicts[CLASSES] = {"ready", "caution", "blocked"};
 static const char *const efforts[CLASSES] = {"easy", "some-caution", "manual"};
 
@@ -14,6 +15,7 @@ struct tally {
     const char *target;
     size_t verdicts[CLASSES], efforts[CLASSES], advised;
     uint64_t bytes, seconds;
+    bool guessed; /* disks are missing: at most so much */
 };
 struct fleet {
     struct tally items[TARGETS_MOST];
@@ -54,6 +56,7 @@ static void count_vm(struct fleet *f, const json_t *entry)
         t->verdicts[class_of(verdicts, rh_word(target, "verdict"))]++;
         t->efforts[class_of(efforts, rh_word(target, "effort"))]++;
         t->advised += !strcmp(advised, t->target);
+        t->guessed |= json_is_false(json_object_get(target, "measured"));
         t->bytes += rh_number(target, "output_bytes");
         t->seconds += rh_number(target, "seconds");
     }
@@ -157,24 +160,14 @@ static void chart(struct rh_page *page, const struct fleet *f,
  * ------------------------------------------------------------------- */
 
 static void tile(struct rh_buf *b, const char *kind, const char *name,
-                 const char *value, const char *more)
+                 size_t value)
 {
     RH_AUTO(rh_freep) char *class_ = rh_printf("tile %s", kind);
 
     rh_tag(b, "div", "class", class_, NULL);
-    rh_leaf(b, "strong", NULL, value);
+    rh_leaff(b, "strong", NULL, "%zu", value);
     rh_leaf(b, "span", NULL, name);
-    if (more)
-        rh_leaf(b, "small", NULL, more);
     rh_end(b, "div");
-}
-
-static void tilef(struct rh_buf *b, const char *kind, const char *name,
-                  const char *more, size_t value)
-{
-    RH_AUTO(rh_freep) char *text = rh_printf("%zu", value);
-
-    tile(b, kind, name, text, more);
 }
 
 /* VMs by the best that any model offers them. */
@@ -193,6 +186,27 @@ static void count_best(const json_t *report, size_t *best)
     }
 }
 
+/* What all VMs on one model take, and how many of them fit it best. */
+static void model_tile(struct rh_page *page, const struct fleet *f,
+                       const struct tally *t)
+{
+    struct rh_buf *b = &page->b;
+    RH_AUTO(rh_freep) char *size = rh_human_size(t->bytes);
+    RH_AUTO(rh_freep) char *time = rh_human_time(t->seconds);
+
+    rh_tag(b, "div", "class", "tile", NULL);
+    rh_leaf(b, "span", "model", rh_model_name(page->report, t->target));
+    if (t->guessed)
+        rh_leaff(b, "strong", NULL, _("at most %s, %s"), size, time);
+    else
+        rh_leaff(b, "strong", NULL, "%s, %s", size, time);
+    rh_leaf(b, "span", NULL, _("space and time for all VMs"));
+    if (f->count > 1)
+        rh_leaff(b, "span", NULL, _("VMs it is recommended for: %zu"),
+                 t->advised);
+    rh_end(b, "div");
+}
+
 static void tiles(struct rh_page *page, const struct fleet *f)
 {
     struct rh_buf *b = &page->b;
@@ -200,19 +214,18 @@ static void tiles(struct rh_page *page, const struct fleet *f)
 
     count_best(page->report, best);
     rh_tag(b, "div", "class", "tiles", NULL);
-    tilef(b, "", _("VMs"), NULL, f->vms);
-    tilef(b, "ready", _("just move"), NULL, best[0]);
-    tilef(b, "caution", _("need care"), NULL, best[1]);
-    tilef(b, "blocked", _("cannot move as they are"), NULL, best[2]);
+    tile(b, "", _("VMs"), f->vms);
+    tile(b, "ready", _("just move"), best[0]);
+    tile(b, "caution", _("need care"), best[1]);
+    tile(b, "blocked", _("cannot move as they are"), best[2]);
     if (f->failed)
-        tilef(b, "blocked", _("packages refused"), NULL, f->failed);
-    for (size_t i = 0; i < f->count && f->vms > 1; i++) {
-        const struct tally *t = &f->items[i];
-        RH_AUTO(rh_freep) char *size = rh_human_size(t->bytes);
-        RH_AUTO(rh_freep) char *time = rh_human_time(t->seconds);
-
-        tile(b, "", rh_model_name(page->report, t->target), size, time);
-    }
+        tile(b, "blocked", _("packages refused"), f->failed);
+    rh_end(b, "div");
+    if (f->vms < 2)
+        return;
+    rh_tag(b, "div", "class", "tiles models-said", NULL);
+    for (size_t i = 0; i < f->count; i++)
+        model_tile(page, f, &f->items[i]);
     rh_end(b, "div");
 }
 
@@ -279,13 +292,18 @@ static void row(struct rh_page *page, const struct fleet *f,
     RH_AUTO(rh_freep)
     char *memory = rh_human_size(rh_number(vm, "memory_bytes"));
     RH_AUTO(rh_freep) char *disks = rh_human_size(disk_bytes);
-    const char *advised =
-        rh_word(json_object_get(entry, "recommendation"), "target");
+    const char *advised = rh_advised_name(page->report, entry);
+    const json_t *best = rh_best_target(entry);
+    size_t steps = rh_count_findings(best, RH_KIND_TO_DO);
+    RH_AUTO(rh_freep) char *to_do = rh_printf("%zu", steps);
+    RH_AUTO(rh_freep)
+    char *space = rh_human_size(rh_number(best, "output_bytes"));
+    RH_AUTO(rh_freep) char *name = rh_clip(rh_vm_title(entry), NAME_MOST);
 
     rh_tag(b, "tr", NULL);
     rh_tag(b, "th", "scope", "row", NULL);
     rh_tag(b, "a", "href", link, NULL);
-    rh_text(b, rh_vm_title(entry));
+    rh_text(b, name);
     rh_end(b, "a");
     rh_end(b, "th");
     text_cell(b, _("System"), rh_vm_os(entry));
@@ -297,9 +315,9 @@ static void row(struct rh_page *page, const struct fleet *f,
     for (size_t i = 0; i < f->count; i++)
         verdict_cell(page, entry, f->items[i].target);
     if (f->count > 1)
-        text_cell(b, _("Recommended"),
-                  advised[0] ? rh_model_name(page->report, advised)
-                             : "\xe2\x80\x93");
+        text_cell(b, _("Recommended"), advised[0] ? advised : "\xe2\x80\x93");
+    cell(b, _("Left to do"), steps, to_do);
+    cell(b, _("Space"), rh_number(best, "output_bytes"), space);
     rh_end(b, "tr");
 }
 
@@ -321,6 +339,8 @@ static void table(struct rh_page *page, const struct fleet *f)
         column(b, rh_model_name(page->report, f->items[i].target));
     if (f->count > 1)
         column(b, _("Recommended"));
+    column(b, _("Left to do"));
+    column(b, _("Space"));
     rh_end(b, "tr");
     rh_end(b, "thead");
     rh_tag(b, "tbody", NULL);

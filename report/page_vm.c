@@ -5,6 +5,9 @@
 
 #include "base/text.h"
 #include "report/page.h"
+#include "report/width.h"
+
+enum { TITLE_MOST = 80 };
 
 /* --- at a glance -------------------------------------------------------------
  */
@@ -85,11 +88,11 @@ static void verdict_card(struct rh_page *page, const json_t *target,
     rh_tag(b, "dl", "class", "facts", NULL);
     effort(b, target);
     factf(b, _("Left to do"), "%zu", rh_count_findings(target, RH_KIND_TO_DO));
-    factf(b, _("Done by rehost"), _("%zu findings, %zu edits"),
+    factf(b, _("Done by rehost"), _("findings: %zu, edits: %zu"),
           rh_count_findings(target, RH_KIND_HANDLED), edits);
     if (json_is_false(json_object_get(target, "measured"))) {
         factf(b, _("Space"), _("at most %s"), size);
-        fact(b, _("Time"), _("not known without the disks"));
+        factf(b, _("Time"), _("at most %s"), time);
     } else {
         fact(b, _("Space"), size);
         fact(b, _("Time"), time);
@@ -119,12 +122,12 @@ static void advice(struct rh_page *page, const json_t *entry)
     struct rh_buf *b = &page->b;
     size_t i;
 
-    if (!json_is_object(r))
+    if (!rh_has_advice(entry))
         return;
     rh_tag(b, "div", "class", "advice", NULL);
     if (target[0])
         rh_leaff(b, "h3", NULL, _("Recommended: %s"),
-                 rh_model_name(page->report, target));
+                 rh_advised_name(page->report, entry));
     else
         rh_leaf(b, "h3", NULL, _("No model can be recommended yet"));
     rh_tag(b, "ul", NULL);
@@ -259,7 +262,9 @@ static void heading(struct rh_page *page, const json_t *entry)
     const json_t *target;
     size_t i;
 
-    rh_leaf(&page->b, "h2", NULL, rh_vm_title(entry));
+    RH_AUTO(rh_freep) char *title = rh_clip(rh_vm_title(entry), TITLE_MOST);
+
+    rh_leaf(&page->b, "h2", NULL, title);
     json_array_foreach (json_object_get(entry, "targets"), i, target) {
         RH_AUTO(rh_freep)
         char *word = rh_printf(

@@ -224,22 +224,34 @@ static void draw_disks(struct drawing *d, const json_t *disks,
         }
 }
 
-static void draw_nic(struct drawing *d, const json_t *nic, const char *device)
+/* What the source did not say is not drawn as the source's. */
+static bool made_up(const json_t *vm, size_t nic)
 {
+    RH_AUTO(rh_freep) char *key = rh_printf("nics/%zu/mac", nic);
+    const json_t *from = json_object_get(
+        json_object_get(json_object_get(vm, "provenance"), key), "from");
+
+    return json_is_string(from) &&
+           !strncmp(json_string_value(from), "default", 7);
+}
+
+static void draw_nic(struct drawing *d, const json_t *vm, size_t number,
+                     const char *device)
+{
+    const json_t *nic = json_array_get(json_object_get(vm, "nics"), number);
     const char *model = device ? device : rh_word(nic, "model");
     const char *network = rh_word(nic, "network");
+    const char *mac = !device && made_up(vm, number) ? "" : rh_word(nic, "mac");
 
     nic_icon(d, !json_is_false(json_object_get(nic, "connected")));
     put_row(d, 46, "strong",
             model[0] ? rh_device_word(model) : _("network card"), network);
-    put_row(d, 46, "plain",
-            rh_word(nic, "mac")[0] ? rh_word(nic, "mac") : _("MAC not said"),
-            NULL);
+    put_row(d, 46, "plain", mac[0] ? mac : _("MAC not said"), NULL);
 }
 
-static void draw_nics(struct drawing *d, const json_t *nics, const char *device)
+static void draw_nics(struct drawing *d, const json_t *vm, const char *device)
 {
-    const json_t *nic;
+    const json_t *nics = json_object_get(vm, "nics"), *nic;
     bool changed = false;
     struct rh_buf before;
     size_t i;
@@ -251,7 +263,7 @@ static void draw_nics(struct drawing *d, const json_t *nics, const char *device)
     json_array_foreach (nics, i, nic) {
         changed |= device && strcmp(rh_word(nic, "model"), device);
         if (i < ROWS_MOST)
-            draw_nic(d, nic, device);
+            draw_nic(d, vm, i, device);
     }
     draw_more(d, i > ROWS_MOST ? i - ROWS_MOST : 0);
     end_box(d, &before, top, changed);
@@ -290,7 +302,7 @@ static void draw_machine(struct rh_page *page, const json_t *entry,
 
     draw_board(&d, vm, firmware, strcmp(firmware, rh_word(vm, "firmware")));
     draw_disks(&d, json_object_get(vm, "disks"), disk);
-    draw_nics(&d, json_object_get(vm, "nics"), nic);
+    draw_nics(&d, vm, nic);
     begin_svg(page, &d, title);
     if (d.shapes.length)
         rh_buf_add(&page->b, d.shapes.data, d.shapes.length);

@@ -86,7 +86,7 @@ static void about_vm(struct text *t, const json_t *entry)
     RH_AUTO(rh_freep) char *facts = NULL;
 
     facts =
-        rh_printf(_("%s; %llu vCPU, %s; %zu disks (%s)"), rh_vm_os(entry),
+        rh_printf(_("%s; %llu vCPU, %s; disks: %zu (%s)"), rh_vm_os(entry),
                   (unsigned long long)rh_number(vm, "cpus"),
                   rh_number(vm, "memory_bytes") ? memory : _("memory not said"),
                   json_array_size(json_object_get(vm, "disks")), disks);
@@ -118,7 +118,7 @@ static void verdict(struct text *t, const json_t *target)
     cell(t, rh_verdict_word(rh_word(target, "verdict")), 13);
     effort(t, target);
     if (json_is_false(json_object_get(target, "measured")))
-        rh_buf_printf(&t->b, _("at most %s"), size);
+        rh_buf_printf(&t->b, _("at most %s, %s"), size, time);
     else
         rh_buf_printf(&t->b, "%s, %s", size, time);
     end_line(t);
@@ -130,12 +130,12 @@ static void advice(struct text *t, const json_t *entry)
     const char *target = rh_word(r, "target");
     size_t i;
 
-    if (!json_is_object(r))
+    if (!rh_has_advice(entry))
         return;
     if (target[0]) {
         RH_AUTO(rh_freep)
         char *line =
-            rh_printf(_("Recommended: %s"), rh_model_name(t->report, target));
+            rh_printf(_("Recommended: %s"), rh_advised_name(t->report, entry));
 
         title(t, line);
     } else {
@@ -255,8 +255,7 @@ static void table_head(struct text *t, const json_t *targets)
 static void table_row(struct text *t, const json_t *entry)
 {
     const json_t *targets = json_object_get(entry, "targets"), *target;
-    const char *advised =
-        rh_word(json_object_get(entry, "recommendation"), "target");
+    const char *advised = rh_advised_name(t->report, entry);
     size_t i;
 
     cell(t, rh_vm_title(entry), NAME);
@@ -264,7 +263,7 @@ static void table_row(struct text *t, const json_t *entry)
         if (i < TARGETS_MOST)
             cell(t, rh_verdict_word(rh_word(target, "verdict")), VERDICT);
     if (json_array_size(targets) > 1)
-        cell(t, advised[0] ? rh_model_name(t->report, advised) : "-", VERDICT);
+        cell(t, advised[0] ? advised : "-", VERDICT);
     end_line(t);
 }
 
@@ -288,7 +287,7 @@ static void counts(struct text *t, const json_t *vms)
                  *target;
     size_t i;
 
-    rh_buf_printf(&t->b, _("%zu VMs, %zu packages refused\n"),
+    rh_buf_printf(&t->b, _("VMs: %zu, packages refused: %zu\n"),
                   json_array_size(vms),
                   json_array_size(json_object_get(t->report, "failed")));
     json_array_foreach (targets, i, target) {

@@ -32,6 +32,40 @@ const char *rh_model_name(const json_t *report, const char *target)
     return target;
 }
 
+const char *rh_advised_name(const json_t *report, const json_t *entry)
+{
+    const json_t *r = json_object_get(entry, "recommendation"), *model;
+    size_t i;
+
+    json_array_foreach (json_object_get(report, "models"), i, model)
+        if (rh_word(r, "model")[0] &&
+            !strcmp(rh_word(model, "model"), rh_word(r, "model")) &&
+            rh_word(model, "name")[0])
+            return rh_word(model, "name");
+    return rh_model_name(report, rh_word(r, "target"));
+}
+
+bool rh_has_advice(const json_t *entry)
+{
+    const json_t *r = json_object_get(entry, "recommendation");
+
+    return json_array_size(json_object_get(entry, "targets")) > 1 ||
+           json_array_size(json_object_get(r, "reasons")) > 1;
+}
+
+const json_t *rh_best_target(const json_t *entry)
+{
+    const json_t *targets = json_object_get(entry, "targets"), *target;
+    const char *advised =
+        rh_word(json_object_get(entry, "recommendation"), "target");
+    size_t i;
+
+    json_array_foreach (targets, i, target)
+        if (!strcmp(rh_word(target, "target"), advised))
+            return target;
+    return json_array_get(targets, 0);
+}
+
 struct word {
     const char *code, *text;
 };

@@ -16,6 +16,12 @@ uint64_t rh_number(const json_t *o, const char *key);
 /* A model's name for people, by its target; the target's id when the document
  * does not describe it. */
 const char *rh_model_name(const json_t *report, const char *target);
+/* The recommended model's name; "" when there is none. */
+const char *rh_advised_name(const json_t *report, const json_t *entry);
+/* Is there anything to say about which model to take? */
+bool rh_has_advice(const json_t *entry);
+/* The target that is recommended, else the first. */
+const json_t *rh_best_target(const json_t *entry);
 /* Translated words for the document's codes. */
 const char *rh_verdict_word(const char *verdict);
 const char *rh_effort_word(const char *effort);

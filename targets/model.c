@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "targets/model.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,9 @@
 #include "base/io.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "targets/target.h"
 
-enum { FILE_MOST = 256 * 1024, DEPTH_MOST = 16 };
+enum { FILE_MOST = 256 * 1024, DEPTH_MOST = 16, MODELS_MOST = 32 };
 
 static json_t *value(yaml_document_t *doc, const yaml_node_t *n, int depth);
 
@@ -108,6 +110,74 @@ json_t *rh_model_load(const char *folder, rh_error **err)
     if (!io || rh_io_slurp(io, FILE_MOST, &text, &n, err) < 0)
         return NULL;
     return parse(text, n, path, err);
+}
+
+static bool is_targets_own(const char *folder)
+{
+    for (size_t i = 0; rh_target_at(i); i++)
+        if (!strcmp(rh_target_at(i)->folder, folder))
+            return true;
+    return false;
+}
+
+static int add_model(json_t *list, const char *folder, rh_error **err)
+{
+    json_t *model = rh_model_load(folder, err);
+    const char *target;
+
+    if (!model)
+        return -1;
+    json_array_append_new(list, model);
+    target = json_string_value(json_object_get(model, "target"));
+    if (target && rh_target_named(target))
+        return 0;
+    return rh_fail(err, RH_ERR_TARGET_MODEL,
+                   "models/%s/model.yaml: there is no target \"%s\"", folder,
+                   target ? target : "");
+}
+
+static int holds_model(const struct dirent *entry)
+{
+    RH_AUTO(rh_freep)
+    char *name = rh_printf("models/%s/model.yaml", entry->d_name);
+    RH_AUTO(rh_freep) char *path = NULL;
+
+    if (entry->d_name[0] == '.' || is_targets_own(entry->d_name))
+        return 0;
+    path = rh_data_path(name);
+    return path != NULL;
+}
+
+/* Folders that belong to no target: other providers' models. */
+static int add_others(json_t *list, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *path = rh_data_path("models");
+    struct dirent **found = NULL;
+    int count = path ? scandir(path, &found, holds_model, alphasort) : 0;
+    int failed = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (!failed && i < MODELS_MOST)
+            failed = add_model(list, found[i]->d_name, err);
+        free(found[i]);
+    }
+    free(found);
+    return failed;
+}
+
+json_t *rh_models_load(rh_error **err)
+{
+    json_t *list = json_array();
+    int failed = 0;
+
+    for (size_t i = 0; !failed && rh_target_at(i); i++)
+        failed = add_model(list, rh_target_at(i)->folder, err);
+    if (!failed)
+        failed = add_others(list, err);
+    if (!failed)
+        return list;
+    json_decref(list);
+    return NULL;
 }
 
 json_t *rh_model_properties(const json_t *model)

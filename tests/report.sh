@@ -167,7 +167,7 @@ test_a_folder_is_a_fleet_and_a_broken_package_a_row() {
         'fleet/a/other.ova fleet/a/z.ovf fleet/b/plain.ova' r.json
     expect_json '[.failed[].source] | join(" ")' fleet/broken.ova r.json
     expect_schema r.json rehost.report-1.json
-    expect_stdout '^3 VMs, 1 packages refused$'
+    expect_stdout '^VMs: 3, packages refused: 1$'
     expect_stdout '^fleet/broken.ova: refused'
 }
 test_order_and_words_do_not_depend_on_threads() {
