@@ -17,10 +17,11 @@ enum rh_log_level { RH_LOG_DEBUG, RH_LOG_INFO, RH_LOG_WARN };
 
 struct rh_lib {
     atomic_bool cancelled;
-    unsigned threads;       /* workers, at least 1 */
-    uint64_t memory;        /* bytes of buffers all workers may hold */
-    uint64_t max_disk_size; /* largest virtual disk taken, bytes */
-    char *trust;            /* CA file for signatures, or NULL */
+    unsigned threads;        /* workers, at least 1 */
+    unsigned threads_of_all; /* of all libraries side by side; 0: as above */
+    uint64_t memory;         /* bytes of buffers all workers may hold */
+    uint64_t max_disk_size;  /* largest virtual disk taken, bytes */
+    char *trust;             /* CA file for signatures, or NULL */
     bool require_manifest;
     char *temp_dir; /* for spools and overlays; NULL: $TMPDIR */
 

@@ -225,6 +225,7 @@ static void set_up(struct worker *w, struct pool *pool, size_t count)
 
     w->pool = pool;
     w->lib.threads = (unsigned)RH_MAX(lib->threads / count, 1);
+    w->lib.threads_of_all = lib->threads;
     w->lib.memory = lib->memory / count;
     w->lib.max_disk_size = lib->max_disk_size;
     w->lib.trust = lib->trust;

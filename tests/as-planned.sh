@@ -145,11 +145,36 @@ guests() {
     ln -s "$ova" "$CASES/guest-micro/guest.ova"
 }
 
+# A VM with one disk that lies on a LUN: a blocker, and refused.
+lun() {
+    add_case disk-on-a-lun guest.vmx
+    cp "$CASES/guest-debian/guest.qcow2" "$CASES/disk-on-a-lun/"
+    { cat "$CASES/guest-debian/guest.vmx"
+      echo 'scsi0:1.present = "TRUE"'
+      echo 'scsi0:1.fileName = "lun.vmdk"'; } >"$CASES/disk-on-a-lun/guest.vmx"
+    printf '%s\n' '# Disk DescriptorFile' version=1 CID=00000003 \
+        parentCID=ffffffff 'createType="vmfsRawDeviceMap"' \
+        'RW 16384 VMFSRDM "rule-rdm.vmdk"' >"$CASES/disk-on-a-lun/lun.vmdk"
+}
+# The same guests with every choice of devices.
+choices() {
+    local kind devices
+    for kind in debian rocky; do
+        for devices in virtio vmware emulated; do
+            add_case "guest-$kind-$devices" guest.vmx --devices $devices \
+                --network-map '*=net0'
+            cp "$CASES/guest-$kind"/guest.* "$CASES/guest-$kind-$devices/"
+        done
+    done
+}
+
 descriptors
 packages
 disks
 options
 guests
+lun
+choices
 python3 "$TOP/tests/as_planned.py" "$REHOST" "$CASES" ||
     not_ok as_planned_the_comparison_ran
 finish

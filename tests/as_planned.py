@@ -134,7 +134,8 @@ def blockers(case, model):
 
 
 # A disk without a file: the report names it, convert refuses the package.
-NO_FILE = {"DISK-FILE-MISSING", "DISK-FILE-OUTSIDE", "OVF-REFERENCE"}
+NO_FILE = {"DISK-FILE-MISSING", "DISK-FILE-OUTSIDE", "DISK-RDM",
+           "OVF-REFERENCE"}
 
 
 def expected_status(case, model):

@@ -151,6 +151,88 @@ test_needs_decide() {
         index("FIT-NEED-GIVEN-UP") != null' true
 }
 
+test_what_the_other_model_would_cost_is_said() {
+    run "$REHOST" report "$OVF/units_gigabytes.ovf" --to all --json \
+        --no-guest --set os=solaris-11 --need isolation
+    expect_json .vms[0].recommendation.target kvm
+    expect_json '[.vms[0].recommendation.reasons[].id] | join(" ")' \
+        'FIT-NEED-GIVEN-UP FIT-OTHER-BLOCKED'
+    expect_json '.vms[0].recommendation.reasons[1].message |
+        contains("Solaris")' true
+    run "$REHOST" report "$OVF/units_gigabytes.ovf" --to all --json \
+        --no-guest --need isolation
+    expect_json '[.vms[0].recommendation.reasons[].id] | join(" ")' \
+        'FIT-NEED-MET FIT-OTHER-LACKS FIT-OTHER-TOO'
+    run "$REHOST" report "$OVF/units_gigabytes.ovf" --to xen --json \
+        --no-guest --need hci
+    expect_json '[.vms[0].recommendation.reasons[].id] | join(" ")' \
+        'FIT-NEED-UNMET FIT-ONLY'
+}
+test_what_a_vm_needs_itself_counts() {
+    cp "$OVF/vmx_static_mac.vmx" v.vmx
+    echo 'sched.cpu.latencySensitivity = "high"' >>v.vmx
+    run "$REHOST" report v.vmx --to all --json --no-guest
+    expect_json .vms[0].recommendation.target kvm
+    expect_json .vms[0].recommendation.reasons[0].id FIT-VM-NEED-MET
+}
+# Another provider's model is a file beside the others, with needs of its own.
+test_a_third_model_is_a_file() {
+    mkdir -p data/models/third
+    cat >data/models/third/model.yaml <<'YAML'
+model: third
+target: kvm
+name: {en: "Third model", ja: "第三のモデル"}
+properties:
+  - id: built-on
+    label: {en: "Built on", ja: "基盤"}
+    value: {en: "something else", ja: "その他"}
+needs:
+  shared-gpus: {en: "shared GPUs", ja: "GPUの共有"}
+offers: [shared-gpus, hci-storage]
+lacks: [strict-isolation]
+YAML
+    run env REHOST_DATA="$PWD/data" "$REHOST" report --to all --no-guest \
+        "$OVF/units_gigabytes.ovf" --need shared-gpus --json r.json \
+        --html r.html
+    expect_status 0
+    expect_schema r.json rehost.report-1.json
+    expect_json '[.models[].model] | join(" ")' 'kvm xen third' r.json
+    expect_json '.vms[0].recommendation | .target + " " + .model' 'kvm third' \
+        r.json
+    expect_json .vms[0].recommendation.reasons[0].message \
+        'Third model offers shared GPUs' r.json
+    expect_stdout 'Recommended: Third model'
+    grep -q 'Recommended: Third model' r.html || fail "not on the page"
+    run env REHOST_DATA="$PWD/data" "$REHOST" report --to all --no-guest \
+        "$OVF/units_gigabytes.ovf" --need peace
+    expect_error PLAN_OPTION 2
+    expect_stderr 'isolation, .*, solaris, shared-gpus$'
+    echo 'target: moon' >data/models/third/model.yaml
+    run env REHOST_DATA="$PWD/data" "$REHOST" report --to all --no-guest \
+        "$OVF/units_gigabytes.ovf"
+    expect_stderr 'third/model.yaml: there is no target "moon"'
+}
+test_one_document_is_printed_at_most() {
+    run "$REHOST" report "$OVF/units_gigabytes.ovf" --to all --no-guest \
+        --json - --html r.html
+    expect_status 0
+    expect_json .schema rehost.report/1
+    expect_file r.html
+    run "$REHOST" report "$OVF/units_gigabytes.ovf" --to all --no-guest \
+        --json --html -
+    expect_status 2
+    expect_equal "$stdout" "" "standard output"
+}
+test_refused_and_blocked_in_one_fleet() {
+    run "$REHOST" report "$OVF/no_hardware_section_is_a_blocker.ovf" \
+        "$OVF/units_gigabytes.ovf" --to all --no-guest
+    expect_status 4
+    run "$REHOST" report "$OVF/no_hardware_section_is_a_blocker.ovf" \
+        "$OVF/doctype_is_refused.ovf" --to all --no-guest --json
+    expect_status 3
+    expect_json '[.vms, .failed | length] | join(" ")' '1 1'
+}
+
 # --- fleets ------------------------------------------------------------------------
 fleet() {
     mkdir -p fleet/b fleet/a
