@@ -242,7 +242,7 @@ test_no_part_of_the_source_is_the_output() {
     gzip -k b.qcow2
     for name in "a.vmdk a-flat.vmdk" "b.qcow2 in.raw" "b.qcow2 b.qcow2" \
         "b.qcow2.gz b.qcow2.gz"; do
-        run "$REHOST" disk convert --overwrite $name
+        run "$REHOST" disk convert --overwrite -O qcow2 $name
         expect_error USAGE 2
     done
     run sha256sum -c before
