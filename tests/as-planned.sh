@@ -90,7 +90,7 @@ options() {
         "uefi --set firmware=uefi --set secure_boot=yes --network-map *=net0" \
         "strict --strict" "named --set name=another" "manifest --require-manifest" \
         "bad-word --devices steam" "no-such-key --set cpu=1" \
-        "windows --set os=windows-2019" "solaris --set os=solaris-11"
+        "windows --set os=windows-2019" "solaris --set os=solaris"
     local line
     for line; do
         # shellcheck disable=SC2086 # words of one line each

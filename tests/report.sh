@@ -153,7 +153,7 @@ test_needs_decide() {
 
 test_what_the_other_model_would_cost_is_said() {
     run "$REHOST" report "$OVF/units_gigabytes.ovf" --to all --json \
-        --no-guest --set os=solaris-11 --need isolation
+        --no-guest --set os=solaris --need isolation
     expect_json .vms[0].recommendation.target kvm
     expect_json '[.vms[0].recommendation.reasons[].id] | join(" ")' \
         'FIT-NEED-GIVEN-UP FIT-OTHER-BLOCKED'
