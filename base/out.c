@@ -189,7 +189,7 @@ char *rh_safe_name(const char *name)
  * ------------------------------------------------------------ */
 
 /* Our hidden folders are flat but for what a killed run may have left. */
-static void remove_tree(int parent, const char *name, int depth)
+static void remove_level(int parent, const char *name, int depth)
 {
     struct dirent *entry;
     DIR *d;
@@ -207,9 +207,14 @@ static void remove_tree(int parent, const char *name, int depth)
     }
     while ((entry = readdir(d)))
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-            remove_tree(fd, entry->d_name, depth + 1);
+            remove_level(fd, entry->d_name, depth + 1);
     closedir(d);
     unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+void rh_remove_tree(int parent, const char *name)
+{
+    remove_level(parent, name, 0);
 }
 
 /* ".NAME.PID.part": made by us, and nobody holds its lock any more?  The lock
@@ -267,7 +272,7 @@ static void remove_abandoned(int dir, const char *name)
     rewinddir(d);
     while ((entry = readdir(d)))
         if (is_part_of(entry->d_name, name) && abandoned(dir, entry->d_name))
-            remove_tree(dir, entry->d_name, 0);
+            rh_remove_tree(dir, entry->d_name);
     closedir(d);
 }
 
@@ -442,10 +447,10 @@ static int rename_plain(const char *part, const char *path, bool replace)
     errno = EEXIST;
     if (!replace)
         return -1;
-    remove_tree(AT_FDCWD, aside, 0);
+    rh_remove_tree(AT_FDCWD, aside);
     if (rename(path, aside) < 0 || rename(part, path) < 0)
         return -1;
-    remove_tree(AT_FDCWD, aside, 0);
+    rh_remove_tree(AT_FDCWD, aside);
     return 0;
 }
 
@@ -459,7 +464,7 @@ static int rename_over(const char *part, const char *path, bool replace)
     if (errno != EEXIST || !replace)
         return -1;
     if (renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_EXCHANGE) == 0) {
-        remove_tree(AT_FDCWD, part, 0);
+        rh_remove_tree(AT_FDCWD, part);
         return 0;
     }
     return errno == EINVAL ? rename_plain(part, path, replace) : -1;
@@ -488,7 +493,7 @@ void rh_outdir_close(struct rh_outdir *d)
     if (!d)
         return;
     if (d->part)
-        remove_tree(AT_FDCWD, d->part, 0);
+        rh_remove_tree(AT_FDCWD, d->part);
     rh_closep(&d->fd);
     for (size_t i = 0; i < d->files.count; i++) {
         rh_out_close(d->files.items[i].out);

@@ -77,6 +77,9 @@ int rh_outdir_put(struct rh_outdir *d, const char *name, const void *bytes,
 /* fsync all, rename (exchanging with the earlier result when replacing), fsync
  * the parent. */
 int rh_outdir_commit(struct rh_outdir *d, rh_error **err);
+/* A folder and all in it, or a file; at most eight levels, links are not
+ * followed. */
+void rh_remove_tree(int parent, const char *name);
 /* Remove what was not committed, free. */
 void rh_outdir_close(struct rh_outdir *d);
 RH_FREEP(rh_outdir_closep, struct rh_outdir, rh_outdir_close)

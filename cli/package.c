@@ -23,7 +23,9 @@
          N_("refuse a package whose signature does not lead to this CA"),      \
          TO_LIB},                                                              \
     {                                                                          \
-        "key", 0, "KEY", N_("of an encrypted volume in the guest"), TO_OPTIONS \
+        "key", 0, "KEY",                                                       \
+            N_("of an encrypted volume in the guest; file:PATH reads it"),     \
+            TO_OPTIONS                                                         \
     }
 
 /* What a plan understands beside. */

@@ -2,9 +2,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "convert/plan.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "convert/estimate.h"
 #include "convert/fit.h"
 #include "ova/complete.h"
@@ -273,16 +275,45 @@ static struct rh_guest_options guest_options(rh_plan *plan,
     };
 }
 
-/* --key may come again and again. */
-static const char **guest_keys(const rh_plan *plan)
+static void free_keys(char **keys)
 {
-    const char **keys = NULL, *key;
-    size_t n = 0;
+    for (size_t i = 0; keys && keys[i]; i++)
+        free(keys[i]);
+    free(keys);
+}
 
-    for (; (key = rh_option_at(plan->options, "key", n)); n++) {
+/* "file:PATH" keeps a key out of the command line, which others can read; the
+ * newline that editors leave at a file's end is not part of it. */
+static char *read_key(const char *given, rh_error **err)
+{
+    enum { KEY_MAX = 64 * 1024 };
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+    char *key = NULL;
+    size_t n;
+
+    if (strncmp(given, "file:", 5))
+        return rh_strdup(given);
+    io = rh_io_file_at(AT_FDCWD, given + 5, 0, err);
+    if (!io || rh_io_slurp(io, KEY_MAX, &key, &n, err) < 0)
+        return NULL;
+    key[strcspn(key, "\r\n")] = '\0';
+    return key;
+}
+
+/* --key may come again and again.  NULL-ended. */
+static char **guest_keys(const rh_plan *plan, rh_error **err)
+{
+    char **keys = rh_calloc(1, sizeof *keys);
+    const char *given;
+
+    for (size_t n = 0; (given = rh_option_at(plan->options, "key", n)); n++) {
         keys = rh_realloc_array(keys, n + 2, sizeof *keys);
-        keys[n] = key;
         keys[n + 1] = NULL;
+        keys[n] = read_key(given, err);
+        if (!keys[n]) {
+            free_keys(keys);
+            return NULL;
+        }
     }
     return keys;
 }
@@ -291,7 +322,7 @@ static int fix_guest(rh_plan *plan, struct rh_plan_vm *v,
                      struct rh_plan_target *t, rh_error **err)
 {
     struct rh_guest_options o = guest_options(plan, v);
-    const char **keys;
+    char **keys;
     int failed;
 
     if (rh_option_yes(plan->options, "no-guest-fix") ||
@@ -308,15 +339,21 @@ static int fix_guest(rh_plan *plan, struct rh_plan_vm *v,
     }
     if (t->job.disk_count == 0)
         return 0;
-    if (make_overlays(v, &t->overlays, t->job.disk_count, plan->lib, err) < 0)
+    t->overlays = RH_TAKE(v->looked_at);
+    if (!t->overlays &&
+        make_overlays(v, &t->overlays, t->job.disk_count, plan->lib, err) < 0)
         return -1;
-    keys = guest_keys(plan);
+    keys = guest_keys(plan, err);
+    if (!keys)
+        return -1;
     o.machine = &t->machine;
-    o.keys = keys;
+    o.keys = (const char *const *)keys;
     o.findings = &t->findings;
     o.edits = &t->edits;
+    o.appliance = &v->appliance;
     failed = rh_guest_fix(t->overlays, t->job.disk_count, &o, &t->guest, err);
-    free(keys);
+    rh_appliance_free(RH_TAKE(v->appliance));
+    free_keys(keys);
     return failed;
 }
 
@@ -428,28 +465,35 @@ static void name_vm(rh_plan *plan, struct rh_plan_vm *v)
 /* Look once, before devices are chosen: the OS decides the profile. */
 static int look_at_guest(rh_plan *plan, struct rh_plan_vm *v, rh_error **err)
 {
+    /* Of several VMs none keeps its appliance: each takes a GiB of memory. */
+    bool keep = plan->package->vms.count == 1;
     struct rh_guest_options o = guest_options(plan, v);
     size_t count = plan->package->vms.items[v->index]->disks.count;
     struct rh_guest_facts facts = {0};
     struct rh_findings ignored = {0}; /* the fix will say them again */
     struct rh_edits none = {0};
     struct rh_reader **overlays = NULL;
-    const char **keys;
+    char **keys;
     int failed;
 
     if (v->disks_missing || count == 0 ||
         rh_option_yes(plan->options, "no-guest") ||
         rh_option_yes(plan->options, "no-guest-fix"))
         return 0;
-    keys = guest_keys(plan);
-    o.keys = keys;
+    keys = guest_keys(plan, err);
+    if (!keys)
+        return -1;
+    o.keys = (const char *const *)keys;
     o.findings = &ignored;
     o.edits = &none;
+    o.appliance = keep ? &v->appliance : NULL;
     failed = make_overlays(v, &overlays, count, plan->lib, err);
     if (!failed)
         failed = rh_guest_inspect(overlays, count, &o, &facts, err);
+    if (v->appliance)
+        v->looked_at = RH_TAKE(overlays);
     free_overlays(overlays, count);
-    free(keys);
+    free_keys(keys);
     rh_guest_facts_free(&facts);
     rh_findings_free(&ignored);
     rh_edits_free(&none);
@@ -597,6 +641,8 @@ static void target_free(struct rh_plan_target *t)
 
 void rh_plan_vm_free(struct rh_plan_vm *v)
 {
+    rh_appliance_free(v->appliance);
+    free_overlays(v->looked_at, v->disk_count);
     for (size_t i = 0; i < v->targets.count; i++)
         target_free(&v->targets.items[i]);
     free(v->targets.items);

@@ -41,6 +41,9 @@ struct rh_plan_vm {
     struct rh_reader **disks; /* opened source disks, in that order */
     uint64_t data_bytes;      /* allocated in them */
     bool disks_missing;       /* some file is not there: report only */
+    /* What looking at the guest leaves for the first target; or NULL. */
+    struct rh_appliance *appliance;
+    struct rh_reader **looked_at; /* the overlays that it sees */
     RH_VEC(struct rh_plan_target) targets;
     json_t *recommendation;
 };

@@ -251,7 +251,11 @@ static int open_guest(struct rh_session *s, rh_error **err)
     say_sleeping(s);
     s->family = family_by_volumes(s);
     if (!s->family || !strcmp(s->family, "windows")) {
-        if (rh_open_direct(s, &why, err) < 0)
+        /* Looking may have made it readable in-process, by a journal's replay;
+         * but there is one way for both. */
+        bool kept = s->o->appliance && *s->o->appliance;
+
+        if (!kept && rh_open_direct(s, &why, err) < 0)
             return -1;
         if (!s->guest && worth_an_appliance(s) && !s->o->no_appliance &&
             rh_open_appliance(s, &why, &fault) < 0) {
@@ -311,6 +315,18 @@ static bool is_guests_fault(const rh_error *e)
     }
 }
 
+/* Cancelling ends the appliance, whose every answer is a failure then. */
+static int stopped(struct rh_session *s, int r, rh_error **fault)
+{
+    rh_error *why = NULL;
+
+    if (r == 0 || rh_go_on(s->o->lib, &why) == 0)
+        return r;
+    rh_error_free(*fault);
+    *fault = why;
+    return -1;
+}
+
 static int run(struct rh_session *s, struct rh_guest_facts *ret, rh_error **err)
 {
     rh_error *fault = NULL;
@@ -318,6 +334,7 @@ static int run(struct rh_session *s, struct rh_guest_facts *ret, rh_error **err)
 
     if (r == 0)
         r = look(s, &fault);
+    r = stopped(s, r, &fault);
     if (r < 0 && is_guests_fault(fault)) {
         rh_find(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
                 N_("the guest could not be read: %s"), rh_error_message(fault));
@@ -332,7 +349,7 @@ static int run(struct rh_session *s, struct rh_guest_facts *ret, rh_error **err)
     if (r == 0) {
         tell_facts(s, ret);
         if (s->writing && s->guest && s->profile)
-            r = rh_run_fixes(s, &fault);
+            r = stopped(s, rh_run_fixes(s, &fault), &fault);
     }
     if (r < 0) {
         rh_guest_facts_free(ret);

@@ -34,9 +34,16 @@ struct rh_guest_options {
     const char *drivers;     /* --drivers DIR-OR-ISO, or NULL */
     const char *const *keys; /* --key of LUKS volumes, NULL-ended; or NULL */
     bool no_appliance;       /* direct backend only: never start libguestfs */
+    /* Where rh_guest_inspect() leaves the appliance it started, if it did, for
+     * rh_guest_fix() on the same overlays; NULL: each starts its own. */
+    struct rh_appliance **appliance;
     struct rh_findings *findings;
     struct rh_edits *edits;
 };
+
+struct rh_appliance;
+/* Before its overlays are closed.  NULL is fine. */
+void rh_appliance_free(struct rh_appliance *a);
 
 /* Facts found in the guest, as JSON for report.json ("guest" object). */
 struct rh_guest_facts {

@@ -7,8 +7,10 @@
 #include "guestfix/nbd_server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "base/out.h"
 
 enum {
     OPT_EXPORT_NAME = 1,
@@ -64,8 +67,6 @@ struct rh_nbd_server {
     char *folder;
     bool read_only;
     rh_lib *lib;
-    void (*cancelled)(void *user);
-    void *user;
     struct rh_codec *codec;
     pthread_mutex_t lock; /* overlays, codec, failure, connections */
     rh_error *failure;
@@ -284,11 +285,24 @@ static void take_connection(struct export *e)
     s->connection_count++;
 }
 
+/* A socket's other end is known to the kernel.  An end that is closed already
+ * names a process that may be another one by now. */
+static void kill_client(const struct connection *c)
+{
+    struct ucred who;
+    socklen_t n = sizeof who;
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+    if (poll(&p, 1, 0) == 0 &&
+        !getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &who, &n) && who.pid > 0 &&
+        who.pid != getpid())
+        kill(who.pid, SIGKILL);
+}
+
 static void *accept_all(void *user)
 {
     struct rh_nbd_server *s = user;
     struct pollfd *p = rh_calloc(s->count, sizeof *p);
-    bool told = false;
 
     for (size_t i = 0; i < s->count; i++)
         p[i] = (struct pollfd){.fd = s->exports[i].listener, .events = POLLIN};
@@ -298,10 +312,9 @@ static void *accept_all(void *user)
         for (size_t i = 0; n > 0 && i < s->count; i++)
             if (p[i].revents & POLLIN)
                 take_connection(&s->exports[i]);
-        if (!told && s->lib && s->lib->cancelled && s->cancelled) {
-            told = true;
-            s->cancelled(s->user);
-        }
+        for (size_t i = 0;
+             s->lib && s->lib->cancelled && i < s->connection_count; i++)
+            kill_client(&s->connections[i]);
     }
     free(p);
     return NULL;
@@ -352,9 +365,7 @@ static int start(struct rh_nbd_server *s, struct rh_reader **overlays,
 }
 
 struct rh_nbd_server *rh_nbd_serve(struct rh_reader **overlays, size_t count,
-                                   bool read_only, rh_lib *lib,
-                                   void (*cancelled)(void *user), void *user,
-                                   rh_error **err)
+                                   bool read_only, rh_lib *lib, rh_error **err)
 {
     struct rh_nbd_server *s = rh_new0(struct rh_nbd_server);
 
@@ -362,8 +373,6 @@ struct rh_nbd_server *rh_nbd_serve(struct rh_reader **overlays, size_t count,
     s->count = count;
     s->read_only = read_only;
     s->lib = lib;
-    s->cancelled = cancelled;
-    s->user = user;
     s->codec = rh_codec_new();
     pthread_mutex_init(&s->lock, NULL);
     for (size_t i = 0; i < count; i++)
@@ -373,6 +382,11 @@ struct rh_nbd_server *rh_nbd_serve(struct rh_reader **overlays, size_t count,
         return NULL;
     }
     return s;
+}
+
+const char *rh_nbd_folder(const struct rh_nbd_server *s)
+{
+    return s->folder;
 }
 
 const char *rh_nbd_socket(const struct rh_nbd_server *s, size_t disk)
@@ -405,12 +419,10 @@ void rh_nbd_stop(struct rh_nbd_server *s)
     for (size_t i = 0; i < s->count; i++) {
         if (s->exports[i].listener >= 0)
             close(s->exports[i].listener);
-        if (s->exports[i].path)
-            unlink(s->exports[i].path);
         free(s->exports[i].path);
     }
     if (s->folder)
-        rmdir(s->folder);
+        rh_remove_tree(AT_FDCWD, s->folder);
     free(s->folder);
     free(s->exports);
     rh_codec_free(s->codec);

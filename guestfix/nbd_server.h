@@ -8,12 +8,14 @@
 
 struct rh_nbd_server;
 
-/* Sockets in a private folder below lib's temporary one.  `cancelled` is called
- * once, from a thread of the server, when the user cancels. */
+/* Sockets in a private folder below lib's temporary one.  When the user
+ * cancels, the processes that are connected are killed: nothing else ends the
+ * launch of an appliance, and they only ever see overlays that are thrown away
+ * then. */
 struct rh_nbd_server *rh_nbd_serve(struct rh_reader **overlays, size_t count,
-                                   bool read_only, rh_lib *lib,
-                                   void (*cancelled)(void *user), void *user,
-                                   rh_error **err);
+                                   bool read_only, rh_lib *lib, rh_error **err);
+/* The private folder; it goes with the server, whatever is in it. */
+const char *rh_nbd_folder(const struct rh_nbd_server *s);
 const char *rh_nbd_socket(const struct rh_nbd_server *s, size_t disk);
 /* The first failure of reading or writing a disk, taken; NULL: none.  The
  * appliance itself sees an input/output error only. */

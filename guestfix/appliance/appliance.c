@@ -19,6 +19,11 @@ static int no_appliance(struct rh_session *s, const char *why,
 
 #ifndef HAVE_LIBGUESTFS
 
+void rh_appliance_free(struct rh_appliance *a)
+{
+    (void)a; /* there never is one */
+}
+
 int rh_open_appliance(struct rh_session *s, const char **ret_why,
                       rh_error **err)
 {
@@ -34,10 +39,12 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
 #include <errno.h>
 #include <fcntl.h>
 #include <guestfs.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/kvm.h"
@@ -46,28 +53,35 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
 
 /* clang-format off */
 #define CALLS(X, p) \
-    X(p, add_drive_opts) X(p, chmod) X(p, close) X(p, cp_a) X(p, create) \
-    X(p, cryptsetup_open) X(p, findfs_label) X(p, findfs_uuid) \
-    X(p, free_statns) X(p, free_statvfs) X(p, getxattr) X(p, last_errno) \
-    X(p, last_error) X(p, launch) X(p, list_dm_devices) X(p, list_md_devices) \
-    X(p, ln_s) X(p, ls) X(p, lsetxattr) X(p, lstatns) X(p, lvm_scan) \
-    X(p, lvs) X(p, mkdir_p) X(p, mount_options) X(p, read_file) \
-    X(p, readlink) X(p, rename) X(p, rm) X(p, set_autosync) X(p, set_backend) \
-    X(p, set_backend_settings) X(p, set_error_handler) X(p, set_network) \
-    X(p, set_pgroup) X(p, set_tmpdir) X(p, setxattr) X(p, shutdown) \
-    X(p, statns) X(p, statvfs) X(p, sync) X(p, umount_all) X(p, upload) \
-    X(p, user_cancel) X(p, vfs_type) X(p, vfs_uuid)
+    X(p, add_drive_opts) X(p, chmod) X(p, close) X(p, cp_a) \
+    X(p, create_flags) X(p, cryptsetup_open) X(p, findfs_label) \
+    X(p, findfs_uuid) X(p, free_statns) X(p, free_statvfs) X(p, getxattr) \
+    X(p, last_errno) X(p, last_error) X(p, launch) X(p, list_dm_devices) \
+    X(p, list_md_devices) X(p, ln_s) X(p, ls) X(p, lsetxattr) X(p, lstatns) \
+    X(p, lvm_scan) X(p, lvs) X(p, mkdir_p) X(p, mount_options) \
+    X(p, read_file) X(p, readlink) X(p, rename) X(p, rm) X(p, set_autosync) \
+    X(p, set_backend) X(p, set_backend_settings) X(p, set_error_handler) \
+    X(p, set_network) X(p, set_pgroup) X(p, set_tmpdir) X(p, setxattr) \
+    X(p, shutdown) X(p, statns) X(p, statvfs) X(p, sync) X(p, umount_all) \
+    X(p, upload) X(p, vfs_type) X(p, vfs_uuid)
 /* clang-format on */
 RH_LATE_TABLE(guestfs, CALLS);
 
-struct appliance {
+struct rh_appliance {
     guestfs_h *g;
     struct rh_nbd_server *server;
+    const char *no_kvm;         /* why it runs in software emulation */
+    struct rh_appliance **keep; /* where it goes instead of ending */
+    /* Of the thread that starts it, until `started`. */
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool started, abandoned;
+    int result;
 };
 
 static guestfs_h *handle(struct rh_guest *g)
 {
-    return ((struct appliance *)g->state)->g;
+    return ((struct rh_appliance *)g->state)->g;
 }
 
 static int failed(guestfs_h *g, const char *what, rh_error **err)
@@ -297,7 +311,7 @@ static int app_free_space(struct rh_guest *g, const char *path,
 /* Unmounting writes the journals' contents home; nothing comes after it. */
 static int app_sync(struct rh_guest *g, rh_error **err)
 {
-    struct appliance *a = g->state;
+    struct rh_appliance *a = g->state;
 
     if (guestfs.umount_all(a->g) < 0 || guestfs.sync(a->g) < 0 ||
         guestfs.shutdown(a->g) < 0) {
@@ -313,17 +327,26 @@ static int app_sync(struct rh_guest *g, rh_error **err)
     return 0;
 }
 
-static void appliance_free(struct appliance *a)
+void rh_appliance_free(struct rh_appliance *a)
 {
+    if (!a)
+        return;
     if (a->g)
         guestfs.close(a->g);
     rh_nbd_stop(a->server);
+    pthread_cond_destroy(&a->ended);
+    pthread_mutex_destroy(&a->lock);
     free(a);
 }
 
 static void app_close(struct rh_guest *g)
 {
-    appliance_free(g->state);
+    struct rh_appliance *a = g->state;
+
+    if (a->keep && guestfs.umount_all(a->g) == 0)
+        *a->keep = a;
+    else
+        rh_appliance_free(a);
     free(g);
 }
 
@@ -348,39 +371,31 @@ static const struct rh_guest_ops app_ops = {
 
 /* --- starting it
  * -------------------------------------------------------------------- */
-static void on_cancel(void *user)
-{
-    guestfs.user_cancel(user);
-}
-
-static int configure(struct rh_session *s, struct appliance *a, rh_error **err)
+static int configure(struct rh_session *s, struct rh_appliance *a,
+                     rh_error **err)
 {
     static char force_tcg[] = "force_tcg";
     char *settings[] = {force_tcg, NULL};
-    const char *why;
 
     guestfs.set_error_handler(a->g, NULL, NULL);
     guestfs.set_pgroup(a->g, 1); /* Ctrl-C is for us to handle */
     guestfs.set_network(a->g, 0);
     guestfs.set_autosync(a->g, 1);
     if (guestfs.set_backend(a->g, "direct") < 0 ||
-        guestfs.set_tmpdir(a->g, rh_temp_dir(s->o->lib)) < 0)
+        guestfs.set_tmpdir(a->g, rh_nbd_folder(a->server)) < 0)
         return failed(a->g, _("preparing the appliance"), err);
-    if (rh_kvm_works(&why))
+    if (!a->no_kvm)
         return 0;
-    rh_find(s->o->findings, RH_F_GUEST_NO_KVM, "os",
-            N_("no KVM here (%s): the appliance that reads the guest runs in "
-               "software emulation, which takes some minutes"),
-            why);
     rh_log(s->o->lib, RH_LOG_INFO,
            _("no KVM here (%s): the appliance runs in software emulation"),
-           why);
+           a->no_kvm);
     return guestfs.set_backend_settings(a->g, settings) < 0
                ? failed(a->g, _("preparing the appliance"), err)
                : 0;
 }
 
-static int add_disks(struct rh_session *s, struct appliance *a, rh_error **err)
+static int add_disks(struct rh_session *s, struct rh_appliance *a,
+                     rh_error **err)
 {
     for (size_t i = 0; i < s->count; i++) {
         RH_AUTO(rh_freep)
@@ -390,32 +405,137 @@ static int add_disks(struct rh_session *s, struct appliance *a, rh_error **err)
         if (guestfs.add_drive_opts(a->g, "", GUESTFS_ADD_DRIVE_OPTS_FORMAT,
                                    "raw", GUESTFS_ADD_DRIVE_OPTS_PROTOCOL,
                                    "nbd", GUESTFS_ADD_DRIVE_OPTS_SERVER,
-                                   servers, GUESTFS_ADD_DRIVE_OPTS_READONLY,
-                                   s->writing ? 0 : 1, -1) < 0)
+                                   servers, -1) < 0)
             return failed(a->g, _("adding a disk to the appliance"), err);
     }
     return 0;
 }
 
-static struct appliance *start(struct rh_session *s, rh_error **err)
+static void *launch_it(void *user)
 {
-    struct appliance *a = rh_new0(struct appliance);
+    struct rh_appliance *a = user;
+    bool abandoned;
+    int result = guestfs.launch(a->g);
+
+    pthread_mutex_lock(&a->lock);
+    a->result = result;
+    a->started = true;
+    abandoned = a->abandoned;
+    pthread_cond_signal(&a->ended);
+    pthread_mutex_unlock(&a->lock);
+    if (abandoned)
+        rh_appliance_free(a);
+    return NULL;
+}
+
+/* Wait for the thread, and after a cancel only for a moment: on its first run
+ * libguestfs builds its appliance, for up to a minute, and cannot be stopped
+ * without leaving a half of one.  0: it ended, -1: `a` is the thread's now. */
+static int wait_for_launch(struct rh_session *s, struct rh_appliance *a)
+{
+    enum { TICK_MS = 100, PATIENCE = 12 };
+    int ticks = 0;
+    bool started;
+
+    pthread_mutex_lock(&a->lock);
+    while (!a->started && ticks < PATIENCE) {
+        struct timespec until;
+
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += TICK_MS * 1000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&a->ended, &a->lock, &until);
+        ticks += rh_go_on(s->o->lib, NULL) < 0;
+    }
+    started = a->started;
+    if (!started) {
+        a->abandoned = true;
+        rh_nbd_stop(RH_TAKE(a->server)); /* the disks are going away */
+    }
+    pthread_mutex_unlock(&a->lock);
+    return started ? 0 : -1;
+}
+
+static int configured(struct rh_session *s, struct rh_appliance *a,
+                      rh_error **err)
+{
+    /* At the program's end a thread may still be using it. */
+    a->g = guestfs.create_flags(GUESTFS_CREATE_NO_CLOSE_ON_EXIT);
+    /* Looking writes as well: a journal is replayed, into the overlay. */
+    if (a->g)
+        a->server = rh_nbd_serve(s->overlays, s->count, false, s->o->lib, err);
+    if (!a->g || !a->server || configure(s, a, err) < 0)
+        return -1;
+    return add_disks(s, a, err);
+}
+
+static struct rh_appliance *start(struct rh_session *s, const char *no_kvm,
+                                  rh_error **err)
+{
+    struct rh_appliance *a = rh_new0(struct rh_appliance);
+    pthread_t thread;
+
+    a->no_kvm = no_kvm;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_cond_init(&a->ended, NULL);
+    if (configured(s, a, err) < 0) {
+        rh_appliance_free(a);
+        return NULL;
+    }
+    if (pthread_create(&thread, NULL, launch_it, a)) {
+        rh_appliance_free(a);
+        rh_fail(err, RH_ERR_MEMORY, "no thread could be made");
+        return NULL;
+    }
+    if (wait_for_launch(s, a) < 0) {
+        pthread_detach(thread);
+        rh_go_on(s->o->lib, err);
+        return NULL;
+    }
+    pthread_join(thread, NULL);
+    if (a->result == 0)
+        return a;
+    /* Who cancels makes it fail, in one way or another. */
+    if (rh_go_on(s->o->lib, err) == 0)
+        failed(a->g, _("starting the appliance"), err);
+    rh_appliance_free(a);
+    return NULL;
+}
+
+/* A KVM that passed its try may break under the appliance all the same. */
+static struct rh_appliance *start_somehow(struct rh_session *s, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *fault = NULL;
+    struct rh_appliance *a;
+    const char *why;
 
     rh_progress(s->o->lib, "guest", 0, 1);
-    a->g = guestfs.create();
-    if (a->g)
-        a->server = rh_nbd_serve(s->overlays, s->count, !s->writing, s->o->lib,
-                                 on_cancel, a->g, err);
-    if (!a->g || !a->server || configure(s, a, err) < 0 ||
-        add_disks(s, a, err) < 0) {
-        appliance_free(a);
+    if (!rh_kvm_works(&why))
+        return start(s, why, err);
+    a = start(s, NULL, &fault);
+    if (a)
+        return a;
+    if (rh_go_on(s->o->lib, err) < 0)
         return NULL;
-    }
-    if (guestfs.launch(a->g) < 0) {
-        failed(a->g, _("starting the appliance"), err);
-        appliance_free(a);
+    return start(s, _("the appliance did not start with it"), err);
+}
+
+/* The one that looking left, or one of our own. */
+static struct rh_appliance *take(struct rh_session *s, rh_error **err)
+{
+    struct rh_appliance **kept = s->o->appliance;
+    struct rh_appliance *a =
+        kept && *kept ? RH_TAKE(*kept) : start_somehow(s, err);
+
+    if (!a)
         return NULL;
-    }
+    a->keep = s->writing ? NULL : kept;
+    if (a->no_kvm)
+        rh_find(s->o->findings, RH_F_GUEST_NO_KVM, "os",
+                N_("no KVM here (%s): the appliance that reads the guest runs "
+                   "in software emulation, which takes some minutes"),
+                a->no_kvm);
     return a;
 }
 
@@ -564,12 +684,9 @@ static const char *try_root(struct rh_session *s, struct rh_guest *g,
 }
 
 /* A spec of fstab as the appliance's device. */
-static char *device_for(struct rh_session *s, struct rh_guest *guest,
-                        const char *root_spec, const char *spec)
+static char *device_for(struct rh_session *s, guestfs_h *g, const char *spec)
 {
-    guestfs_h *g = handle(guest);
-    const struct rh_volume *v = rh_device_find(
-        s, root_spec, &s->volumes.all.items[guest->root_volume], spec);
+    const struct rh_volume *v = rh_volume_named(&s->volumes, spec);
 
     if (v && (v->span_count || v->lv))
         return device_of(v);
@@ -585,7 +702,6 @@ static char *device_for(struct rh_session *s, struct rh_guest *guest,
 static void mount_rest(struct rh_session *s, struct rh_guest *g)
 {
     RH_AUTO(rh_freep) char *text = rh_guest_text(g, "/etc/fstab", NULL);
-    RH_AUTO(rh_freep) char *root_spec = rh_fstab_root(text);
     char *rest = text, *line;
 
     while (text && (line = strsep(&rest, "\n"))) {
@@ -597,7 +713,7 @@ static void mount_rest(struct rh_session *s, struct rh_guest *g)
 
         if (!rh_fstab_parse(line, &e) || !rh_mount_matters(e.path, &needed))
             continue;
-        device = device_for(s, g, root_spec, e.spec);
+        device = device_for(s, handle(g), e.spec);
         option = strstr(e.options, "subvol=");
         if (option)
             subvol = rh_strndup(option, strcspn(option, ","));
@@ -623,7 +739,7 @@ static bool find_root(struct rh_session *s, struct rh_guest *g)
 int rh_open_appliance(struct rh_session *s, const char **ret_why,
                       rh_error **err)
 {
-    struct appliance *a;
+    struct rh_appliance *a;
     struct rh_guest *g;
 
     if (RH_LATE_LOAD("libguestfs.so.0", guestfs, NULL) < 0)
@@ -631,7 +747,7 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
                             N_("libguestfs, which the guest's file system "
                                "needs, cannot be loaded"),
                             ret_why);
-    a = start(s, err);
+    a = take(s, err);
     if (!a)
         return -1;
     g = rh_new0(struct rh_guest);

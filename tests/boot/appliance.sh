@@ -53,7 +53,8 @@ test_encrypted_root_opens_with_its_key() {
     prepare
     encrypt
     pack
-    convert --key open-sesame
+    echo open-sesame >key
+    convert --key not-this-one --key file:key
     expect_json '[.edits[].where]|map(select(.=="/etc/fstab"))|length' 1 \
         out/guest/receipt.json
     dd if=out/guest/disk0.raw of=luks.img bs=1M skip=1 count=64 status=none
