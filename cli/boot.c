@@ -15,17 +15,45 @@ static const struct cli_option options[] = {
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
+/* One value of our own JSON, whose lists come last; null is not shown. */
 static void print_word(const char *json, const char *key, const char *label)
 {
     char pattern[32];
     const char *at;
+    int n;
 
     snprintf(pattern, sizeof pattern, "\"%s\": ", key);
     at = strstr(json, pattern);
     if (!at)
         return;
     at += strlen(pattern);
-    printf("%-12s %.*s\n", label, (int)strcspn(at, ",\n"), at);
+    at += *at == '"';
+    n = (int)strcspn(at, "\",\n");
+    if (strncmp(at, "null", 4))
+        printf("%-12s %.*s\n", label, n, at);
+}
+
+/* The strings of a list, one a line, as they stand there. */
+static void print_lines(const char *json, const char *key, const char *label)
+{
+    char pattern[32];
+    const char *at;
+
+    snprintf(pattern, sizeof pattern, "\"%s\": [\n", key);
+    at = strstr(json, pattern);
+    if (!at)
+        return;
+    puts(label);
+    at += strlen(pattern);
+    while (*(at += strspn(at, " ")) == '"') {
+        int n = (int)strcspn(at, "\n");
+
+        while (n && at[n - 1] != '"')
+            n--;
+        printf("  %.*s\n", n < 2 ? 0 : n - 2, at + 1);
+        at += strcspn(at, "\n");
+        at += *at == '\n';
+    }
 }
 
 static int run(struct cli *cli)
@@ -43,10 +71,16 @@ static int run(struct cli *cli)
         puts(json);
     } else if (json) {
         print_word(json, "reached", _("reached:"));
+        print_word(json, "failure", _("failure:"));
         print_word(json, "address", _("network:"));
         print_word(json, "disk", _("disk:"));
         print_word(json, "nic", _("NIC:"));
+        print_word(json, "firmware", _("firmware:"));
         print_word(json, "kvm", _("KVM:"));
+        if (status) {
+            print_lines(json, "console", _("the console's last lines:"));
+            print_lines(json, "lines", _("the screen's last lines:"));
+        }
     }
     free(json);
     return status ? cli_fail(cli, e) : 0;

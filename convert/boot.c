@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/kvm.h"
 #include "base/limits.h"
+#include "convert/documents.h"
 #include "convert/result.h"
 #include "rehost/rehost.h"
 
@@ -114,6 +116,7 @@ static void take_machine(struct rh_boot_vm *vm, const json_t *report,
     vm->machine = rh_strdup(machine ? machine : "q35");
     vm->name = rh_strdup(word(one, "name") ? word(one, "name") : "");
     vm->secure_boot = json_is_true(json_object_get(one, "secure_boot"));
+    vm->tpm = json_is_true(json_object_get(one, "tpm"));
     vm->memory =
         (uint64_t)json_integer_value(json_object_get(one, "memory_bytes"));
     vm->cpus = (unsigned)json_integer_value(json_object_get(one, "cpus"));
@@ -166,6 +169,7 @@ void rh_boot_vm_free(struct rh_boot_vm *vm)
 static const char *reached(const struct rh_boot_seen *s)
 {
     return s->login        ? "login"
+           : s->graphical  ? "graphical"
            : s->init       ? "init"
            : s->kernel     ? "kernel"
            : s->bootloader ? "bootloader"
@@ -183,15 +187,12 @@ static const char *tail_of(const char *text)
     return at;
 }
 
-static char *seen_json(const struct rh_boot_vm *vm,
-                       const struct rh_boot_qemu *q,
-                       const struct rh_boot_seen *s, bool good)
+static json_t *lines_json(const struct rh_buf *text)
 {
-    const char *text = s->text.data ? s->text.data : "";
-    RH_AUTO(rh_freep) char *tail = rh_printf("%s", tail_of(text));
+    RH_AUTO(rh_freep)
+    char *tail = rh_printf("%s", text->length ? tail_of(text->data) : "");
     json_t *lines = json_array();
-    char *save = NULL, *out;
-    json_t *doc;
+    char *save = NULL;
 
     for (char *line = strtok_r(tail, "\n", &save); line;
          line = strtok_r(NULL, "\n", &save)) {
@@ -199,54 +200,156 @@ static char *seen_json(const struct rh_boot_vm *vm,
 
         json_array_append_new(lines, json_string(printable));
     }
-    doc = json_pack(
-        "{s:s, s:s, s:b, s:s, s:s?, s:b, s:{s:b, s:b, s:s?, s:s?, s:i}, "
-        "s:{s:s, s:s, s:s?, s:b}, s:o}",
-        "schema", "rehost.boot/1", "vm", vm->name, "ok", good, "reached",
-        reached(s), "failure", s->failure, "login", s->login, "network", "up",
-        s->address[0] != 0, "dhcp", s->dhcp, "address",
-        s->address[0] ? s->address : NULL, "mac", s->mac[0] ? s->mac : NULL,
-        "frames", (int)s->frames, "hardware", "disk", vm->disk_bus, "firmware",
+    return lines;
+}
+
+/* IPv4 is what the guest had; IPv6 says that it brought the interface up. */
+static const char *address_of(const struct rh_boot_seen *s)
+{
+    return s->address[0] ? s->address : s->address6[0] ? s->address6 : NULL;
+}
+
+static char *seen_json(const struct rh_boot_vm *vm,
+                       const struct rh_boot_qemu *q,
+                       const struct rh_boot_seen *s, bool good)
+{
+    json_t *doc = json_pack(
+        "{s:s, s:o, s:b, s:s, s:s?, s:b, s:{s:b, s:b, s:s?, s:s?, s:i}, "
+        "s:{s:s, s:s, s:s?, s:b}, s:o, s:{s:s?, s:o}}",
+        "schema", "rehost.boot/1", "vm", rh_json_text(vm->name), "ok", good,
+        "reached", reached(s), "failure", s->failure, "login", s->login,
+        "network", "up", address_of(s) != NULL, "dhcp", s->dhcp, "address",
+        address_of(s), "mac", s->mac[0] ? s->mac : NULL, "frames",
+        (int)s->frames, "hardware", "disk", vm->disk_bus, "firmware",
         vm->firmware, "nic", vm->nics.count ? vm->nics.items[0].model : NULL,
-        "kvm", q->accelerated, "console", lines);
-    out = json_dumps(doc, JSON_INDENT(2));
+        "kvm", q->accelerated, "console", lines_json(&s->text), "screen",
+        "mode",
+        s->still_since == 0 ? NULL
+        : s->graphics       ? "graphics"
+                            : "text",
+        "lines", lines_json(&s->screen));
+    char *out = json_dumps(doc, JSON_INDENT(2));
+
     json_decref(doc);
     return out;
 }
 
+static void say_slow(rh_lib *lib, const char *why)
+{
+    rh_log(lib, RH_LOG_WARN,
+           _("%s: the guest runs in software emulation, many times slower"),
+           why);
+}
+
+/* QEMU ended or gave up before the guest said a word: its own fault. */
+static bool is_qemus_fault(const struct rh_boot_seen *s)
+{
+    return s->failure && !strcmp(s->failure, "qemu-ended") && !s->kernel;
+}
+
+/* Start and watch; a KVM that breaks under the guest is done without. */
+static int start_and_watch(rh_lib *lib, const struct rh_boot_vm *vm,
+                           struct rh_boot_qemu *q, unsigned seconds,
+                           struct rh_boot_seen *seen, rh_error **err)
+{
+    const char *why;
+    bool kvm = rh_kvm_works(&why);
+
+    if (!kvm)
+        say_slow(lib, why);
+    for (;;) {
+        unsigned limit = seconds ? seconds : kvm ? 120 : 600;
+
+        if (rh_boot_start(lib, vm, kvm, q, err) < 0 ||
+            rh_boot_watch(lib, q, limit, seen, err) < 0)
+            return -1;
+        if (!kvm || !is_qemus_fault(seen))
+            return 0;
+        say_slow(lib, _("the guest did not run with KVM"));
+        kvm = false;
+        rh_boot_stop(q);
+        rh_boot_seen_free(seen);
+    }
+}
+
+/* On some machines the guest has drivers that cannot be tried here. */
+static int hint_at_hardware(const struct rh_boot_vm *vm, rh_error **err)
+{
+    bool uefi = !strcmp(vm->firmware, "uefi");
+
+    if (!strcmp(vm->disk_bus, "xen"))
+        return rh_hint(err, "here the guest sees the disk that Xen emulates, "
+                            "not Xen's own one: it needs a driver for IDE, "
+                            "which it does not need on Xen");
+    if (uefi && !strcmp(vm->disk_bus, "pvscsi"))
+        return rh_hint(err, "not every UEFI firmware can start from PVSCSI: "
+                            "Proxmox's can, Debian's OVMF cannot");
+    return -1;
+}
+
+static int fail_boot(const struct rh_boot_vm *vm, const struct rh_boot_seen *s,
+                     rh_error **err)
+{
+    if (s->login || s->graphical)
+        rh_fail(err, RH_ERR_BOOT_FAILED,
+                "the guest reached its login, but nothing was heard from its "
+                "network card");
+    else if (s->failure && !strcmp(s->failure, "timeout"))
+        rh_fail(err, RH_ERR_BOOT_FAILED,
+                "in the time given the guest did not reach its login; it got "
+                "as far as: %s",
+                reached(s));
+    else
+        rh_fail(err, RH_ERR_BOOT_FAILED,
+                "the guest did not reach its login (%s)",
+                s->failure ? s->failure : reached(s));
+    if (!s->login && !s->graphical)
+        hint_at_hardware(vm, err);
+    return rh_where(err, vm->name);
+}
+
+static int read_timeout(const rh_options *options, uint64_t *ret,
+                        rh_error **err)
+{
+    const char *text = rh_option(options, "timeout");
+
+    *ret = 0;
+    if (text && (!rh_parse_u64(text, ret) || *ret == 0 || *ret > 86400))
+        return rh_fail(err, RH_ERR_USAGE, "--timeout cannot be \"%s\"", text);
+    return 0;
+}
+
+/* The verdict counts more than a picture of it. */
+static void take_screenshot(rh_lib *lib, struct rh_boot_qemu *q,
+                            const char *path)
+{
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+
+    if (path && rh_boot_screenshot(q, path, &why) < 0)
+        rh_log(lib, RH_LOG_WARN, _("no screenshot: %s"), rh_error_message(why));
+}
+
 static int boot(rh_lib *lib, const struct rh_boot_vm *vm,
                 struct rh_boot_qemu *q, const rh_options *options,
-                char **ret_json, rh_error **err)
+                struct rh_boot_seen *seen, char **ret_json, rh_error **err)
 {
-    const char *screenshot = rh_option(options, "screenshot");
-    struct rh_boot_seen seen = {0};
-    uint64_t seconds = 0;
+    uint64_t seconds;
     bool good;
 
-    if (rh_option(options, "timeout") &&
-        (!rh_parse_u64(rh_option(options, "timeout"), &seconds) ||
-         seconds == 0 || seconds > 86400))
-        return rh_fail(err, RH_ERR_USAGE, "--timeout cannot be \"%s\"",
-                       rh_option(options, "timeout"));
-    if (rh_boot_start(lib, vm, q, err) < 0)
+    if (read_timeout(options, &seconds, err) < 0 ||
+        start_and_watch(lib, vm, q, (unsigned)seconds, seen, err) < 0)
         return -1;
-    if (!seconds)
-        seconds = q->accelerated ? 120 : 600;
-    if (rh_boot_watch(lib, q, (unsigned)seconds, &seen, err) < 0 ||
-        (screenshot && rh_boot_screenshot(q, screenshot, err) < 0)) {
-        rh_buf_free(&seen.text);
-        return -1;
+    if (is_qemus_fault(seen)) {
+        RH_AUTO(rh_freep) char *words = rh_boot_last_words(q);
+
+        return rh_fail(err, RH_ERR_BOOT_QEMU, "QEMU ended at once: %s",
+                       *words ? words : _("it said nothing"));
     }
-    good = seen.login && !seen.failure && (seen.address[0] || !vm->nics.count);
-    *ret_json = seen_json(vm, q, &seen, good);
-    if (!good)
-        rh_fail(err, RH_ERR_BOOT_FAILED,
-                seen.login ? N_("the guest reached its login, but nothing was "
-                                "heard from its network card")
-                           : N_("the guest did not reach its login (%s)"),
-                seen.failure ? seen.failure : reached(&seen));
-    rh_buf_free(&seen.text);
-    return good ? 0 : rh_where(err, vm->name);
+    take_screenshot(lib, q, rh_option(options, "screenshot"));
+    good = (seen->login || seen->graphical) && !seen->failure &&
+           (address_of(seen) || !vm->nics.count);
+    *ret_json = seen_json(vm, q, seen, good);
+    return good ? 0 : fail_boot(vm, seen, err);
 }
 
 int rh_boot(rh_lib *lib, const char *result_dir, const rh_options *options,
@@ -254,12 +357,14 @@ int rh_boot(rh_lib *lib, const char *result_dir, const rh_options *options,
 {
     struct rh_boot_vm vm = {0};
     struct rh_boot_qemu q = {.console = -1, .control = -1};
+    struct rh_boot_seen seen = {0};
     int failed;
 
     *ret_json = NULL;
     failed = rh_boot_read(&vm, result_dir, options, err);
     if (!failed)
-        failed = boot(lib, &vm, &q, options, ret_json, err);
+        failed = boot(lib, &vm, &q, options, &seen, ret_json, err);
+    rh_boot_seen_free(&seen);
     rh_boot_stop(&q);
     rh_boot_vm_free(&vm);
     return failed;

@@ -21,7 +21,7 @@ struct rh_boot_vm {
     char *dir, *name;
     char *disk_bus; /* "virtio-scsi virtio-blk pvscsi lsisas sata ide nvme" */
     char *firmware, *machine; /* "bios" or "uefi", "q35" or "pc" */
-    bool secure_boot;
+    bool secure_boot, tpm;
     uint64_t memory;
     unsigned cpus;
     RH_VEC(struct rh_boot_disk) disks;
@@ -33,30 +33,55 @@ void rh_boot_vm_free(struct rh_boot_vm *vm);
 
 /* boot_qemu.c: the machine. */
 struct rh_boot_qemu {
-    pid_t pid;
-    int console;   /* the guest's first serial port */
-    int control;   /* QMP socket */
-    char *folder;  /* temporary: sockets, firmware variables, capture */
-    char *capture; /* of the network, pcap */
+    pid_t pid, tpm_pid;
+    int console;  /* the guest's first serial port */
+    int control;  /* QMP socket */
+    char *folder; /* temporary: firmware variables, captures, QEMU's words */
+    size_t nics;  /* each has its capture, net0.pcap ... */
     bool accelerated;
+    struct rh_buf heard; /* from the monitor, not yet a whole line */
+    unsigned resets;     /* by the guest */
+    bool off, stopped;   /* the guest switched off; QEMU gave up */
 };
-int rh_boot_start(rh_lib *lib, const struct rh_boot_vm *vm,
+int rh_boot_start(rh_lib *lib, const struct rh_boot_vm *vm, bool kvm,
                   struct rh_boot_qemu *q, rh_error **err);
-int rh_boot_screenshot(struct rh_boot_qemu *q, const char *path,
-                       rh_error **err);
+/* What QEMU wrote about itself before it ended: its last line; "" for none. */
+char *rh_boot_last_words(const struct rh_boot_qemu *q);
 void rh_boot_stop(struct rh_boot_qemu *q);
 
-/* boot_watch.c: what the console and the wire show. */
+/* boot_monitor.c: each 0, or -1. */
+int rh_boot_greet(struct rh_boot_qemu *q);
+int rh_boot_hear(struct rh_boot_qemu *q); /* events that have come */
+int rh_boot_picture(struct rh_boot_qemu *q, char **ret_bytes, size_t *ret_n);
+int rh_boot_memory(struct rh_boot_qemu *q, uint64_t at, uint64_t n,
+                   char **ret_bytes, size_t *ret_n);
+int rh_boot_screenshot(struct rh_boot_qemu *q, const char *path,
+                       rh_error **err);
+
+/* boot_watch.c: what the console, the screen and the wire show. */
 struct rh_boot_seen {
-    bool bootloader, kernel, init, login;
-    const char *failure;       /* stable word, or NULL */
-    struct rh_buf text;        /* console text, printable bytes */
-    unsigned frames;           /* sent by the guest */
-    char mac[18], address[16]; /* of the first guest NIC that spoke IPv4 */
+    bool bootloader, kernel, init, login, graphical;
+    const char *failure;  /* stable word, or NULL */
+    struct rh_buf text;   /* console text, printable bytes */
+    struct rh_buf screen; /* the screen's, in text mode */
+    bool graphics;        /* the screen shows a picture */
+    uint8_t *pixels;      /* as it was when it last changed */
+    size_t pixel_count;
+    double still_since; /* 0: never seen */
+    unsigned frames;    /* sent by the guest */
+    /* Of the first NIC that spoke; of IPv4, else of IPv6. */
+    char mac[18], address[46], address6[46];
     bool dhcp;
 };
 int rh_boot_watch(rh_lib *lib, struct rh_boot_qemu *q, unsigned seconds,
                   struct rh_boot_seen *seen, rh_error **err);
-void rh_boot_wire(const char *capture, struct rh_boot_seen *seen);
+/* Note what `text` says about how far the guest is. */
+void rh_boot_marks(struct rh_boot_seen *seen, const char *text);
+void rh_boot_wire(const struct rh_boot_qemu *q, struct rh_boot_seen *seen);
+void rh_boot_seen_free(struct rh_boot_seen *seen);
+
+/* boot_screen.c */
+void rh_boot_look(struct rh_boot_qemu *q, struct rh_boot_seen *seen,
+                  double now);
 
 #endif

@@ -1,6 +1,5 @@
 /* boot_qemu.c - the machine that a result would get, made by QEMU. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,7 +10,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -126,15 +124,17 @@ static void add_disks(struct arguments *a, const struct rh_boot_vm *vm)
 static void add_nics(struct arguments *a, const struct rh_boot_vm *vm,
                      const struct rh_boot_qemu *q)
 {
+    RH_AUTO(rh_freep) char *folder = escaped(q->folder);
+
     for (size_t i = 0; i < vm->nics.count; i++) {
         const struct rh_boot_nic *nic = &vm->nics.items[i];
 
         addf(a, "-netdev", "user,id=n%zu,restrict=on", i);
         addf(a, "-device", "%s,netdev=n%zu%s%s,romfile=", nic->model, i,
              nic->mac ? ",mac=" : "", nic->mac ? nic->mac : "");
-        if (i == 0)
-            addf(a, "-object", "filter-dump,id=f0,netdev=n0,file=%s",
-                 q->capture);
+        addf(a, "-object",
+             "filter-dump,id=f%zu,netdev=n%zu,file=%s/net%zu.pcap", i, i,
+             folder, i);
     }
     if (vm->nics.count == 0) {
         add(a, "-nic");
@@ -154,6 +154,8 @@ static const struct {
     {"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd",
      false},
     {"/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd", false},
+    {"/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd",
+     "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd", true},
     {"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd",
      false},
 };
@@ -199,7 +201,7 @@ static int add_firmware(struct arguments *a, const struct rh_boot_vm *vm,
     return rh_hint(err, "install ovmf");
 }
 
-/* --- starting
+/* --- the machine
  * ------------------------------------------------------------------------- */
 
 static uint64_t bounded_memory(uint64_t memory)
@@ -224,7 +226,9 @@ static int add_machine(struct arguments *a, const struct rh_boot_vm *vm,
     add(a, "-no-user-config");
     addf(a, "-machine", "%s,accel=%s%s", q35 || vm->secure_boot ? "q35" : "pc",
          q->accelerated ? "kvm" : "tcg", vm->secure_boot ? ",smm=on" : "");
-    addf(a, "-cpu", "%s", q->accelerated ? "host" : "max");
+    /* Five-level page tables and nested virtualisation are slow to emulate, and
+     * old firmware stumbles over the first. */
+    addf(a, "-cpu", "%s", q->accelerated ? "host" : "max,la57=off,svm=off");
     addf(a, "-m", "%llu",
          (unsigned long long)(bounded_memory(vm->memory) / RH_MIB));
     addf(a, "-smp", "%u", RH_MIN(RH_MAX(vm->cpus, 1u), 2u));
@@ -242,13 +246,14 @@ static int add_machine(struct arguments *a, const struct rh_boot_vm *vm,
     add(a, "chardev=q0,mode=control");
     add(a, "-device");
     add(a, "virtio-rng-pci");
-    add(a, "-no-reboot");
     return 0;
 }
 
-static int spawn(struct arguments *a, int console, int control, pid_t *ret_pid,
-                 rh_error **err)
+/* QEMU's own words go into a file: they are ours to tell. */
+static int spawn(struct arguments *a, const struct rh_boot_qemu *q, int console,
+                 int control, pid_t *ret_pid, rh_error **err)
 {
+    RH_AUTO(rh_freep) char *words = rh_printf("%s/words", q->folder);
     posix_spawn_file_actions_t files;
     int failed;
 
@@ -256,20 +261,44 @@ static int spawn(struct arguments *a, int console, int control, pid_t *ret_pid,
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-    /* Far away first, so that neither stands in the other's way. */
-    posix_spawn_file_actions_adddup2(&files, console, 103);
-    posix_spawn_file_actions_adddup2(&files, control, 104);
-    posix_spawn_file_actions_adddup2(&files, 103, CONSOLE_FD);
-    posix_spawn_file_actions_adddup2(&files, 104, CONTROL_FD);
-    posix_spawn_file_actions_addclose(&files, 103);
-    posix_spawn_file_actions_addclose(&files, 104);
+    posix_spawn_file_actions_addopen(&files, 2, words,
+                                     O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (console >= 0) {
+        /* Far away first, so that neither stands in the other's way. */
+        posix_spawn_file_actions_adddup2(&files, console, 103);
+        posix_spawn_file_actions_adddup2(&files, control, 104);
+        posix_spawn_file_actions_adddup2(&files, 103, CONSOLE_FD);
+        posix_spawn_file_actions_adddup2(&files, 104, CONTROL_FD);
+        posix_spawn_file_actions_addclose(&files, 103);
+        posix_spawn_file_actions_addclose(&files, 104);
+    }
     failed = posix_spawnp(ret_pid, a->list.items[0], &files, NULL,
                           a->list.items, environ);
     posix_spawn_file_actions_destroy(&files);
-    if (failed)
+    if (failed) {
+        *ret_pid = 0;
         return rh_fail_errno(err, RH_ERR_BOOT_QEMU, failed,
                              "%s cannot be started", a->list.items[0]);
+    }
     return 0;
+}
+
+char *rh_boot_last_words(const struct rh_boot_qemu *q)
+{
+    RH_AUTO(rh_freep) char *path = rh_printf("%s/words", q->folder);
+    RH_AUTO(rh_io_unrefp)
+    struct rh_io *io = rh_io_file_at(AT_FDCWD, path, 0, NULL);
+    RH_AUTO(rh_freep) char *bytes = NULL;
+    char *line;
+    size_t n = 0;
+
+    if (!io || rh_io_slurp(io, RH_MIB, &bytes, &n, NULL) < 0)
+        return rh_strdup("");
+    while (n && bytes[n - 1] == '\n')
+        n--;
+    bytes[n] = '\0';
+    line = strrchr(bytes, '\n');
+    return rh_printable(line ? line + 1 : bytes);
 }
 
 static int make_folder(rh_lib *lib, struct rh_boot_qemu *q, rh_error **err)
@@ -281,118 +310,95 @@ static int make_folder(rh_lib *lib, struct rh_boot_qemu *q, rh_error **err)
         return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                              "cannot make a temporary folder");
     }
-    q->capture = rh_printf("%s/net.pcap", q->folder);
     return 0;
 }
 
-static int talk(struct rh_boot_qemu *q, const char *line);
+/* --- the TPM
+ * ----------------------------------------------------------------------------
+ */
 
-int rh_boot_start(rh_lib *lib, const struct rh_boot_vm *vm,
+/* swtpm plays it, empty: what the guest sealed stays on the old machine. */
+static void add_tpm(struct arguments *a, rh_lib *lib, struct rh_boot_qemu *q)
+{
+    enum { PATIENCE = 50, TICK_US = 100000 };
+    __attribute__((cleanup(arguments_free))) struct arguments tpm = {0};
+    RH_AUTO(rh_freep) char *path = rh_printf("%s/tpm.sock", q->folder);
+    RH_AUTO(rh_freep) char *name = escaped(path);
+    RH_AUTO(rh_freep) char *folder = escaped(q->folder);
+
+    add(&tpm, "swtpm");
+    add(&tpm, "socket");
+    add(&tpm, "--tpm2");
+    addf(&tpm, "--tpmstate", "dir=%s", q->folder);
+    addf(&tpm, "--ctrl", "type=unixio,path=%s", path);
+    if (spawn(&tpm, q, -1, -1, &q->tpm_pid, NULL) == 0)
+        for (int i = 0; i < PATIENCE && access(path, F_OK); i++)
+            usleep(TICK_US);
+    if (access(path, F_OK)) {
+        rh_log(lib, RH_LOG_WARN,
+               _("swtpm cannot be started: the guest gets no TPM here"));
+        return;
+    }
+    addf(a, "-chardev", "socket,id=t0,path=%s", name);
+    add(a, "-tpmdev");
+    add(a, "emulator,id=tpm0,chardev=t0");
+    add(a, "-device");
+    add(a, "tpm-crb,tpmdev=tpm0");
+}
+
+/* --- starting
+ * ------------------------------------------------------------------------- */
+
+int rh_boot_start(rh_lib *lib, const struct rh_boot_vm *vm, bool kvm,
                   struct rh_boot_qemu *q, rh_error **err)
 {
     __attribute__((cleanup(arguments_free))) struct arguments a = {0};
     int console[2] = {-1, -1}, control[2] = {-1, -1};
-    const char *why;
     int failed;
 
-    q->console = q->control = -1;
-    q->accelerated = rh_kvm_works(&why);
-    if (!q->accelerated)
-        rh_log(lib, RH_LOG_WARN,
-               "%s: the guest runs in software emulation, many times slower",
-               why);
+    q->accelerated = kvm;
+    q->nics = vm->nics.count;
     if (make_folder(lib, q, err) < 0 || add_machine(&a, vm, q, err) < 0)
         return -1;
+    if (vm->tpm)
+        add_tpm(&a, lib, q);
     add_disks(&a, vm);
     add_nics(&a, vm, q);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, console) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0)
         return rh_fail_errno(err, RH_ERR_BOOT_QEMU, errno, "no socket");
-    failed = spawn(&a, console[1], control[1], &q->pid, err);
+    failed = spawn(&a, q, console[1], control[1], &q->pid, err);
     close(console[1]);
     close(control[1]);
     q->console = console[0];
     q->control = control[0];
     if (!failed)
-        talk(q, "{\"execute\":\"qmp_capabilities\"}\n");
+        rh_boot_greet(q); /* one that is gone is found by watching */
     return failed;
 }
 
-/* --- control
+/* --- ending
  * ----------------------------------------------------------------------------
  */
 
-/* Say one line, and wait at most five seconds for an answer. */
-static int talk(struct rh_boot_qemu *q, const char *line)
+static void end(pid_t *pid)
 {
-    struct timeval patience = {5, 0};
-    char answer[4096];
-    ssize_t n;
-
-    setsockopt(q->control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    if (send(q->control, line, strlen(line), MSG_NOSIGNAL) < 0)
-        return -1;
-    do {
-        n = recv(q->control, answer, sizeof answer - 1, 0);
-        if (n <= 0)
-            return -1;
-        answer[n] = '\0';
-    } while (!strstr(answer, "\"return\"") && !strstr(answer, "\"error\""));
-    return strstr(answer, "\"return\"") ? 0 : -1;
-}
-
-int rh_boot_screenshot(struct rh_boot_qemu *q, const char *path, rh_error **err)
-{
-    RH_AUTO(rh_freep) char *own = rh_printf("%s/screen.png", q->folder);
-    RH_AUTO(rh_freep)
-    char *line = rh_printf(
-        "{\"execute\":\"screendump\",\"arguments\":{\"filename\":\"%s\","
-        "\"format\":\"png\"}}\n",
-        own);
-    RH_AUTO(rh_freep) char *bytes = NULL;
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-    RH_AUTO(rh_closep) int fd = -1;
-    size_t n;
-
-    if (talk(q, line) < 0)
-        return rh_fail(err, RH_ERR_BOOT_QEMU, "QEMU gave no screenshot");
-    io = rh_io_file_at(AT_FDCWD, own, 0, err);
-    if (!io || rh_io_slurp(io, 64 * RH_MIB, &bytes, &n, err) < 0)
-        return -1;
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
-                      "the screenshot cannot be written");
-        return rh_where(err, path);
+    if (*pid > 0) {
+        kill(*pid, SIGKILL);
+        waitpid(*pid, NULL, 0);
     }
-    return rh_pwrite_all(fd, bytes, n, 0, path, err);
-}
-
-static void remove_folder(const char *folder)
-{
-    DIR *d = opendir(folder);
-    struct dirent *entry;
-
-    while (d && (entry = readdir(d)))
-        unlinkat(dirfd(d), entry->d_name, 0);
-    if (d)
-        closedir(d);
-    rmdir(folder);
+    *pid = 0;
 }
 
 void rh_boot_stop(struct rh_boot_qemu *q)
 {
-    if (q->pid > 0) {
-        kill(q->pid, SIGKILL);
-        waitpid(q->pid, NULL, 0);
-        q->pid = 0;
-    }
+    end(&q->pid);
+    end(&q->tpm_pid);
     rh_closep(&q->console);
     rh_closep(&q->control);
-    q->console = q->control = -1;
+    rh_buf_free(&q->heard);
     if (q->folder)
-        remove_folder(q->folder);
+        rh_remove_tree(AT_FDCWD, q->folder);
     free(q->folder);
-    free(q->capture);
-    q->folder = q->capture = NULL;
+    *q = (struct rh_boot_qemu){.console = -1, .control = -1};
 }

@@ -1,8 +1,10 @@
-/* boot_watch.c - read a booting guest's console, and its first network card.
+/* boot_watch.c - read a booting guest's console, its screen and its wires.
  *
- * The console says how far it got; the wire says whether the network is up:
- * a DHCP answer, or IPv4/ARP frames with an address of its own. */
+ * Console and screen say how far it got; the wire says whether the network is
+ * up: IPv4 or ARP frames with an address of its own, or IPv6, which an
+ * interface speaks as soon as the guest has configured it. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,7 +18,10 @@
 #include "base/limits.h"
 #include "convert/boot.h"
 
-enum { TEXT_MAX = 1024 * 1024, SETTLE = 20 };
+/* Seconds: the network's time after the login, between two looks at the screen,
+ * until a picture counts as one that stands still. */
+enum { SETTLE = 20, LOOK = 2, STILL = 20, RESETS_MAX = 3 };
+enum { TEXT_MAX = 1024 * 1024 };
 
 static const struct {
     const char *text;
@@ -42,20 +47,24 @@ static const struct {
     {"Entering emergency mode", "emergency-mode"},
     {"You are in emergency mode", "emergency-mode"},
     {"Warning: Could not boot", "dracut-no-root"},
+    {"dracut:/#", "dracut-no-root"},
+    {"Press Enter for maintenance", "emergency-mode"},
+    {"Cannot open access to console", "emergency-mode"},
     {"Kernel panic - not syncing", "kernel-panic"},
     {"grub rescue>", "grub-rescue"},
+    {"Minimal BASH-like line editing", "grub-shell"},
     {"No bootable device", "no-boot-device"},
     {"BdsDxe: No bootable option", "no-boot-device"},
     {"UEFI Interactive Shell", "no-boot-device"},
+    {">>Start PXE over IP", "no-boot-device"},
+    {"Boot failed: not a bootable disk", "no-boot-device"},
+    {"Operating System not found", "no-boot-device"},
+    {"INACCESSIBLE_BOOT_DEVICE", "no-root"},
     {"mountroot>", "no-root"},
 };
 
-static void look(struct rh_boot_seen *seen, size_t from)
+void rh_boot_marks(struct rh_boot_seen *seen, const char *text)
 {
-    /* A mark may be cut by two reads: look a little further back. */
-    size_t at = from > 64 ? from - 64 : 0;
-    const char *text = seen->text.data + at;
-
     for (size_t i = 0; i < RH_COUNT(marks); i++)
         if (strstr(text, marks[i].text))
             *(bool *)((char *)seen + marks[i].flag) = true;
@@ -74,8 +83,12 @@ static void take(struct rh_boot_seen *seen, const char *bytes, size_t n)
         if (c == '\n' || c == '\t' || (c >= 0x20 && c != 0x7f))
             rh_buf_putc(&seen->text, (char)c);
     }
-    if (seen->text.length > from)
-        look(seen, from);
+    if (seen->text.length == from)
+        return;
+    /* A mark may be cut by two reads: look a little further back. */
+    rh_buf_putc(&seen->text, '\0');
+    seen->text.length--;
+    rh_boot_marks(seen, seen->text.data + (from > 64 ? from - 64 : 0));
 }
 
 static double now(void)
@@ -86,44 +99,90 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* No login can be read off a picture: one that stands still, of a guest whose
+ * network speaks, is as far as it goes. */
+static bool looks_up(const struct rh_boot_seen *seen)
+{
+    return seen->graphics && seen->still_since != 0 &&
+           now() > seen->still_since + STILL &&
+           (seen->address[0] || seen->address6[0]);
+}
+
 /* After the login prompt the network gets a little more time. */
 static bool finished(struct rh_boot_qemu *q, struct rh_boot_seen *seen,
                      double *settle_until)
 {
     if (seen->failure)
         return true;
-    if (!seen->login)
+    if (!seen->login && !seen->graphics)
         return false;
+    rh_boot_wire(q, seen);
+    if (!seen->login)
+        return seen->graphical = looks_up(seen);
     if (*settle_until == 0)
         *settle_until = now() + SETTLE;
-    rh_boot_wire(q->capture, seen);
     return seen->address[0] || now() > *settle_until;
+}
+
+/* Whatever the console has; -1: QEMU is gone. */
+static int listen_to(struct rh_boot_qemu *q, struct rh_boot_seen *seen)
+{
+    struct pollfd p = {q->console, POLLIN, 0};
+    char bytes[4096];
+    ssize_t n;
+
+    if (poll(&p, 1, 250) <= 0)
+        return 0;
+    n = read(q->console, bytes, sizeof bytes);
+    if (n < 0 && errno == EINTR)
+        return 0;
+    if (n <= 0)
+        return -1;
+    take(seen, bytes, (size_t)n);
+    return 0;
+}
+
+static const char *gone(const struct rh_boot_qemu *q)
+{
+    return q->off ? "switched-off" : "qemu-ended";
 }
 
 int rh_boot_watch(rh_lib *lib, struct rh_boot_qemu *q, unsigned seconds,
                   struct rh_boot_seen *seen, rh_error **err)
 {
-    double start = now(), settle = 0;
+    double start = now(), settle = 0, looked = start;
 
-    while (now() < start + seconds && !finished(q, seen, &settle)) {
-        struct pollfd p = {q->console, POLLIN, 0};
-        char bytes[4096];
-        ssize_t n;
-
+    while (!finished(q, seen, &settle)) {
         if (rh_go_on(lib, err) < 0)
             return -1;
         rh_progress(lib, "boot", (uint64_t)(now() - start), seconds);
-        if (poll(&p, 1, 250) <= 0)
-            continue;
-        n = read(q->console, bytes, sizeof bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break; /* QEMU ended: the guest rebooted or switched off */
-        take(seen, bytes, (size_t)n);
+        if (now() > start + seconds)
+            break;
+        if (listen_to(q, seen) < 0 || rh_boot_hear(q) < 0) {
+            seen->failure = seen->failure ? seen->failure : gone(q);
+            break;
+        }
+        if (q->stopped)
+            seen->failure = "qemu-ended";
+        if (q->resets >= RESETS_MAX)
+            seen->failure = "reboot-loop";
+        if (now() > looked + LOOK) {
+            rh_boot_look(q, seen, now());
+            looked = now();
+        }
     }
-    rh_boot_wire(q->capture, seen);
+    if (!seen->login && !seen->graphical && !seen->failure)
+        seen->failure = "timeout";
+    rh_boot_wire(q, seen);
     return 0;
+}
+
+void rh_boot_seen_free(struct rh_boot_seen *seen)
+{
+    rh_buf_free(&seen->text);
+    rh_buf_free(&seen->screen);
+    free(seen->pixels);
+    memset(seen, 0, sizeof *seen);
 }
 
 /* --- the wire
@@ -135,6 +194,7 @@ enum {
     ETH_TYPE = 12,
     ARP_SENDER_IP = 28,
     IP_START = 14,
+    IP6_SOURCE = IP_START + 8,
     IP_PROTOCOL = IP_START + 9,
     IP_SOURCE = IP_START + 12,
     UDP_FROM_PORT = IP_START + 20,
@@ -156,6 +216,15 @@ static void note_address(struct rh_boot_seen *seen, const uint8_t *ip)
                  ip[1], ip[2], ip[3]);
 }
 
+/* ff02::/16 is for receivers, :: for who has none yet. */
+static void note_address6(struct rh_boot_seen *seen, const uint8_t *ip)
+{
+    static const uint8_t none[16];
+
+    if (!seen->address6[0] && memcmp(ip, none, sizeof none))
+        inet_ntop(AF_INET6, ip, seen->address6, sizeof seen->address6);
+}
+
 static void look_at_frame(struct rh_boot_seen *seen, const uint8_t *f, size_t n)
 {
     static const uint8_t host[3] = {0x52, 0x55, 0x0a}; /* QEMU's gateway */
@@ -173,6 +242,8 @@ static void look_at_frame(struct rh_boot_seen *seen, const uint8_t *f, size_t n)
         return;
     }
     seen->frames++;
+    if (type == 0x86dd && n >= IP6_SOURCE + 16)
+        note_address6(seen, f + IP6_SOURCE);
     if (!seen->mac[0])
         snprintf(seen->mac, sizeof seen->mac, "%02x:%02x:%02x:%02x:%02x:%02x",
                  f[6], f[7], f[8], f[9], f[10], f[11]);
@@ -182,8 +253,8 @@ static void look_at_frame(struct rh_boot_seen *seen, const uint8_t *f, size_t n)
         note_address(seen, f + IP_SOURCE);
 }
 
-/* The capture is QEMU's own classic pcap, in this machine's byte order. */
-void rh_boot_wire(const char *capture, struct rh_boot_seen *seen)
+/* A capture is QEMU's own classic pcap, in this machine's byte order. */
+static void look_at_wire(const char *capture, struct rh_boot_seen *seen)
 {
     RH_AUTO(rh_io_unrefp)
     struct rh_io *io = rh_io_file_at(AT_FDCWD, capture, 0, NULL);
@@ -192,7 +263,6 @@ void rh_boot_wire(const char *capture, struct rh_boot_seen *seen)
 
     if (!io || rh_io_slurp(io, 64 * RH_MIB, &bytes, &n, NULL) < 0)
         return;
-    seen->frames = 0;
     while (at + 16 <= n) {
         uint32_t length;
 
@@ -202,5 +272,16 @@ void rh_boot_wire(const char *capture, struct rh_boot_seen *seen)
             break;
         look_at_frame(seen, (const uint8_t *)bytes + at, length);
         at += length;
+    }
+}
+
+void rh_boot_wire(const struct rh_boot_qemu *q, struct rh_boot_seen *seen)
+{
+    seen->frames = 0;
+    for (size_t i = 0; i < q->nics; i++) {
+        RH_AUTO(rh_freep)
+        char *capture = rh_printf("%s/net%zu.pcap", q->folder, i);
+
+        look_at_wire(capture, seen);
     }
 }

@@ -1,0 +1,101 @@
+/* boot_screen.c - look at a booting guest's screen.
+ *
+ * Most guests say nothing on a serial port.  In text mode what they print
+ * stands in the adapter's memory, character by character; of a picture only can
+ * be said whether it still changes. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "convert/boot.h"
+
+/* The colour text page of the PC's adapters: 80 columns, a character and its
+ * colour each; the kernel scrolls through all of it.  A blinking cursor changes
+ * fewer pixels than CURSOR. */
+enum {
+    TEXT_AT = 0xb8000,
+    TEXT_BYTES = 0x8000,
+    COLUMNS = 80,
+    CURSOR = 1024,
+};
+
+static void add_row(struct rh_buf *text, const uint8_t *row)
+{
+    size_t n = COLUMNS;
+
+    while (n && (row[2 * n - 2] == ' ' || row[2 * n - 2] == 0))
+        n--;
+    if (n == 0)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = row[2 * i];
+
+        rh_buf_putc(text, c >= 0x20 && c < 0x7f ? (char)c : ' ');
+    }
+    /* A prompt ends with a space, which cannot be told from the rest. */
+    rh_buf_add(text, " \n", 2);
+}
+
+static void read_text(struct rh_boot_qemu *q, struct rh_boot_seen *seen)
+{
+    RH_AUTO(rh_freep) char *bytes = NULL;
+    size_t n;
+
+    if (rh_boot_memory(q, TEXT_AT, TEXT_BYTES, &bytes, &n) < 0)
+        return;
+    seen->screen.length = 0;
+    for (size_t at = 0; at + 2 * COLUMNS <= n; at += 2 * COLUMNS)
+        add_row(&seen->screen, (const uint8_t *)bytes + at);
+    rh_buf_putc(&seen->screen, '\0'); /* ended, and its length without it */
+    seen->screen.length--;
+    rh_boot_marks(seen, seen->screen.data);
+}
+
+/* "P6\nWIDTH HEIGHT\n255\n", then three bytes a pixel. */
+static const uint8_t *pixels_of(const char *bytes, size_t n, unsigned *ret_w,
+                                unsigned *ret_h, size_t *ret_count)
+{
+    int head = 0;
+
+    if (sscanf(bytes, "P6 %u %u 255%n", ret_w, ret_h, &head) != 2 || !head ||
+        *ret_w > 16384 || *ret_h > 16384)
+        return NULL;
+    *ret_count = (size_t)*ret_w * *ret_h;
+    if ((size_t)head + 1 + *ret_count * 3 > n)
+        return NULL;
+    return (const uint8_t *)bytes + head + 1;
+}
+
+static bool changed(const uint8_t *a, const uint8_t *b, size_t pixels)
+{
+    size_t differ = 0;
+
+    for (size_t i = 0; i < pixels && differ <= CURSOR; i++)
+        differ += memcmp(a + 3 * i, b + 3 * i, 3) != 0;
+    return differ > CURSOR;
+}
+
+void rh_boot_look(struct rh_boot_qemu *q, struct rh_boot_seen *seen, double now)
+{
+    RH_AUTO(rh_freep) char *bytes = NULL;
+    const uint8_t *pixels;
+    unsigned w, h;
+    size_t n, count;
+
+    if (rh_boot_picture(q, &bytes, &n) < 0)
+        return;
+    pixels = pixels_of(bytes, n, &w, &h, &count);
+    if (!pixels)
+        return;
+    if (count != seen->pixel_count || changed(pixels, seen->pixels, count)) {
+        free(seen->pixels);
+        seen->pixels = (uint8_t *)rh_memdup0(pixels, 3 * count);
+        seen->pixel_count = count;
+        seen->still_since = now;
+    }
+    /* 80 by 25 characters, of 8 or 9 by 16 points. */
+    seen->graphics = h != 400 || (w != 720 && w != 640);
+    if (!seen->graphics)
+        read_text(q, seen);
+}
