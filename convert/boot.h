@@ -64,6 +64,8 @@ struct rh_boot_seen {
     const char *failure;  /* stable word, or NULL */
     struct rh_buf text;   /* console text, printable bytes */
     struct rh_buf screen; /* the screen's, in text mode */
+    uint8_t *page;        /* that text as the adapter holds it */
+    size_t last_row;      /* of it, written last */
     bool graphics;        /* the screen shows a picture */
     uint8_t *pixels;      /* as it was when it last changed */
     size_t pixel_count;

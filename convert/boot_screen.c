@@ -17,6 +17,9 @@ enum {
     TEXT_AT = 0xb8000,
     TEXT_BYTES = 0x8000,
     COLUMNS = 80,
+    ROW = 2 * COLUMNS,
+    ROWS = TEXT_BYTES / ROW,
+    HEIGHT = 25,
     CURSOR = 1024,
 };
 
@@ -37,16 +40,37 @@ static void add_row(struct rh_buf *text, const uint8_t *row)
     rh_buf_add(text, " \n", 2);
 }
 
+/* Where the text on the screen ends is in a register that cannot be read from
+ * here; the row that was written last is the one.  At the memory's end the
+ * kernel goes on at its start: so what changed first in memory counts. */
+static size_t last_written(const uint8_t *old, const uint8_t *page, size_t last)
+{
+    size_t end = SIZE_MAX;
+
+    for (size_t r = 0; r < ROWS; r++)
+        if (memcmp(old + r * ROW, page + r * ROW, ROW) &&
+            (end == SIZE_MAX || r - end < HEIGHT))
+            end = r;
+    return end == SIZE_MAX ? last : end;
+}
+
 static void read_text(struct rh_boot_qemu *q, struct rh_boot_seen *seen)
 {
     RH_AUTO(rh_freep) char *bytes = NULL;
+    const uint8_t *page;
     size_t n;
 
-    if (rh_boot_memory(q, TEXT_AT, TEXT_BYTES, &bytes, &n) < 0)
+    if (rh_boot_memory(q, TEXT_AT, TEXT_BYTES, &bytes, &n) < 0 ||
+        n < TEXT_BYTES)
         return;
+    page = (const uint8_t *)bytes;
+    if (!seen->page)
+        seen->page = rh_calloc(TEXT_BYTES, 1);
+    seen->last_row = last_written(seen->page, page, seen->last_row);
+    memcpy(seen->page, page, TEXT_BYTES);
     seen->screen.length = 0;
-    for (size_t at = 0; at + 2 * COLUMNS <= n; at += 2 * COLUMNS)
-        add_row(&seen->screen, (const uint8_t *)bytes + at);
+    for (size_t i = 1; i <= ROWS; i++)
+        add_row(&seen->screen, page + (seen->last_row + i) % ROWS * ROW);
     rh_buf_putc(&seen->screen, '\0'); /* ended, and its length without it */
     seen->screen.length--;
     rh_boot_marks(seen, seen->screen.data);

@@ -181,6 +181,7 @@ void rh_boot_seen_free(struct rh_boot_seen *seen)
 {
     rh_buf_free(&seen->text);
     rh_buf_free(&seen->screen);
+    free(seen->page);
     free(seen->pixels);
     memset(seen, 0, sizeof *seen);
 }

@@ -34,5 +34,8 @@ test_another_mac_has_no_network() {
     expect_json .result degraded
     expect_json .probe.addr none
 }
+test_rehost_boot_says_the_same() {
+    rehost_boot_agrees 10.0.2.15
+}
 
 run_tests

@@ -25,5 +25,8 @@ test_boots_on_pvscsi_and_vmxnet3() {
     boot vmware
     expect_up sda1 vmxnet3
 }
+test_rehost_boot_says_the_same() {
+    rehost_boot_agrees 10.0.2.15
+}
 
 run_tests

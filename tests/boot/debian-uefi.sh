@@ -27,5 +27,8 @@ test_boots_on_pvscsi_and_vmxnet3() {
     boot vmware
     expect_up sda2 vmxnet3 10.0.2.77/24
 }
+test_rehost_boot_says_the_same() {
+    rehost_boot_agrees -
+}
 
 run_tests

@@ -17,5 +17,6 @@ check uefi comes_up micro-uefi vda2
 check lvm comes_up micro-lvm vda1
 check uefi_lvm_zstd_early comes_up micro-uefi-lvm-zstd-early vda2
 check xfs comes_up micro-xfs vda1
+check boot_apart_xfs_in_lvm comes_up micro-lvm-xfs-boot vda2
 check btrfs comes_up micro-btrfs vda1
 finish

@@ -15,6 +15,8 @@
 GUESTS=$TOP/tests/guests
 : "${RH_CACHE:=$BUILD/guests}"
 export RH_CACHE
+# Seconds, which only a guest that hangs meets: a busy machine is slow.
+: "${BOOT_TIMEOUT:=900}"
 # MD5 of /usr/share/guest-sample in every guest: what its disk driver must give.
 SAMPLE=af4b966564969a5c354dd1d2c8370461
 
@@ -49,7 +51,7 @@ _boot() { # HARDWARE DISK [OPTION...]
     local hw=$1 disk=$2
     shift 2
     case $KIND in *uefi*) [ "$hw" = vmware ] || set -- --uefi "$@" ;; esac
-    run "$GUESTS/boot.py" --hw "$hw" --timeout 400 --log console "$@" "$disk"
+    run "$GUESTS/boot.py" --hw "$hw" --timeout "$BOOT_TIMEOUT" --log console "$@" "$disk"
 }
 # Debian's OVMF does not know PVSCSI: there GRUB's work, reading the kernel and
 # the initramfs from the guest's disk, is done from outside.
@@ -95,6 +97,23 @@ boot() { # HARDWARE [OPTION...]: converted
         mapfile -t direct < <(_direct fixed.raw)
     fi
     _boot "$hw" "$FIXED/disk0.qcow2" --mac "$mac" "${direct[@]}" "$@"
+}
+
+# rehost's own word on both results, on the hardware that they were made for.
+rehost_boot_agrees() { # ADDRESS [SCREEN-MODE]
+    _have_guest
+    run "$REHOST" boot "$FIXED" --json --timeout "$BOOT_TIMEOUT" --screenshot s.png
+    expect_status 0
+    expect_schema .stdout rehost.boot-1.json
+    expect_json .reached login
+    expect_json .network.up true
+    # Who is configured by hand need not have spoken IPv4 to anybody.
+    [ "$1" = - ] || expect_json .network.address "$1"
+    expect_equal "$(head -c 4 s.png | tail -c 3)" PNG screenshot
+    run "$REHOST" boot "$PLAIN" --json --timeout "$BOOT_TIMEOUT"
+    expect_status 1
+    expect_schema .stdout rehost.boot-1.json
+    expect_json '.failure|test("^(initramfs-shell|dracut-no-root)$")' true
 }
 
 # What the guest must say: root on that device, its data, its network as before.

@@ -1,9 +1,10 @@
 #!/bin/bash
 # get.sh [--ova] KIND -- builds a test guest unless it is there, prints its path.
 #
-#   micro[-zstd|-xz|-lz4|-early|-uefi|-lvm|-usrmerge|-xfs|-btrfs]   mkmicro.sh
-#   debian-bios|-uefi|-dracut|-vmtools[-zstd|-xz|-lz4|-early|-static]
-#                                          mkdebian.sh, as root
+#   micro[-zstd|-xz|-lz4|-early|-uefi|-lvm|-usrmerge|-xfs|-btrfs|-boot|-screen]
+#                                          mkmicro.sh
+#   debian-bios|-uefi|-dracut|-vmtools[-zstd|-xz|-lz4|-early|-static|-networkd
+#       |-netplan|-nm]                     mkdebian.sh, as root
 #   windows-PROFILE                        mkwindows.sh, as root, not bootable
 #   freebsd|openbsd|netbsd                 mkbsd.sh, not bootable
 #
@@ -34,7 +35,8 @@ add_flags() {
     for w in "$@"; do
         case $w in
             zstd|xz|lz4|none) flags+=(--initrd "$w") ;;
-            early|uefi|lvm|usrmerge|static) flags+=("--$w") ;;
+            early|uefi|lvm|usrmerge|static|boot|screen) flags+=("--$w") ;;
+            networkd|netplan|nm) flags+=(--net "$w") ;;
             xfs|btrfs) flags+=(--fs "$w") ;;
             *) echo "get.sh: no such guest: $kind" >&2; exit 2 ;;
         esac

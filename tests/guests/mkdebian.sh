@@ -8,6 +8,7 @@
 #   --initrd gzip|xz|zstd|lz4   compressor of the initramfs (gzip)
 #   --early                     early-microcode archive in front of it
 #   --static                    10.0.2.77/24 instead of DHCP
+#   --net ifupdown|networkd|netplan|nm   who configures ens192 (ifupdown)
 #
 # Variants:
 #   bios     MBR, GRUB BIOS, ext4 on /dev/sda1, fstab by device name,
@@ -21,13 +22,14 @@
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
-form=gzip early='' static=''
+form=gzip early='' static='' net=ifupdown
 usage() { sed -n '/SPDX/d; 2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case $1 in
         --initrd) form=$2; shift ;;
         --early) early=early ;;
         --static) static=1 ;;
+        --net) net=$2; shift ;;
         -*) usage ;;
         *) break ;;
     esac
@@ -129,6 +131,13 @@ case $what in
     *) echo "no such variant: $what" >&2; exit 1 ;;
 esac
 
+case $net in
+    ifupdown | networkd) ;;
+    netplan) apt_in_guest netplan.io ;;
+    nm) apt_in_guest network-manager ;;
+    *) usage ;;
+esac
+
 # --- what the administrator of the VMware guest would have set ---------------
 echo "vmw-$what" >"$tree/etc/hostname"
 printf '127.0.0.1\tlocalhost\n127.0.1.1\tvmw-%s\n' "$what" >"$tree/etc/hosts"
@@ -139,14 +148,60 @@ if [ "$what" = uefi ]; then
 else
     printf '%s / ext4 errors=remount-ro 0 1\n/dev/sda2 none swap sw 0 0\n' "$root" >"$tree/etc/fstab"
 fi
-{
-    printf 'auto lo\niface lo inet loopback\n\nallow-hotplug %s\n' "$nic"
-    if [ -n "$static" ]; then
-        printf 'iface %s inet static\n\taddress 10.0.2.77/24\n\tgateway 10.0.2.2\n' "$nic"
-    else
-        printf 'iface %s inet dhcp\n' "$nic"
-    fi
-} >"$tree/etc/network/interfaces"
+address=10.0.2.77/24 gateway=10.0.2.2
+loopback='auto lo\niface lo inet loopback\n'
+enable() { # TARGET UNIT: as systemctl would, which does not run here
+    mkdir -p "$tree/etc/systemd/system/$1.wants"
+    ln -sf "/lib/systemd/system/$2" "$tree/etc/systemd/system/$1.wants/$2"
+}
+# shellcheck disable=SC2059
+printf "$loopback" >"$tree/etc/network/interfaces"
+case $net in
+    ifupdown)
+        if [ -n "$static" ]; then
+            printf '\nallow-hotplug %s\niface %s inet static\n\taddress %s\n\tgateway %s\n' \
+                "$nic" "$nic" "$address" "$gateway"
+        else
+            printf '\nallow-hotplug %s\niface %s inet dhcp\n' "$nic" "$nic"
+        fi >>"$tree/etc/network/interfaces"
+        ;;
+    networkd)
+        {
+            printf '[Match]\nName=%s\n\n[Network]\n' "$nic"
+            if [ -n "$static" ]; then
+                printf 'Address=%s\nGateway=%s\n' "$address" "$gateway"
+            else
+                echo DHCP=ipv4
+            fi
+        } >"$tree/etc/systemd/network/20-lan.network"
+        enable multi-user.target systemd-networkd.service
+        ;;
+    netplan)
+        {
+            printf 'network:\n  version: 2\n  renderer: networkd\n  ethernets:\n    %s:\n' "$nic"
+            if [ -n "$static" ]; then
+                printf '      addresses: [%s]\n      routes: [{to: default, via: %s}]\n' \
+                    "$address" "$gateway"
+            else
+                echo '      dhcp4: true'
+            fi
+        } >"$tree/etc/netplan/50-lan.yaml"
+        chmod 600 "$tree/etc/netplan/50-lan.yaml"
+        enable multi-user.target systemd-networkd.service
+        ;;
+    nm)
+        {
+            printf '[connection]\nid=lan\nuuid=52484f53-5400-4000-8000-0000000000e1\n'
+            printf 'type=ethernet\ninterface-name=%s\n\n[ipv4]\n' "$nic"
+            if [ -n "$static" ]; then
+                printf 'method=manual\naddress1=%s,%s\n' "$address" "$gateway"
+            else
+                echo method=auto
+            fi
+        } >"$tree/etc/NetworkManager/system-connections/lan.nmconnection"
+        chmod 600 "$tree/etc/NetworkManager/system-connections/lan.nmconnection"
+        ;;
+esac
 cat >"$tree/etc/default/grub" <<'EOF'
 GRUB_DEFAULT=0
 GRUB_TIMEOUT=1

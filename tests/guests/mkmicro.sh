@@ -12,12 +12,16 @@
 #   --uefi           GPT, ESP and GRUB EFI; also OUT.vmlinuz and OUT.initrd
 #   --lvm            root and swap in the volume group vg0
 #   --fs ext4|xfs|btrfs              root file system (ext4)
+#   --boot           /boot on an ext4 partition of its own, /dev/sda1: with
+#                    --lvm --fs xfs what RHEL's installer makes
+#   --screen         boot loader, kernel and login on the screen, nothing of
+#                    them on the serial port
 #
 # Needs no root and no loop devices.  Packages: see README.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-form=gzip early='' merged='' uefi='' lvm='' fs=ext4
+form=gzip early='' merged='' uefi='' lvm='' fs=ext4 boot='' screen=''
 usage() { sed -n '/SPDX/d; 2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 while [ $# -gt 1 ]; do
     case $1 in
@@ -27,6 +31,8 @@ while [ $# -gt 1 ]; do
         --uefi) uefi=1 ;;
         --lvm) lvm=1 ;;
         --fs) fs=$2; shift ;;
+        --boot) boot=1 ;;
+        --screen) screen=1 ;;
         *) usage ;;
     esac
     shift
@@ -57,9 +63,12 @@ boot_mods="vmw_pvscsi sd_mod $fsmods"
 all_mods="$boot_mods ext4 vmxnet3 virtio_blk virtio_scsi virtio_net virtio_pci
 xen-blkfront xen-netfront ata_piix ahci e1000 e1000e 8139cp nvme mptsas mptspi
 af_packet virtio_balloon virtio_console virtio_rng"
+[ -z "$boot" ] || [ -z "$uefi" ] || usage
+console=console=ttyS0,115200 terminal=serial getty=ttyS0
+[ -z "$screen" ] || console='' terminal=console getty=tty1
 if [ -n "$lvm" ]; then
     root=/dev/mapper/vg0-root swap=/dev/mapper/vg0-swap
-elif [ -n "$uefi" ]; then
+elif [ -n "$uefi$boot" ]; then
     root=/dev/sda2 swap=/dev/sda3
 else
     root=/dev/sda1 swap=/dev/sda2
@@ -103,9 +112,9 @@ python3 "$here/diskimg.py" sample "$t/usr/share/guest-sample"
 printf '#!/bin/sh\n# see /etc/init.d/rcS\n' | tee "$t/lib/systemd/systemd-udevd" >"$t/lib/systemd/systemd"
 chmod 755 "$t/lib/systemd/systemd" "$t/lib/systemd/systemd-udevd"
 ln -sf /bin/busybox "$t/sbin/init"
-cat >"$t/etc/inittab" <<'EOF'
+cat >"$t/etc/inittab" <<EOF
 ::sysinit:/etc/init.d/rcS
-ttyS0::respawn:/sbin/getty -L 115200 ttyS0 vt100
+$getty::respawn:/sbin/getty -L 115200 $getty vt100
 ::ctrlaltdel:/sbin/reboot
 EOF
 cat >"$t/etc/os-release" <<'EOF'
@@ -138,33 +147,38 @@ if [ -n "$uefi" ]; then
     mkdir -p "$t/boot/efi"
     echo 'UUID=5245-484F /boot/efi vfat umask=0077,noauto 0 1' >>"$t/etc/fstab"
 fi
+[ -z "$boot" ] || echo '/dev/sda1 /boot ext4 defaults,noauto 0 2' >>"$t/etc/fstab"
 printf 'auto lo\niface lo inet loopback\n\nallow-hotplug ens192\niface ens192 inet dhcp\n' \
     >"$t/etc/network/interfaces"
 # shellcheck disable=SC2086
 printf '%s\n' $boot_mods >"$t/etc/initramfs-tools/modules"
 printf 'MODULES=dep\nCOMPRESS=%s\n' "$form" >"$t/etc/initramfs-tools/initramfs.conf"
-cat >"$t/etc/default/grub" <<'EOF'
+cat >"$t/etc/default/grub" <<EOF
 GRUB_DEFAULT=0
 GRUB_TIMEOUT=0
 GRUB_CMDLINE_LINUX_DEFAULT=""
-GRUB_CMDLINE_LINUX="console=ttyS0,115200"
+GRUB_CMDLINE_LINUX="$console"
 EOF
 find_root="set root='hd0,msdos1'"
 [ -z "$uefi" ] || find_root="set root='hd0,gpt2'"
 [ -z "$lvm" ] || find_root="set root='lvm/vg0-root'"
 case $fs in ext4) grub_fs=ext2 ;; *) grub_fs=$fs ;; esac
+in_boot=/boot
+if [ -n "$boot" ]; then
+    find_root="set root='hd0,msdos1'" grub_fs=ext2 in_boot=''
+fi
 cat >"$t/boot/grub/grub.cfg" <<EOF
 set timeout=0
 serial --unit=0 --speed=115200
-terminal_output serial
+terminal_output $terminal
 menuentry 'Debian GNU/Linux' --class debian --class gnu-linux --class os {
 	insmod part_msdos
 	insmod part_gpt
 	${lvm:+insmod lvm}
 	insmod $grub_fs
 	$find_root
-	linux /boot/vmlinuz-$kver root=$root ro console=ttyS0,115200
-	initrd /boot/initrd.img-$kver
+	linux $in_boot/vmlinuz-$kver root=$root ro $console
+	initrd $in_boot/initrd.img-$kver
 }
 EOF
 if [ -z "$uefi" ]; then
@@ -200,9 +214,13 @@ find "$i" "$t" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 touch -d "@$SOURCE_DATE_EPOCH" "$t/boot" "$t/boot/initrd.img-$kver"
 
 # --- the disk ----------------------------------------------------------------
-python3 - "$here" "$t" "$out" "$work" "$fs" "$uefi" "$lvm" <<'EOF'
+if [ -n "$boot" ]; then
+    mv "$t/boot" "$work/boot"
+    mkdir -p "$t/boot" "$work/boot"
+fi
+python3 - "$here" "$t" "$out" "$work" "$fs" "$uefi" "$lvm" "$boot" <<'EOF'
 import os, subprocess, sys
-here, tree, out, work, fs, uefi, lvm = sys.argv[1:]
+here, tree, out, work, fs, uefi, lvm, boot = sys.argv[1:]
 sys.path.insert(0, here)
 import diskimg as d
 stamp = int(os.environ["SOURCE_DATE_EPOCH"])
@@ -211,6 +229,8 @@ root = (need * 5 // 4 + 40 + 15) // 16 * 16
 root = max(root, {"ext4": 0, "xfs": 320, "btrfs": 256}[fs])
 esp = 34 if uefi else 0
 parts = [("83", root), ("82", 16)] if not lvm else [("8e", root + 16 + 8)]
+if boot:
+    parts.insert(0, ("83", 96))
 d.new_disk(out, 1 + esp + sum(p[1] for p in parts) + 1)
 if uefi:
     kinds = {"83": "L", "82": "S", "8e": "E6D6D379-F507-44C2-A23C-238F2A3DF928"}
@@ -228,6 +248,9 @@ for i, (kind, mib) in enumerate(parts):
     where.append(at)
     at += mib
 d.sfdisk(out, text)
+if boot:
+    d.fs_from_tree("ext4", out, work + "/boot", where.pop(0), parts.pop(0)[1],
+                   "52484f53-5400-4000-8000-000000000013", "boot", stamp, work)
 if lvm:
     lv = d.lvm_pv(out, where[0], parts[0][1], "vg0", [("root", root), ("swap", 16)], stamp,
                   tag="micro")
@@ -236,11 +259,14 @@ uuid = "52484f53-5400-4000-8000-000000000011"
 d.fs_from_tree(fs, out, tree, where[0], root, uuid, "root", stamp, work)
 d.mkswap(out, where[1], 16, "52484f53-5400-4000-8000-000000000012")
 mods = ["lvm"] * bool(lvm) + [{"ext4": "ext2"}.get(fs, fs), "normal"]
+if boot:
+    mods = ["ext2", "normal"]
 if uefi:
     d.esp(out, 1, esp, "5245484F", uuid, work, mods)
 else:
     core = work + "/core.img"
     d.run("grub-mkimage", "-O", "i386-pc", "-o", core, "-p",
+          "(hd0,msdos1)/grub" if boot else
           "(%s)/boot/grub" % ("lvm/vg0-root" if lvm else "hd0,msdos1"),
           "biosdisk", "part_msdos", *mods)
     d.grub_bios(out, core)
