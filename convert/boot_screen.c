@@ -80,15 +80,23 @@ static void read_text(struct rh_boot_qemu *q, struct rh_boot_seen *seen)
 static const uint8_t *pixels_of(const char *bytes, size_t n, unsigned *ret_w,
                                 unsigned *ret_h, size_t *ret_count)
 {
-    int head = 0;
+    enum { SIDE_MAX = 16384 };
+    unsigned long w, h, depth;
+    char *at;
 
-    if (sscanf(bytes, "P6 %u %u 255%n", ret_w, ret_h, &head) != 2 || !head ||
-        *ret_w > 16384 || *ret_h > 16384)
+    if (n < 3 || memcmp(bytes, "P6\n", 3))
         return NULL;
-    *ret_count = (size_t)*ret_w * *ret_h;
-    if ((size_t)head + 1 + *ret_count * 3 > n)
+    w = strtoul(bytes + 3, &at, 10);
+    h = strtoul(at, &at, 10);
+    depth = strtoul(at, &at, 10);
+    if (!w || w > SIDE_MAX || !h || h > SIDE_MAX || depth != 255)
         return NULL;
-    return (const uint8_t *)bytes + head + 1;
+    *ret_w = (unsigned)w;
+    *ret_h = (unsigned)h;
+    *ret_count = (size_t)w * h;
+    at++; /* the line's end */
+    return 3 * *ret_count <= (size_t)(bytes + n - at) ? (const uint8_t *)at
+                                                      : NULL;
 }
 
 static bool changed(const uint8_t *a, const uint8_t *b, size_t pixels)
