@@ -113,9 +113,11 @@ static void tell_firmware(struct rh_session *s)
  * ---------------------------------------------------------------------------
  */
 /* What the guest says beats a profile's guess, and gives way to the package. */
-static void offer(struct rh_session *s, struct rh_value *v, const char *text)
+static void offer(struct rh_session *s, struct rh_value *v, const char *text,
+                  const char *where)
 {
-    struct rh_value found = {.kind = RH_VALUE_TEXT, .from = RH_FROM_GUEST};
+    struct rh_value found = {
+        .kind = RH_VALUE_TEXT, .from = RH_FROM_GUEST, .detail = where};
 
     if (!text || !rh_valid_utf8(text, strlen(text)))
         return;
@@ -135,11 +137,13 @@ static void tell_os(struct rh_session *s)
     if (!vm || !s->family)
         return;
     if (s->profile && s->guest)
-        offer(s, &vm->os_profile, s->profile->id);
-    offer(s, &vm->os_family, s->family);
-    offer(s, &vm->os_version, s->os.version);
-    offer(s, &vm->os_name, s->os.pretty);
-    offer(s, &vm->hostname, s->os.hostname);
+        offer(s, &vm->os_profile, s->profile->id, NULL);
+    offer(s, &vm->os_family, s->family, NULL);
+    offer(s, &vm->os_version, s->os.version, NULL);
+    offer(s, &vm->os_name, s->os.pretty, NULL);
+    offer(s, &vm->hostname, s->os.hostname, NULL);
+    offer(s, &vm->clock, s->os.clock, s->os.clock_where);
+    offer(s, &vm->timezone, s->os.timezone, "/etc/localtime");
     /* The last word (--set) counts for the fixes, too. */
     if (vm->os_profile.kind == RH_VALUE_TEXT) {
         const struct rh_profile *said =

@@ -567,4 +567,26 @@ test_configuration_by_another_address_follows_the_nic() {
     expect_equal "$(mac_of_result)" "$mac" "the MAC of the result"
     expect_text ubuntu /etc/netplan/00-installer-config.yaml "macaddress: '$mac'"
 }
+test_clock_is_the_one_that_the_guest_keeps() {
+    local word want
+    for word in none UTC LOCAL script; do
+        echo '== /etc/localtime -> ../usr/share/zoneinfo/Asia/Tokyo' >more
+        case $word in
+        none) ;;
+        script) printf '== /etc/sysconfig/clock\nUTC="false"\n' >>more ;;
+        *) printf '== /etc/adjtime\n0.0 0 0.0\n0\n%s\n' $word >>more ;;
+        esac
+        make_guest rocky --with more rocky
+        run "$REHOST" report rocky.ova --to all --json --network-map '*=vmbr0'
+        expect_status 0
+        case $word in none | UTC) want=utc ;; *) want=localtime ;; esac
+        expect_json '.vms[0].vm.clock' $want
+        expect_json '.vms[0].vm.provenance.clock.from' guest
+        expect_json '[.vms[0].targets[].findings[] | select(.id == "CONFIG-GUESS" and
+            .subject == "clock")] | length' 0
+        [ $want = utc ] ||
+            expect_json '[.vms[0].targets[] | select(.target == "xen") | .findings[].id] |
+                any(. == "XEN-CLOCK-SET")' true
+    done
+}
 run_tests

@@ -55,6 +55,9 @@ struct rh_linux {
     unsigned systemd_version; /* 0: cannot be told, or none */
     const char *tools;        /* "open-vm-tools", "vmware-tools", NULL */
     bool qemu_agent, xen_agent;
+    /* The hardware clock: "utc" or "localtime", what says so, and its zone
+     * ("Asia/Tokyo") where it is local; NULL: cannot be told. */
+    const char *clock, *clock_where, *timezone;
 };
 
 /* --- reading

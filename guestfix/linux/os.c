@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "guestfix/engine.h"
 #include "guestfix/fixes/drivers.h"
@@ -149,6 +150,58 @@ static unsigned systemd_release(struct rh_guest *g)
     return 0;
 }
 
+/* The zone that /etc/localtime links to, or NULL. */
+static const char *time_zone(const struct rh_linux *l)
+{
+    struct rh_guest *g = l->guest;
+    RH_AUTO(rh_freep) char *link = NULL;
+    const char *zone;
+
+    if (g->ops->read_link(g, "/etc/localtime", &link, NULL) < 0)
+        return NULL;
+    zone = strstr(link, "zoneinfo/");
+    return zone && rh_valid_utf8(zone, strlen(zone))
+               ? rh_arena_strdup(l->arena, zone + strlen("zoneinfo/"))
+               : NULL;
+}
+
+/* Before /etc/adjtime held the word, scripts of the distribution did: UTC=. */
+static bool local_by_script(const struct rh_linux *l, const char **ret_where)
+{
+    static const char *const files[] = {"/etc/sysconfig/clock",
+                                        "/etc/default/rcS"};
+
+    for (size_t i = 0; i < RH_COUNT(files); i++) {
+        RH_AUTO(rh_freep)
+        char *text = rh_guest_text(l->guest, files[i], NULL);
+        const char *utc = text ? assigned(l->arena, text, "UTC") : NULL;
+
+        if (!utc)
+            continue;
+        *ret_where = files[i];
+        return !strcasecmp(utc, "no") || !strcasecmp(utc, "false");
+    }
+    return false;
+}
+
+/* hwclock(8) and systemd alike: the third line of /etc/adjtime is LOCAL where
+ * the clock is in local time; without it, or without the file, it is in UTC. */
+static void read_clock(struct rh_linux *l)
+{
+    RH_AUTO(rh_freep)
+    char *text = rh_guest_text(l->guest, "/etc/adjtime", NULL);
+    const char *line = text ? text : "";
+    bool local;
+
+    for (int i = 0; i < 2; i++)
+        line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n');
+    l->clock_where = text ? "/etc/adjtime" : "no /etc/adjtime";
+    local = !strncmp(line, "LOCAL", 5) ||
+            (!*line && local_by_script(l, &l->clock_where));
+    l->clock = local ? "localtime" : "utc";
+    l->timezone = local ? time_zone(l) : NULL;
+}
+
 static void look_around(struct rh_linux *l, rh_error **err)
 {
     struct rh_guest *g = l->guest;
@@ -177,6 +230,7 @@ static void look_around(struct rh_linux *l, rh_error **err)
         host[strcspn(host, "\n")] = '\0';
     if (host && *host && rh_valid_utf8(host, strlen(host)))
         l->hostname = rh_arena_strdup(l->arena, host);
+    read_clock(l);
 }
 
 int rh_linux_detect(struct rh_linux *l, const struct rh_guest_options *o,
