@@ -324,7 +324,6 @@ static void add_tpm(struct arguments *a, rh_lib *lib, struct rh_boot_qemu *q)
     __attribute__((cleanup(arguments_free))) struct arguments tpm = {0};
     RH_AUTO(rh_freep) char *path = rh_printf("%s/tpm.sock", q->folder);
     RH_AUTO(rh_freep) char *name = escaped(path);
-    RH_AUTO(rh_freep) char *folder = escaped(q->folder);
 
     add(&tpm, "swtpm");
     add(&tpm, "socket");
