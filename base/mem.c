@@ -123,13 +123,20 @@ static void buf_reserve(struct rh_buf *b, size_t more)
     b->data = rh_realloc_array(b->data, b->room, 1);
 }
 
-void rh_buf_add(struct rh_buf *b, const void *bytes, size_t n)
+char *rh_buf_more(struct rh_buf *b, size_t n)
 {
     buf_reserve(b, n);
-    if (n)
-        memcpy(b->data + b->length, bytes, n);
     b->length += n;
     b->data[b->length] = '\0';
+    return b->data + b->length - n;
+}
+
+void rh_buf_add(struct rh_buf *b, const void *bytes, size_t n)
+{
+    char *to = rh_buf_more(b, n);
+
+    if (n)
+        memcpy(to, bytes, n);
 }
 
 void rh_buf_puts(struct rh_buf *b, const char *text)

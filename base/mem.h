@@ -96,6 +96,8 @@ struct rh_buf {
     size_t length, room;
 };
 void rh_buf_add(struct rh_buf *b, const void *bytes, size_t n);
+/* n more bytes, for the caller to fill; the place holds until the next call. */
+char *rh_buf_more(struct rh_buf *b, size_t n);
 void rh_buf_puts(struct rh_buf *b, const char *text);
 void rh_buf_putc(struct rh_buf *b, char c);
 void rh_buf_printf(struct rh_buf *b, const char *fmt, ...) RH_PRINTF(2, 3);

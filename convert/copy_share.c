@@ -208,6 +208,7 @@ static int check_packed(struct rh_copy_worker *w, const struct rh_packed *p,
     return rh_where(err, w->job->source->name);
 }
 
+/* One cluster whose packed bytes, if it has any, were gathered. */
 static int keep_cluster(struct rh_copy_worker *w, struct rh_copy_lane *lane,
                         size_t i, rh_error **err)
 {
@@ -216,35 +217,26 @@ static int keep_cluster(struct rh_copy_worker *w, struct rh_copy_lane *lane,
     size_t n = RH_MIN((size_t)view->grain, w->length - at);
     struct rh_packed *p = &lane->clusters[i];
 
-    *p = (struct rh_packed){0};
-    if (view->format->packed(view, w->codec, w->offset + at, p, err) < 0)
-        return rh_where(err, view->name);
+    p->bytes = p->size ? lane->packed.data + p->at : NULL;
     if (!p->bytes)
         return rh_reader_read(view, w->codec, w->data + at, n, w->offset + at,
                               err);
-    if (!w->job->copy->trusted && check_packed(w, p, w->offset + at, err) < 0)
-        return -1;
-    rh_buf_add(&lane->packed, p->bytes, p->size);
-    return 0;
+    return w->job->copy->trusted ? 0 : check_packed(w, p, w->offset + at, err);
 }
 
 static int keep_clusters(struct rh_copy_worker *w, struct rh_copy_lane *lane,
                          rh_error **err)
 {
-    size_t count = (size_t)rh_div_up(w->length, lane->sink->view->grain);
-    size_t at = 0;
+    struct rh_reader *view = lane->sink->view;
+    size_t count = (size_t)rh_div_up(w->length, view->grain);
 
     lane->packed.length = 0;
+    if (view->format->packed(view, w->codec, w->offset, count, &lane->packed,
+                             lane->clusters, err) < 0)
+        return rh_where(err, view->name);
     for (size_t i = 0; i < count; i++)
         if (keep_cluster(w, lane, i, err) < 0)
             return -1;
-    /* The buffer may have moved while it grew: point into it only now. */
-    for (size_t i = 0; i < count; i++) {
-        if (!lane->clusters[i].bytes)
-            continue;
-        lane->clusters[i].bytes = lane->packed.data + at;
-        at += lane->clusters[i].size;
-    }
     return 0;
 }
 

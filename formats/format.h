@@ -59,8 +59,9 @@ struct rh_open_options {
 
 /* What a compressed cluster of the source is, for --compress keep. */
 struct rh_packed {
-    const void *bytes; /* within the codec's scratch memory */
-    size_t size;
+    size_t at;         /* of its bytes in the memory that was filled */
+    size_t size;       /* 0: the cluster is not stored packed */
+    const void *bytes; /* for the writer: set once the memory is complete */
     enum { RH_PACKED_ZLIB, RH_PACKED_RAW_DEFLATE, RH_PACKED_ZSTD } codec;
     uint32_t plain_size;
 };
@@ -94,10 +95,12 @@ struct rh_format {
      * codec per thread. */
     int (*read)(struct rh_reader *r, struct rh_codec *codec, void *buf,
                 size_t n, uint64_t offset, rh_error **err);
-    /* Optional: the packed bytes of the cluster that starts at `offset`;
-     * ret->bytes == NULL when it is not stored packed.  Thread-safe. */
+    /* Optional: the packed bytes of `count` clusters of r->grain bytes, from
+     * the one that starts at `offset` on, added to `memory`.  ret[i].size == 0
+     * for one that is not stored packed.  Thread-safe. */
     int (*packed)(struct rh_reader *r, struct rh_codec *codec, uint64_t offset,
-                  struct rh_packed *ret, rh_error **err);
+                  size_t count, struct rh_buf *memory, struct rh_packed *ret,
+                  rh_error **err);
     void (*close)(struct rh_reader *r);
 
     /* Optional: reading forward only, without seeking.  streams() tells by the

@@ -126,20 +126,38 @@ static int overlay_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
 }
 
 /* Packed clusters may be kept only where nothing was changed. */
+static bool cluster_changed(const struct overlay *o, uint64_t offset,
+                            uint64_t length)
+{
+    for (uint64_t unit = offset / UNIT; unit <= (offset + length - 1) / UNIT;
+         unit++)
+        if (is_changed(o, unit))
+            return true;
+    return false;
+}
+
 static int overlay_packed(struct rh_reader *r, struct rh_codec *codec,
-                          uint64_t offset, struct rh_packed *ret,
-                          rh_error **err)
+                          uint64_t offset, size_t count, struct rh_buf *memory,
+                          struct rh_packed *ret, rh_error **err)
 {
     struct overlay *o = r->state;
-    uint64_t last = RH_MIN(offset + o->base->grain, r->size) - 1;
+    uint64_t grain = o->base->grain;
 
-    ret->bytes = NULL;
-    for (uint64_t unit = offset / UNIT; unit <= last / UNIT; unit++)
-        if (is_changed(o, unit))
-            return 0;
+    memset(ret, 0, count * sizeof *ret);
     if (!o->base->format->packed || o->base->parent)
         return 0;
-    return o->base->format->packed(o->base, codec, offset, ret, err);
+    for (size_t i = 0, n; i < count; i += n ? n : 1) {
+        for (n = 0; i + n < count; n++) {
+            uint64_t at = offset + (i + n) * grain;
+
+            if (cluster_changed(o, at, RH_MIN(grain, r->size - at)))
+                break;
+        }
+        if (n && o->base->format->packed(o->base, codec, offset + i * grain, n,
+                                         memory, ret + i, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static void overlay_close(struct rh_reader *r)

@@ -28,6 +28,7 @@ static void read_some(struct rh_reader *r, struct rh_codec *codec, char *buf)
 
     for (int i = 0, reads = 0; i < EXTENTS && at < r->size; i++) {
         struct rh_extent e;
+        RH_AUTO(rh_buf_free) struct rh_buf memory = {0};
         struct rh_packed packed;
         size_t n;
 
@@ -38,7 +39,7 @@ static void read_some(struct rh_reader *r, struct rh_codec *codec, char *buf)
         n = (size_t)RH_MIN(e.length, (uint64_t)PART);
         if (e.kind == RH_EXTENT_DATA && reads++ < READS) {
             rh_reader_read(r, codec, buf, n, at, NULL);
-            r->format->packed(r, codec, at, &packed, NULL);
+            r->format->packed(r, codec, at, 1, &memory, &packed, NULL);
         }
         at += e.length;
     }

@@ -244,8 +244,9 @@ int rh_qcow2_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
     return 0;
 }
 
-int rh_qcow2_packed(struct rh_reader *r, struct rh_codec *codec,
-                    uint64_t offset, struct rh_packed *ret, rh_error **err)
+static int add_packed(struct rh_reader *r, struct rh_codec *codec,
+                      uint64_t offset, struct rh_buf *memory,
+                      struct rh_packed *ret, rh_error **err)
 {
     struct rh_qcow2 *q = r->state;
     struct rh_qcow2_spot spot;
@@ -259,11 +260,23 @@ int rh_qcow2_packed(struct rh_reader *r, struct rh_codec *codec,
         return 0;
     if (get_packed(r, codec, &spot, &bytes, &n, err) < 0)
         return -1;
-    ret->bytes = bytes;
+    ret->at = memory->length;
     ret->size = n;
     ret->codec = q->compression == Q_COMPRESSION_ZSTD ? RH_PACKED_ZSTD
                                                       : RH_PACKED_RAW_DEFLATE;
     ret->plain_size = (uint32_t)q->cluster;
+    rh_buf_add(memory, bytes, n);
+    return 0;
+}
+
+int rh_qcow2_packed(struct rh_reader *r, struct rh_codec *codec,
+                    uint64_t offset, size_t count, struct rh_buf *memory,
+                    struct rh_packed *ret, rh_error **err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (add_packed(r, codec, offset + i * r->grain, memory, &ret[i], err) <
+            0)
+            return -1;
     return 0;
 }
 

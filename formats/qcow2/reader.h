@@ -111,7 +111,8 @@ int rh_qcow2_extent(struct rh_reader *r, uint64_t offset, struct rh_extent *ret,
 int rh_qcow2_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
                   size_t n, uint64_t offset, rh_error **err);
 int rh_qcow2_packed(struct rh_reader *r, struct rh_codec *codec,
-                    uint64_t offset, struct rh_packed *ret, rh_error **err);
+                    uint64_t offset, size_t count, struct rh_buf *memory,
+                    struct rh_packed *ret, rh_error **err);
 int rh_qcow2_check(struct rh_reader *r, struct rh_codec *codec, rh_error **err);
 void rh_qcow2_close(struct rh_reader *r);
 

@@ -182,31 +182,42 @@ static uint64_t take(struct target *t, const struct vmdk_map *m,
     return part;
 }
 
-/* Grains [i, last] by one read. */
+/* Grain i of a run that was read from b->at[first] to `end`. */
+static int judge(struct vmdk_map *m, const struct batch *b, unsigned first,
+                 unsigned i, const uint8_t *bytes, uint64_t end,
+                 struct record *ret, rh_error **err)
+{
+    unsigned next = neighbour(m, b, i);
+
+    *ret = (struct record){.number = b->first + i,
+                           .at = b->at[i],
+                           .bytes = bytes + (b->at[i] - b->at[first])};
+    ret->room = (next < b->known ? RH_MIN(b->at[next], end) : end) - ret->at;
+    if (check_record(m, ret, err) < 0)
+        return -1;
+    return link_record(m, b, i, ret, err);
+}
+
+/* Grains [first, last] by one read. */
 static int read_run(struct vmdk_map *m, struct rh_codec *codec,
-                    const struct batch *b, unsigned i, unsigned last,
+                    const struct batch *b, unsigned first, unsigned last,
                     uint64_t end, struct target *t, rh_error **err)
 {
-    uint64_t start = b->at[i], skip;
-    size_t n = (size_t)(end - start);
+    size_t n = (size_t)(end - b->at[first]);
     uint8_t *bytes = rh_codec_scratch(codec, SCRATCH_PACKED, n, err);
 
-    if (!bytes || rh_io_read(m->io, bytes, n, start, err) < 0)
+    if (!bytes || rh_io_read(m->io, bytes, n, b->at[first], err) < 0)
         return -1;
-    for (; i <= last; i++) {
+    for (unsigned i = first; i <= last; i++) {
         uint8_t *buf = t->buf;
-        uint64_t part = take(t, m, &skip);
-        unsigned next = neighbour(m, b, i);
-        struct record r = {.number = b->first + i,
-                           .at = b->at[i],
-                           .bytes = bytes + (b->at[i] - start)};
+        uint64_t skip, part = take(t, m, &skip);
+        struct record r;
 
         if (!is_place(b->at[i])) {
             memset(buf, 0, part);
             continue;
         }
-        r.room = (next < b->known ? RH_MIN(b->at[next], end) : end) - r.at;
-        if (check_record(m, &r, err) < 0 || link_record(m, b, i, &r, err) < 0 ||
+        if (judge(m, b, first, i, bytes, end, &r, err) < 0 ||
             unpack(m, codec, &r, skip, buf, part, err) < 0)
             return -1;
     }
@@ -260,32 +271,57 @@ int rh_vmdk_read_packed(struct vmdk_map *m, struct rh_codec *codec,
     return 0;
 }
 
-int rh_vmdk_packed(struct vmdk_map *m, struct rh_codec *codec, uint64_t offset,
-                   struct rh_packed *ret, rh_error **err)
-{
-    struct rh_packed packed = {0};
-    struct record r;
-    struct batch b;
-    uint64_t end;
-    uint8_t *bytes;
+/* --- as they are --------------------------------------------------------- */
 
-    if (look(m, offset / m->grain, 1, &b, err) < 0)
+/* Grains [first, last] by one read; ret is of the batch's first grain. */
+static int gather_run(struct vmdk_map *m, const struct batch *b, unsigned first,
+                      unsigned last, uint64_t end, struct rh_buf *memory,
+                      struct rh_packed *ret, rh_error **err)
+{
+    size_t start = memory->length, n = (size_t)(end - b->at[first]);
+    uint8_t *bytes = (uint8_t *)rh_buf_more(memory, n);
+
+    if (rh_io_read(m->io, bytes, n, b->at[first], err) < 0)
         return -1;
-    *ret = packed;
-    if (!is_place(b.at[0]) || rh_vmdk_grain_length(m, b.first) != m->grain)
-        return 0;
-    plan_run(m, &b, 0, &end);
-    bytes =
-        rh_codec_scratch(codec, SCRATCH_PACKED, (size_t)(end - b.at[0]), err);
-    if (!bytes ||
-        rh_io_read(m->io, bytes, (size_t)(end - b.at[0]), b.at[0], err) < 0)
-        return -1;
-    r = (struct record){b.first, b.at[0], bytes, end - b.at[0], 0};
-    if (check_record(m, &r, err) < 0 || link_record(m, &b, 0, &r, err) < 0)
-        return rh_where(err, m->io->name);
-    ret->bytes = bytes + VMDK_RECORD;
-    ret->size = r.size;
-    ret->codec = RH_PACKED_ZLIB;
-    ret->plain_size = (uint32_t)m->grain;
+    for (unsigned i = first; i <= last; i++) {
+        struct record r;
+
+        if (!is_place(b->at[i]))
+            continue;
+        if (judge(m, b, first, i, bytes, end, &r, err) < 0)
+            return -1;
+        /* The disk's last one may be packed short. */
+        if (rh_vmdk_grain_length(m, r.number) != m->grain)
+            continue;
+        ret[i] = (struct rh_packed){.at = start + (size_t)(r.bytes - bytes) +
+                                          VMDK_RECORD,
+                                    .size = r.size,
+                                    .codec = RH_PACKED_ZLIB,
+                                    .plain_size = (uint32_t)m->grain};
+    }
+    return 0;
+}
+
+int rh_vmdk_packed(struct vmdk_map *m, uint64_t offset, uint64_t count,
+                   struct rh_buf *memory, struct rh_packed *ret, rh_error **err)
+{
+    uint64_t first = offset / m->grain;
+    struct batch b;
+
+    memset(ret, 0, (size_t)count * sizeof *ret);
+    for (; count; count -= b.count, first += b.count, ret += b.count) {
+        if (look(m, first, count, &b, err) < 0)
+            return rh_where(err, m->io->name);
+        for (unsigned i = 0, last; i < b.count; i = last + 1) {
+            uint64_t end;
+
+            last = i;
+            if (!is_place(b.at[i]))
+                continue;
+            last = plan_run(m, &b, i, &end);
+            if (gather_run(m, &b, i, last, end, memory, ret, err) < 0)
+                return rh_where(err, m->io->name);
+        }
+    }
     return 0;
 }

@@ -111,17 +111,32 @@ static int read_disk(struct rh_reader *r, struct rh_codec *codec, void *buf,
     return 0;
 }
 
-static int packed(struct rh_reader *r, struct rh_codec *codec, uint64_t offset,
-                  struct rh_packed *ret, rh_error **err)
+static bool has_packed(const struct vmdk_part *part, uint64_t at,
+                       uint32_t grain)
 {
-    const struct vmdk_part *part = part_at(r->state, offset);
-    uint64_t at = offset - part->start;
+    return part->map && part->map->compressed && at % grain == 0 &&
+           part->map->grain == grain;
+}
 
-    *ret = (struct rh_packed){0};
-    if (!part->map || !part->map->compressed || at % part->map->grain ||
-        part->map->grain != r->grain)
-        return 0;
-    return rh_vmdk_packed(part->map, codec, at, ret, err);
+static int packed(struct rh_reader *r, struct rh_codec *codec, uint64_t offset,
+                  size_t count, struct rh_buf *memory, struct rh_packed *ret,
+                  rh_error **err)
+{
+    (void)codec;
+    memset(ret, 0, count * sizeof *ret);
+    for (size_t i = 0, n = 1; i < count;
+         i += n, offset += n * r->grain, n = 1) {
+        const struct vmdk_part *part = part_at(r->state, offset);
+        uint64_t at = offset - part->start;
+
+        if (!has_packed(part, at, r->grain))
+            continue;
+        n = (size_t)RH_MIN((uint64_t)(count - i),
+                           rh_div_up(part->size - at, r->grain));
+        if (rh_vmdk_packed(part->map, at, n, memory, ret + i, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* --- opening ------------------------------------------------------------- */

@@ -219,8 +219,9 @@ int rh_vmdk_read_plain(struct vmdk_map *m, uint8_t *buf, uint64_t n,
 int rh_vmdk_read_packed(struct vmdk_map *m, struct rh_codec *codec,
                         uint8_t *buf, uint64_t n, uint64_t offset,
                         rh_error **err);
-int rh_vmdk_packed(struct vmdk_map *m, struct rh_codec *codec, uint64_t offset,
-                   struct rh_packed *ret, rh_error **err);
+int rh_vmdk_packed(struct vmdk_map *m, uint64_t offset, uint64_t count,
+                   struct rh_buf *memory, struct rh_packed *ret,
+                   rh_error **err);
 /* Bytes of grain `number` that are on the disk. */
 uint64_t rh_vmdk_grain_length(const struct vmdk_map *m, uint64_t number);
 /* Compare the redundant tables with the first ones; problems to the reader. */
