@@ -18,6 +18,13 @@
 
 #include "base/digest.h"
 
+static int write_failed(uint64_t offset, const char *name, rh_error **err)
+{
+    rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "writing at 0x%llx failed",
+                  (unsigned long long)offset);
+    return rh_where(err, name);
+}
+
 int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
                   const char *name, rh_error **err)
 {
@@ -28,12 +35,8 @@ int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
 
         if (done < 0 && errno == EINTR)
             continue;
-        if (done < 0) {
-            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
-                          "writing at 0x%llx failed",
-                          (unsigned long long)offset);
-            return rh_where(err, name);
-        }
+        if (done < 0)
+            return write_failed(offset, name, err);
         p += done;
         n -= (size_t)done;
         offset += (uint64_t)done;
@@ -74,6 +77,20 @@ int rh_out_write(struct rh_out *o, const void *buf, size_t n, uint64_t offset,
     return 0;
 }
 
+int rh_out_gather(struct rh_out *o, struct iovec *pieces, int count,
+                  uint64_t offset, rh_error **err)
+{
+    if (o->seekable && o->ops->gather && count > 1)
+        return o->ops->gather(o, pieces, count, offset, err);
+    for (int i = 0; i < count; i++) {
+        if (rh_out_write(o, pieces[i].iov_base, pieces[i].iov_len, offset,
+                         err) < 0)
+            return -1;
+        offset += pieces[i].iov_len;
+    }
+    return 0;
+}
+
 int rh_out_finish(struct rh_out *o, uint64_t size, rh_error **err)
 {
     return o->ops->finish ? o->ops->finish(o, size, err) : 0;
@@ -93,16 +110,55 @@ void rh_out_close(struct rh_out *o)
  * for at the end is then short. */
 enum { WRITE_BEHIND = 16 * 1024 * 1024 };
 
-static int file_write(struct rh_out *o, const void *buf, size_t n,
-                      uint64_t offset, rh_error **err)
+static void write_behind(struct rh_out *o, size_t n)
 {
     uint64_t before =
         atomic_fetch_add_explicit(&o->written, n, memory_order_relaxed);
 
-    if (rh_pwrite_all(o->fd, buf, n, offset, o->name, err) < 0)
-        return -1;
     if (before / WRITE_BEHIND != (before + n) / WRITE_BEHIND)
         sync_file_range(o->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+static int file_write(struct rh_out *o, const void *buf, size_t n,
+                      uint64_t offset, rh_error **err)
+{
+    if (rh_pwrite_all(o->fd, buf, n, offset, o->name, err) < 0)
+        return -1;
+    write_behind(o, n);
+    return 0;
+}
+
+/* Pass over `n` bytes that are written. */
+static void spend(struct iovec **pieces, int *count, size_t n)
+{
+    while (*count && n >= (*pieces)->iov_len) {
+        n -= (*pieces)->iov_len;
+        ++*pieces;
+        --*count;
+    }
+    if (*count) {
+        (*pieces)->iov_base = (char *)(*pieces)->iov_base + n;
+        (*pieces)->iov_len -= n;
+    }
+}
+
+static int file_gather(struct rh_out *o, struct iovec *pieces, int count,
+                       uint64_t offset, rh_error **err)
+{
+    size_t all = 0;
+
+    while (count) {
+        ssize_t done = pwritev(o->fd, pieces, count, (off_t)offset);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return write_failed(offset, o->name, err);
+        spend(&pieces, &count, (size_t)done);
+        offset += (uint64_t)done;
+        all += (size_t)done;
+    }
+    write_behind(o, all);
     return 0;
 }
 
@@ -121,7 +177,10 @@ static void file_close(struct rh_out *o)
 
 struct rh_out *rh_out_file_at(int dirfd, const char *name, rh_error **err)
 {
-    static const struct rh_out_ops ops = {file_write, file_finish, file_close};
+    static const struct rh_out_ops ops = {.write = file_write,
+                                          .gather = file_gather,
+                                          .finish = file_finish,
+                                          .close = file_close};
     struct rh_out *o;
     int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 
@@ -163,7 +222,8 @@ static void pipe_close(struct rh_out *o)
 
 struct rh_out *rh_out_fd(int fd, const char *name)
 {
-    static const struct rh_out_ops ops = {pipe_write, NULL, pipe_close};
+    static const struct rh_out_ops ops = {.write = pipe_write,
+                                          .close = pipe_close};
 
     return rh_out_make(&ops, name, false, (void *)(intptr_t)fd);
 }

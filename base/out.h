@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/error.h"
 #include "base/lib.h"
@@ -20,9 +21,14 @@ struct rh_out;
 struct rh_out_ops {
     int (*write)(struct rh_out *o, const void *buf, size_t n, uint64_t offset,
                  rh_error **err); /* seekable: any thread, any order */
+    /* Optional: pieces that follow each other in the sink, at most
+     * RH_OUT_PIECES of them; spends `pieces`. */
+    int (*gather)(struct rh_out *o, struct iovec *pieces, int count,
+                  uint64_t offset, rh_error **err);
     int (*finish)(struct rh_out *o, uint64_t size, rh_error **err);
     void (*close)(struct rh_out *o);
 };
+enum { RH_OUT_PIECES = 64 };
 struct rh_out {
     const struct rh_out_ops *ops;
     char *name;
@@ -43,6 +49,9 @@ struct rh_out *rh_out_pack(struct rh_out *to, const char *codec, int level,
                            unsigned threads, rh_error **err);
 int rh_out_write(struct rh_out *o, const void *buf, size_t n, uint64_t offset,
                  rh_error **err);
+/* The same for pieces of memory that follow each other there: spends them. */
+int rh_out_gather(struct rh_out *o, struct iovec *pieces, int count,
+                  uint64_t offset, rh_error **err);
 /* Set the final size (sparse end) and fsync; the file stays open until
  * rh_out_close, which frees it (and leaves a failed file to its folder). */
 int rh_out_finish(struct rh_out *o, uint64_t size, rh_error **err);

@@ -66,7 +66,8 @@ static void pack_close(struct rh_out *o)
 struct rh_out *rh_out_pack(struct rh_out *to, const char *codec, int level,
                            unsigned threads, rh_error **err)
 {
-    static const struct rh_out_ops ops = {pack_write, pack_finish, pack_close};
+    static const struct rh_out_ops ops = {
+        .write = pack_write, .finish = pack_finish, .close = pack_close};
     struct pack *p;
 
     if (strcmp(codec, "zstd")) {

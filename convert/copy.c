@@ -98,8 +98,10 @@ static void take_records(struct rh_copy_worker *w, struct rh_copy_lane *lane)
 {
     uint8_t *data = lane->used ? lane->units[0].data : NULL;
 
-    lane->record_count =
-        lane->records && data ? share_records(w, data, lane->records) : 0;
+    /* What is kept packed is not seen plain. */
+    lane->record_count = lane->records && data && !lane->clusters
+                             ? share_records(w, data, lane->records)
+                             : 0;
 }
 
 /* Has a guest's edit changed this share for the first sink? */
@@ -140,19 +142,50 @@ static int take_source_records(struct rh_copy_worker *w, rh_error **err)
 /* --- a worker
  * ---------------------------------------------------------------------- */
 
+/* Pieces that will lie side by side in the file. */
+struct run {
+    struct iovec pieces[RH_OUT_PIECES];
+    int count;
+    uint64_t start, end;
+};
+
+static int write_run(struct rh_out *out, struct run *run, rh_error **err)
+{
+    int count = run->count;
+
+    run->count = 0;
+    return rh_out_gather(out, run->pieces, count, run->start, err);
+}
+
+static int add_piece(struct rh_out *out, struct run *run,
+                     const struct rh_iov *v, rh_error **err)
+{
+    if ((run->count == RH_OUT_PIECES || v->offset != run->end) &&
+        write_run(out, run, err) < 0)
+        return -1;
+    if (run->count == 0)
+        run->start = v->offset;
+    run->end = v->offset + v->size;
+    run->pieces[run->count++] =
+        (struct iovec){(void *)(uintptr_t)v->bytes, v->size};
+    return 0;
+}
+
 static int write_pieces(const struct rh_copy_lane *lane, rh_error **err)
 {
     struct rh_out *out = lane->sink->writer->out;
+    struct run run;
 
+    run.count = 0;
+    run.start = run.end = 0;
     for (size_t i = 0; i < lane->used; i++) {
         const struct rh_unit *u = &lane->units[i];
 
         for (size_t v = 0; v < u->iov_count; v++)
-            if (rh_out_write(out, u->iov[v].bytes, u->iov[v].size,
-                             u->iov[v].offset, err) < 0)
+            if (add_piece(out, &run, &u->iov[v], err) < 0)
                 return -1;
     }
-    return 0;
+    return write_run(out, &run, err);
 }
 
 /* A pipe takes its bytes in the order of the places, one unit after another. */
