@@ -55,6 +55,38 @@ void rh_log(rh_lib *lib, enum rh_log_level level, const char *fmt, ...)
     lib->log(lib->log_user, (int)level, line);
 }
 
+static void *find_kept(const rh_lib *lib, const struct rh_keep *kind)
+{
+    for (size_t i = 0; i < lib->kept.count; i++)
+        if (lib->kept.items[i].kind == kind)
+            return lib->kept.items[i].thing;
+    return NULL;
+}
+
+void *rh_lib_keep(rh_lib *lib, const struct rh_keep *kind, rh_error **err)
+{
+    void *thing;
+
+    pthread_mutex_lock(&lib->lock);
+    thing = find_kept(lib, kind);
+    if (!thing) {
+        thing = kind->make(err);
+        if (thing)
+            *rh_vec_add(&lib->kept) = (struct rh_kept){kind, thing};
+    }
+    pthread_mutex_unlock(&lib->lock);
+    return thing;
+}
+
+void rh_lib_drop(rh_lib *lib)
+{
+    for (size_t i = 0; i < lib->kept.count; i++)
+        lib->kept.items[i].kind->free(lib->kept.items[i].thing);
+    free(lib->kept.items);
+    lib->kept.items = NULL;
+    lib->kept.count = lib->kept.room = 0;
+}
+
 const char *rh_temp_dir(const rh_lib *lib)
 {
     const char *dir =

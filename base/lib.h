@@ -6,14 +6,26 @@
 #ifndef RH_BASE_LIB_H
 #define RH_BASE_LIB_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 
 typedef struct rh_lib rh_lib;
 enum rh_log_level { RH_LOG_DEBUG, RH_LOG_INFO, RH_LOG_WARN };
+
+/* What was read for one purpose and serves all packages. */
+struct rh_kept {
+    const struct rh_keep *kind;
+    void *thing;
+};
+struct rh_keep {
+    void *(*make)(rh_error **err);
+    void (*free)(void *thing);
+};
 
 struct rh_lib {
     atomic_bool cancelled;
@@ -30,8 +42,9 @@ struct rh_lib {
     void (*progress)(void *user, const char *stage, uint64_t done,
                      uint64_t total);
     void *progress_user;
-    char *profile_names;    /* for rh_list(): names, each with its NUL */
     uint64_t progress_last; /* monotonic nanoseconds of the last report */
+    pthread_mutex_t lock;   /* zeroed is unlocked; guards what follows */
+    RH_VEC(struct rh_kept) kept;
 };
 
 /* 0, or -1 with CANCELLED. */
@@ -41,6 +54,12 @@ int rh_go_on(rh_lib *lib, rh_error **err);
 void rh_progress(rh_lib *lib, const char *stage, uint64_t done, uint64_t total);
 void rh_log(rh_lib *lib, enum rh_log_level level, const char *fmt, ...)
     RH_PRINTF(3, 4);
+
+/* The one thing of this kind: made for the first who asks, borrowed by all
+ * until the library is freed.  NULL when it could not be made.  Any thread. */
+void *rh_lib_keep(rh_lib *lib, const struct rh_keep *kind, rh_error **err);
+/* Free what was kept. */
+void rh_lib_drop(rh_lib *lib);
 
 /* A folder for temporary files: lib->temp_dir, $TMPDIR, or /var/tmp.
  * Borrowed. */

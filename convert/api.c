@@ -31,12 +31,12 @@ static int fill_and_set(rh_package *p, const rh_options *o, rh_error **err)
 /* `inspect --guest`: what the guest says joins the description. */
 static int look_inside(rh_package *p, const rh_options *o, rh_error **err)
 {
-    RH_AUTO(rh_profiles_freep) struct rh_profiles *profiles = NULL;
+    const struct rh_profiles *profiles;
     int failed = 0;
 
     if (!rh_option_yes(o, "guest"))
         return 0;
-    profiles = rh_profiles_load(err);
+    profiles = rh_profiles_of(p->lib, err);
     if (!profiles)
         return -1;
     for (size_t i = 0; i < p->vms.count && !failed; i++)
@@ -134,23 +134,12 @@ char *rh_package_describe(rh_package *p, const char *as, rh_error **err)
     return NULL;
 }
 
-/* Profiles are files: their names are kept once they have been read. */
 static const char *profile_name(rh_lib *lib, size_t i)
 {
-    RH_AUTO(rh_profiles_freep) struct rh_profiles *all = NULL;
-    const struct rh_profile *p;
-    struct rh_buf names = {0};
-    const char *name;
+    const struct rh_profiles *all = rh_profiles_of(lib, NULL);
+    const struct rh_profile *p = all ? rh_profile_at(all, i) : NULL;
 
-    if (!lib->profile_names) {
-        all = rh_profiles_load(NULL);
-        for (size_t n = 0; all && (p = rh_profile_at(all, n)); n++)
-            rh_buf_add(&names, p->id, strlen(p->id) + 1);
-        lib->profile_names = rh_buf_take(&names); /* ends with an empty name */
-    }
-    for (name = lib->profile_names; *name && i > 0; i--)
-        name += strlen(name) + 1;
-    return *name ? name : NULL;
+    return p ? p->id : NULL;
 }
 
 /* --- lists
@@ -172,13 +161,11 @@ const char *rh_list(rh_lib *lib, const char *what, size_t i)
 
 char *rh_profiles_json_text(rh_lib *lib, const char *id, rh_error **err)
 {
-    RH_AUTO(rh_profiles_freep)
-    struct rh_profiles *all = rh_profiles_load(err);
+    const struct rh_profiles *all = rh_profiles_of(lib, err);
     const struct rh_profile *p;
     json_t *doc, *list;
     char *text;
 
-    (void)lib;
     if (!all)
         return NULL;
     if (id && !rh_profile_named(all, id)) {

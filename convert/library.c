@@ -41,7 +41,7 @@ void rh_free(rh_lib *lib)
         return;
     free(lib->trust);
     free(lib->temp_dir);
-    free(lib->profile_names);
+    rh_lib_drop(lib);
     free(lib);
 }
 

@@ -507,7 +507,7 @@ int rh_plan_inspect_vm(struct rh_package *p, size_t vm,
     rh_plan plan = {.lib = p->lib,
                     .package = p,
                     .options = options,
-                    .profiles = (struct rh_profiles *)(uintptr_t)profiles,
+                    .profiles = profiles,
                     .for_report = true};
     struct rh_plan_vm v = {.index = vm};
     int failed;
@@ -624,7 +624,7 @@ rh_plan *rh_plan_new(rh_package *package, const rh_options *options,
         return NULL;
     if (check_options(plan, err) < 0 || read_networks(plan, err) < 0)
         return NULL;
-    plan->profiles = rh_profiles_load(err);
+    plan->profiles = rh_profiles_of(plan->lib, err);
     if (!plan->profiles)
         return NULL;
     return RH_TAKE(plan);
@@ -666,7 +666,6 @@ void rh_plan_free(rh_plan *plan)
     free(plan->results.items);
     rh_buf_free(&plan->summary);
     free(plan->networks);
-    rh_profiles_free(plan->profiles);
     json_decref(plan->models);
     rh_options_free(plan->own_options);
     free(plan);

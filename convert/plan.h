@@ -53,7 +53,7 @@ struct rh_plan {
     struct rh_package *package; /* borrowed */
     const rh_options *options;  /* a copy of its own */
     rh_options *own_options;
-    struct rh_profiles *profiles;
+    const struct rh_profiles *profiles;
     json_t *models; /* rh_models_load() */
     struct rh_network_map *networks;
     size_t network_count;

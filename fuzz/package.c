@@ -32,7 +32,8 @@ static void use(struct rh_package *p)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct rh_lib lib = {.threads = 1, .max_disk_size = 64 * RH_MIB};
+    /* Lasts: the profiles are read once. */
+    static struct rh_lib lib = {.threads = 1, .max_disk_size = 64 * RH_MIB};
     uint8_t *mended = tar_mend(data, size);
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     struct rh_package *p = NULL;

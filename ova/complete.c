@@ -408,8 +408,7 @@ static int check_profile(const struct rh_vm *vm,
 
 int rh_package_complete(struct rh_package *p, bool strict, rh_error **err)
 {
-    RH_AUTO(rh_profiles_freep)
-    struct rh_profiles *profiles = rh_profiles_load(err);
+    const struct rh_profiles *profiles = rh_profiles_of(p->lib, err);
 
     if (!profiles)
         return -1;

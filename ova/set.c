@@ -16,16 +16,17 @@ static bool of_one_vm(const char *key)
            !strcmp(key, "hostname") || (n > 3 && !strcmp(key + n - 3, "mac"));
 }
 
-static int check_profile(const char *key, const char *value, rh_error **err)
+static int check_profile(rh_lib *lib, const char *key, const char *value,
+                         rh_error **err)
 {
-    RH_AUTO(rh_profiles_freep) struct rh_profiles *all = NULL;
+    const struct rh_profiles *all;
     const struct rh_profile *p;
     RH_AUTO(rh_buf_free) struct rh_buf like = {0};
 
     if (strcmp(key, "os") && strcmp(key, "os/profile") &&
         strcmp(key, "os.profile"))
         return 0;
-    all = rh_profiles_load(err);
+    all = rh_profiles_of(lib, err);
     if (!all)
         return -1;
     if (rh_profile_named(all, value))
@@ -82,7 +83,7 @@ int rh_package_set(struct rh_package *p, const char *assignment, rh_error **err)
         return rh_fail(err, RH_ERR_CONFIG_KEY,
                        "\"%s\": the package has %zu VMs; choose one with --vm",
                        key, p->vms.count);
-    if (check_profile(key, equal + 1, err))
+    if (check_profile(p->lib, key, equal + 1, err))
         return -1;
     for (size_t i = 0; i < p->vms.count; i++) {
         if (set_one(p->vms.items[i], key, equal + 1, &p->vm_findings.items[i],

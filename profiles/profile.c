@@ -129,52 +129,62 @@ static struct entry *entry_named(const struct rh_profiles *all, const char *id)
     return NULL;
 }
 
-static void lay_over(json_t *under, json_t *over)
+static json_t *appended(const json_t *list, const json_t *more)
 {
+    json_t *all = list ? json_copy((json_t *)(uintptr_t)list) : json_array();
+
+    json_array_extend(all, (json_t *)(uintptr_t)more);
+    return all;
+}
+
+/* `over` laid over `under`.  What does not differ is shared, never changed. */
+static json_t *laid_over(json_t *under, json_t *over)
+{
+    json_t *both = json_copy(under);
     const char *key;
     json_t *value;
 
     json_object_foreach (over, key, value) {
-        json_t *old = json_object_get(under, key);
+        json_t *old = json_object_get(both, key);
 
-        if (!strcmp(key, "more_fixes")) {
-            if (!json_object_get(under, "fixes"))
-                json_object_set_new(under, "fixes", json_array());
-            json_array_extend(json_object_get(under, "fixes"), value);
-        } else if (json_is_object(old) && json_is_object(value)) {
-            lay_over(old, value);
-        } else {
-            json_object_set_new(under, key, json_deep_copy(value));
-        }
+        if (!strcmp(key, "more_fixes"))
+            json_object_set_new(
+                both, "fixes",
+                appended(json_object_get(both, "fixes"), value));
+        else if (json_is_object(old) && json_is_object(value))
+            json_object_set_new(both, key, laid_over(old, value));
+        else
+            json_object_set(both, key, value);
     }
+    return both;
 }
 
-static json_t *merged(const struct rh_profiles *all, struct entry *e,
-                      unsigned depth, rh_error **err)
+/* The document with all that it inherits. */
+static int merge(const struct rh_profiles *all, struct entry *e, unsigned depth,
+                 rh_error **err)
 {
     const char *parent = string_of(e->own, "inherits");
     struct entry *up = entry_named(all, parent);
     json_t *under;
 
-    if (depth > DEPTH_MAX) {
-        rh_fail(err, RH_ERR_PROFILE_FILE, "%s: \"inherits\" goes in a circle",
-                e->file);
-        return NULL;
-    }
-    if (parent && !up) {
-        rh_fail(err, RH_ERR_PROFILE_FILE,
-                "%s: there is no profile \"%s\" to inherit from", e->file,
-                parent);
-        return NULL;
-    }
-    under = up ? merged(all, up, depth + 1, err) : json_object();
-    if (!under)
-        return NULL;
+    if (e->p.raw)
+        return 0;
+    if (depth > DEPTH_MAX)
+        return rh_fail(err, RH_ERR_PROFILE_FILE,
+                       "%s: \"inherits\" goes in a circle", e->file);
+    if (parent && !up)
+        return rh_fail(err, RH_ERR_PROFILE_FILE,
+                       "%s: there is no profile \"%s\" to inherit from",
+                       e->file, parent);
+    if (up && merge(all, up, depth + 1, err) < 0)
+        return -1;
+    under = up ? json_copy(up->p.raw) : json_object();
     json_object_del(under, "match");
     json_object_del(under, "inherits");
-    lay_over(under, e->own);
+    e->p.raw = laid_over(under, e->own);
+    json_decref(under);
     e->depth = up ? up->depth + 1 : 0;
-    return under;
+    return 0;
 }
 
 /* --- from JSON to the struct
@@ -215,11 +225,11 @@ static const char *const models[RH_PROFILE_MODELS] = {"kvm", "xen"};
 static int fill(struct rh_profiles *all, struct entry *e, rh_error **err)
 {
     struct rh_profile *p = &e->p;
-    json_t *raw = merged(all, e, 0, err);
+    json_t *raw;
 
-    if (!raw)
+    if (merge(all, e, 0, err) < 0)
         return -1;
-    p->raw = raw;
+    raw = p->raw;
     p->about = string_of(raw, "about");
     p->family = string_of(raw, "family");
     p->parent = string_of(raw, "inherits");
@@ -253,9 +263,33 @@ const struct rh_profile_target *rh_profile_on(const struct rh_profile *p,
     return &p->on[i];
 }
 
-struct rh_profiles *rh_profiles_load(rh_error **err)
+static void profiles_free(void *thing)
 {
-    RH_AUTO(rh_profiles_freep)
+    struct rh_profiles *all = thing;
+
+    for (size_t i = 0; i < all->all.count; i++) {
+        struct entry *e = all->all.items[i];
+
+        for (size_t m = 0; m < RH_PROFILE_MODELS; m++)
+            free(e->p.on[m].fixes.items);
+        json_decref(e->p.raw);
+        json_decref(e->own);
+        free(e->file);
+        free(e);
+    }
+    free(all->all.items);
+    free(all);
+}
+
+static void profiles_freep(struct rh_profiles **all)
+{
+    if (*all)
+        profiles_free(*all);
+}
+
+static void *load(rh_error **err)
+{
+    RH_AUTO(profiles_freep)
     struct rh_profiles *all = rh_new0(struct rh_profiles);
     RH_AUTO(rh_freep) char *folder = rh_data_path("profiles");
 
@@ -277,22 +311,11 @@ struct rh_profiles *rh_profiles_load(rh_error **err)
     return RH_TAKE(all);
 }
 
-void rh_profiles_free(struct rh_profiles *all)
+const struct rh_profiles *rh_profiles_of(rh_lib *lib, rh_error **err)
 {
-    if (!all)
-        return;
-    for (size_t i = 0; i < all->all.count; i++) {
-        struct entry *e = all->all.items[i];
+    static const struct rh_keep profiles = {load, profiles_free};
 
-        for (size_t m = 0; m < RH_PROFILE_MODELS; m++)
-            free(e->p.on[m].fixes.items);
-        json_decref(e->p.raw);
-        json_decref(e->own);
-        free(e->file);
-        free(e);
-    }
-    free(all->all.items);
-    free(all);
+    return rh_lib_keep(lib, &profiles, err);
 }
 
 const struct rh_profile *rh_profile_at(const struct rh_profiles *all, size_t i)

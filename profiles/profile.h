@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "base/error.h"
+#include "base/lib.h"
 #include "base/mem.h"
 #include "vm/vm.h"
 
@@ -51,10 +52,9 @@ struct rh_profile {
     json_t *raw; /* the whole document, merged with its parents */
 };
 
-struct rh_profiles; /* all of them, loaded once */
-struct rh_profiles *rh_profiles_load(rh_error **err);
-void rh_profiles_free(struct rh_profiles *all);
-RH_FREEP(rh_profiles_freep, struct rh_profiles, rh_profiles_free)
+struct rh_profiles; /* all of them */
+/* Loaded for the first who asks; the library's until it is freed. */
+const struct rh_profiles *rh_profiles_of(rh_lib *lib, rh_error **err);
 const struct rh_profile *rh_profile_at(const struct rh_profiles *all, size_t i);
 const struct rh_profile *rh_profile_named(const struct rh_profiles *all,
                                           const char *id);
