@@ -80,7 +80,7 @@ int rh_out_write(struct rh_out *o, const void *buf, size_t n, uint64_t offset,
 int rh_out_gather(struct rh_out *o, struct iovec *pieces, int count,
                   uint64_t offset, rh_error **err)
 {
-    if (o->seekable && o->ops->gather && count > 1)
+    if (o->seekable && o->ops->gather && count)
         return o->ops->gather(o, pieces, count, offset, err);
     for (int i = 0; i < count; i++) {
         if (rh_out_write(o, pieces[i].iov_base, pieces[i].iov_len, offset,
@@ -110,24 +110,6 @@ void rh_out_close(struct rh_out *o)
  * for at the end is then short. */
 enum { WRITE_BEHIND = 16 * 1024 * 1024 };
 
-static void write_behind(struct rh_out *o, size_t n)
-{
-    uint64_t before =
-        atomic_fetch_add_explicit(&o->written, n, memory_order_relaxed);
-
-    if (before / WRITE_BEHIND != (before + n) / WRITE_BEHIND)
-        sync_file_range(o->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-}
-
-static int file_write(struct rh_out *o, const void *buf, size_t n,
-                      uint64_t offset, rh_error **err)
-{
-    if (rh_pwrite_all(o->fd, buf, n, offset, o->name, err) < 0)
-        return -1;
-    write_behind(o, n);
-    return 0;
-}
-
 /* Pass over `n` bytes that are written. */
 static void spend(struct iovec **pieces, int *count, size_t n)
 {
@@ -142,11 +124,9 @@ static void spend(struct iovec **pieces, int *count, size_t n)
     }
 }
 
-static int file_gather(struct rh_out *o, struct iovec *pieces, int count,
-                       uint64_t offset, rh_error **err)
+static int write_pieces(struct rh_out *o, struct iovec *pieces, int count,
+                        uint64_t offset, rh_error **err)
 {
-    size_t all = 0;
-
     while (count) {
         ssize_t done = pwritev(o->fd, pieces, count, (off_t)offset);
 
@@ -156,10 +136,36 @@ static int file_gather(struct rh_out *o, struct iovec *pieces, int count,
             return write_failed(offset, o->name, err);
         spend(&pieces, &count, (size_t)done);
         offset += (uint64_t)done;
-        all += (size_t)done;
+        o->written += (uint64_t)done;
     }
-    write_behind(o, all);
     return 0;
+}
+
+/* The kernel lets one write at a time into a file, and those who wait spin:
+ * that took as much time as the copy itself.  Here they sleep. */
+static int file_gather(struct rh_out *o, struct iovec *pieces, int count,
+                       uint64_t offset, rh_error **err)
+{
+    uint64_t before;
+    bool more;
+    int failed;
+
+    pthread_mutex_lock(&o->turn);
+    before = o->written;
+    failed = write_pieces(o, pieces, count, offset, err);
+    more = before / WRITE_BEHIND != o->written / WRITE_BEHIND;
+    pthread_mutex_unlock(&o->turn);
+    if (more)
+        sync_file_range(o->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return failed;
+}
+
+static int file_write(struct rh_out *o, const void *buf, size_t n,
+                      uint64_t offset, rh_error **err)
+{
+    struct iovec piece = {(void *)(uintptr_t)buf, n};
+
+    return file_gather(o, &piece, 1, offset, err);
 }
 
 static int file_finish(struct rh_out *o, uint64_t size, rh_error **err)
@@ -172,6 +178,7 @@ static int file_finish(struct rh_out *o, uint64_t size, rh_error **err)
 
 static void file_close(struct rh_out *o)
 {
+    pthread_mutex_destroy(&o->turn);
     close(o->fd);
 }
 
@@ -191,6 +198,7 @@ struct rh_out *rh_out_file_at(int dirfd, const char *name, rh_error **err)
     }
     o = rh_out_make(&ops, name, true, NULL);
     o->fd = fd;
+    pthread_mutex_init(&o->turn, NULL);
     return o;
 }
 

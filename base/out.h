@@ -7,7 +7,7 @@
 #ifndef RH_BASE_OUT_H
 #define RH_BASE_OUT_H
 
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +35,8 @@ struct rh_out {
     bool seekable;     /* false: offsets must follow each other without gaps */
     uint64_t position; /* of a sink that is not seekable */
     int fd;            /* of a plain file, else -1 */
-    atomic_uint_least64_t written; /* bytes so far */
+    pthread_mutex_t turn; /* of a plain file: who writes */
+    uint64_t written;     /* bytes so far */
     void *state;
 };
 

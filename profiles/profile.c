@@ -149,8 +149,7 @@ static json_t *laid_over(json_t *under, json_t *over)
 
         if (!strcmp(key, "more_fixes"))
             json_object_set_new(
-                both, "fixes",
-                appended(json_object_get(both, "fixes"), value));
+                both, "fixes", appended(json_object_get(both, "fixes"), value));
         else if (json_is_object(old) && json_is_object(value))
             json_object_set_new(both, key, laid_over(old, value));
         else
