@@ -27,7 +27,7 @@ only_result() {
 }
 # Every call that changes something: the folder is made, the disk is written and
 # synced, the documents are, the folder gets its name.
-STEPS="mkdir:2 flock:2 pwrite64:1 pwrite64:5 ftruncate:1 fsync:1 fsync:2
+STEPS="mkdir:2 flock:2 pwritev:1 pwritev:5 ftruncate:1 fsync:1 fsync:2
     fsync:6 renameat2:1"
 
 test_kill_at_any_step_then_again() {
@@ -178,7 +178,7 @@ test_read_only_target() {
 stopped_by() { # SIGNAL
     local pid
     ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -f -qq -o trace \
-        -e trace=pwrite64 -e inject=pwrite64:delay_enter=200000 "$REHOST" \
+        -e trace=pwritev -e inject=pwritev:delay_enter=200000 "$REHOST" \
         convert "$OVA" --to kvm --out out >.stdout 2>.stderr &
     while [ -z "$(ls -A out 2>/dev/null)" ]; do sleep 0.1; done
     pid=$(pgrep -P $!)
