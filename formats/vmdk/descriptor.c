@@ -152,10 +152,16 @@ static int set_cid(struct parser *p, char *value)
     return parse_cid(p, value, &p->text->cid, &p->text->cid_known);
 }
 
+static struct vmdk_spot spot(const struct parser *p)
+{
+    return (struct vmdk_spot){p->number, p->at};
+}
+
 static int set_parent_cid(struct parser *p, char *value)
 {
     bool known = false;
 
+    p->text->parent_cid_spot = spot(p);
     if (parse_cid(p, value, &p->text->parent_cid, &known) < 0)
         return -1;
     if (!known)
@@ -176,6 +182,7 @@ static int set_once(struct parser *p, char **slot, char *value)
 static int set_parent_hint(struct parser *p, char *value)
 {
     p->text->has_parent = true;
+    p->text->parent_hint_spot = spot(p);
     return set_once(p, &p->text->parent_hint, value);
 }
 
@@ -392,6 +399,14 @@ static int parse_all(struct parser *p, char *copy)
 int rh_vmdk_in_line(unsigned number, uint64_t at, rh_error **err)
 {
     return rh_while(err, "descriptor line %u (at 0x%llx)", number, VMDK_X(at));
+}
+
+int rh_vmdk_in_parent_line(const struct vmdk_text *t, rh_error **err)
+{
+    const struct vmdk_spot *s =
+        t->parent_hint ? &t->parent_hint_spot : &t->parent_cid_spot;
+
+    return rh_vmdk_in_line(s->number, s->at, err);
 }
 
 int rh_vmdk_text_parse(const char *text, size_t n, uint64_t start,

@@ -323,49 +323,60 @@ static int check_parent(const struct rh_reader *r, const struct rh_reader *p,
                         rh_error **err)
 {
     const struct vmdk *v = r->state, *parent = p->state;
+    const struct vmdk_spot *cid = &v->text.parent_cid_spot;
 
-    if (!parent->text.cid_known || parent->text.cid != v->text.parent_cid)
-        return rh_fail(err, RH_ERR_VMDK_PARENT_CID,
-                       "parent \"%s\" has content id %08x, but the disk was "
-                       "made on %08x: the parent was changed since, or it is "
-                       "another",
-                       v->text.parent_hint, parent->text.cid,
-                       v->text.parent_cid);
-    if (p->size > r->size)
-        return rh_fail(err, RH_ERR_DISK_PARENT,
-                       "parent \"%s\" is larger than the disk (0x%llx and "
-                       "0x%llx bytes)",
-                       v->text.parent_hint, VMDK_X(p->size), VMDK_X(r->size));
-    return 0;
+    if (!parent->text.cid_known || parent->text.cid != v->text.parent_cid) {
+        rh_fail(err, RH_ERR_VMDK_PARENT_CID,
+                "parent \"%s\" has content id %08x, but the disk was made on "
+                "%08x: the parent was changed since, or it is another",
+                v->text.parent_hint, parent->text.cid, v->text.parent_cid);
+        return rh_vmdk_in_line(cid->number, cid->at, err);
+    }
+    if (p->size <= r->size)
+        return 0;
+    rh_fail(err, RH_ERR_DISK_PARENT,
+            "parent \"%s\" is larger than the disk (0x%llx and 0x%llx bytes)",
+            v->text.parent_hint, VMDK_X(p->size), VMDK_X(r->size));
+    return rh_vmdk_in_parent_line(&v->text, err);
 }
 
-int rh_vmdk_parent_open(struct rh_reader *r, const struct rh_open_options *o,
-                        rh_error **err)
+/* Is there a parent that can be looked for? */
+static int check_link(const struct vmdk_text *t, unsigned depth, rh_error **err)
 {
-    struct vmdk *v = r->state;
-    struct rh_open_options below = *o;
-    struct rh_io *io;
-
-    if (!v->text.has_parent || o->ignore_parent)
-        return 0;
-    if (!v->text.parent_hint)
+    if (!t->parent_hint)
         return rh_fail(err, RH_ERR_DISK_PARENT,
                        "the disk is a snapshot (parentCID %08x), but does not "
                        "name its parent",
-                       v->text.parent_cid);
-    if (v->text.parent_cid == VMDK_NO_PARENT)
+                       t->parent_cid);
+    if (t->parent_cid == VMDK_NO_PARENT)
         return rh_fail(err, RH_ERR_DISK_PARENT,
                        "the disk names a parent, \"%s\", but no content id of "
                        "it",
-                       v->text.parent_hint);
-    if (++below.depth >= RH_LIMIT_CHAIN)
+                       t->parent_hint);
+    if (depth >= RH_LIMIT_CHAIN)
         return rh_fail(err, RH_ERR_DISK_PARENT,
                        "the chain of snapshots is longer than %d disks",
                        RH_LIMIT_CHAIN);
-    io = open_name(o, last_component(v->text.parent_hint), RH_ERR_DISK_PARENT,
+    return 0;
+}
+
+/* What is wrong with the link is told with its line; what is wrong inside the
+ * parent names the parent's own file and places. */
+int rh_vmdk_parent_open(struct rh_reader *r, const struct rh_open_options *o,
+                        rh_error **err)
+{
+    const struct vmdk_text *t = &((const struct vmdk *)r->state)->text;
+    struct rh_open_options below = *o;
+    struct rh_io *io;
+
+    if (!t->has_parent || o->ignore_parent)
+        return 0;
+    if (check_link(t, ++below.depth, err) < 0)
+        return rh_vmdk_in_parent_line(t, err);
+    io = open_name(o, last_component(t->parent_hint), RH_ERR_DISK_PARENT,
                    N_("parent"), err);
     if (!io)
-        return -1;
+        return rh_vmdk_in_parent_line(t, err);
     r->parent = rh_reader_open(io, "vmdk", &below, err);
     rh_io_unref(io);
     return r->parent ? check_parent(r, r->parent, err) : -1;

@@ -287,10 +287,11 @@ static int no_parent(const struct vmdk *v, const struct rh_open_options *o,
 {
     if (!v->text.has_parent || o->ignore_parent)
         return 0;
-    return rh_fail(err, RH_ERR_DISK_PARENT,
-                   "the disk is a snapshot (parentCID %08x): its parent cannot "
-                   "come through the same pipe",
-                   v->text.parent_cid);
+    rh_fail(err, RH_ERR_DISK_PARENT,
+            "the disk is a snapshot (parentCID %08x): its parent cannot come "
+            "through the same pipe",
+            v->text.parent_cid);
+    return rh_vmdk_in_parent_line(&v->text, err);
 }
 
 int rh_vmdk_open_stream(struct rh_reader *r, struct rh_stream *s,

@@ -43,6 +43,10 @@ struct vmdk_line {
     uint64_t offset; /* in the file it names */
     char *name;      /* NULL for ZERO */
 };
+struct vmdk_spot {
+    unsigned number; /* of the line, from 1; 0: nowhere */
+    uint64_t at;     /* of the line in its file */
+};
 struct vmdk_text {
     const char *create_type; /* as VMware spells it; static */
     uint32_t cid, parent_cid;
@@ -52,6 +56,7 @@ struct vmdk_text {
     RH_VEC(struct vmdk_line) lines;
     uint64_t size; /* sum of the lines */
     bool has_parent;
+    struct vmdk_spot parent_cid_spot, parent_hint_spot;
 };
 #define VMDK_NO_PARENT 0xffffffffU
 
@@ -63,6 +68,8 @@ int rh_vmdk_text_parse(const char *text, size_t n, uint64_t start,
                        struct vmdk_text *ret, rh_error **err);
 /* For messages: what failed does so in that line.  Returns -1. */
 int rh_vmdk_in_line(unsigned number, uint64_t at, rh_error **err);
+/* The same for what is wrong with the parent: where the text names it. */
+int rh_vmdk_in_parent_line(const struct vmdk_text *t, rh_error **err);
 void rh_vmdk_text_free(struct vmdk_text *t);
 
 /* --- the header of a hosted sparse extent (header.c) --------------------- */

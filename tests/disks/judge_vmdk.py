@@ -5,7 +5,7 @@
 
 accept: exactly the bytes of the manifest, and QEMU, where it reads the case, sees the same disk.
 refuse: exit status 3, an error of two lines that names the flaw (for flaws inside a binary file
-with its offset), nothing left behind, little memory, no file of the host opened.
+with its offset; for a parent with the line that names it), nothing left behind, little memory, no file of the host opened.
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 import concurrent.futures
@@ -97,6 +97,18 @@ def judge_accept(rehost, name, disk, entry, work, pipe):
     return None
 
 
+def wrong_line(err, folder):
+    """The error names a line about a parent, and where it is in its file: is it there?"""
+    told = re.search(r"error: (.*?): descriptor line (\d+) \(at (0x[0-9a-f]+)\): ", err)
+    if not told:
+        return "no line of the descriptor in: " + err
+    name = "disk.vmdk" if told[1] == "-" else os.path.basename(told[1])
+    with open(os.path.join(folder, name), "rb") as handle:
+        handle.seek(int(told[3], 16))
+        line = handle.read(80)
+    return None if line.startswith(b"parent") else "there stands %r: %s" % (line, err)
+
+
 def judge_refuse(rehost, name, disk, entry, work, pipe):
     out, log = os.path.join(work, "out.raw"), os.path.join(work, "strace")
     command = [rehost, "disk", "convert", "-" if pipe else disk, out, "-O", "raw"]
@@ -111,6 +123,10 @@ def judge_refuse(rehost, name, disk, entry, work, pipe):
         return "not an error of two lines: " + err
     if entry["names_offset"] and not re.search("0x[0-9a-f]+", err):
         return "no offset in: " + err
+    if name.startswith(("x-parent", "x-chain", "x-embedded-parent", "x-stream-parent")):
+        wrong = wrong_line(err, os.path.dirname(disk))
+        if wrong:
+            return wrong
     if [f for f in os.listdir(work) if f != "strace"]:
         return "left behind: " + " ".join(os.listdir(work))
     if memory > MEMORY and not SANITIZED:
