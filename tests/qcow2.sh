@@ -350,7 +350,8 @@ as_qemu_checks() { # FILE: [ids] that are expected, or none
         "${2-}"
     qemu-img check -f qcow2 --output=json "$1" >theirs 2>/dev/null
     expect_equal "$(jq '(.corruptions // 0) + (."check-errors" // 0) > 0' \
-        theirs)" "$(jq 'any(.problems[]; .id == "QCOW2-REFCOUNT")' .stdout)" \
+        theirs)" "$(jq 'any(.problems[];
+            .id == "QCOW2-REFCOUNT" or .id == "QCOW2-BITMAPS")' .stdout)" \
         corruption
     expect_equal "$(jq '.leaks // 0' theirs)" "$(jq '[.problems[] |
         select(.id == "QCOW2-LEAK") | .message | capture("(?<n>^[0-9]+)").n |
@@ -374,10 +375,80 @@ test_refcounts_of_sound_files() {
         qemu-io -f qcow2 -c 'write -P 3 3M 2M' in.qcow2 >/dev/null
         as_qemu_checks in.qcow2
     done
-    qemu-img create -q -f qcow2 in.qcow2 60M
-    qemu-img bitmap --add in.qcow2 b
-    qemu-io -f qcow2 -c 'write -P 3 3M 2M' in.qcow2 >/dev/null
-    as_qemu_checks in.qcow2
+}
+with_bitmaps() { # OPTIONS: in.qcow2, and bitmaps with bits in them
+    rm -f in.qcow2
+    qemu-img create -q -f qcow2 -o "$1" in.qcow2 60M
+    qemu-io -f qcow2 -c 'write -P 1 0 2M' in.qcow2 >/dev/null
+    qemu-img bitmap --add -g 512 in.qcow2 one
+    qemu-img bitmap --add in.qcow2 two
+    qemu-img bitmap --add --disable in.qcow2 three
+    qemu-io -f qcow2 -c 'write -P 3 3M 2M' -c 'write -P 4 50M 1k' in.qcow2 \
+        >/dev/null
+}
+test_clusters_of_bitmaps_are_counted() {
+    need qemu-img qemu-io
+    local o
+    for o in cluster_size=512 cluster_size=64k extended_l2=on refcount_bits=1; do
+        with_bitmaps $o
+        as_qemu_checks in.qcow2
+    done
+}
+# bent.qcow2 from in.qcow2: `d` is the directory's place, `t` the first bitmap's
+# table, `x` the extension's data.
+bend_bitmaps() { # PYTHON [ID OFFSET]
+    python3 - "$1" >where <<'PY'
+import struct, sys
+b = bytearray(open("in.qcow2", "rb").read())
+x = struct.unpack_from(">I", b, 100)[0]
+while struct.unpack_from(">I", b, x)[0] != 0x23852875:
+    x += 8 + (struct.unpack_from(">I", b, x + 4)[0] + 7) // 8 * 8
+x += 8
+d = struct.unpack_from(">Q", b, x + 16)[0]
+t = struct.unpack_from(">Q", b, d)[0]
+first = next(i for i in range(4096) if b[t + 8 * i:t + 8 * i + 8] != bytes(8))
+e = t + 8 * first
+def put(form, at, value):
+    struct.pack_into(form, b, at, value)
+exec(sys.argv[1])
+open("bent.qcow2", "wb").write(b)
+print("x=%#x d=%#x t=%#x e=%#x" % (x - 8, d, t, e))
+PY
+    run "$REHOST" disk check --json bent.qcow2
+    expect_status 0
+    expect_json '[.problems[].id] | join(" ")' "${2-}"
+    [ -z "${3-}" ] || expect_json '.problems[0].message | test("'"$3"'")' true
+    # The disk does not depend on them (QEMU opens none of these files).
+    run "$REHOST" disk convert bent.qcow2 out.raw -O raw --overwrite
+    expect_status 0
+    expect_same_disk in.qcow2 out.raw qcow2 raw
+}
+test_bitmaps_that_make_no_sense_are_told() {
+    need qemu-img qemu-io
+    local x d t e
+    with_bitmaps cluster_size=4k
+    bend_bitmaps 'pass'
+    # shellcheck disable=SC1091
+    . ./where
+    bend_bitmaps 'put(">I", x, 0)' QCOW2-BITMAPS "$x\$"
+    bend_bitmaps 'put(">I", x, 70000)' QCOW2-BITMAPS "$x\$"
+    bend_bitmaps 'put(">I", x, 4)' QCOW2-BITMAPS 0x
+    bend_bitmaps 'put(">Q", x + 8, 1 << 63)' QCOW2-BITMAPS "$x\$"
+    bend_bitmaps 'put(">Q", x + 8, 20)' QCOW2-BITMAPS "$d\$"
+    bend_bitmaps 'put(">Q", x + 16, 1 << 62)' QCOW2-BITMAPS "$x\$"
+    bend_bitmaps 'put(">Q", x + 16, d + 8)' QCOW2-BITMAPS "$x\$"
+    bend_bitmaps 'put(">Q", d, 0xfffffffffffff000)' QCOW2-BITMAPS "$d\$"
+    bend_bitmaps 'put(">I", d + 8, 0xffffffff)' QCOW2-BITMAPS "$d\$"
+    bend_bitmaps 'b[d + 16] = 9' QCOW2-BITMAPS "$d\$"
+    bend_bitmaps 'put(">I", d + 20, 0xfffffff0)' QCOW2-BITMAPS "$d\$"
+    bend_bitmaps 'put(">Q", e, 1 << 50)' QCOW2-BITMAPS "$e\$"
+    bend_bitmaps 'put(">Q", e, 6)' QCOW2-BITMAPS "$e\$"
+    # On the disk's own clusters: used twice.
+    bend_bitmaps 'put(">Q", e, struct.unpack_from(">Q", b, 40)[0] & ~(1 << 63))' \
+        'QCOW2-REFCOUNT QCOW2-LEAK'
+    # Another program wrote into the file: the bitmaps are gone.
+    bend_bitmaps 'put(">Q", 88, 0)' QCOW2-LEAK
+    as_qemu_checks bent.qcow2 QCOW2-LEAK
 }
 bend_refcounts() { # CLUSTER VALUE: bent.qcow2 from in.qcow2
     python3 - "$@" <<'PY'

@@ -60,6 +60,7 @@ static int read_features(const uint8_t *h, size_t n, struct rh_qcow2 *q,
     if (q->version == 2)
         return 0;
     q->incompatible = rh_be64(h + Q_AT_INCOMPATIBLE);
+    q->bitmaps_valid = rh_be64(h + Q_AT_AUTOCLEAR) & Q_AUTOCLEAR_BITMAPS;
     length = rh_be32(h + Q_AT_HEADER_LENGTH);
     if (length < Q_V3_SIZE || length % 8 || length > q->cluster || length > n)
         return rh_fail(err, RH_ERR_QCOW2_HEADER,
@@ -179,7 +180,8 @@ static void read_refcounts(const uint8_t *h, struct rh_io *io,
 static int read_extension(struct rh_qcow2 *q, uint32_t type, size_t at,
                           const uint8_t *data, uint32_t n, rh_error **err)
 {
-    q->bitmaps |= type == EXT_BITMAPS;
+    if (type == EXT_BITMAPS)
+        rh_qcow2_read_bitmaps(&q->bitmaps, at, data, n);
     if (type == EXT_EXTERNAL_DATA)
         return rh_fail(err, RH_ERR_QCOW2_EXTERNAL_DATA,
                        "the header names another file for the data (at 0x%zx)",

@@ -45,6 +45,8 @@ enum {
 #define Q_COMPRESSION   (1ULL << 3)
 #define Q_EXTENDED_L2   (1ULL << 4)
 
+#define Q_AUTOCLEAR_BITMAPS (1ULL << 0)
+
 enum { Q_COMPRESSION_ZLIB = 0, Q_COMPRESSION_ZSTD = 1 };
 
 /* Entries of L1 and L2. */

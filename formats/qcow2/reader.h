@@ -27,6 +27,16 @@ void rh_qcow2_tables_free(struct rh_qcow2_tables *t);
 int rh_qcow2_tables_get(struct rh_qcow2_tables *t, struct rh_io *io,
                         uint64_t offset, void *buf, size_t n, rh_error **err);
 
+/* --- what the header says about dirty bitmaps (bitmaps.c) ------------------
+ */
+struct rh_qcow2_bitmaps {
+    uint64_t extension; /* where the header has it; 0: nowhere */
+    uint32_t count;
+    uint64_t directory, size; /* bytes */
+};
+void rh_qcow2_read_bitmaps(struct rh_qcow2_bitmaps *b, uint64_t at,
+                           const uint8_t *data, uint32_t n);
+
 /* --- the decoded header
  * ---------------------------------------------------------- */
 struct rh_qcow2 {
@@ -41,7 +51,8 @@ struct rh_qcow2 {
     uint32_t snapshots;
     uint64_t snapshots_at;   /* place of their table, bytes */
     unsigned refcount_order; /* a refcount has 2^this bits */
-    bool bitmaps;            /* the header names dirty bitmaps */
+    struct rh_qcow2_bitmaps bitmaps;
+    bool bitmaps_valid; /* no other program wrote into the file since */
     uint8_t compression;
     bool extended;   /* L2 entries of 16 bytes, 32 subclusters */
     uint64_t entry;  /* bytes of an L2 entry */
@@ -102,6 +113,21 @@ int rh_qcow2_each_l2(const struct rh_qcow2 *q, rh_lib *lib, struct rh_io *io,
 
 /* Compare the refcounts with the uses; what differs is a problem. */
 int rh_qcow2_check_refcounts(struct rh_reader *r, rh_error **err);
+
+/* Every range of the file that dirty bitmaps use.  `budget`: how many tables
+ * (of an L2 table's length) may still be read.  What makes no sense is counted
+ * in `flaws`, the first at `flaw_at`; `partly`: not every use was told. */
+struct rh_qcow2_bitmap_uses {
+    void (*use)(void *user, uint64_t at, uint64_t size);
+    void *user;
+    uint64_t *budget;
+    uint64_t table; /* that is being walked */
+    uint64_t flaws, flaw_at;
+    bool partly;
+};
+int rh_qcow2_use_bitmaps(const struct rh_qcow2 *q, rh_lib *lib,
+                         struct rh_io *io, struct rh_qcow2_bitmap_uses *uses,
+                         rh_error **err);
 
 /* The callbacks of the row in qcow2.c. */
 int rh_qcow2_open(struct rh_reader *r, const struct rh_open_options *o,

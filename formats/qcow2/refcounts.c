@@ -1,10 +1,10 @@
 /* refcounts.c - does the file count its clusters right?
  *
  * Reading needs no refcounts; whoever writes into the file later relies on
- * them.  Uses are counted anew from every table, those of snapshots too, one
- * window of the file's clusters after another, so that memory stays bounded,
- * and compared with what the refcount blocks say.  The COPIED bits of the
- * active tables must be set exactly where the file says one. */
+ * them.  Uses are counted anew from every table, those of snapshots and dirty
+ * bitmaps too, one window of the file's clusters after another, so that memory
+ * stays bounded, and compared with what the refcount blocks say.  The COPIED
+ * bits of the active tables must be set exactly where the file says one. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
@@ -32,9 +32,10 @@ struct count {
     uint64_t first, end; /* the window, in clusters */
     uint64_t clusters;   /* of the file */
     bool active;         /* the walk is over the disk's own tables */
-    uint64_t budget;     /* tables that snapshots may still make us read */
+    uint64_t budget;     /* tables that snapshots and bitmaps may still cost */
     bool partly;         /* not every use is known: nothing is a leak */
     uint64_t broken;     /* refcount blocks that lie nowhere */
+    uint64_t bitmap_flaws, bitmap_at;
     uint64_t low, low_at, leaks, copied, copied_at;
 };
 
@@ -159,6 +160,24 @@ static int use_snapshots(struct count *c, rh_error **err)
     return 0;
 }
 
+static void use_by_bitmap(void *user, uint64_t at, uint64_t size)
+{
+    use(user, at, size, 0);
+}
+
+static int use_bitmaps(struct count *c, rh_error **err)
+{
+    struct rh_qcow2_bitmap_uses uses = {
+        .use = use_by_bitmap, .user = c, .budget = &c->budget};
+
+    if (rh_qcow2_use_bitmaps(c->q, c->r->lib, c->r->io, &uses, err) < 0)
+        return -1;
+    c->partly |= uses.partly;
+    c->bitmap_flaws = uses.flaws; /* the same in each window */
+    c->bitmap_at = uses.flaw_at;
+    return 0;
+}
+
 static int use_block(void *user, uint64_t index, uint64_t entry, rh_error **err)
 {
     struct count *c = user;
@@ -187,7 +206,9 @@ static int count_uses(struct count *c, rh_error **err)
         return -1;
     c->active = false;
     c->budget = 16 * c->clusters + 1024;
-    return use_snapshots(c, err);
+    if (use_snapshots(c, err) < 0)
+        return -1;
+    return use_bitmaps(c, err);
 }
 
 /* --- what the file says -------------------------------------------------- */
@@ -279,6 +300,12 @@ static void report(const struct count *c)
                        "on whether they have one user, the first at 0x%llx",
                        (unsigned long long)c->copied,
                        (unsigned long long)c->copied_at);
+    if (c->bitmap_flaws)
+        rh_problem_add(c->r, "QCOW2-BITMAPS",
+                       "%llu entries of the dirty bitmaps make no sense, the "
+                       "first at 0x%llx",
+                       (unsigned long long)c->bitmap_flaws,
+                       (unsigned long long)c->bitmap_at);
     if (c->leaks && !c->partly)
         rh_problem_add(c->r, "QCOW2-LEAK",
                        "%llu clusters have higher refcounts than uses: they "
@@ -302,10 +329,8 @@ static int check_all(struct count *c, uint8_t *block, rh_error **err)
 int rh_qcow2_check_refcounts(struct rh_reader *r, rh_error **err)
 {
     const struct rh_qcow2 *q = r->state;
-    struct count c = {.r = r,
-                      .q = q,
-                      .clusters = rh_div_up(r->io->size, q->cluster),
-                      .partly = q->bitmaps};
+    struct count c = {
+        .r = r, .q = q, .clusters = rh_div_up(r->io->size, q->cluster)};
     RH_AUTO(rh_freep) uint8_t *block = NULL;
     RH_AUTO(rh_freep) uint16_t *words = NULL;
 
