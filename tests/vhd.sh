@@ -27,13 +27,42 @@ is_refused() { # FILE ID STATUS
     run "$REHOST" disk check "$SCRATCH/cases/$1"
     expect_status "$3"
 }
+is_clean() { # FILE
+    run "$REHOST" disk check "$SCRATCH/cases/$1"
+    expect_status 0
+    expect_equal "$(cat .stdout)" sound
+}
+is_told() { # FILE ID OFFSET
+    run "$REHOST" disk check "$SCRATCH/cases/$1" --json
+    expect_status 0
+    expect_json '[.problems[].id] | join(" ")' "$2"
+    expect_json ".problems[0].message | test(\"$3\\\\b\")" true
+}
 while read -r name what first second; do
     case $what in
     read) check "reads_$name" reads_exactly "$name" "$first" "$second" ;;
     refuse) check "refuses_$name" is_refused "$name" "$first" 3 ;;
+    clean) check "finds_nothing_in_$name" is_clean "$name" ;;
+    told) check "tells_$name" is_told "$name" "$first" "$second" ;;
     blocked) check "blocks_$name" is_refused "$name" "$first" 4 ;;
     esac
 done <"$SCRATCH/cases/index"
+
+# XCP-ng's rules (vhd-lib's, and vhd-util's from the bytes) see the same.
+JUDGES=$BUILD/judges-xen
+timeout 300 "$TOP/tests/judges/xen/get.sh" "$JUDGES" >/dev/null || true
+judged() { # FILE STATUS
+    need node
+    [ -e "$JUDGES/.installed" ] || skip_test "npm could not install the judges"
+    run node "$JUDGES/judge-vhd.mjs" "$SCRATCH/cases/$1"
+    expect_status "$2"
+}
+check vhd_lib_accepts_batmap judged batmap.vhd 0
+check vhd_lib_accepts_room judged t-room-last.vhd 0
+for name in features features-more reserved geometry header-data header-parent \
+    copy-differs behind batmap-mark batmap-sum batmap-gone; do
+    check "vhd_lib_refuses_$name" judged "t-$name.vhd" 1
+done
 rm -rf "$SCRATCH/cases"
 
 # --- disks of other writers -------------------------------------------------------
@@ -71,6 +100,9 @@ test_reads_what_qemu_writes() {
         "vpc subformat=fixed,force_size=on" "vhdx subformat=dynamic" \
         "vhdx subformat=fixed" "vhdx block_size=1M" "vpc subformat=dynamic"; do
         qemu-img convert -f raw -O "${o% *}" -o "${o#* }" in.raw in.disk
+        run "$REHOST" disk check in.disk
+        expect_status 0
+        expect_equal "$(cat .stdout)" sound
         run "$REHOST" disk convert in.disk out.raw --overwrite
         expect_status 0
         expect_same_disk in.disk out.raw "${o% *}" raw
@@ -99,12 +131,15 @@ writes() { # SIZE FORMAT
     expect_same_disk in.raw out.vhd raw vpc
     run "$REHOST" disk check out.vhd
     expect_status 0
+    expect_equal "$(cat .stdout)" sound
     "$REHOST" disk convert --threads 3 in.raw two.vhd -O "$2"
     expect_same_file out.vhd two.vhd
     # Into a pipe as well, with the same content.
     "$REHOST" disk convert in.raw - -O "$2" >pipe.vhd || fail "status $?"
     expect_same_disk in.raw pipe.vhd raw vpc
     sizes_agree pipe.vhd "$1"
+    run "$REHOST" disk check pipe.vhd
+    expect_equal "$(cat .stdout)" sound
 }
 for size in 512 2097152 4194816 33554944 100663296; do
     check "writes_dynamic_of_$size" writes "$size" vhd

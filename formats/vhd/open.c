@@ -25,6 +25,7 @@ static int compare_footers(struct rh_reader *r, const uint8_t *head,
                            const uint8_t *tail, rh_error **err)
 {
     struct vhd_footer a, b;
+    size_t at = 0;
 
     rh_vhd_footer_decode(head, &a);
     rh_vhd_footer_decode(tail, &b);
@@ -34,17 +35,20 @@ static int compare_footers(struct rh_reader *r, const uint8_t *head,
         return rh_fail(err, RH_ERR_VHD_FOOTER,
                        "the footer and its copy at 0x0 describe different "
                        "disks");
-    if (b.type == VHD_DYNAMIC && memcmp(head, tail, VHD_FOOTER) != 0)
+    while (b.type == VHD_DYNAMIC && at < VHD_FOOTER && head[at] == tail[at])
+        at++;
+    if (b.type == VHD_DYNAMIC && at < VHD_FOOTER)
         rh_problem_add(r, "VHD-FOOTER",
-                       N_("the footer and its copy at the start differ in "
-                          "something that does not change the contents"));
+                       N_("the footer and its copy at the start differ (at "
+                          "0x%zx of both) in something that does not change "
+                          "the contents"),
+                       at);
     return 0;
 }
 
 /* The footer at the end counts; a damaged one is replaced by the copy in
- * front. *ret_end is where data must end. */
-static int read_footer(struct rh_reader *r, struct vhd *v, uint64_t *ret_end,
-                       rh_error **err)
+ * front. */
+static int read_footer(struct rh_reader *r, struct vhd *v, rh_error **err)
 {
     uint8_t head[VHD_FOOTER], tail[VHD_FOOTER];
     bool has_head, has_tail;
@@ -67,17 +71,18 @@ static int read_footer(struct rh_reader *r, struct vhd *v, uint64_t *ret_end,
                        " nor its copy at 0 has the mark and a right sum",
                        r->io->size - VHD_FOOTER);
     rh_vhd_footer_decode(has_tail ? tail : head, &v->footer);
-    *ret_end = has_tail ? r->io->size - VHD_FOOTER : r->io->size;
+    v->end = has_tail ? r->io->size - VHD_FOOTER : r->io->size;
     if (!has_tail)
         rh_problem_add(r, "VHD-FOOTER",
-                       N_("the footer at the end is missing or damaged; the "
-                          "copy at the start was used"));
+                       N_("the footer at the end is missing or damaged (at "
+                          "0x%llx); the copy at the start was used"),
+                       (unsigned long long)(r->io->size - VHD_FOOTER));
     if (has_tail && has_head)
         return compare_footers(r, head, tail, err);
     if (!has_head && v->footer.type != VHD_FIXED)
         rh_problem_add(r, "VHD-FOOTER",
-                       N_("the footer's copy at the start is damaged; the one "
-                          "at the end was used"));
+                       N_("the footer's copy at the start (at 0x0) is damaged; "
+                          "the one at the end was used"));
     return 0;
 }
 
@@ -147,12 +152,10 @@ static int decide_size(struct rh_reader *r, const struct vhd_footer *f,
 }
 
 /* --- header and table ----------------------------------------------------- */
-static int read_header(struct rh_reader *r, struct vhd *v, uint64_t end,
-                       uint64_t *ret_table, uint64_t *ret_entries,
-                       rh_error **err)
+static int read_header(struct rh_reader *r, struct vhd *v, rh_error **err)
 {
+    uint64_t at = v->footer.header, end = v->end;
     uint8_t h[VHD_HEADER];
-    uint64_t at = v->footer.header;
 
     if (at % VHD_SECTOR || at < VHD_FOOTER || at > end || end - at < VHD_HEADER)
         return rh_fail(err, RH_ERR_VHD_HEADER,
@@ -176,15 +179,15 @@ static int read_header(struct rh_reader *r, struct vhd *v, uint64_t end,
                        "256 MiB",
                        v->block);
     v->bitmap = rh_round_up(rh_div_up(v->block / VHD_SECTOR, 8), VHD_SECTOR);
-    *ret_table = rh_be64(h + AT_TABLE);
-    *ret_entries = rh_be32(h + AT_ENTRIES);
+    v->table_at = rh_be64(h + AT_TABLE);
+    v->said = rh_be32(h + AT_ENTRIES);
     return 0;
 }
 
 static int check_table(const struct rh_reader *r, const struct vhd *v,
-                       uint64_t at, uint64_t entries, uint64_t end,
                        rh_error **err)
 {
+    uint64_t at = v->table_at, entries = v->said, end = v->end;
     uint64_t header = v->footer.header;
 
     if (entries * v->block < r->size)
@@ -241,24 +244,32 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* In ascending order neighbours tell; otherwise sort a copy first. */
-static int check_overlap(const struct vhd *v, uint64_t used, bool ascending,
-                         uint64_t entries, rh_error **err)
+int rh_vhd_sorted(const struct rh_reader *r, const struct vhd *v,
+                  uint32_t **ret, uint64_t *ret_count, rh_error **err)
 {
-    RH_AUTO(rh_freep) uint32_t *sorted = NULL;
-    uint64_t gap = (v->bitmap + v->block) / VHD_SECTOR;
+    uint32_t *sorted = rh_alloc_big((size_t)v->said * sizeof *sorted, err);
     uint64_t count = 0;
 
-    if (used == 0)
-        return 0;
-    sorted = rh_alloc_big((size_t)used * sizeof *sorted, err);
     if (!sorted)
         return -1;
-    for (uint64_t i = 0; i < entries; i++)
+    for (uint64_t i = 0; i < v->said; i++)
         if (v->table[i] != VHD_NO_BLOCK)
             sorted[count++] = v->table[i];
-    if (!ascending)
+    if (!r->file_order)
         qsort(sorted, (size_t)count, sizeof *sorted, by_number);
+    *ret = sorted;
+    *ret_count = count;
+    return 0;
+}
+
+static int check_overlap(const struct rh_reader *r, const struct vhd *v,
+                         rh_error **err)
+{
+    RH_AUTO(rh_freep) uint32_t *sorted = NULL;
+    uint64_t gap = (v->bitmap + v->block) / VHD_SECTOR, count;
+
+    if (rh_vhd_sorted(r, v, &sorted, &count, err) < 0)
+        return -1;
     for (uint64_t i = 1; i < count; i++)
         if (sorted[i] - sorted[i - 1] < gap)
             return rh_fail(err, RH_ERR_VHD_BLOCK,
@@ -267,39 +278,34 @@ static int check_overlap(const struct vhd *v, uint64_t used, bool ascending,
     return 0;
 }
 
-static int read_table(struct rh_reader *r, struct vhd *v, uint64_t at,
-                      uint64_t entries, uint64_t end, rh_error **err)
+static int read_table(struct rh_reader *r, struct vhd *v, rh_error **err)
 {
-    uint64_t used = 0, last = 0;
+    uint64_t size = v->said * 4, used = 0, last = 0;
     bool ascending = true;
 
-    v->table = rh_alloc_big((size_t)entries * 4, err);
+    v->table = rh_alloc_big((size_t)size, err);
     if (!v->table ||
-        rh_io_read(r->io, v->table, (size_t)entries * 4, at, err) < 0)
+        rh_io_read(r->io, v->table, (size_t)size, v->table_at, err) < 0)
         return -1;
-    for (uint64_t i = 0; i < entries; i++) {
+    for (uint64_t i = 0; i < v->said; i++) {
         v->table[i] = be32toh(v->table[i]);
         if (v->table[i] == VHD_NO_BLOCK)
             continue;
-        if (check_block(v, i, at, entries * 4, end, err) < 0)
+        if (check_block(v, i, v->table_at, size, v->end, err) < 0)
             return -1;
         ascending = ascending && (!used || v->table[i] > last);
         last = v->table[i];
         used++;
     }
     r->file_order = ascending;
-    return check_overlap(v, used, ascending, entries, err);
+    return check_overlap(r, v, err);
 }
 
-static int open_dynamic(struct rh_reader *r, struct vhd *v, uint64_t end,
-                        rh_error **err)
+static int open_dynamic(struct rh_reader *r, struct vhd *v, rh_error **err)
 {
-    uint64_t table, entries;
-
-    if (read_header(r, v, end, &table, &entries, err) < 0 ||
-        check_table(r, v, table, entries, end, err) < 0)
+    if (read_header(r, v, err) < 0 || check_table(r, v, err) < 0)
         return rh_while(err, "dynamic header at 0x%" PRIx64, v->footer.header);
-    if (read_table(r, v, table, entries, end, err) < 0)
+    if (read_table(r, v, err) < 0)
         return -1;
     v->entries = rh_div_up(r->size, v->block);
     r->variant = "dynamic";
@@ -330,17 +336,16 @@ int rh_vhd_open(struct rh_reader *r, const struct rh_open_options *o,
                 rh_error **err)
 {
     RH_AUTO(vhd_freep) struct vhd *v = rh_new0(struct vhd);
-    uint64_t end;
 
     (void)o;
-    if (read_footer(r, v, &end, err) < 0)
+    if (read_footer(r, v, err) < 0)
         return -1;
     if (check_footer(r, &v->footer, err) < 0 ||
         decide_size(r, &v->footer, err) < 0 ||
-        (v->footer.type == VHD_FIXED && open_fixed(r, end, err) < 0))
+        (v->footer.type == VHD_FIXED && open_fixed(r, v->end, err) < 0))
         return rh_while(err, "footer at 0x%" PRIx64,
-                        end < r->io->size ? end : 0);
-    if (v->footer.type != VHD_FIXED && open_dynamic(r, v, end, err) < 0)
+                        v->end < r->io->size ? v->end : 0);
+    if (v->footer.type != VHD_FIXED && open_dynamic(r, v, err) < 0)
         return -1;
     r->state = RH_TAKE(v);
     return 0;

@@ -165,57 +165,6 @@ static int vhd_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
     return 0;
 }
 
-/* --- check ---------------------------------------------------------------- */
-/* Sectors that are marked as never written should be zero. (Marks beyond the
- * disk's end are common: many writers fill whole bitmaps.) */
-static int check_piece(struct rh_reader *r, const struct vhd *v, uint64_t block,
-                       uint64_t offset, uint8_t *data, uint64_t *ret_stray,
-                       rh_error **err)
-{
-    uint64_t at = (uint64_t)v->table[block] * VHD_SECTOR;
-    size_t n = (size_t)RH_MIN(v->block - offset, (uint64_t)GRAIN);
-    uint8_t bits[GRAIN / VHD_SECTOR / 8];
-
-    if (rh_io_read(r->io, bits, RH_MAX(n / VHD_SECTOR / 8, 1),
-                   at + offset / VHD_SECTOR / 8, err) < 0)
-        return -1;
-    if (all_ones(bits, n / VHD_SECTOR / 8))
-        return 0;
-    if (rh_io_read(r->io, data, n, at + v->bitmap + offset, err) < 0)
-        return -1;
-    for (size_t s = 0; s < n / VHD_SECTOR; s++)
-        if (!(bits[s / 8] & (0x80 >> (s % 8))) &&
-            !rh_all_zero(data + s * VHD_SECTOR, VHD_SECTOR))
-            ++*ret_stray;
-    return 0;
-}
-
-static int vhd_check(struct rh_reader *r, struct rh_codec *codec,
-                     rh_error **err)
-{
-    const struct vhd *v = r->state;
-    uint8_t *data = rh_codec_scratch(codec, 0, GRAIN, err);
-    uint64_t stray = 0;
-
-    if (!data)
-        return -1;
-    for (uint64_t i = 0; v->table && i < v->entries; i++) {
-        if (v->table[i] == VHD_NO_BLOCK)
-            continue;
-        if (rh_go_on(r->lib, err) < 0)
-            return -1;
-        for (uint64_t o = 0; o < v->block; o += GRAIN)
-            if (check_piece(r, v, i, o, data, &stray, err) < 0)
-                return -1;
-    }
-    if (stray)
-        rh_problem_add(r, "VHD-BITMAP",
-                       N_("%llu sectors hold data but are marked as never "
-                          "written; they read as zeros"),
-                       (unsigned long long)stray);
-    return 0;
-}
-
 const struct rh_format rh_format_vhd = {
     .name = "vhd",
     .about = N_("VHD of Hyper-V, Virtual PC and XCP-ng (written dynamic)"),
@@ -224,7 +173,7 @@ const struct rh_format rh_format_vhd = {
     .extent = vhd_extent,
     .read = vhd_read,
     .close = vhd_close,
-    .check = vhd_check,
+    .check = rh_vhd_check,
     .writer = &rh_vhd_dynamic_writer,
 };
 

@@ -37,16 +37,24 @@ struct vhd_footer {
 /* What opening leaves. */
 struct vhd {
     struct vhd_footer footer;
-    uint32_t *table;  /* sector of each block, or VHD_NO_BLOCK */
-    uint64_t entries; /* of the table that the disk's size needs */
-    uint64_t block;   /* bytes of data in a block */
-    uint64_t bitmap;  /* bytes of bitmap in front of them */
+    uint64_t end;      /* of what the footer closes: data lies before */
+    uint64_t table_at; /* in the file */
+    uint32_t *table;   /* sector of each block, or VHD_NO_BLOCK */
+    uint64_t said;     /* entries that there are */
+    uint64_t entries;  /* of them, those that the disk's size needs */
+    uint64_t block;    /* bytes of data in a block */
+    uint64_t bitmap;   /* bytes of bitmap in front of them */
 };
 
 /* Fills r->state; the table is all that is kept: 4 bytes per block, bounded. */
 int rh_vhd_open(struct rh_reader *r, const struct rh_open_options *o,
                 rh_error **err);
 void rh_vhd_free(struct vhd *v);
+/* The sectors of all blocks in ascending order; the caller frees. */
+int rh_vhd_sorted(const struct rh_reader *r, const struct vhd *v,
+                  uint32_t **ret, uint64_t *ret_count, rh_error **err);
+/* What does not keep a disk from being read (check.c), as problems. */
+int rh_vhd_check(struct rh_reader *r, struct rh_codec *codec, rh_error **err);
 
 /* Ones' complement of the sum of n bytes, the four at `field` left out. */
 uint32_t rh_vhd_sum(const uint8_t *p, size_t n, size_t field);

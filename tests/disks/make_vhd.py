@@ -5,6 +5,9 @@
 #   NAME read SIZE SHA256     reads as SIZE bytes with that content
 #   NAME refuse ID            refused with that error id, exit status 3
 #   NAME blocked ID           likewise, exit status 4
+#   NAME clean                `disk check` finds nothing
+#   NAME told ID OFFSET       `disk check` tells that problem, there, and no
+#                             other; it reads all the same (also a line "read")
 #
 # Independent of the code under test: written from the format's documents.
 # SPDX-License-Identifier: LGPL-2.1-or-later
@@ -39,12 +42,12 @@ def geometry(size):
 
 
 def footer(size, kind=3, creator=b"win ", header=512, chs=None, version=0x10000,
-           saved=0, good=True, cookie=b"conectix"):
+           saved=0, good=True, cookie=b"conectix", made=0x000a0000):
     c, h, s = chs or geometry(size)
     f = bytearray(512)
     struct.pack_into(">8sIIQI4sI4sQQHBBI", f, 0, cookie, 2, version,
                      header if kind != 2 else 0xffffffffffffffff, 0, creator,
-                     0x000a0000, b"Wi2k", size, size, c, h, s, kind)
+                     made, b"Wi2k", size, size, c, h, s, kind)
     f[68:84] = bytes(range(1, 17))
     f[84] = saved
     struct.pack_into(">I", f, 64, vhd_sum(f, 64) ^ (0 if good else 1))
@@ -92,15 +95,20 @@ class Vhd:
         self.gap = 0        # sectors between blocks
         self.cut = 0        # bytes taken off the end
         self.tail = self.copy = True  # footers are there
+        self.batmap = None  # or what is special about it
+        self.room = {}      # block: bytes left free in front of it
 
     def bytes(self):
         first = up(max(self.table + self.entries * 4, self.head + 1024), SECTOR)
         if self.table >= 1 << 20:
             first = 4096
         out, bat = {}, [NONE] * self.entries
+        if self.batmap is not None:
+            out.update(self.map(first))
+            first += 1024
         at = first
         for i in self.present:
-            at += self.gap * SECTOR
+            at += self.gap * SECTOR + self.room.get(i, 0)
             bat[i] = at // SECTOR
             data = bytes(self.disk[i * self.block:(i + 1) * self.block])
             data = self.junk.get(i, data).ljust(self.block, b"\0")
@@ -122,6 +130,32 @@ class Vhd:
         if self.tail:
             image += foot if self.tail is True else self.tail
         return bytes(image[:len(image) - self.cut])
+
+    def map(self, at):
+        b = {"cookie": b"tdbatmap", "at": at + 512, "sectors": 1,
+             "version": 0x10002, "full": self.present, "good": True,
+             **self.batmap}
+        bits = bytearray(512)
+        for i in b["full"]:
+            bits[i // 8] |= 0x80 >> i % 8
+        h = struct.pack(">8sQIII", b["cookie"], b["at"], b["sectors"],
+                        b["version"],
+                        ~sum(bits) & 0xffffffff ^ (0 if b["good"] else 1))
+        return {at: h.ljust(512, b"\0") + bits}
+
+
+def bent(raw, where, at, data):
+    """A field of the "footer" (both) or "header", the sums made right."""
+    raw = bytearray(raw)
+    head = struct.unpack_from(">Q", raw, len(raw) - 512 + 16)[0]
+    places = [head] if where == "header" else [len(raw) - 512]
+    if where == "footer" and raw[:8] == b"conectix":
+        places.append(0)
+    size, seal = (1024, 36) if where == "header" else (512, 64)
+    for p in places:
+        raw[p + at:p + at + len(data)] = data
+        struct.pack_into(">I", raw, p + seal, vhd_sum(raw[p:p + size], seal))
+    return bytes(raw)
 
 
 # --- VHDX --------------------------------------------------------------------
@@ -271,6 +305,15 @@ def refuse(name, data, error="", blocked=False):
     put(name, data, "blocked" if blocked else "refuse", error)
 
 
+def told(name, data, disk, problem, at):
+    good(name, data, disk)
+    print(name, "told", problem, "0x%x" % at, file=index)
+
+
+def clean(name):
+    print(name, "clean", file=index)
+
+
 def vhd(name, change=None, error=None, blocked=False, size=9 << 20, **kw):
     v = Vhd(size, **kw)
     if change:
@@ -345,6 +388,95 @@ v = Vhd(9 << 20)
 c, h, s = geometry(v.size)
 good("fixed-chs.vhd", bytes(v.disk) + footer(v.size, kind=2, creator=b"vpc "),
      v.disk, c * h * s * 512)
+
+# What a check tells.
+for name in ("plain", "size-odd", "one-sector", "block-4k", "block-8m", "gaps",
+             "backwards", "empty", "table-longer", "header-elsewhere",
+             "header-behind-table", "creator-win", "creator-vbox", "chs-most",
+             "fixed", "fixed-odd"):
+    clean(name + ".vhd")
+
+
+def says(name, problem, at, change=None, field=None, **kw):
+    """`at`: from the end when negative; `field`: to bend."""
+    v = Vhd(10 << 20, **kw)
+    if change:
+        change(v)
+    raw = v.bytes()
+    if field:
+        raw = bent(raw, *field)
+    told(name + ".vhd", raw, v.disk, problem, at if at >= 0 else len(raw) + at)
+
+
+BLOCK = 512 + (2 << 20)
+says("t-copy-bad", "VHD-FOOTER", 0, setter(copy=b"\xee" * 512))
+says("t-footer-bad", "VHD-FOOTER", -512, setter(tail=b"\xee" * 512))
+says("t-copy-differs", "VHD-FOOTER", 67,  # the sum
+     setter(copy=bent(b"\0" * 512 + footer(10 << 20), "footer", 70, b"!")[512:]))
+says("t-features", "VHD-FIELDS", 8 - 512, field=("footer", 8, b"\0\0\0\0"))
+says("t-features-more", "VHD-FIELDS", 8 - 512,
+     field=("footer", 8, b"\0\0\0\x12"))
+says("t-hidden", "VHD-FIELDS", 84 - 512, field=("footer", 85, b"\7"))
+says("t-reserved", "VHD-FIELDS", 300 - 512, field=("footer", 300, b"x"))
+says("t-geometry", "VHD-FIELDS", 56 - 512,
+     setter(footer={"chs": (20000, 16, 63)}))
+says("t-header-data", "VHD-FIELDS", 512 + 8, field=("header", 8, bytes(8)))
+says("t-header-parent", "VHD-FIELDS", 512 + 44, field=("header", 44, b"p"))
+says("t-header-name", "VHD-FIELDS", 512 + 65, field=("header", 64, b"\0c" * 9))
+says("t-header-locator", "VHD-FIELDS", 512 + 576, field=("header", 576, b"W2ku"))
+says("t-header-reserved", "VHD-FIELDS", 512 + 1000, field=("header", 1000, b"x"))
+says("t-bitmap", "VHD-BITMAP", 2048 + 512, bitmap)
+v = Vhd(9 << 20)
+v.bits[2] = b"\0" + b"\xff" * 511
+v.disk[4 << 20:(4 << 20) + 8 * 512] = bytes(8 * 512)
+good("bitmap-zeros.vhd", v.bytes(), v.disk)
+clean("bitmap-zeros.vhd")
+says("t-room", "VHD-SPACE", 2048 + BLOCK, lambda v: v.room.update({2: BLOCK}))
+says("t-room-last", "VHD-SPACE", 2048 + 2 * BLOCK, lambda v: (
+    v.bats.update({4: NONE}),
+    v.disk.__setitem__(slice(8 << 20, 10 << 20), bytes(2 << 20))))
+says("t-behind", "VHD-SPACE", 2048 + BLOCK, lambda v: (
+    setattr(v, "entries", 70), v.room.update({2: BLOCK}),
+    v.bats.update({69: (2048 + BLOCK) // SECTOR})))
+v = Vhd(7 << 20)
+told("t-fixed-more.vhd", bytes(v.disk) + bytes(1024) + footer(v.size, kind=2),
+     v.disk, "VHD-SPACE", 7 << 20)
+told("t-fixed-header.vhd",
+     bytes(v.disk) + bent(bytes(512) + footer(v.size, kind=2), "footer", 16,
+                          bytes(8))[512:],
+     v.disk, "VHD-FIELDS", (7 << 20) + 16)
+
+
+def tap(name, told_at, change=None, **batmap):
+    v = Vhd(10 << 20)
+    v.footer, v.batmap = {"creator": b"tap\0", "made": 0x10003}, batmap
+    if change:
+        change(v)
+    if told_at is None:
+        good(name + ".vhd", v.bytes(), v.disk)
+        clean(name + ".vhd")
+    else:
+        told(name + ".vhd", v.bytes(), v.disk, "VHD-BATMAP", told_at)
+
+
+FIRST = 3072  # of the blocks, behind a batmap
+tap("batmap", None)
+tap("batmap-old", None, version=0x10001, good=False)
+tap("t-batmap-mark", 2048, cookie=b"tdbatmaq")
+tap("t-batmap-sum", 2048, good=False)
+tap("t-batmap-none", 2048, sectors=0)
+tap("t-batmap-huge", 2048, sectors=0xffffffff)
+tap("t-batmap-past-end", 2048, at=1 << 40)
+tap("t-batmap-top", 2048, at=0xfffffffffffffe00)
+tap("t-batmap-unaligned", 2048, at=2561)
+tap("t-batmap-absent", 2560, full=[0, 1, 2, 4])
+tap("t-batmap-bent", FIRST + BLOCK, lambda v: (
+    v.bits.update({2: b"\xff" * 511 + b"\xfe"}),
+    v.disk.__setitem__(slice((6 << 20) - 512, 6 << 20), bytes(512))))
+tap("t-batmap-on-block", FIRST, at=FIRST + 4096 * 130, version=0x10001)
+v = Vhd(9 << 20)
+v.footer = {"creator": b"tap\0"}
+told("t-batmap-gone.vhd", v.bytes(), v.disk, "VHD-BATMAP", 2048)
 
 # Hostile ones.
 vhd("x-no-footers", setter(copy=b"\xee" * 512, tail=False),
