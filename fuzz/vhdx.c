@@ -1,4 +1,4 @@
-/* vhdx.c - the VHDX reader on any tables: open, map, data. */
+/* vhdx.c - the VHDX reader on any tables: open, map, data, check. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 
@@ -50,8 +50,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     codec = rh_codec_new();
     io = rh_io_make(&ops, "fuzz", VHDX_FILE, NULL);
     r = rh_reader_open(io, "vhdx", &o, NULL);
-    if (r)
+    if (r) {
         read_some(r, codec, buf);
+        if (r->format->check(r, codec, NULL) < 0)
+            abort();
+    }
     rh_reader_close(r);
     rh_io_unref(io);
     rh_codec_free(codec);

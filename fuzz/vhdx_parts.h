@@ -30,6 +30,7 @@ static const struct {
     {2 * 1024 * 1024, 288, 0},        /* metadata table */
     {2 * 1024 * 1024 + 65536, 64, 0}, /* its items */
     {3 * 1024 * 1024, 4096, 0},       /* block table */
+    {256 * 1024, 144, VHDX_CHECKED},  /* region table 2 */
 };
 
 /* Into the same `file` each time: what no part covers stays as it is. */

@@ -8,15 +8,7 @@
 #include "base/bytes.h"
 #include "formats/vhdx/vhdx.h"
 
-enum {
-    HEADERS_AT = 64 * 1024, /* and 128 KiB */
-    HEADER = 4096,
-    REGIONS_AT = 192 * 1024, /* and 256 KiB */
-    TABLE = 64 * 1024,       /* of a region or metadata table */
-    MOST_ENTRIES = 2047,
-    SUM_AT = 4,
-    LEAST_OFFSET = 1024 * 1024, /* regions and blocks stand behind this */
-};
+enum { LEAST_OFFSET = 1024 * 1024 }; /* regions and blocks stand behind this */
 
 static const uint8_t guid_bat[16] = {0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6,
                                      0x00, 0x42, 0x9d, 0x64, 0x11, 0x5e,
@@ -24,44 +16,35 @@ static const uint8_t guid_bat[16] = {0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6,
 static const uint8_t guid_metadata[16] = {0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47,
                                           0x9a, 0x4b, 0xb8, 0xfe, 0x57, 0x5f,
                                           0x05, 0x0f, 0x88, 0x6e};
-enum item {
-    FILE_PARAMETERS,
-    DISK_SIZE,
-    DISK_ID,
-    LOGICAL_SECTOR,
-    PHYSICAL_SECTOR,
-    PARENT_LOCATOR,
-    ITEMS
-};
 static const struct {
     uint8_t guid[16];
     uint32_t size; /* bytes, 0: any */
     const char *name;
-} items[ITEMS] = {
-    [FILE_PARAMETERS] = {{0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3,
+} items[VHDX_ITEMS] = {
+    [VHDX_PARAMETERS] = {{0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3,
                           0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b},
                          8,
                          "file parameters"},
-    [DISK_SIZE] = {{0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2, 0x11,
-                    0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8},
-                   8,
-                   "virtual disk size"},
-    [DISK_ID] = {{0xab, 0x12, 0xca, 0xbe, 0xe6, 0xb2, 0x23, 0x45, 0x93, 0xef,
-                  0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46},
-                 0,
-                 "virtual disk id"},
-    [LOGICAL_SECTOR] = {{0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47, 0xba,
-                         0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f},
-                        4,
-                        "logical sector size"},
-    [PHYSICAL_SECTOR] = {{0xc7, 0x48, 0xa3, 0xcd, 0x5d, 0x44, 0x71, 0x44, 0x9c,
-                          0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56},
-                         4,
-                         "physical sector size"},
-    [PARENT_LOCATOR] = {{0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45, 0xab,
-                         0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c},
-                        0,
-                        "parent locator"},
+    [VHDX_DISK_SIZE] = {{0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2,
+                         0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8},
+                        8,
+                        "virtual disk size"},
+    [VHDX_DISK_ID] = {{0xab, 0x12, 0xca, 0xbe, 0xe6, 0xb2, 0x23, 0x45, 0x93,
+                       0xef, 0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46},
+                      0,
+                      "virtual disk id"},
+    [VHDX_LOGICAL_SECTOR] = {{0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47,
+                              0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f},
+                             4,
+                             "logical sector size"},
+    [VHDX_PHYSICAL_SECTOR] = {{0xc7, 0x48, 0xa3, 0xcd, 0x5d, 0x44, 0x71, 0x44,
+                               0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56},
+                              4,
+                              "physical sector size"},
+    [VHDX_PARENT_LOCATOR] = {{0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45,
+                              0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c},
+                             0,
+                             "parent locator"},
 };
 
 uint32_t rh_vhdx_sum(const uint8_t *p, size_t n, size_t field)
@@ -82,14 +65,14 @@ uint32_t rh_vhdx_sum(const uint8_t *p, size_t n, size_t field)
 }
 
 /* --- the headers ---------------------------------------------------------- */
-static bool header_good(const uint8_t p[HEADER])
+bool rh_vhdx_header_good(const uint8_t p[VHDX_HEADER])
 {
     return !memcmp(p, "head", 4) &&
-           rh_le32(p + SUM_AT) == rh_vhdx_sum(p, HEADER, SUM_AT);
+           rh_le32(p + VHDX_SUM_AT) == rh_vhdx_sum(p, VHDX_HEADER, VHDX_SUM_AT);
 }
 
 static int take_header(const struct rh_reader *r, struct vhdx *v,
-                       const uint8_t p[HEADER], rh_error **err)
+                       const uint8_t p[VHDX_HEADER], rh_error **err)
 {
     if (rh_le16(p + 66) != 1)
         return rh_fail(err, RH_ERR_VHDX_HEADER, "VHDX version %u is not known",
@@ -109,15 +92,15 @@ static int take_header(const struct rh_reader *r, struct vhdx *v,
 
 static int read_headers(struct rh_reader *r, struct vhdx *v, rh_error **err)
 {
-    uint8_t p[2][HEADER];
+    uint8_t p[2][VHDX_HEADER];
     bool good[2];
     int newer;
 
     for (int i = 0; i < 2; i++) {
-        if (rh_io_read(r->io, p[i], HEADER, (uint64_t)HEADERS_AT * (i ? 2 : 1),
-                       err) < 0)
+        if (rh_io_read(r->io, p[i], VHDX_HEADER,
+                       (uint64_t)VHDX_HEADERS_AT * (i ? 2 : 1), err) < 0)
             return -1;
-        good[i] = header_good(p[i]);
+        good[i] = rh_vhdx_header_good(p[i]);
     }
     if (!good[0] && !good[1])
         return rh_fail(err, RH_ERR_VHDX_HEADER,
@@ -126,10 +109,11 @@ static int read_headers(struct rh_reader *r, struct vhdx *v, rh_error **err)
     if (!good[0] || !good[1])
         rh_problem_add(r, "VHDX-HEADER",
                        N_("the header at 0x%x is damaged; the other was used"),
-                       good[0] ? 2 * HEADERS_AT : HEADERS_AT);
+                       good[0] ? 2 * VHDX_HEADERS_AT : VHDX_HEADERS_AT);
     newer = !good[0] || (good[1] && rh_le64(p[1] + 8) > rh_le64(p[0] + 8));
+    v->header_at = (uint64_t)VHDX_HEADERS_AT * (newer ? 2 : 1);
     if (take_header(r, v, p[newer], err) < 0)
-        return rh_while(err, "header at 0x%x", HEADERS_AT * (newer + 1));
+        return rh_while(err, "header at 0x%x", VHDX_HEADERS_AT * (newer + 1));
     return 0;
 }
 
@@ -158,6 +142,17 @@ static int check_log(struct rh_reader *r, const struct vhdx *v, rh_error **err)
 }
 
 /* --- the region tables ---------------------------------------------------- */
+bool rh_vhdx_regions_good(const uint8_t p[VHDX_TABLE])
+{
+    return !memcmp(p, "regi", 4) &&
+           rh_le32(p + VHDX_SUM_AT) == rh_vhdx_sum(p, VHDX_TABLE, VHDX_SUM_AT);
+}
+
+bool rh_vhdx_region_known(const uint8_t entry[32])
+{
+    return !memcmp(entry, guid_bat, 16) || !memcmp(entry, guid_metadata, 16);
+}
+
 static int take_region(struct rh_reader *r, struct vhdx *v, const uint8_t *p,
                        rh_error **err)
 {
@@ -198,7 +193,7 @@ static int take_regions(struct rh_reader *r, struct vhdx *v, const uint8_t *p,
 {
     uint32_t count = rh_le32(p + 8);
 
-    if (count > MOST_ENTRIES)
+    if (count > VHDX_TABLE_MOST)
         return rh_fail(err, RH_ERR_VHDX_REGION,
                        "a region table of %" PRIu32 " entries", count);
     for (uint32_t i = 0; i < count; i++)
@@ -216,23 +211,23 @@ static int take_regions(struct rh_reader *r, struct vhdx *v, const uint8_t *p,
 
 static int read_regions(struct rh_reader *r, struct vhdx *v, rh_error **err)
 {
-    RH_AUTO(rh_freep) uint8_t *p = rh_malloc(TABLE);
+    RH_AUTO(rh_freep) uint8_t *p = rh_malloc(VHDX_TABLE);
 
     for (unsigned i = 0; i < 2; i++) {
-        if (rh_io_read(r->io, p, TABLE, REGIONS_AT + (uint64_t)i * TABLE, err) <
-            0)
+        if (rh_io_read(r->io, p, VHDX_TABLE,
+                       VHDX_REGIONS_AT + (uint64_t)i * VHDX_TABLE, err) < 0)
             return -1;
-        if (memcmp(p, "regi", 4) != 0 ||
-            rh_le32(p + SUM_AT) != rh_vhdx_sum(p, TABLE, SUM_AT))
+        if (!rh_vhdx_regions_good(p))
             continue;
+        v->regions_at = VHDX_REGIONS_AT + (uint64_t)i * VHDX_TABLE;
         if (i)
             rh_problem_add(r, "VHDX-HEADER",
                            N_("the region table at 0x%x is damaged; the other "
                               "was used"),
-                           REGIONS_AT);
+                           VHDX_REGIONS_AT);
         if (take_regions(r, v, p, err) < 0)
             return rh_while(err, "region table at 0x%x",
-                            REGIONS_AT + i * TABLE);
+                            VHDX_REGIONS_AT + i * VHDX_TABLE);
         return 0;
     }
     return rh_fail(err, RH_ERR_VHDX_REGION,
@@ -241,20 +236,20 @@ static int read_regions(struct rh_reader *r, struct vhdx *v, rh_error **err)
 }
 
 /* --- the metadata --------------------------------------------------------- */
-static int find_item(const uint8_t guid[16])
+int rh_vhdx_item(const uint8_t guid[16])
 {
-    for (int i = 0; i < ITEMS; i++)
+    for (int i = 0; i < VHDX_ITEMS; i++)
         if (!memcmp(items[i].guid, guid, 16))
             return i;
     return -1;
 }
 
 /* One entry of the table: where the item lies, relative to the region. */
-static int take_item(const struct vhdx *v, const uint8_t *p,
-                     struct vhdx_region found[ITEMS], rh_error **err)
+static int take_item(struct vhdx *v, const uint8_t *p, rh_error **err)
 {
+    struct vhdx_region *found = v->items;
     struct vhdx_region at = {rh_le32(p + 16), rh_le32(p + 20)};
-    int i = find_item(p);
+    int i = rh_vhdx_item(p);
 
     if (i < 0) {
         if (rh_le32(p + 24) & 4)
@@ -266,7 +261,7 @@ static int take_item(const struct vhdx *v, const uint8_t *p,
     if (found[i].size)
         return rh_fail(err, RH_ERR_VHDX_METADATA,
                        "the metadata names the %s twice", items[i].name);
-    if (at.offset < TABLE || at.offset > v->metadata.size ||
+    if (at.offset < VHDX_TABLE || at.offset > v->metadata.size ||
         at.size > v->metadata.size - at.offset || !at.size ||
         (items[i].size && at.size != items[i].size))
         return rh_fail(err, RH_ERR_VHDX_METADATA,
@@ -278,9 +273,9 @@ static int take_item(const struct vhdx *v, const uint8_t *p,
 }
 
 static int number(struct rh_reader *r, const struct vhdx *v,
-                  const struct vhdx_region *found, enum item item,
-                  uint64_t *ret, rh_error **err)
+                  enum vhdx_item item, uint64_t *ret, rh_error **err)
 {
+    const struct vhdx_region *found = v->items;
     uint8_t p[8] = {0};
 
     if (!found[item].size)
@@ -324,19 +319,18 @@ static int check_numbers(struct rh_reader *r, struct vhdx *v, uint64_t flags,
 static int take_metadata(struct rh_reader *r, struct vhdx *v, const uint8_t *p,
                          rh_error **err)
 {
-    struct vhdx_region found[ITEMS] = {0};
     unsigned count = rh_le16(p + 10);
     uint64_t parameters;
 
-    if (memcmp(p, "metadata", 8) != 0 || count > MOST_ENTRIES)
+    if (memcmp(p, "metadata", 8) != 0 || count > VHDX_TABLE_MOST)
         return rh_fail(err, RH_ERR_VHDX_METADATA,
                        "no metadata table at 0x%" PRIx64, v->metadata.offset);
     for (unsigned i = 0; i < count; i++)
-        if (take_item(v, p + 32 + i * 32, found, err) < 0)
+        if (take_item(v, p + 32 + i * 32, err) < 0)
             return -1;
-    if (number(r, v, found, FILE_PARAMETERS, &parameters, err) < 0 ||
-        number(r, v, found, DISK_SIZE, &r->size, err) < 0 ||
-        number(r, v, found, LOGICAL_SECTOR, &v->sector, err) < 0)
+    if (number(r, v, VHDX_PARAMETERS, &parameters, err) < 0 ||
+        number(r, v, VHDX_DISK_SIZE, &r->size, err) < 0 ||
+        number(r, v, VHDX_LOGICAL_SECTOR, &v->sector, err) < 0)
         return -1;
     v->block = parameters & 0xffffffff;
     return check_numbers(r, v, parameters >> 32, err);
@@ -344,9 +338,9 @@ static int take_metadata(struct rh_reader *r, struct vhdx *v, const uint8_t *p,
 
 static int read_metadata(struct rh_reader *r, struct vhdx *v, rh_error **err)
 {
-    RH_AUTO(rh_freep) uint8_t *p = rh_malloc(TABLE);
+    RH_AUTO(rh_freep) uint8_t *p = rh_malloc(VHDX_TABLE);
 
-    if (rh_io_read(r->io, p, TABLE, v->metadata.offset, err) < 0)
+    if (rh_io_read(r->io, p, VHDX_TABLE, v->metadata.offset, err) < 0)
         return -1;
     if (take_metadata(r, v, p, err) < 0)
         return rh_while(err, "metadata at 0x%" PRIx64, v->metadata.offset);
@@ -355,7 +349,7 @@ static int read_metadata(struct rh_reader *r, struct vhdx *v, rh_error **err)
 
 int rh_vhdx_open_tables(struct rh_reader *r, struct vhdx *v, rh_error **err)
 {
-    if (r->io->size < REGIONS_AT + 2 * TABLE)
+    if (r->io->size < VHDX_REGIONS_AT + 2 * VHDX_TABLE)
         return rh_fail(err, RH_ERR_VHDX_HEADER,
                        "the file is too short for a VHDX (it ends at 0x%" PRIx64
                        ")",

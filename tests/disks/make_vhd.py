@@ -184,6 +184,8 @@ METADATA = guid("8B7CA206-4790-4B9A-B8FE-575F050F886E")
 PARAMETERS = guid("CAA16737-FA36-4D43-B3B6-33F0AA44E76B")
 DISK_SIZE = guid("2FA54224-CD1B-4876-B211-5DBED83BF4B8")
 LOGICAL = guid("8141BF1D-A96F-4709-BA47-F233A8FAAB5F")
+DISK_ID = guid("BECA12AB-B2E6-4523-93EF-C309E000C746")
+PARENT = guid("A8D35F2D-B30B-454D-ABF7-D3D84834AB0C")
 PHYSICAL = guid("CDA348C7-445D-4471-9CC9-E9885251C556")
 MIB = 1 << 20
 
@@ -265,7 +267,8 @@ class Vhdx:
             (PARAMETERS, struct.pack("<II", self.block, self.flags)),
             (DISK_SIZE, struct.pack("<Q", self.size)),
             (LOGICAL, struct.pack("<I", self.sector)),
-            (PHYSICAL, struct.pack("<I", 4096))]
+            (PHYSICAL, struct.pack("<I", 4096)),
+            (DISK_ID, bytes(range(1, 17)))]
         m = bytearray(MIB)
         struct.pack_into("<8sHH", m, 0, b"metadata", 0, len(items))
         at = 64 * 1024
@@ -559,6 +562,79 @@ vhdx("log-guid-empty", setter(log_guid=b"g" * 16))
 vhdx("log-other", setter(log_guid=b"g" * 16,
                          log=b"loge" + bytes(28) + b"h" * 16))
 vhdx("region-unknown", setter(regions=[(b"r" * 16, 2 * MIB, MIB, 0)]))
+
+# VHDX: what a check tells.
+for name in ("plain", "size-odd", "one-sector", "block-4m", "block-256m",
+             "ratio", "backwards", "log-guid-empty", "log-other"):
+    clean(name + ".vhdx")
+HEAD, REGIONS, META, ITEMS, TABLE_AT = (
+    64 << 10, 192 << 10, 2 * MIB, 2 * MIB + (64 << 10), 3 * MIB)
+
+
+def xsays(name, problem, at, change=None, poke=None, size=9 << 20, **kw):
+    """`poke`: (place, bytes under its sum or 0, offset, data)"""
+    v = Vhdx(size, **kw)
+    if change:
+        change(v)
+    raw = bytearray(v.bytes())
+    if poke:
+        place, under, offset, data = poke
+        raw[place + offset:place + offset + len(data)] = data
+        if under:
+            raw[place:place + under] = sealed(raw[place:place + under])
+    told(name + ".vhdx", bytes(raw), v.disk, problem, at)
+
+
+def items(**other):
+    def change(v):
+        v.items = [(key, data) for key, data in (
+            (PARAMETERS, struct.pack("<II", v.block, other.get("flags", 0))),
+            (DISK_SIZE, struct.pack("<Q", v.size)),
+            (LOGICAL, struct.pack("<I", v.sector)),
+            (PHYSICAL, struct.pack("<I", other.get("physical", 4096))),
+            (DISK_ID, other.get("id", b"i" * 16)),
+            (PARENT, other.get("parent"))) if data]
+    return change
+
+
+xsays("t-header-1-bad", "VHDX-HEADER", HEAD, setter(good_head=(False, True)))
+xsays("t-header-2-bad", "VHDX-HEADER", 2 * HEAD, setter(good_head=(True, False)))
+xsays("t-headers-even", "VHDX-HEADER", HEAD,
+      setter(sequence=(5, 5), log_guid=b"g" * 16))
+xsays("t-regions-1-bad", "VHDX-HEADER", REGIONS,
+      setter(good_regions=(False, True)))
+xsays("t-regions-2-bad", "VHDX-HEADER", REGIONS + HEAD,
+      setter(good_regions=(True, False)))
+xsays("t-regions-differ", "VHDX-HEADER", 0x100,
+      poke=(REGIONS + HEAD, 64 << 10, 0x100, b"x"))
+xsays("t-log-version", "VHDX-FIELDS", 2 * HEAD + 64,
+      poke=(2 * HEAD, 4096, 64, b"\1"))
+xsays("t-header-reserved", "VHDX-FIELDS", 2 * HEAD + 100,
+      poke=(2 * HEAD, 4096, 100, b"\1"))
+for name, at, length in (("on-metadata", 2 * MIB, MIB), ("top", 1 << 63, MIB),
+                         ("long", 4 * MIB, 0xfff00000), ("odd", 4096, 4096)):
+    xsays("t-region-" + name, "VHDX-FIELDS", REGIONS + 16 + 64,
+          setter(regions=[(b"r" * 16, at, length, 0)]))
+xsays("t-item-overlap", "VHDX-FIELDS", META + 32 * 5,
+      poke=(META, 0, 32 * 5 + 16, struct.pack("<I", (64 << 10) + 64)))
+xsays("t-item-unknown", "VHDX-FIELDS", META + 32 * 6, lambda v: (
+    items(parent=b"p")(v), v.items.__setitem__(5, (b"u" * 16, b"p"))),
+    poke=(META, 0, 32 * 6 + 16, struct.pack("<III", 1 << 31, 8, 0)))
+xsays("t-no-id", "VHDX-FIELDS", META, items(id=None))
+xsays("t-parent", "VHDX-FIELDS", ITEMS + 64 * 5, items(parent=b"p" * 20))
+xsays("t-parameters", "VHDX-FIELDS", ITEMS + 4, items(flags=8))
+xsays("t-physical", "VHDX-FIELDS", ITEMS + 64 * 3, items(physical=777))
+xsays("t-bat-reserved", "VHDX-FIELDS", TABLE_AT + 8,
+      poke=(TABLE_AT, 0, 8, b"\x10"))
+xsays("t-bat-bitmap", "VHDX-FIELDS", TABLE_AT + 4096 * 8,
+      poke=(TABLE_AT, 0, 4096 * 8, struct.pack("<Q", 5 * MIB | 6)))
+xsays("t-bat-behind", "VHDX-SPACE", TABLE_AT + 9 * 8,
+      poke=(TABLE_AT, 0, 9 * 8, struct.pack("<Q", 5 * MIB | 6)))
+v = Vhdx(9 << 20)
+raw = bytearray(v.bytes())
+raw[TABLE_AT + 16:TABLE_AT + 24] = bytes(8)     # where block 2 is forgotten
+v.disk[2 * MIB:3 * MIB] = bytes(MIB)
+told("t-room.vhdx", bytes(raw), v.disk, "VHDX-SPACE", 5 * MIB)
 
 # VHDX: hostile ones.
 vhdx("x-log", setter(log_guid=b"g" * 16,
