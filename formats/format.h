@@ -11,6 +11,7 @@
 #ifndef RH_FORMATS_FORMAT_H
 #define RH_FORMATS_FORMAT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,6 +56,9 @@ struct rh_open_options {
     struct rh_place *place; /* where siblings and parents are; NULL: none */
     unsigned depth;         /* of the snapshot chain so far */
     bool ignore_parent;     /* describe only: do not open the parent */
+    /* Bytes that the disks of a chain may still take to keep track of what was
+     * met; a child hands its own to the parent (NULL: a driver's own). */
+    atomic_uint_least64_t *room;
 };
 
 /* What a compressed cluster of the source is, for --compress keep. */

@@ -214,12 +214,19 @@ static int arrive(struct vmdk_map *m, uint64_t at, rh_error **err)
                        "the grain at 0x%llx is for 0x%llx of the disk, but its "
                        "grain table names the one at 0x%llx",
                        VMDK_X(at), VMDK_X(mark.lba), VMDK_X(known));
-    return rh_vmdk_bit_set(&m->links, arrived_bit(number)) ? twice(at, err) : 0;
+    switch (rh_vmdk_bit_set(&m->links, arrived_bit(number))) {
+    case VMDK_BIT_WAS_CLEAR:
+        return 0;
+    case VMDK_BIT_NO_ROOM:
+        return rh_vmdk_scattered(at, err);
+    default:
+        return twice(at, err);
+    }
 }
 
 int rh_vmdk_links_start(struct vmdk_map *m, rh_error **err)
 {
-    if (rh_vmdk_bits_init(&m->links, m->grains * 2, err) < 0)
+    if (rh_vmdk_bits_init(&m->links, m->grains * 2, m->cache->room, err) < 0)
         return -1;
     return arrive(m, m->data_start, err);
 }
@@ -227,7 +234,11 @@ int rh_vmdk_links_start(struct vmdk_map *m, rh_error **err)
 int rh_vmdk_link(struct vmdk_map *m, uint64_t number, uint64_t end,
                  rh_error **err)
 {
-    if (rh_vmdk_bit_set(&m->links, left_bit(number)))
+    enum vmdk_bit left = rh_vmdk_bit_set(&m->links, left_bit(number));
+
+    if (left == VMDK_BIT_NO_ROOM)
+        return rh_vmdk_scattered(end, err);
+    if (left == VMDK_BIT_WAS_SET)
         return 0;
     if (arrive(m, end, err) == 0)
         return 0;
@@ -238,9 +249,16 @@ int rh_vmdk_link(struct vmdk_map *m, uint64_t number, uint64_t end,
 int rh_vmdk_link_to(struct vmdk_map *m, uint64_t number, uint64_t next,
                     rh_error **err)
 {
-    if (rh_vmdk_bit_set(&m->links, left_bit(number)) ||
-        !rh_vmdk_bit_set(&m->links, arrived_bit(next)))
+    enum vmdk_bit left = rh_vmdk_bit_set(&m->links, left_bit(number)), arrived;
+
+    if (left == VMDK_BIT_NO_ROOM)
+        return rh_vmdk_scattered(next * m->grain, err);
+    if (left == VMDK_BIT_WAS_SET)
+        return 0;
+    arrived = rh_vmdk_bit_set(&m->links, arrived_bit(next));
+    if (arrived == VMDK_BIT_WAS_CLEAR)
         return 0;
     rh_vmdk_bit_clear(&m->links, left_bit(number));
-    return twice(next * m->grain, err);
+    return arrived == VMDK_BIT_NO_ROOM ? rh_vmdk_scattered(next * m->grain, err)
+                                       : twice(next * m->grain, err);
 }

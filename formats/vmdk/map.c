@@ -344,14 +344,14 @@ int rh_vmdk_map_init(struct vmdk_map *m, rh_error **err)
     if (m->redundant &&
         (m->redundant > m->io->size || bytes > m->io->size - m->redundant))
         m->redundant = 0;
-    if (rh_vmdk_bits_init(&m->checked, m->tables, err) < 0)
+    if (rh_vmdk_bits_init(&m->checked, m->tables, m->cache->room, err) < 0)
         return -1;
     if (choose_directory(m, err) < 0)
         return -1;
     if (m->compressed)
         return 0;
     if (rh_vmdk_bits_init(&m->used, rh_vmdk_unit(m, m->io->size + m->grain) + 2,
-                          err) < 0)
+                          m->cache->room, err) < 0)
         return -1;
     return rh_vmdk_mark_tables(m, err);
 }

@@ -369,6 +369,7 @@ int rh_vmdk_parent_open(struct rh_reader *r, const struct rh_open_options *o,
     struct rh_open_options below = *o;
     struct rh_io *io;
 
+    below.room = ((struct vmdk *)r->state)->cache.room;
     if (!t->has_parent || o->ignore_parent)
         return 0;
     if (check_link(t, ++below.depth, err) < 0)

@@ -249,10 +249,13 @@ static int read_descriptor(struct rh_reader *r, struct vmdk_stream *st,
 }
 
 /* Room for what is kept of each table and grain; touched only as they come. */
-static int make_room(struct vmdk_stream *st, rh_error **err)
+static int make_room(struct vmdk_stream *st, atomic_uint_least64_t *room,
+                     rh_error **err)
 {
     uint64_t grains = rh_div_up(st->h.capacity, st->h.grain);
 
+    if (!rh_vmdk_reserve(room, st->h.tables * sizeof *st->sums))
+        return rh_vmdk_scattered(0, err);
     st->sums = calloc(st->h.tables, sizeof *st->sums);
     if (!st->sums)
         return rh_fail(err, RH_ERR_MEMORY, "no memory for %llu table sums",
@@ -261,13 +264,14 @@ static int make_room(struct vmdk_stream *st, rh_error **err)
     st->plain = rh_alloc_big(st->h.grain, err);
     if (!st->plain)
         return -1;
-    return rh_vmdk_bits_init(&st->seen, grains, err);
+    return rh_vmdk_bits_init(&st->seen, grains, room, err);
 }
 
 static int open_all(struct rh_reader *r, struct vmdk_stream *st, rh_error **err)
 {
     if (read_header(st, rh_vmdk_limit(r), err) < 0 ||
-        read_descriptor(r, st, err) < 0 || make_room(st, err) < 0)
+        read_descriptor(r, st, err) < 0 ||
+        make_room(st, ((struct vmdk *)r->state)->cache.room, err) < 0)
         return -1;
     st->behind = st->h.directory >= st->h.overhead;
     if (!st->behind && read_front(st, err) < 0)
@@ -297,7 +301,7 @@ static int no_parent(const struct vmdk *v, const struct rh_open_options *o,
 int rh_vmdk_open_stream(struct rh_reader *r, struct rh_stream *s,
                         const struct rh_open_options *o, rh_error **err)
 {
-    struct vmdk *v = rh_vmdk_new(r);
+    struct vmdk *v = rh_vmdk_new(r, o);
     struct vmdk_stream *st = rh_new0(struct vmdk_stream);
 
     v->stream = st;
@@ -357,11 +361,17 @@ static int note_grain(struct vmdk_stream *st, uint64_t number, rh_error **err)
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx is out of a grain table's reach",
                        VMDK_X(st->at));
-    if (rh_vmdk_bit_set(&st->seen, number))
+    switch (rh_vmdk_bit_set(&st->seen, number)) {
+    case VMDK_BIT_WAS_CLEAR:
+        break;
+    case VMDK_BIT_NO_ROOM:
+        return rh_vmdk_scattered(st->at, err);
+    default:
         return rh_fail(err, RH_ERR_VMDK_GRAIN,
                        "the grain at 0x%llx is the second for 0x%llx of the "
                        "disk",
                        VMDK_X(st->at), VMDK_X(number * st->h.grain));
+    }
     add(st, number, st->at);
     return 0;
 }

@@ -10,7 +10,10 @@
 #include "base/bytes.h"
 #include "formats/vmdk/vmdk.h"
 
-enum { WINDOW = 64 * 1024 }; /* of a directory */
+enum {
+    WINDOW = 64 * 1024,  /* of a directory */
+    UNORDERED = 1 << 20, /* tables in no order: 32 TiB in grains of 64 KiB */
+};
 
 static uint64_t entry_of(const struct vmdk_map *m, const uint8_t *p)
 {
@@ -105,7 +108,7 @@ static int check_unordered(struct vmdk_map *m, uint64_t of, rh_error **err)
     RH_AUTO(rh_freep) uint64_t *places = NULL;
     uint64_t count = 0, at;
 
-    if (m->tables > RH_LIMIT_TABLE_BYTES / sizeof *places)
+    if (m->tables > UNORDERED)
         return rh_fail(err, RH_ERR_VMDK_GRAIN_DIRECTORY,
                        "the %llu tables of the grain directory at 0x%llx are "
                        "in no order",
@@ -203,7 +206,7 @@ static int check_place(const struct vmdk_map *m, uint64_t number, uint64_t at,
 
 uint64_t rh_vmdk_unit(const struct vmdk_map *m, uint64_t at)
 {
-    return (at + m->grain - m->data_start % m->grain) / m->grain * 2;
+    return (at + m->grain - m->data_start % m->grain) / m->grain;
 }
 
 bool rh_vmdk_is_place(uint64_t at)
@@ -211,28 +214,57 @@ bool rh_vmdk_is_place(uint64_t at)
     return at > VMDK_ZEROS;
 }
 
+/* Which text fits a place that is taken: tables were marked first. */
+static const char *taken_by(struct vmdk_map *m, uint64_t at)
+{
+    uint64_t table;
+
+    for (uint64_t i = 0; i < m->tables; i++)
+        if (rh_vmdk_table_at(m, m->directory, i, &table, NULL) == 0 && table &&
+            table < at + m->grain && at < table + m->table_bytes)
+            return N_("lies on a grain table");
+    return N_("belongs to another entry already");
+}
+
 /* Plain grains have places of one size: mark each, and find two entries on
  * one, or a grain on a table.  On failure nothing stays marked. */
 static int mark_places(struct vmdk_map *m, uint64_t first, const uint64_t *at,
                        rh_error **err)
 {
+    enum vmdk_bit was = VMDK_BIT_WAS_CLEAR;
     unsigned i;
 
-    for (i = 0; i < m->entries; i++)
-        if (rh_vmdk_is_place(at[i]) &&
-            (rh_vmdk_bit(&m->used, rh_vmdk_unit(m, at[i]) + 1) ||
-             rh_vmdk_bit_set(&m->used, rh_vmdk_unit(m, at[i]))))
-            break;
-    if (i == m->entries)
+    for (i = 0; i < m->entries && was == VMDK_BIT_WAS_CLEAR; i++)
+        if (rh_vmdk_is_place(at[i]))
+            was = rh_vmdk_bit_set(&m->used, rh_vmdk_unit(m, at[i]));
+    if (was == VMDK_BIT_WAS_CLEAR)
         return 0;
-    grain_fails(m, first + i, at[i],
-                rh_vmdk_bit(&m->used, rh_vmdk_unit(m, at[i]) + 1)
-                    ? N_("lies on a grain table")
-                    : N_("belongs to another entry already"),
-                err);
+    i--; /* this one was not marked by us */
+    if (was == VMDK_BIT_NO_ROOM)
+        rh_vmdk_scattered(at[i], err);
+    else
+        grain_fails(m, first + i, at[i], err ? taken_by(m, at[i]) : "", err);
     while (i-- > 0)
         if (rh_vmdk_is_place(at[i]))
             rh_vmdk_bit_clear(&m->used, rh_vmdk_unit(m, at[i]));
+    return -1;
+}
+
+/* Each table once. */
+static int mark_table(struct vmdk_map *m, uint64_t table, const uint64_t *at,
+                      rh_error **err)
+{
+    switch (rh_vmdk_bit_set(&m->checked, table)) {
+    case VMDK_BIT_WAS_SET:
+        return 0;
+    case VMDK_BIT_NO_ROOM:
+        return rh_vmdk_scattered(m->directory, err);
+    default:
+        break;
+    }
+    if (mark_places(m, table * m->entries, at, err) == 0)
+        return 0;
+    rh_vmdk_bit_clear(&m->checked, table);
     return -1;
 }
 
@@ -245,8 +277,9 @@ int rh_vmdk_mark_tables(struct vmdk_map *m, rh_error **err)
         if (rh_vmdk_table_at(m, m->directory, i, &at, err) < 0)
             return -1;
         for (uint64_t u = rh_vmdk_unit(m, at);
-             at && u <= rh_vmdk_unit(m, at + m->table_bytes - 1); u += 2)
-            rh_vmdk_bit_set(&m->used, u + 1);
+             at && u <= rh_vmdk_unit(m, at + m->table_bytes - 1); u++)
+            if (rh_vmdk_bit_set(&m->used, u) == VMDK_BIT_NO_ROOM)
+                return rh_vmdk_scattered(at, err);
     }
     return 0;
 }
@@ -256,7 +289,6 @@ int rh_vmdk_decode(struct vmdk_map *m, uint64_t table, const uint8_t *raw,
                    uint64_t *ret_at, rh_error **err)
 {
     uint64_t first = table * m->entries, entry;
-    bool marked = m->compressed || rh_vmdk_bit(&m->checked, table);
 
     for (unsigned i = 0; i < m->entries; i++) {
         ret_at[i] = VMDK_HOLE;
@@ -277,10 +309,7 @@ int rh_vmdk_decode(struct vmdk_map *m, uint64_t table, const uint8_t *raw,
                                "does not announce it; they were read as "
                                "zeros"));
     }
-    if (!marked && mark_places(m, first, ret_at, err) < 0)
-        return -1;
-    rh_vmdk_bit_set(&m->checked, table);
-    return 0;
+    return m->compressed ? 0 : mark_table(m, table, ret_at, err);
 }
 
 /* Tables behind the grains each have a marker in front, or the table before

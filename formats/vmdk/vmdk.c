@@ -141,12 +141,14 @@ static int packed(struct rh_reader *r, struct rh_codec *codec, uint64_t offset,
 
 /* --- opening ------------------------------------------------------------- */
 
-struct vmdk *rh_vmdk_new(struct rh_reader *r)
+struct vmdk *rh_vmdk_new(struct rh_reader *r, const struct rh_open_options *o)
 {
     struct vmdk *v = rh_new0(struct vmdk);
 
     pthread_mutex_init(&v->cache.lock, NULL);
     v->cache.reader = r;
+    atomic_init(&v->cache.own_room, RH_LIMIT_TRACK_BYTES);
+    v->cache.room = o->room ? o->room : &v->cache.own_room;
     r->state = v;
     return v;
 }
@@ -206,7 +208,7 @@ static void describe_parts(struct rh_reader *r)
 static int open_disk(struct rh_reader *r, const struct rh_open_options *o,
                      rh_error **err)
 {
-    rh_vmdk_new(r);
+    rh_vmdk_new(r, o);
     if (rh_vmdk_parts_open(r, o, err) == 0 &&
         rh_vmdk_parent_open(r, o, err) == 0) {
         rh_vmdk_describe(r);

@@ -137,12 +137,19 @@ bool rh_vmdk_starts_early(const struct vmdk_header *h, const uint8_t *sector);
 struct vmdk_bits {
     _Atomic(void *) *branches;
     uint64_t count;
+    atomic_uint_least64_t *room; /* bytes that all of a chain may still take */
 };
-int rh_vmdk_bits_init(struct vmdk_bits *b, uint64_t count, rh_error **err);
+/* Take so much of the room; false: there is not so much left. */
+bool rh_vmdk_reserve(atomic_uint_least64_t *room, uint64_t bytes);
+int rh_vmdk_bits_init(struct vmdk_bits *b, uint64_t count,
+                      atomic_uint_least64_t *room, rh_error **err);
 /* Set one, and tell what it was.  Thread-safe. */
-bool rh_vmdk_bit_set(struct vmdk_bits *b, uint64_t i);
+enum vmdk_bit { VMDK_BIT_WAS_CLEAR, VMDK_BIT_WAS_SET, VMDK_BIT_NO_ROOM };
+enum vmdk_bit rh_vmdk_bit_set(struct vmdk_bits *b, uint64_t i);
 bool rh_vmdk_bit(const struct vmdk_bits *b, uint64_t i);
 void rh_vmdk_bit_clear(struct vmdk_bits *b, uint64_t i);
+/* Fails for the grain at `at`: there was no room to keep track of it. */
+int rh_vmdk_scattered(uint64_t at, rh_error **err);
 void rh_vmdk_bits_free(struct vmdk_bits *b);
 
 /* --- the map of a sparse part (map.c) ------------------------------------ */
@@ -177,7 +184,7 @@ struct vmdk_map {
     uint64_t data_start, data_end; /* grains lie within */
     uint64_t tables_at, grains_at; /* seSparse: where number 0 is */
     struct vmdk_bits checked;      /* tables that were looked through */
-    struct vmdk_bits used; /* 2 per grain's room in the file: grain, table */
+    struct vmdk_bits used; /* places in the file with a grain or a table */
     uint8_t *window;       /* some of the directory, as stored */
     uint64_t window_first, window_count, window_of;
     bool zero_grains; /* entry 1 is announced by the header */
@@ -258,6 +265,9 @@ struct vmdk_cache {
     uint64_t clock;
     uint8_t *raw;
     struct rh_reader *reader; /* for problems */
+    /* What is kept of grains and tables: the child's, when there is one (which
+     * outlives us), else own_room. */
+    atomic_uint_least64_t *room, own_room;
     struct vmdk_slot slots[VMDK_SLOTS];
     bool said_zero, said_redundant;
 };
@@ -298,7 +308,7 @@ int rh_vmdk_embedded(struct rh_reader *r, const struct vmdk_header *h,
                      const char *text, rh_error **err);
 /* For every driver entry: what the text says about the disk. */
 void rh_vmdk_describe(struct rh_reader *r);
-struct vmdk *rh_vmdk_new(struct rh_reader *r);
+struct vmdk *rh_vmdk_new(struct rh_reader *r, const struct rh_open_options *o);
 void rh_vmdk_close(struct rh_reader *r);
 int rh_vmdk_check(struct rh_reader *r, struct rh_codec *codec, rh_error **err);
 

@@ -522,7 +522,7 @@ def sesparse(path, disk, dirty=0, holes=False):
 # --------------------------------------------------------------------------
 
 # A flaw in these stands at an offset that the reader's message must name.
-BINARY = ("x-stream-l", "x-stream-g", "x-stream-t", "x-stream-m", "x-stream-n", "x-stream-f",
+BINARY = ("x-scattered", "x-stream-l", "x-stream-g", "x-stream-t", "x-stream-m", "x-stream-n", "x-stream-f",
           "x-stream-s", "x-stream-a", "x-stream-b", "x-stream-h", "x-stream-e", "x-gd", "x-gt", "x-grain", "x-capacity", "x-descriptor", "x-truncated",
           "x-version-0", "x-version-4", "x-flags", "x-text-mode", "x-table", "x-compress")
 CASES = {}          # name -> dict(kind, expect, seek, why, make)
@@ -1341,6 +1341,22 @@ def _(folder, disk):
 
 
 # ---- hostile: chains, shared tables, hidden grains ---------------------------
+
+@case("x-scattered", "refuse", True, "grains far apart, so that keeping track of them takes much memory")
+def _(folder, disk):
+    tables, step = 1024, 4096
+    text = descriptor("monolithicSparse", ['RW %d SPARSE "disk.vmdk"' % (tables * 512)])
+    first = 21 + tables * 4 // SECTOR
+    start = up(first + tables * 4, step)
+    header = struct.pack("<4sIIQQQQIQQQB4s", b"KDMV", 1, 1, tables * 512, 1, 1, 20, 512, 0, 21, start,
+                         0, b"\n \r\n")
+    with open(os.path.join(folder, "disk.vmdk"), "wb") as f:
+        f.write(pad(header) + pad(text.encode() if isinstance(text, str) else text, 20 * SECTOR))
+        f.write(struct.pack("<%dI" % tables, *range(first, first + 4 * tables, 4)))
+        for at in range(start, start + step * 512 * tables, step * 512):
+            f.write(struct.pack("<512I", *range(at, at + step * 512, step)))
+        f.truncate((start + step * 512 * tables) * SECTOR)
+
 
 @case("x-chain-cid", "refuse", True, "the parent was changed after the snapshot: another CID")
 def _(folder, disk):
