@@ -35,9 +35,26 @@ static int read_file(struct rh_io *io, void *buf, size_t n, uint64_t offset,
     return 0;
 }
 
+static int data_after(struct rh_io *io, uint64_t offset, uint64_t *ret_start,
+                      uint64_t *ret_end, rh_error **err)
+{
+    uint64_t step = offset - offset % VHDX_STEP;
+
+    (void)io, (void)err;
+    *ret_start = offset;
+    *ret_end = VHDX_BLOCKS_AT;
+    if (offset < VHDX_BLOCKS_AT)
+        return 0;
+    if (offset - step >= VHDX_DATA)
+        *ret_start = step = step + VHDX_STEP;
+    *ret_end = RH_MIN(step + VHDX_DATA, (uint64_t)VHDX_FILE);
+    return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct rh_io_ops ops = {.read = read_file};
+    static const struct rh_io_ops ops = {.read = read_file,
+                                         .data_after = data_after};
     static char buf[PART];
     struct rh_lib lib = {
         .threads = 1, .memory = RH_MIB, .max_disk_size = 64 * RH_TIB};

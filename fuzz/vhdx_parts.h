@@ -16,6 +16,8 @@
 enum {
     VHDX_FILE = 8 * 1024 * 1024,
     VHDX_BLOCKS_AT = 4 * 1024 * 1024,
+    VHDX_STEP = 256 * 1024,   /* from data to data there */
+    VHDX_DATA = 700,          /* bytes of it */
     VHDX_CHECKED = 64 * 1024, /* bytes under a region table's checksum */
 };
 
@@ -52,8 +54,8 @@ static inline void vhdx_lay_out(uint8_t file[VHDX_FILE], const uint8_t *data,
     }
     memcpy(file, "vhdxfile", 8);
     /* Some data in each MiB that blocks may be in. */
-    for (size_t at = VHDX_BLOCKS_AT; at < VHDX_FILE; at += 256 * 1024)
-        memset(file + at, (int)(at >> 18), 700);
+    for (size_t at = VHDX_BLOCKS_AT; at < VHDX_FILE; at += VHDX_STEP)
+        memset(file + at, (int)(at >> 18), VHDX_DATA);
 }
 
 #endif
