@@ -30,9 +30,7 @@
 /* --- the content digest
  * ---------------------------------------------------------- */
 
-/* One unit's record; `data` has room for a whole unit.  False: all zero. */
-static bool content_record(uint8_t *data, size_t n, uint64_t offset,
-                           uint8_t *record)
+bool rh_copy_record(uint8_t *data, size_t n, uint64_t offset, uint8_t *record)
 {
     XXH128_hash_t hash;
 
@@ -70,7 +68,7 @@ int rh_copy_content(rh_lib *lib, struct rh_reader *r, uint64_t size,
         }
         if (rh_reader_read(r, codec, data, n, unit, err) < 0)
             return -1;
-        if (content_record(data, n, unit, record))
+        if (rh_copy_record(data, n, unit, record))
             rh_digest_add(digest, record, sizeof record);
         at = unit + RH_CONTENT_UNIT;
     }
@@ -88,7 +86,7 @@ static size_t share_records(const struct rh_copy_worker *w, uint8_t *data,
     for (size_t at = 0; at < w->length; at += RH_CONTENT_UNIT) {
         size_t n = RH_MIN(w->length - at, (size_t)RH_CONTENT_UNIT);
 
-        count += content_record(data + at, n, w->offset + at,
+        count += rh_copy_record(data + at, n, w->offset + at,
                                 records + count * RH_CONTENT_RECORD);
     }
     return count;
@@ -234,6 +232,8 @@ static int place_share(struct rh_copy_worker *w, rh_error **err)
         failed = 0;
         for (size_t i = 0; i < j->copy->sink_count && !failed; i++)
             failed = place_lane(w, i, err);
+        if (!failed && j->gather.data)
+            rh_copy_gather(j, w->data, w->length, w->offset);
         if (!failed) {
             place_source_records(w);
             j->serving++;
@@ -561,8 +561,13 @@ static void job_init(struct rh_copy_job *j, struct rh_copy *c)
         j->unit = RH_MAX(j->unit, c->sinks[i].writer->unit);
         j->every_unit |= c->sinks[i].writer->every_unit;
     }
-    if (!c->want_content || j->forward)
+    if (!c->want_content)
         return;
+    if (j->forward) {
+        j->gather.data = rh_calloc(1, RH_CONTENT_UNIT);
+        j->source_content = rh_digest_new("sha256");
+        return;
+    }
     j->content = rh_calloc(c->sink_count, sizeof *j->content);
     for (size_t i = 0; i < c->sink_count; i++)
         j->content[i] = rh_digest_new("sha256");
@@ -570,9 +575,23 @@ static void job_init(struct rh_copy_job *j, struct rh_copy *c)
         j->source_content = rh_digest_new("sha256");
 }
 
+/* All sinks got what the source has: none is edited. */
+static void finish_forward(struct rh_copy_job *j)
+{
+    struct rh_copy *c = j->copy;
+
+    rh_copy_gathered(j, c->source_content);
+    for (size_t i = 0; i < c->sink_count; i++)
+        memcpy(c->sinks[i].content, c->source_content, 65);
+}
+
 /* What was kept packed was not seen plain: there is no content digest. */
 static void finish_content(struct rh_copy_job *j)
 {
+    if (j->forward) {
+        finish_forward(j);
+        return;
+    }
     for (size_t i = 0; i < j->copy->sink_count; i++) {
         struct rh_copy_sink *s = &j->copy->sinks[i];
         char hex[RH_DIGEST_HEX] = "";
@@ -595,6 +614,7 @@ static void job_free(struct rh_copy_job *j)
     for (size_t i = 0; j->content && i < j->copy->sink_count; i++)
         rh_digest_free(j->content[i]);
     free(j->content);
+    free(j->gather.data);
     rh_digest_free(j->source_content);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->turn);

@@ -9,6 +9,13 @@
 
 enum { RH_CONTENT_UNIT = 1024 * 1024, RH_CONTENT_RECORD = 8 + 16 };
 
+/* The unit of the content digest that a forward source is in. */
+struct rh_copy_gather {
+    uint8_t *data;     /* RH_CONTENT_UNIT bytes; NULL: no digest is wanted */
+    uint64_t unit, at; /* where it starts, and how far it has come */
+    bool broken;       /* the source went back: there is no digest */
+};
+
 struct rh_copy_job {
     struct rh_copy *copy;
     struct rh_reader *source;
@@ -29,6 +36,7 @@ struct rh_copy_job {
     bool forward;    /* the source is read by next() */
     bool have_piece, at_end;
     struct rh_piece piece; /* read ahead: belongs to the next unit */
+    struct rh_copy_gather gather;
 };
 
 /* A grain of a forward source that waits to be inflated. */
@@ -70,6 +78,9 @@ struct rh_copy_worker {
 
 /* copy.c: a worker or the hasher has done its part. */
 void rh_copy_ended(struct rh_copy_job *j);
+/* One unit's record of the content digest; `data` has room for a whole unit.
+ * False: all zero. */
+bool rh_copy_record(uint8_t *data, size_t n, uint64_t offset, uint8_t *record);
 
 /* copy_share.c: what to do next, and a share's bytes. */
 int rh_copy_claim(struct rh_copy_worker *w, bool *ret_more, rh_error **err);
@@ -77,6 +88,12 @@ int rh_copy_fill(struct rh_copy_worker *w, rh_error **err);
 /* Cut the share into the sink's units, with its edits, ready to be encoded. */
 int rh_copy_cut(struct rh_copy_worker *w, struct rh_copy_lane *lane,
                 rh_error **err);
+
+/* copy_gather.c: a forward source's bytes, in its order (under the lock). */
+void rh_copy_gather(struct rh_copy_job *j, const uint8_t *data, size_t n,
+                    uint64_t offset);
+/* At the end: the digest, or "". */
+void rh_copy_gathered(struct rh_copy_job *j, char ret_hex[65]);
 
 /* copy_hash.c: the thread that takes the files' digests. */
 struct rh_copy_hasher {
