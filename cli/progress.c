@@ -28,9 +28,13 @@ static const char *stage_text(const char *stage)
     static const struct {
         const char *stage, *text;
     } texts[] = {
-        {"copy", N_("copying")},      {"spool", N_("receiving")},
-        {"verify", N_("verifying")},  {"guest", N_("looking into the guest")},
-        {"compare", N_("comparing")}, {"report", N_("reporting")},
+        {"copy", N_("copying")},
+        {"spool", N_("receiving")},
+        {"verify", N_("verifying")},
+        {"guest", N_("looking into the guest")},
+        {"look", N_("looking at the disk")},
+        {"compare", N_("comparing")},
+        {"report", N_("reporting")},
         {"boot", N_("booting")},
     };
 

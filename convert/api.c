@@ -44,6 +44,13 @@ static int look_inside(rh_package *p, const rh_options *o, rh_error **err)
     return failed;
 }
 
+/* A conversion that leaves the guests alone needs a disk's bytes once. */
+static bool reads_once(const rh_options *o)
+{
+    return rh_option(o, "out") && !rh_option_yes(o, "guest") &&
+           (rh_option_yes(o, "no-guest-fix") || rh_option_yes(o, "no-guest"));
+}
+
 rh_package *rh_package_load(rh_lib *lib, const char *source,
                             const rh_options *options, rh_error **err)
 {
@@ -51,6 +58,7 @@ rh_package *rh_package_load(rh_lib *lib, const char *source,
         .vm = rh_option(options, "vm"),
         .configuration = rh_option(options, "configuration"),
         .will_read = rh_option(options, "out") != NULL,
+        .forward = reads_once(options),
     };
     rh_package *p = rh_package_open(lib, source, &o, err);
 

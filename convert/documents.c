@@ -73,9 +73,10 @@ static json_t *target_json(const struct rh_plan_vm *v,
         "findings", rh_findings_json(&t->findings), "edits",
         rh_edits_json(&t->edits, false), "output_bytes",
         (json_int_t)t->output_bytes, "seconds", (json_int_t)t->seconds,
-        "measured", !v->disks_missing, "devices", "choice", t->options.devices,
-        "disk", t->machine.disk, "nic", t->machine.nic, "firmware",
-        t->machine.firmware, "machine", t->job.machine, "guest", t->guest.json);
+        "measured", !v->disks_missing && !v->disks_forward, "devices", "choice",
+        t->options.devices, "disk", t->machine.disk, "nic", t->machine.nic,
+        "firmware", t->machine.firmware, "machine", t->job.machine, "guest",
+        t->guest.json);
 }
 
 static json_t *entry_json(struct rh_plan *plan, struct rh_plan_vm *v,

@@ -55,7 +55,7 @@ static void measure(void)
 }
 
 /* The most that it can be: what the descriptor says of disks that are not
- * there. */
+ * there, or whose map is not known before they are read. */
 static uint64_t described(const struct rh_plan_vm *v,
                           const struct rh_plan_target *t)
 {
@@ -67,7 +67,7 @@ static uint64_t described(const struct rh_plan_vm *v,
         uint64_t most =
             d->populated_size ? d->populated_size : d->capacity_bytes.number;
 
-        if (!v->disks[i])
+        if (!v->disks[i] || rh_plan_disk_forward(v->disks[i]))
             sum += RH_MIN(most, UINT64_MAX / 8 / (vm->disks.count + 1));
     }
     return sum;
@@ -77,7 +77,8 @@ void rh_estimate(rh_lib *lib, const struct rh_plan_vm *v,
                  struct rh_plan_target *t)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    uint64_t data = v->disks_missing ? described(v, t) : v->data_bytes;
+    uint64_t data =
+        v->disks_missing || v->disks_forward ? described(v, t) : v->data_bytes;
     double speed;
 
     pthread_once(&once, measure);

@@ -572,6 +572,25 @@ static int plan_vm(rh_plan *plan, struct rh_plan_vm *v, const char **targets,
     return 0;
 }
 
+/* An archive takes a disk in its own order, a file in any; what is kept packed
+ * is looked up. */
+static bool takes_forward(const rh_plan *plan, const char *const *targets,
+                          size_t count)
+{
+    const char *given = rh_option(plan->options, "format");
+    const char *compress = rh_option(plan->options, "compress");
+
+    for (size_t i = 0; i < count; i++) {
+        const struct rh_target *t = rh_target_named(targets[i]);
+
+        if (t->archive &&
+            !strcmp(given ? given : t->format, t->archive->format))
+            return false;
+    }
+    return plan->package->forward && !plan->for_report &&
+           !(compress && !strcmp(compress, "keep"));
+}
+
 int rh_plan_prepare(rh_plan *plan, rh_error **err)
 {
     const char *targets[TARGETS_MAX];
@@ -583,6 +602,7 @@ int rh_plan_prepare(rh_plan *plan, rh_error **err)
         return rh_fail(err, RH_ERR_PLAN_NO_VM, "no VM was found in it");
     if (read_targets(plan, targets, &count, err) < 0)
         return -1;
+    plan->forward = takes_forward(plan, targets, count);
     for (size_t i = 0; i < plan->package->vms.count; i++) {
         struct rh_plan_vm *v = rh_vec_add(&plan->vms);
 

@@ -39,7 +39,9 @@ struct rh_plan_vm {
     size_t disk_count;
     size_t *order;            /* vm->disks by the result's order */
     struct rh_reader **disks; /* opened source disks, in that order */
-    uint64_t data_bytes;      /* allocated in them */
+    uint64_t data_bytes;      /* allocated in them, where that is known */
+    uint64_t packed_bytes;    /* files of the disks that are read forward */
+    bool disks_forward;       /* there are such; see forward.h */
     bool disks_missing;       /* some file is not there: report only */
     /* What looking at the guest leaves for the first target; or NULL. */
     struct rh_appliance *appliance;
@@ -61,6 +63,8 @@ struct rh_plan {
     RH_VEC(char *) results;
     struct rh_buf summary;
     bool for_report; /* a missing disk file is a finding */
+    bool forward;    /* disks may come forward: nothing looks into them, and
+                        every target takes them so */
 };
 typedef struct rh_plan rh_plan;
 
@@ -69,6 +73,8 @@ int rh_plan_prepare(struct rh_plan *plan, rh_error **err);
 /* plan_disks.c: open the VM's disks in the result's order. */
 int rh_plan_open_disks(struct rh_plan *plan, struct rh_plan_vm *v,
                        rh_error **err);
+/* Is it read by next() only? */
+bool rh_plan_disk_forward(const struct rh_reader *r);
 /* duplicates.c: what several VMs of the package claim, as findings of each. */
 void rh_plan_duplicates(struct rh_plan *plan);
 /* What a reader found odd becomes findings; some is found while copying. */

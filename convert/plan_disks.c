@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "convert/plan.h"
+#include "ova/forward.h"
 
 void rh_plan_note_problems(struct rh_findings *findings,
                            const struct rh_reader *r, size_t disk)
@@ -23,13 +24,56 @@ static bool is_absent(const rh_error *cause)
            rh_error_number(cause) == RH_ERR_VMDK_DEVICE;
 }
 
+bool rh_plan_disk_forward(const struct rh_reader *r)
+{
+    return r->format->next && !r->io;
+}
+
+/* No part of a grain stays over in what any writer takes at once: the clusters
+ * of a qcow2, which has 64 KiB when nothing else is asked for. */
+static bool fits(const struct rh_plan *plan, const struct rh_reader *r)
+{
+    uint32_t piece = 0;
+
+    if (rh_option_cluster(plan->options, &piece, NULL) < 0)
+        return false;
+    return r->grain % RH_MAX(piece, (uint32_t)64 * 1024) == 0;
+}
+
+/* *ret stays NULL when it is opened as any disk is. */
+static void open_forward(struct rh_plan *plan, struct rh_plan_vm *v, size_t i,
+                         struct rh_reader **ret)
+{
+    struct rh_package *p = plan->package;
+    RH_AUTO(rh_freep) char *subject = rh_printf("disks/%zu", v->order[i]);
+    RH_AUTO(rh_reader_closep)
+    struct rh_reader *r =
+        plan->forward ? rh_package_disk_forward(p, v->index, v->order[i], NULL)
+                      : NULL;
+    const struct rh_member *m;
+
+    if (!r || !fits(plan, r))
+        return;
+    for (size_t k = 0;
+         (m = rh_package_disk_member(p, v->index, v->order[i], k)); k++)
+        v->packed_bytes += m->size;
+    v->disks_forward = true;
+    rh_find(&p->vm_findings.items[v->index], RH_F_DISK_FORWARD, subject,
+            "its compressed file is unpacked while it is converted, and not "
+            "stored before");
+    *ret = RH_TAKE(r);
+}
+
 static int open_one(struct rh_plan *plan, struct rh_plan_vm *v, size_t i,
                     rh_error **err)
 {
     RH_AUTO(rh_error_freep) rh_error *cause = NULL;
     uint64_t data = 0;
 
-    v->disks[i] = rh_package_disk(plan->package, v->index, v->order[i], &cause);
+    open_forward(plan, v, i, &v->disks[i]);
+    if (!v->disks[i])
+        v->disks[i] =
+            rh_package_disk(plan->package, v->index, v->order[i], &cause);
     if (!v->disks[i]) {
         /* A report works from the descriptor alone. */
         if (plan->for_report && is_absent(cause)) {

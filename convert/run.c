@@ -9,6 +9,7 @@
 #include "convert/copy.h"
 #include "convert/documents.h"
 #include "convert/plan.h"
+#include "ova/forward.h"
 #include "rehost/rehost.h"
 
 /* One VM going to one target: its folder, or a pipe. */
@@ -32,7 +33,7 @@ struct runs {
     struct rh_plan_vm *vm;
     struct run *items;
     size_t count;
-    uint64_t done, total; /* progress over all disks */
+    uint64_t done, total; /* progress over all disks; total 0: not known */
 };
 
 /* --- digests: the manifest, in the same pass
@@ -114,18 +115,27 @@ static bool is_archive(const struct run *run)
 static int open_file_disk(struct run *run, size_t i, rh_error **err)
 {
     struct rh_target_disk *d = &run->target->job.disks[i];
-    struct rh_create_options o = {.lib = run->plan->lib,
-                                  .size = d->virtual_size,
-                                  .cluster_size = run->cluster_size,
-                                  .compress = run->compress,
-                                  .may_seek = true,
-                                  .source = source_of(run, i)};
+    struct rh_reader *source = source_of(run, i);
+    struct rh_create_options o = {
+        .lib = run->plan->lib,
+        .size = d->virtual_size,
+        .cluster_size = run->cluster_size,
+        .compress = run->compress,
+        .may_seek = true,
+        .source = rh_plan_disk_forward(source) ? NULL : source};
 
     run->out = rh_out_file_at(run->dir->fd, d->file, err);
     if (!run->out)
         return -1;
     run->writer = rh_writer_open(disk_format(run), run->out, &o, err);
-    return run->writer ? 0 : -1;
+    if (!run->writer)
+        return -1;
+    /* The plan has asked for no other. */
+    if (o.source ||
+        (run->writer->any_order && source->grain % run->writer->piece == 0))
+        return 0;
+    return rh_fail(err, RH_ERR_BUG, "%s does not take disks as they come",
+                   disk_format(run));
 }
 
 static int open_disk(struct run *run, size_t i, rh_error **err)
@@ -161,8 +171,26 @@ static void drop_disk(struct run *run)
     run->out = NULL;
 }
 
+/* The plan has opened it to know it; a copy takes it from its start, and with
+ * it the digest of its file. */
+static int rewind_disk(struct runs *runs, size_t i, struct rh_tee **ret_tee,
+                       rh_error **err)
+{
+    struct rh_plan_vm *v = runs->vm;
+
+    if (!rh_plan_disk_forward(v->disks[i]))
+        return 0;
+    rh_reader_close(v->disks[i]);
+    v->disks[i] = rh_package_disk_forward(runs->plan->package, v->index,
+                                          v->order[i], ret_tee);
+    if (!v->disks[i]) /* it is no more what it was: its reader says why */
+        v->disks[i] =
+            rh_package_disk(runs->plan->package, v->index, v->order[i], err);
+    return v->disks[i] ? 0 : -1;
+}
+
 static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
-                     rh_error **err)
+                     struct rh_tee *tee, rh_error **err)
 {
     __attribute__((cleanup(digests_free))) struct digests digests = {0};
     struct rh_copy c = {.lib = runs->plan->lib,
@@ -170,15 +198,16 @@ static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
                         .sinks = sinks,
                         .sink_count = runs->count,
                         .want_content = true,
-                        .done_before = runs->done,
+                        .done_before = runs->total ? runs->done : 0,
                         .total = runs->total};
 
-    if (collect_digests(runs, runs->vm->order[i], &digests, err) < 0)
+    if (!tee && collect_digests(runs, runs->vm->order[i], &digests, err) < 0)
         return -1;
     c.digests = digests.items;
     c.digest_count = digests.count;
     c.trusted = digests.count > 0;
-    if (rh_copy_run(&c, err) < 0 || check_digests(runs, &digests, err) < 0)
+    if (rh_copy_run(&c, err) < 0 || check_digests(runs, &digests, err) < 0 ||
+        (tee && rh_tee_check(tee, runs->plan->package, err) < 0))
         return -1;
     runs->done += c.data_bytes;
     for (size_t r = 0; r < runs->count; r++) {
@@ -193,7 +222,8 @@ static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
 static int write_disk(struct runs *runs, size_t i, rh_error **err)
 {
     struct rh_copy_sink *sinks = rh_calloc(runs->count, sizeof *sinks);
-    int failed = 0;
+    RH_AUTO(rh_tee_freep) struct rh_tee *tee = NULL;
+    int failed = rewind_disk(runs, i, &tee, err);
 
     for (size_t r = 0; r < runs->count && !failed; r++) {
         struct run *run = &runs->items[r];
@@ -204,7 +234,7 @@ static int write_disk(struct runs *runs, size_t i, rh_error **err)
             run->archive ? RH_COMPRESS_NONE : run->compress, "", 0};
     }
     if (!failed)
-        failed = copy_disk(runs, i, sinks, err);
+        failed = copy_disk(runs, i, sinks, tee, err);
     for (size_t r = 0; r < runs->count; r++)
         drop_disk(&runs->items[r]);
     free(sinks);
@@ -237,17 +267,20 @@ static int refuse_blocked(const struct run *run, rh_error **err)
 /* Enough room for what will be written?  Asked before the work, not after. */
 static int check_space(const struct run *run, rh_error **err)
 {
+    /* Of what is read forward not less than its packed bytes comes out. */
+    uint64_t need = run->vm->disks_forward
+                        ? run->vm->data_bytes + run->vm->packed_bytes
+                        : run->target->output_bytes;
     uint64_t room;
 
     if (!run->dir || rh_outdir_space(run->dir, &room) < 0 ||
         run->compress != RH_COMPRESS_NONE)
         return 0;
-    if (room >= run->target->output_bytes)
+    if (room >= need)
         return 0;
     rh_fail(err, RH_ERR_NO_SPACE,
             "%llu bytes are needed, but only %llu are free",
-            (unsigned long long)run->target->output_bytes,
-            (unsigned long long)room);
+            (unsigned long long)need, (unsigned long long)room);
     return rh_where(err, run->dir->path);
 }
 
@@ -415,18 +448,28 @@ static int run_all(struct runs *runs, rh_error **err)
     return 0;
 }
 
+/* For the progress; how much of a disk that is read forward is data shows at
+ * its end only. */
+static int count_data(struct runs *runs, rh_error **err)
+{
+    const struct rh_plan_vm *v = runs->vm;
+
+    for (size_t i = 0; i < v->disk_count && !v->disks_forward; i++) {
+        uint64_t data = 0;
+
+        if (rh_reader_allocated(v->disks[i], &data, err) < 0)
+            return -1;
+        runs->total += data;
+    }
+    return 0;
+}
+
 static int run_vm(struct rh_plan *plan, struct rh_plan_vm *v, rh_error **err)
 {
     struct runs runs = {plan, v, NULL, v->targets.count, 0, 0};
-    int failed = 0;
+    int failed;
 
-    for (size_t i = 0; i < v->disk_count && !failed; i++) {
-        uint64_t data = 0;
-
-        failed = rh_reader_allocated(v->disks[i], &data, err);
-        runs.total += data;
-    }
-    if (failed)
+    if (count_data(&runs, err) < 0)
         return -1;
     runs.items = rh_calloc(runs.count, sizeof *runs.items);
     for (size_t r = 0; r < runs.count; r++) {

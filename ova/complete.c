@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ova/diskfacts.h"
+#include "ova/forward.h"
 #include "ova/merge.h"
 
 /* --- disks
@@ -71,20 +72,40 @@ static bool is_said(const struct rh_findings *list, const char *subject)
     return false;
 }
 
+/* Without storing it where that is wanted and can be. */
+static int look_into(struct rh_package *p, size_t vm, size_t disk,
+                     struct rh_disk_facts *ret, rh_error **err)
+{
+    RH_AUTO(rh_reader_closep)
+    struct rh_reader *r = p->forward ? rh_package_disk_peek(p, vm, disk) : NULL;
+    rh_error *cause = NULL;
+
+    if (r && !rh_disk_look(r, ret, &cause))
+        return 0;
+    if (r && rh_error_number(cause) != RH_ERR_DISK_NOT_SEEKABLE) {
+        if (err && !*err)
+            *err = RH_TAKE(cause);
+        rh_error_free(cause);
+        return -1;
+    }
+    rh_error_free(cause);
+    rh_reader_close(r);
+    r = rh_package_disk(p, vm, disk, err);
+    return r ? rh_disk_look(r, ret, err) : -1;
+}
+
 /* 1: looked at; 0: could not be, which is a finding. */
 static int look_at(struct rh_package *p, size_t vm, size_t disk,
                    struct rh_disk_facts *ret, rh_error **err)
 {
     struct rh_findings *findings = &p->vm_findings.items[vm];
-    RH_AUTO(rh_reader_closep) struct rh_reader *r = NULL;
     rh_error *cause = NULL;
     char subject[32];
 
     snprintf(subject, sizeof subject, "disks/%zu", disk);
     if (is_said(findings, subject))
         return 0;
-    r = rh_package_disk(p, vm, disk, &cause);
-    if (r && !rh_disk_look(r, ret, &cause))
+    if (look_into(p, vm, disk, ret, &cause) == 0)
         return 1;
     if (!is_finding(cause)) {
         if (err && !*err)

@@ -80,6 +80,14 @@ struct rh_member *rh_member_find(struct rh_package *p, const char *name);
 /* Its index; made when it is not there yet. */
 size_t rh_member_of(struct rh_package *p, const char *name, uint64_t size);
 
+/* --- disk.c --------------------------------------------------------------- */
+/* The file of a disk as it is stored; NULL when more belongs to the disk than
+ * this file, or when it is unpacked already (no error). */
+struct rh_io *rh_disk_packed(struct rh_package *p, size_t vm, size_t disk);
+/* Take over what only the disk itself can say: its format and size. */
+void rh_disk_learn(struct rh_package *p, size_t vm, size_t disk,
+                   const struct rh_reader *r);
+
 /* --- digests.c: manifest and certificate --------------------------------- */
 /* Read them, and check the descriptor's text. */
 int rh_digests_open(struct rh_package *p, const char *text, size_t n,

@@ -114,15 +114,13 @@ static int check_whole(const struct rh_file_note *note,
     return rh_where(err, href);
 }
 
-/* The file of a disk as a disk format wants it; *ret_folder is where the files
- * beside it are. */
-static struct rh_io *open_file(struct rh_package *p, const char *href,
-                               char **ret_folder, rh_error **err)
+/* The file of a disk as it is stored, its chunks joined; *ret_folder is where
+ * the files beside it are. */
+static struct rh_io *open_stored(struct rh_package *p, const char *href,
+                                 char **ret_folder, rh_error **err)
 {
     const struct rh_file_note *note = rh_file_note_of(p, href);
     RH_AUTO(rh_parts_free) struct rh_parts parts = {0};
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-    struct rh_io *done;
 
     if (rh_parts_find(p, href, note ? note->chunk_size : 0, &parts, err) < 0) {
         rh_where(err, href);
@@ -137,7 +135,17 @@ static struct rh_io *open_file(struct rh_package *p, const char *href,
     for (size_t i = 0; i < parts.list.count; i++)
         watch(p, parts.list.items[i].name, parts.list.items[i].size);
     *ret_folder = rh_folder_of(parts.list.items[0].name);
-    io = join_parts(p, &parts, href, err);
+    return join_parts(p, &parts, href, err);
+}
+
+/* The same as a disk format wants it. */
+static struct rh_io *open_file(struct rh_package *p, const char *href,
+                               char **ret_folder, rh_error **err)
+{
+    RH_AUTO(rh_io_unrefp)
+    struct rh_io *io = open_stored(p, href, ret_folder, err);
+    struct rh_io *done;
+
     if (!io)
         return NULL;
     done = find_unpacked(p, href);
@@ -292,8 +300,8 @@ static void learn_text(struct rh_vm *vm, struct rh_value *v, const char *text)
         rh_set_text(vm, v, text, RH_FROM_DISK, NULL);
 }
 
-static void learn(struct rh_package *p, size_t vm, size_t disk,
-                  const struct rh_reader *r)
+void rh_disk_learn(struct rh_package *p, size_t vm, size_t disk,
+                   const struct rh_reader *r)
 {
     struct rh_vm *v = p->vms.items[vm];
     struct rh_disk_config *d = &v->disks.items[disk];
@@ -340,13 +348,21 @@ static struct rh_disk_config *disk_at(struct rh_package *p, size_t vm,
     return &p->vms.items[vm]->disks.items[disk];
 }
 
+/* The id of the disk that it is laid over, or NULL. */
+static const char *parent_of(const struct rh_package *p,
+                             const struct rh_disk_config *d)
+{
+    const struct rh_disk_note *note =
+        note_of(p, d->id.kind == RH_VALUE_TEXT ? d->id.text : NULL);
+
+    return d->parent_id || !note ? d->parent_id : note->parent_id;
+}
+
 static struct rh_reader *open_configured(struct rh_package *p,
                                          const struct rh_disk_config *d,
                                          rh_error **err)
 {
     struct opening o = {.p = p};
-    const struct rh_disk_note *note;
-    const char *parent = d->parent_id;
 
     o.raw = d->format.kind == RH_VALUE_TEXT && !strcmp(d->format.text, "raw");
     if (d->empty)
@@ -358,10 +374,24 @@ static struct rh_reader *open_configured(struct rh_package *p,
                 "the descriptor names no file for a disk");
         return NULL;
     }
-    note = note_of(p, d->id.kind == RH_VALUE_TEXT ? d->id.text : NULL);
-    if (!parent && note)
-        parent = note->parent_id;
-    return open_disk(&o, d->file.text, parent, err);
+    return open_disk(&o, d->file.text, parent_of(p, d), err);
+}
+
+struct rh_io *rh_disk_packed(struct rh_package *p, size_t vm, size_t disk)
+{
+    struct rh_container *c = rh_container_of(p);
+    const struct rh_disk_config *d = disk_at(p, vm, disk);
+    RH_AUTO(rh_io_unrefp) struct rh_io *unpacked = NULL;
+    RH_AUTO(rh_freep) char *folder = NULL;
+
+    if (!d || d->empty || c->kind == RH_SOURCE_DISK ||
+        d->file.kind != RH_VALUE_TEXT || parent_of(p, d))
+        return NULL;
+    unpacked = find_unpacked(p, d->file.text);
+    if (unpacked)
+        return NULL;
+    c->watched = trail_of(c, vm, disk, true);
+    return open_stored(p, d->file.text, &folder, NULL);
 }
 
 struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm, size_t disk,
@@ -378,7 +408,7 @@ struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm, size_t disk,
     c->watched = trail_of(c, vm, disk, true);
     r = open_configured(p, d, err);
     if (r && !d->empty)
-        learn(p, vm, disk, r);
+        rh_disk_learn(p, vm, disk, r);
     return r;
 }
 

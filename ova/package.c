@@ -139,6 +139,7 @@ struct rh_package *rh_package_open(rh_lib *lib, const char *source,
     p->lib = lib;
     p->arena = rh_arena_new();
     p->path = rh_strdup(source);
+    p->forward = o && o->forward;
     if (open_contents(p, o, err) == 0)
         return RH_TAKE(p);
     rh_where(err, p->path);

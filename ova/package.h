@@ -29,6 +29,8 @@ struct rh_package_options {
     const char *vm;            /* --vm: id or name of one VM, or NULL: all */
     const char *configuration; /* --configuration, or NULL: the default one */
     bool will_read;            /* convert: disks will be read (spool now) */
+    bool forward; /* nothing will look into the disks but complete(): what can
+                     be read forward is not stored for that (forward.h) */
 };
 
 /* A file of the package with what its manifest says about it. */
@@ -51,6 +53,7 @@ struct rh_package {
     RH_VEC(struct rh_member) members; /* all files but the descriptor's own */
     struct rh_findings findings;      /* of the package as a whole */
     RH_VEC(struct rh_findings) vm_findings; /* one list per VM */
+    bool forward;                           /* as in the options */
     struct rh_place *place;                 /* the members by name */
     struct rh_arena *arena;
     void *state;
