@@ -5,6 +5,8 @@
   mkpackage.py odd DISK DIR            all the odd ones, each in DIR/CASE/;
                                        prints CASE PATH
   mkpackage.py hostile DISK DIR        likewise; prints CASE PATH ERROR
+  mkpackage.py pack HOW DISK OUT.ova   the usual OVA, its disk file packed as HOW
+                                       says, its manifest written before damage
 
 DISK is the disk file that the package holds (a VMDK).  Archives are written
 byte by byte here, since the usual tools refuse to write most of these.
@@ -860,6 +862,63 @@ def chunk_too_short():
                ("box.vmdk.000000001", DISK[999:1999]))
 
 
+# --- the usual OVA around a packed disk --------------------------------------------
+def flipped(data, at):
+    data = bytearray(data)
+    data[at] ^= 1
+    return bytes(data)
+
+
+# HOW: the file's ending, the codec, and what then happens to its bytes.
+PACK = {
+    "plain": ("", lambda d: d, None),
+    "gzip": (".gz", lambda d: gzip.compress(d, 6), None),
+    "gzip-members": (".gz", lambda d: gzip.compress(d[:70000], 1)
+                     + gzip.compress(d[70000:], 1) + bytes(512), None),
+    "xz": (".xz", lambda d: lzma.compress(d, preset=0), None),
+    # The time of packing, which only the manifest vouches for.
+    "gzip-time": (".gz", lambda d: gzip.compress(d, 6), lambda d: flipped(d, 5)),
+    "gzip-byte": (".gz", lambda d: gzip.compress(d, 6),
+                  lambda d: flipped(d, len(d) // 2)),
+    "gzip-cut": (".gz", lambda d: gzip.compress(d, 6), lambda d: d[:-5000]),
+    "gzip-behind": (".gz", lambda d: gzip.compress(d, 6), lambda d: d + bytes(9)),
+}
+
+
+def pack_twice(out):
+    """Two disks of one file."""
+    data = gzip.compress(DISK, 6)
+    descriptor = ovf([("f1", "box.vmdk.gz", 'ovf:compression="gzip"')],
+                     [("d1", "f1", ""), ("d2", "f1", "")])
+    listed = manifest([("box.ovf", descriptor), ("box.vmdk.gz", data)])
+    return put(out, tar(("box.ovf", descriptor), ("box.mf", listed),
+                        ("box.vmdk.gz", data)))
+
+
+def pack_chunks(out):
+    """The packed file in two chunks, each with a line in the manifest."""
+    data = gzip.compress(DISK, 6)
+    size = len(data) // 2 + 1
+    descriptor = simple("box.vmdk.gz", 'ovf:compression="gzip" ovf:size="%d" '
+                        'ovf:chunkSize="%d"' % (len(data), size))
+    chunks = [("box.vmdk.gz.%09d" % i, data[i * size:(i + 1) * size])
+              for i in range(2)]
+    listed = manifest([("box.ovf", descriptor)] + chunks)
+    return put(out, tar(("box.ovf", descriptor), ("box.mf", listed), *chunks))
+
+
+def pack(how, out):
+    if how in ("gzip-twice", "gzip-chunks"):
+        return pack_twice(out) if how == "gzip-twice" else pack_chunks(out)
+    ending, codec, damage = PACK[how]
+    name, data = "box.vmdk" + ending, codec(DISK)
+    attributes = 'ovf:compression="gzip"' if ending == ".gz" else ""
+    descriptor = simple(name, attributes)
+    listed = manifest([("box.ovf", descriptor), (name, data)])
+    return put(out, tar(("box.ovf", descriptor), ("box.mf", listed),
+                        (name, damage(data) if damage else data)))
+
+
 def make_all(cases, where):
     for name, case in cases.items():
         make, error = case if isinstance(case, tuple) else (case, "")
@@ -879,6 +938,8 @@ def main(argv):
         make = ODD.get(argv[2]) or HOSTILE[argv[2]][0]
         os.makedirs(where, exist_ok=True)
         print(make(where))
+    elif argv[1] == "pack":
+        pack(argv[2], where)
     else:
         make_all({"odd": ODD, "hostile": HOSTILE}[argv[1]], where)
 
