@@ -137,6 +137,23 @@ test_compressed_disk_by_http() {
     converts "$URL/plain/packed.vmdk.gz"
     converts "$URL/whole/packed.vmdk.gz"
 }
+# A package's compressed disk is neither stored nor fetched again for its digest.
+test_compressed_member_travels_once() {
+    local size
+    python3 -c 'import random, sys
+r = random.Random(1)
+for i in range(40): sys.stdout.buffer.write(r.randbytes(1 << 20))' >noise.raw
+    qemu-img convert -f raw -O vmdk -o subformat=streamOptimized noise.raw noise.vmdk
+    python3 "$TOP/tests/mkpackage.py" pack gzip noise.vmdk "$WWW/member.ova"
+    run env TMPDIR=/nonexistent timeout 100 "$REHOST" convert \
+        "$URL/plain/member.ova" --to kvm --no-guest-fix --format raw --out out
+    expect_status 0
+    expect_same_file noise.raw out/box/disk0.raw
+    expect_json .package.manifest verified out/box/vm.json
+    size=$(stat -c %s "$WWW/member.ova")
+    expect_equal $(($(awk '/member.ova/ { n += $3 } END { print n }' \
+        "$WWW/.log") < size * 3 / 2)) 1 "$(grep member.ova "$WWW/.log") of $size"
+}
 test_disk_that_must_be_stored() {
     qemu-img convert -f vmdk -O qcow2 "$VMDK" "$WWW/box.qcow2"
     run timeout 100 "$REHOST" disk convert -v "$URL/whole/box.qcow2" \
