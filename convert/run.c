@@ -116,13 +116,13 @@ static int open_file_disk(struct run *run, size_t i, rh_error **err)
 {
     struct rh_target_disk *d = &run->target->job.disks[i];
     struct rh_reader *source = source_of(run, i);
-    struct rh_create_options o = {
-        .lib = run->plan->lib,
-        .size = d->virtual_size,
-        .cluster_size = run->cluster_size,
-        .compress = run->compress,
-        .may_seek = true,
-        .source = rh_plan_disk_forward(source) ? NULL : source};
+    bool forward = rh_plan_disk_forward(source);
+    struct rh_create_options o = {.lib = run->plan->lib,
+                                  .size = d->virtual_size,
+                                  .cluster_size = run->cluster_size,
+                                  .compress = run->compress,
+                                  .may_seek = true,
+                                  .source = forward ? NULL : source};
 
     run->out = rh_out_file_at(run->dir->fd, d->file, err);
     if (!run->out)
@@ -131,7 +131,7 @@ static int open_file_disk(struct run *run, size_t i, rh_error **err)
     if (!run->writer)
         return -1;
     /* The plan has asked for no other. */
-    if (o.source ||
+    if (!forward ||
         (run->writer->any_order && source->grain % run->writer->piece == 0))
         return 0;
     return rh_fail(err, RH_ERR_BUG, "%s does not take disks as they come",

@@ -26,10 +26,9 @@ make_disk "$SCRATCH/disk.raw" 30000128
 VMDK=$SCRATCH/disk.vmdk
 if command -v qemu-img >/dev/null; then
     streamed "$SCRATCH/disk.raw" "$VMDK"
-    pack plain "$VMDK" "$SCRATCH/plain.ova"
     pack gzip "$VMDK" "$SCRATCH/gzip.ova"
 fi
-PLAIN=$SCRATCH/plain.ova PACKED=$SCRATCH/gzip.ova
+PACKED=$SCRATCH/gzip.ova
 
 # --- the same as the plain one -----------------------------------------------
 about() { # FOLDER: what is known of the VM, but for its files
