@@ -3,19 +3,25 @@
  * A tree of three levels whose branches come as they are met, so memory follows
  * what the file really holds and not what its header claims.  A hostile file
  * would scatter its grains to make it grow: all trees of a chain of disks share
- * one budget, and what it cannot pay for is refused.  Real files fill leaves:
- * a leaf is 128 MiB of a disk in grains of 64 KiB (2 bits each). */
+ * one budget, and what it cannot pay for is refused.  Data that is really
+ * stored adds to it: real files fill leaves (32 MiB of a disk in grains of
+ * 64 KiB, 2 bits each), and no disk is too large. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "formats/vmdk/vmdk.h"
 
 enum {
     WORD = 64,
-    LEAF_WORDS = 64,
+    LEAF_WORDS = 16,
     LEAF = WORD * LEAF_WORDS, /* bits */
     LEAVES = 64,              /* of a branch */
     BRANCH = LEAF * LEAVES,   /* bits */
+
+    /* A grain takes 2 bits at most and 512 bytes of a file at least: twice what
+     * a disk whose grains lie side by side can need. */
+    STORED_PER_ROOM = 1024,
 };
 typedef _Atomic uint64_t word;
 typedef _Atomic(void *) slot;
@@ -28,6 +34,20 @@ bool rh_vmdk_reserve(atomic_uint_least64_t *room, uint64_t bytes)
         if (atomic_compare_exchange_weak(room, &left, left - bytes))
             return true;
     return false;
+}
+
+void rh_vmdk_stored(atomic_uint_least64_t *room, uint64_t bytes)
+{
+    atomic_fetch_add(room, bytes / STORED_PER_ROOM);
+}
+
+void rh_vmdk_stored_file(atomic_uint_least64_t *room, const struct rh_io *io)
+{
+    struct stat st;
+
+    if (io->fd >= 0 && fstat(io->fd, &st) == 0 && S_ISREG(st.st_mode))
+        rh_vmdk_stored(room,
+                       RH_MIN(io->size, (uint64_t)st.st_blocks * VMDK_SECTOR));
 }
 
 int rh_vmdk_bits_init(struct vmdk_bits *b, uint64_t count,
@@ -118,9 +138,7 @@ int rh_vmdk_scattered(uint64_t at, rh_error **err)
             "grains or tables are too many, or lie too far from each other, to "
             "keep track of them in %llu MiB of memory (at 0x%llx)",
             RH_LIMIT_TRACK_BYTES / RH_MIB, VMDK_X(at));
-    return rh_hint(err, "whole disks come to this beyond 10 TiB of data (1 TiB "
-                        "in seSparse files); export the disk again, or in "
-                        "parts");
+    return rh_hint(err, "no such disk comes out of an export; export it again");
 }
 
 void rh_vmdk_bits_free(struct vmdk_bits *b)

@@ -344,6 +344,7 @@ int rh_vmdk_map_init(struct vmdk_map *m, rh_error **err)
     if (m->redundant &&
         (m->redundant > m->io->size || bytes > m->io->size - m->redundant))
         m->redundant = 0;
+    rh_vmdk_stored_file(m->cache->room, m->io);
     if (rh_vmdk_bits_init(&m->checked, m->tables, m->cache->room, err) < 0)
         return -1;
     if (choose_directory(m, err) < 0)

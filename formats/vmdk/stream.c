@@ -60,6 +60,8 @@ static int fill(struct vmdk_stream *st, size_t n, rh_error **err)
             return -1;
         st->have += got;
         st->ended = got == 0;
+        if (st->seen.room)
+            rh_vmdk_stored(st->seen.room, got);
     }
     return 0;
 }

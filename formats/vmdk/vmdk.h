@@ -141,6 +141,9 @@ struct vmdk_bits {
 };
 /* Take so much of the room; false: there is not so much left. */
 bool rh_vmdk_reserve(atomic_uint_least64_t *room, uint64_t bytes);
+/* So many bytes are really there: holes of a file do not count. */
+void rh_vmdk_stored(atomic_uint_least64_t *room, uint64_t bytes);
+void rh_vmdk_stored_file(atomic_uint_least64_t *room, const struct rh_io *io);
 int rh_vmdk_bits_init(struct vmdk_bits *b, uint64_t count,
                       atomic_uint_least64_t *room, rh_error **err);
 /* Set one, and tell what it was.  Thread-safe. */
