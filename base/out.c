@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,9 +107,76 @@ void rh_out_close(struct rh_out *o)
     free(o);
 }
 
-/* Let the kernel begin to write while we still compute: what fsync has to wait
- * for at the end is then short. */
-enum { WRITE_BEHIND = 16 * 1024 * 1024 };
+/* --- plain files
+ * ------------------------------------------------------------------ */
+
+/* Bytes that wait for nobody: what is written goes to the medium while we still
+ * compute, a step at a time, on a thread of its own.  Else all of it would wait
+ * for the last fsync, in our memory and in the caches of whatever lies below
+ * (a hypervisor's, a storage's), and progress would stand at its end. */
+enum { SYNC_STEP = 32 * 1024 * 1024 };
+
+struct file {
+    int fd;
+    pthread_mutex_t turn; /* who writes */
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t wake;  /* written or stop changed */
+    uint64_t written, synced;
+    bool running, stop;
+    int error; /* errno of a background fdatasync: the kernel tells it once */
+    pthread_t syncer;
+};
+
+static void *keep_synced(void *argument)
+{
+    struct file *f = argument;
+
+    pthread_mutex_lock(&f->lock);
+    while (!f->stop && !f->error) {
+        if (f->written - f->synced < SYNC_STEP) {
+            pthread_cond_wait(&f->wake, &f->lock);
+            continue;
+        }
+        f->synced = f->written;
+        pthread_mutex_unlock(&f->lock);
+        int failed = fdatasync(f->fd) < 0 ? errno : 0;
+
+        pthread_mutex_lock(&f->lock);
+        f->error = failed;
+    }
+    pthread_mutex_unlock(&f->lock);
+    return NULL;
+}
+
+/* errno of what could not be written in the background, or 0.  Without a thread
+ * (none could be started) the last fsync does it all. */
+static int count_written(struct file *f, uint64_t n)
+{
+    int error;
+
+    pthread_mutex_lock(&f->lock);
+    f->written += n;
+    if (f->written - f->synced >= SYNC_STEP) {
+        if (!f->running)
+            f->running = pthread_create(&f->syncer, NULL, keep_synced, f) == 0;
+        pthread_cond_signal(&f->wake);
+    }
+    error = f->error;
+    pthread_mutex_unlock(&f->lock);
+    return error;
+}
+
+static int stop_syncer(struct file *f)
+{
+    pthread_mutex_lock(&f->lock);
+    f->stop = true;
+    pthread_cond_signal(&f->wake);
+    pthread_mutex_unlock(&f->lock);
+    if (f->running)
+        pthread_join(f->syncer, NULL);
+    f->running = false;
+    return f->error;
+}
 
 /* Pass over `n` bytes that are written. */
 static void spend(struct iovec **pieces, int *count, size_t n)
@@ -124,21 +192,29 @@ static void spend(struct iovec **pieces, int *count, size_t n)
     }
 }
 
-static int write_pieces(struct rh_out *o, struct iovec *pieces, int count,
-                        uint64_t offset, rh_error **err)
+static int write_pieces(int fd, struct iovec *pieces, int count,
+                        uint64_t offset, const char *name, rh_error **err)
 {
     while (count) {
-        ssize_t done = pwritev(o->fd, pieces, count, (off_t)offset);
+        ssize_t done = pwritev(fd, pieces, count, (off_t)offset);
 
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
-            return write_failed(offset, o->name, err);
+            return write_failed(offset, name, err);
         spend(&pieces, &count, (size_t)done);
         offset += (uint64_t)done;
-        o->written += (uint64_t)done;
     }
     return 0;
+}
+
+static uint64_t length_of(const struct iovec *pieces, int count)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < count; i++)
+        n += pieces[i].iov_len;
+    return n;
 }
 
 /* The kernel lets one write at a time into a file, and those who wait spin:
@@ -146,18 +222,17 @@ static int write_pieces(struct rh_out *o, struct iovec *pieces, int count,
 static int file_gather(struct rh_out *o, struct iovec *pieces, int count,
                        uint64_t offset, rh_error **err)
 {
-    uint64_t before;
-    bool more;
+    struct file *f = o->state;
+    uint64_t n = length_of(pieces, count);
     int failed;
 
-    pthread_mutex_lock(&o->turn);
-    before = o->written;
-    failed = write_pieces(o, pieces, count, offset, err);
-    more = before / WRITE_BEHIND != o->written / WRITE_BEHIND;
-    pthread_mutex_unlock(&o->turn);
-    if (more)
-        sync_file_range(o->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-    return failed;
+    pthread_mutex_lock(&f->turn);
+    failed = write_pieces(f->fd, pieces, count, offset, o->name, err);
+    pthread_mutex_unlock(&f->turn);
+    if (failed)
+        return -1;
+    errno = count_written(f, n);
+    return errno ? write_failed(offset, o->name, err) : 0;
 }
 
 static int file_write(struct rh_out *o, const void *buf, size_t n,
@@ -170,7 +245,10 @@ static int file_write(struct rh_out *o, const void *buf, size_t n,
 
 static int file_finish(struct rh_out *o, uint64_t size, rh_error **err)
 {
-    if (ftruncate(o->fd, (off_t)size) == 0 && fsync(o->fd) == 0)
+    struct file *f = o->state;
+
+    errno = stop_syncer(f);
+    if (!errno && ftruncate(f->fd, (off_t)size) == 0 && fsync(f->fd) == 0)
         return 0;
     rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "cannot complete the file");
     return rh_where(err, o->name);
@@ -178,8 +256,25 @@ static int file_finish(struct rh_out *o, uint64_t size, rh_error **err)
 
 static void file_close(struct rh_out *o)
 {
-    pthread_mutex_destroy(&o->turn);
-    close(o->fd);
+    struct file *f = o->state;
+
+    stop_syncer(f);
+    pthread_mutex_destroy(&f->turn);
+    pthread_mutex_destroy(&f->lock);
+    pthread_cond_destroy(&f->wake);
+    close(f->fd);
+    free(f);
+}
+
+static struct file *file_new(int fd)
+{
+    struct file *f = rh_new0(struct file);
+
+    f->fd = fd;
+    pthread_mutex_init(&f->turn, NULL);
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->wake, NULL);
+    return f;
 }
 
 struct rh_out *rh_out_file_at(int dirfd, const char *name, rh_error **err)
@@ -196,11 +291,13 @@ struct rh_out *rh_out_file_at(int dirfd, const char *name, rh_error **err)
         rh_where(err, name);
         return NULL;
     }
-    o = rh_out_make(&ops, name, true, NULL);
+    o = rh_out_make(&ops, name, true, file_new(fd));
     o->fd = fd;
-    pthread_mutex_init(&o->turn, NULL);
     return o;
 }
+
+/* --- pipes
+ * ------------------------------------------------------------------------ */
 
 static int pipe_write(struct rh_out *o, const void *buf, size_t n,
                       uint64_t offset, rh_error **err)

@@ -7,7 +7,6 @@
 #ifndef RH_BASE_OUT_H
 #define RH_BASE_OUT_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,8 +34,6 @@ struct rh_out {
     bool seekable;     /* false: offsets must follow each other without gaps */
     uint64_t position; /* of a sink that is not seekable */
     int fd;            /* of a plain file, else -1 */
-    pthread_mutex_t turn; /* of a plain file: who writes */
-    uint64_t written;     /* bytes so far */
     void *state;
 };
 
