@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,7 +115,7 @@ void rh_out_close(struct rh_out *o)
  * compute, a step at a time, on a thread of its own.  Else all of it would wait
  * for the last fsync, in our memory and in the caches of whatever lies below
  * (a hypervisor's, a storage's), and progress would stand at its end. */
-enum { SYNC_STEP = 32 * 1024 * 1024 };
+enum { SYNC_STEP = 32 * 1024 * 1024, PAUSE_US = 50 };
 
 struct file {
     int fd;
@@ -123,6 +124,7 @@ struct file {
     pthread_cond_t wake;  /* written or stop changed */
     uint64_t written, synced;
     bool running, stop;
+    bool real_time; /* we are scheduled before the kernel's own threads */
     int error; /* errno of a background fdatasync: the kernel tells it once */
     pthread_t syncer;
 };
@@ -152,6 +154,7 @@ static void *keep_synced(void *argument)
  * (none could be started) the last fsync does it all. */
 static int count_written(struct file *f, uint64_t n)
 {
+    bool wait;
     int error;
 
     pthread_mutex_lock(&f->lock);
@@ -161,8 +164,13 @@ static int count_written(struct file *f, uint64_t n)
             f->running = pthread_create(&f->syncer, NULL, keep_synced, f) == 0;
         pthread_cond_signal(&f->wake);
     }
+    wait = f->running && f->real_time;
     error = f->error;
     pthread_mutex_unlock(&f->lock);
+    /* They, too, are needed to write back; on one core we would keep them from
+     * it to the end. */
+    if (wait)
+        usleep(PAUSE_US);
     return error;
 }
 
@@ -271,6 +279,8 @@ static struct file *file_new(int fd)
     struct file *f = rh_new0(struct file);
 
     f->fd = fd;
+    f->real_time = sched_getscheduler(0) == SCHED_FIFO ||
+                   sched_getscheduler(0) == SCHED_RR;
     pthread_mutex_init(&f->turn, NULL);
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->wake, NULL);
