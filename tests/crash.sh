@@ -83,6 +83,19 @@ test_without_rename_flags() {
     run strace "${inject[@]}" "$REHOST" disk convert "$SCRATCH/disk.raw" d.qcow2
     expect_error FILE_EXISTS 1
 }
+# What cannot reach the medium while the copy goes on is not forgotten: the
+# kernel tells it once.
+test_a_medium_that_fails_behind_our_back() {
+    need strace
+    export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
+    head -c 100M /dev/urandom >large.raw
+    run strace -f -qq -o trace -e trace=fdatasync \
+        -e inject=fdatasync:error=EIO:when=1 "$REHOST" disk convert \
+        --format raw large.raw large.qcow2
+    grep -q 'fdatasync.*EIO' trace || not_ok "nothing was written behind us"
+    expect_error FILE_WRITE 1
+    expect_equal "$(echo large.* .large*)" "large.raw .large*"
+}
 test_two_at_once_one_wins() {
     local first second
     mkdir out
