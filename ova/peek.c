@@ -30,6 +30,7 @@ struct peek {
     uint64_t grain;  /* bytes */
     uint8_t *met;    /* a bit for each grain, of all walks */
     bool whole;      /* one walk came to the end */
+    bool failed;     /* the walk cannot go on */
     unsigned walked; /* begun anew so often */
     struct slot slots[SLOTS];
     unsigned slot_count;
@@ -162,9 +163,14 @@ static int grain_at(struct rh_reader *r, uint64_t grain, struct slot **ret,
     *ret = find_slot(k, grain);
     if (*ret || (k->whole && !is_met(k, grain)))
         return 0;
-    if (is_met(k, grain) && begin_anew(r, err) < 0)
-        return -1;
-    return walk_to(k, grain, ret, err);
+    if (k->failed) {
+        rh_fail(err, RH_ERR_DISK_NOT_SEEKABLE,
+                "what comes behind the damage cannot be read");
+        return rh_where(err, r->name);
+    }
+    k->failed = (is_met(k, grain) && begin_anew(r, err) < 0) ||
+                walk_to(k, grain, ret, err) < 0;
+    return k->failed ? -1 : 0;
 }
 
 static int peek_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
