@@ -27,23 +27,42 @@ static int write_failed(uint64_t offset, const char *name, rh_error **err)
     return rh_where(err, name);
 }
 
-int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
-                  const char *name, rh_error **err)
+/* Pass over `n` bytes that are written. */
+static void spend(struct iovec **pieces, int *count, size_t n)
 {
-    const char *p = buf;
+    while (*count && n >= (*pieces)->iov_len) {
+        n -= (*pieces)->iov_len;
+        ++*pieces;
+        --*count;
+    }
+    if (*count) {
+        (*pieces)->iov_base = (char *)(*pieces)->iov_base + n;
+        (*pieces)->iov_len -= n;
+    }
+}
 
-    while (n) {
-        ssize_t done = pwrite(fd, p, n, (off_t)offset);
+static int write_pieces(int fd, struct iovec *pieces, int count,
+                        uint64_t offset, const char *name, rh_error **err)
+{
+    while (count) {
+        ssize_t done = pwritev(fd, pieces, count, (off_t)offset);
 
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
             return write_failed(offset, name, err);
-        p += done;
-        n -= (size_t)done;
+        spend(&pieces, &count, (size_t)done);
         offset += (uint64_t)done;
     }
     return 0;
+}
+
+int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
+                  const char *name, rh_error **err)
+{
+    struct iovec piece = {(void *)(uintptr_t)buf, n};
+
+    return n ? write_pieces(fd, &piece, 1, offset, name, err) : 0;
 }
 
 /* --- sinks
@@ -184,36 +203,6 @@ static int stop_syncer(struct file *f)
         pthread_join(f->syncer, NULL);
     f->running = false;
     return f->error;
-}
-
-/* Pass over `n` bytes that are written. */
-static void spend(struct iovec **pieces, int *count, size_t n)
-{
-    while (*count && n >= (*pieces)->iov_len) {
-        n -= (*pieces)->iov_len;
-        ++*pieces;
-        --*count;
-    }
-    if (*count) {
-        (*pieces)->iov_base = (char *)(*pieces)->iov_base + n;
-        (*pieces)->iov_len -= n;
-    }
-}
-
-static int write_pieces(int fd, struct iovec *pieces, int count,
-                        uint64_t offset, const char *name, rh_error **err)
-{
-    while (count) {
-        ssize_t done = pwritev(fd, pieces, count, (off_t)offset);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return write_failed(offset, name, err);
-        spend(&pieces, &count, (size_t)done);
-        offset += (uint64_t)done;
-    }
-    return 0;
 }
 
 static uint64_t length_of(const struct iovec *pieces, int count)
