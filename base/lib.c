@@ -67,6 +67,8 @@ void *rh_lib_keep(rh_lib *lib, const struct rh_keep *kind, rh_error **err)
 {
     void *thing;
 
+    while (lib->of)
+        lib = lib->of;
     pthread_mutex_lock(&lib->lock);
     thing = find_kept(lib, kind);
     if (!thing) {

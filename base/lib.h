@@ -43,6 +43,7 @@ struct rh_lib {
                      uint64_t total);
     void *progress_user;
     uint64_t progress_last; /* monotonic nanoseconds of the last report */
+    rh_lib *of;             /* whom this one works for: it keeps; or NULL */
     pthread_mutex_t lock;   /* zeroed is unlocked; guards what follows */
     RH_VEC(struct rh_kept) kept;
 };
@@ -56,7 +57,8 @@ void rh_log(rh_lib *lib, enum rh_log_level level, const char *fmt, ...)
     RH_PRINTF(3, 4);
 
 /* The one thing of this kind: made for the first who asks, borrowed by all
- * until the library is freed.  NULL when it could not be made.  Any thread. */
+ * until the library is freed.  NULL when it could not be made.  Any thread:
+ * what is made must be fit for being read by several. */
 void *rh_lib_keep(rh_lib *lib, const struct rh_keep *kind, rh_error **err);
 /* Free what was kept. */
 void rh_lib_drop(rh_lib *lib);

@@ -224,6 +224,7 @@ static void set_up(struct worker *w, struct pool *pool, size_t count)
     const rh_lib *lib = pool->lib;
 
     w->pool = pool;
+    w->lib.of = pool->lib;
     w->lib.threads = (unsigned)RH_MAX(lib->threads / count, 1);
     w->lib.threads_of_all = lib->threads;
     w->lib.memory = lib->memory / count;
