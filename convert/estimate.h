@@ -5,9 +5,9 @@
 
 #include "convert/plan.h"
 
-/* Fill t->output_bytes and t->seconds from the data found (at
- * most, where disks are not there) and a short
- * measurement of this machine (once per process, about 20 ms). */
+/* Fill t->output_bytes and t->seconds from the data found (at most, where disks
+ * are not there) and a short measurement of this machine (once per process,
+ * about 1 ms). */
 void rh_estimate(rh_lib *lib, const struct rh_plan_vm *v,
                  struct rh_plan_target *t);
 
