@@ -19,9 +19,10 @@ int rh_put_json(struct rh_outdir *dir, const char *name, json_t *doc,
     return rh_outdir_put(dir, name, text, strlen(text), false, err);
 }
 
-static json_t *models_json(rh_error **err)
+static json_t *models_json(rh_lib *lib, rh_error **err)
 {
-    json_t *models = rh_models_load(err), *list, *model;
+    const json_t *models = rh_models_of(lib, err), *model;
+    json_t *list;
     size_t i;
 
     if (!models)
@@ -29,13 +30,12 @@ static json_t *models_json(rh_error **err)
     list = json_array();
     json_array_foreach (models, i, model)
         json_array_append_new(list, rh_model_properties(model));
-    json_decref(models);
     return list;
 }
 
-json_t *rh_report_document(rh_error **err)
+json_t *rh_report_document(rh_lib *lib, rh_error **err)
 {
-    json_t *models = models_json(err);
+    json_t *models = models_json(lib, err);
 
     if (!models)
         return NULL;
@@ -203,7 +203,7 @@ static json_t *receipt_json(struct rh_plan *plan, struct rh_plan_vm *v,
 static json_t *one_target_report(struct rh_plan *plan, struct rh_plan_vm *v,
                                  struct rh_plan_target *t, rh_error **err)
 {
-    json_t *doc = rh_report_document(err);
+    json_t *doc = rh_report_document(plan->lib, err);
     json_t *targets;
 
     if (!doc)

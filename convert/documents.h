@@ -17,7 +17,7 @@ int rh_write_documents(struct rh_plan *plan, struct rh_plan_vm *v,
                        const struct rh_receipt_disk *disks, rh_error **err);
 /* The caller has the reference. */
 /* A rehost.report/1 without VMs: the models are in it. */
-json_t *rh_report_document(rh_error **err);
+json_t *rh_report_document(rh_lib *lib, rh_error **err);
 int rh_put_json(struct rh_outdir *dir, const char *name, json_t *doc,
                 rh_error **err);
 

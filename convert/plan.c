@@ -639,7 +639,7 @@ rh_plan *rh_plan_new(rh_package *package, const rh_options *options,
     plan->package = package;
     plan->own_options = copy_options(options);
     plan->options = plan->own_options;
-    plan->models = rh_models_load(err);
+    plan->models = rh_models_of(plan->lib, err);
     if (!plan->models)
         return NULL;
     if (check_options(plan, err) < 0 || read_networks(plan, err) < 0)
@@ -686,7 +686,6 @@ void rh_plan_free(rh_plan *plan)
     free(plan->results.items);
     rh_buf_free(&plan->summary);
     free(plan->networks);
-    json_decref(plan->models);
     rh_options_free(plan->own_options);
     free(plan);
 }

@@ -56,7 +56,7 @@ struct rh_plan {
     const rh_options *options;  /* a copy of its own */
     rh_options *own_options;
     const struct rh_profiles *profiles;
-    json_t *models; /* rh_models_load() */
+    const json_t *models; /* the library's */
     struct rh_network_map *networks;
     size_t network_count;
     RH_VEC(struct rh_plan_vm) vms;

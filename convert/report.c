@@ -38,11 +38,11 @@ static void judge(rh_report *r)
             r->status = 4;
 }
 
-static rh_report *report_new(rh_error **err)
+static rh_report *report_new(rh_lib *lib, rh_error **err)
 {
     rh_report *r = rh_new0(rh_report);
 
-    r->document = rh_report_document(err);
+    r->document = rh_report_document(lib, err);
     if (r->document)
         return r;
     rh_report_free(r);
@@ -55,7 +55,7 @@ rh_report *rh_plan_report(rh_plan *plan, rh_error **err)
 
     if (rh_plan_prepare(plan, err) < 0)
         return NULL;
-    r = report_new(err);
+    r = report_new(plan->lib, err);
     if (!r)
         return NULL;
     json_object_set_new(r->document, "vms", rh_plan_json(plan));
@@ -105,7 +105,7 @@ rh_report *rh_report_run(rh_lib *lib, const char *const *sources, size_t count,
                          const rh_options *options, rh_error **err)
 {
     rh_fleet fleet = {0};
-    rh_report *r = report_new(err);
+    rh_report *r = report_new(lib, err);
 
     if (!r)
         return NULL;

@@ -94,7 +94,7 @@ static json_t *parse(const char *text, size_t n, const char *path,
     return NULL;
 }
 
-json_t *rh_model_load(const char *folder, rh_error **err)
+static json_t *load(const char *folder, rh_error **err)
 {
     RH_AUTO(rh_freep) char *name = rh_printf("models/%s/model.yaml", folder);
     RH_AUTO(rh_freep) char *path = rh_data_path(name);
@@ -122,7 +122,7 @@ static bool is_targets_own(const char *folder)
 
 static int add_model(json_t *list, const char *folder, rh_error **err)
 {
-    json_t *model = rh_model_load(folder, err);
+    json_t *model = load(folder, err);
     const char *target;
 
     if (!model)
@@ -165,7 +165,7 @@ static int add_others(json_t *list, rh_error **err)
     return failed;
 }
 
-json_t *rh_models_load(rh_error **err)
+static void *load_all(rh_error **err)
 {
     json_t *list = json_array();
     int failed = 0;
@@ -177,6 +177,28 @@ json_t *rh_models_load(rh_error **err)
     if (!failed)
         return list;
     json_decref(list);
+    return NULL;
+}
+
+static void free_all(void *list)
+{
+    json_decref(list);
+}
+
+const json_t *rh_models_of(rh_lib *lib, rh_error **err)
+{
+    static const struct rh_keep models = {load_all, free_all};
+
+    return rh_lib_keep(lib, &models, err);
+}
+
+const json_t *rh_model_of(rh_lib *lib, const char *target, rh_error **err)
+{
+    const json_t *all = rh_models_of(lib, err);
+
+    for (size_t i = 0; all && rh_target_at(i); i++)
+        if (!strcmp(rh_target_at(i)->name, target))
+            return json_array_get(all, i);
     return NULL;
 }
 

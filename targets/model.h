@@ -8,16 +8,15 @@
 
 #include <jansson.h>
 
-#include "base/error.h"
+#include "base/lib.h"
 
-/* The document of targets/FOLDER ("xcp-ng", "kvm"); the caller has the
- * reference.  Texts for people are objects by language: {"en": "...", "ja":
- * "..."}. */
-json_t *rh_model_load(const char *folder, rh_error **err);
-/* All of them: each target's own, in the registry's order, then what other
- * folders hold beside them, by name.  An array; the caller has the reference.
- * Several models may name one target. */
-json_t *rh_models_load(rh_error **err);
+/* All of them, an array: each target's own, in the registry's order, then what
+ * other folders hold beside them, by name.  Several models may name one target.
+ * Read once for a library and the library's.  Texts for people are objects by
+ * language: {"en": "...", "ja": "..."}. */
+const json_t *rh_models_of(rh_lib *lib, rh_error **err);
+/* The own one of a target ("xen", "kvm"). */
+const json_t *rh_model_of(rh_lib *lib, const char *target, rh_error **err);
 /* For a report: name and properties in the language of messages. */
 json_t *rh_model_properties(const json_t *model);
 /* limits/KEY as a number ("7") or a size ("2040GiB", bytes); UINT64_MAX when

@@ -162,7 +162,7 @@ static void assign_one(struct buses *b, size_t i)
 int rh_kvm_assign(struct rh_target_job *job, struct rh_findings *findings,
                   rh_error **err)
 {
-    json_t *model = rh_model_load("kvm", err);
+    const json_t *model = rh_model_of(job->lib, "kvm", err);
     struct buses b = {.job = job, .findings = findings};
     struct rh_kvm k;
 
@@ -176,7 +176,6 @@ int rh_kvm_assign(struct rh_target_job *job, struct rh_findings *findings,
     rh_kvm_free(&k);
     for (size_t i = 0; i < BUS_COUNT; i++)
         b.most[i] = (unsigned)rh_model_limit(model, bus_names[i]);
-    json_decref(model);
     for (size_t i = 0; i < job->disk_count; i++)
         assign_one(&b, i);
     return 0;

@@ -292,13 +292,13 @@ static void check_name(const struct check *c)
 int rh_kvm_check(const struct rh_target_job *job, struct rh_findings *findings,
                  rh_error **err)
 {
-    json_t *model;
+    const json_t *model;
     struct rh_kvm k;
     struct check c;
 
     if (check_options(job->options, err) < 0)
         return -1;
-    model = rh_model_load("kvm", err);
+    model = rh_model_of(job->lib, "kvm", err);
     if (!model)
         return -1;
     rh_kvm_decide(&k, job);
@@ -313,6 +313,5 @@ int rh_kvm_check(const struct rh_target_job *job, struct rh_findings *findings,
     check_clock(&c);
     check_name(&c);
     rh_kvm_free(&k);
-    json_decref(model);
     return 0;
 }

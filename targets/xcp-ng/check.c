@@ -246,7 +246,7 @@ static void check_clock(const struct check *c)
 int rh_xen_check(const struct rh_target_job *job, struct rh_findings *findings,
                  rh_error **err)
 {
-    json_t *model = rh_model_load("xcp-ng", err);
+    const json_t *model = rh_model_of(job->lib, "xen", err);
     const struct check c = {job, model, findings};
 
     if (!model)
@@ -259,6 +259,5 @@ int rh_xen_check(const struct rh_target_job *job, struct rh_findings *findings,
     check_security(&c);
     check_uuid(&c);
     check_clock(&c);
-    json_decref(model);
     return 0;
 }

@@ -187,7 +187,8 @@ static void add_choices(json_t *flags, const struct rh_target_job *job)
 
 json_t *rh_xen_platform(const struct rh_target_job *job, rh_error **err)
 {
-    json_t *model = rh_model_load("xcp-ng", err), *all, *flags;
+    const json_t *model = rh_model_of(job->lib, "xen", err), *all;
+    json_t *flags;
 
     if (!model)
         return NULL;
@@ -199,6 +200,5 @@ json_t *rh_xen_platform(const struct rh_target_job *job, rh_error **err)
     if (rh_xen_is_windows(job) && is_old_windows(job))
         json_object_del(flags, "device_id");
     add_choices(flags, job);
-    json_decref(model);
     return flags;
 }
