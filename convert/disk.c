@@ -112,7 +112,7 @@ char *rh_disk_json(rh_disk *d, rh_error **err)
     if (rh_disk_source_store(&d->source, err) < 0)
         return NULL;
     r = d->source.reader;
-    if (rh_reader_allocated(r, &allocated, err) < 0)
+    if (rh_reader_present(r, &allocated, err) < 0)
         return NULL;
     doc = json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:s?, s:o}", "schema",
                     "rehost.disk/1", "format", r->format->name, "variant",

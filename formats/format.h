@@ -95,6 +95,10 @@ struct rh_format {
      * is cheap (at least one table's reach for holes). Thread-safe. */
     int (*extent)(struct rh_reader *r, uint64_t offset, struct rh_extent *ret,
                   rh_error **err);
+    /* Optional, where extents need more than the tables in memory: the bytes
+     * of all units of allocation that are there, by the tables alone; false
+     * when the extents of this disk tell as fast. */
+    bool (*present)(const struct rh_reader *r, uint64_t *ret_bytes);
     /* Exactly n bytes; the range is inside the disk. Thread-safe with one
      * codec per thread. */
     int (*read)(struct rh_reader *r, struct rh_codec *codec, void *buf,
@@ -137,6 +141,8 @@ struct rh_reader {
     char *backing_file;  /* as named by the file, or NULL */
     char *adapter_type;  /* a hint on the controller ("lsilogic") or NULL */
     struct rh_problems problems;
+    bool walked;              /* `allocated` is known */
+    uint64_t allocated;       /* what rh_reader_allocated() found */
     struct rh_reader *parent; /* owned: what holes show, or NULL */
     void *state;
 };
@@ -158,9 +164,13 @@ int rh_reader_extent(struct rh_reader *r, uint64_t offset,
                      struct rh_extent *ret, rh_error **err);
 int rh_reader_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
                    size_t n, uint64_t offset, rh_error **err);
-/* Bytes stored for data (a walk over the map, not over the data). */
+/* Bytes stored for data: a walk over the map, not over the data, and the same
+ * answer from then on.  By one thread. */
 int rh_reader_allocated(struct rh_reader *r, uint64_t *ret_bytes,
                         rh_error **err);
+/* The same for one who only looks: in whole units of allocation where asking
+ * each unit for more would have to read all over the file. */
+int rh_reader_present(struct rh_reader *r, uint64_t *ret_bytes, rh_error **err);
 void rh_problem_add(struct rh_reader *r, const char *id, const char *fmt, ...)
     RH_PRINTF(3, 4);
 

@@ -250,7 +250,7 @@ int rh_reader_allocated(struct rh_reader *r, uint64_t *ret_bytes,
 {
     uint64_t offset = 0, sum = 0;
 
-    while (offset < r->size) {
+    while (!r->walked && offset < r->size) {
         struct rh_extent e = {0};
 
         if (rh_go_on(r->lib, err) < 0 ||
@@ -260,6 +260,16 @@ int rh_reader_allocated(struct rh_reader *r, uint64_t *ret_bytes,
             sum += e.length;
         offset += e.length;
     }
-    *ret_bytes = sum;
+    if (!r->walked)
+        r->allocated = sum;
+    r->walked = true;
+    *ret_bytes = r->allocated;
     return 0;
+}
+
+int rh_reader_present(struct rh_reader *r, uint64_t *ret_bytes, rh_error **err)
+{
+    if (!r->parent && r->format->present && r->format->present(r, ret_bytes))
+        return 0;
+    return rh_reader_allocated(r, ret_bytes, err);
 }

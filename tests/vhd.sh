@@ -116,6 +116,34 @@ test_reads_what_qemu_writes() {
     done
 }
 
+# What lies all over the file is not asked for by one who only looks.
+test_info_reads_the_tables_alone() {
+    need strace
+    python3 - <<'PY'
+import struct
+BLOCKS, BLOCK = 3000, 2 << 20
+def sealed(data, at):
+    data[at:at + 4] = struct.pack(">I", ~sum(data) & 0xffffffff)
+    return bytes(data)
+foot, head = bytearray(512), bytearray(1024)
+struct.pack_into(">8sIIQI4sI4sQQHBBI", foot, 0, b"conectix", 2, 0x10000, 512, 0, b"win ", 0x60002,
+                 b"Wi2k", BLOCKS * BLOCK, BLOCKS * BLOCK, 12483, 16, 63, 3)
+struct.pack_into(">8sQQIII", head, 0, b"cxsparse", (1 << 64) - 1, 1536, 0x10000, BLOCKS, BLOCK)
+foot = sealed(foot, 64)
+step = BLOCK // 512 + 1
+with open("full.vhd", "wb") as f:
+    f.write(foot + sealed(head, 36))
+    f.write(struct.pack(">%dI" % BLOCKS, *(27 + i * step for i in range(BLOCKS))))
+    f.truncate((27 + BLOCKS * step) * 512)
+    f.seek(0, 2)
+    f.write(foot)
+PY
+    run strace -f -o calls -e trace=pread64,preadv,read "$REHOST" disk info full.vhd --json
+    expect_status 0
+    expect_json .allocated_bytes 6291456000
+    [ "$(wc -l <calls)" -lt 300 ] || fail "$(wc -l <calls) reads"
+}
+
 # --- what rehost writes ----------------------------------------------------------------
 # One size for all of them: QEMU, libvhdi, the footer, and our own reader.
 sizes_agree() { # FILE SIZE

@@ -93,6 +93,19 @@ static int vhd_extent(struct rh_reader *r, uint64_t offset,
     return 0;
 }
 
+/* Without the bitmaps, each of which lies elsewhere in the file. */
+static bool vhd_present(const struct rh_reader *r, uint64_t *ret_bytes)
+{
+    const struct vhd *v = r->state;
+    uint64_t sum = 0;
+
+    for (uint64_t b = 0; v->table && b < v->entries; b++)
+        if (v->table[b] != VHD_NO_BLOCK)
+            sum += RH_MIN(v->block, r->size - b * v->block);
+    *ret_bytes = sum;
+    return v->table != NULL;
+}
+
 /* --- the bytes ------------------------------------------------------------ */
 /* Zero what lies in sectors whose bit is clear; `offset` is in the block. */
 static void blank(const uint8_t *bits, uint64_t first_sector, uint8_t *buf,
@@ -171,6 +184,7 @@ const struct rh_format rh_format_vhd = {
     .probe = probe,
     .open = rh_vhd_open,
     .extent = vhd_extent,
+    .present = vhd_present,
     .read = vhd_read,
     .close = vhd_close,
     .check = rh_vhd_check,
