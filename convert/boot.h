@@ -70,6 +70,7 @@ struct rh_boot_seen {
     uint8_t *pixels;      /* as it was when it last changed */
     size_t pixel_count;
     double still_since; /* 0: never seen */
+    double heard;       /* when the serial port spoke last; 0: never */
     unsigned frames;    /* sent by the guest */
     /* Of the first NIC that spoke; of IPv4, else of IPv6. */
     char mac[18], address[46], address6[46];

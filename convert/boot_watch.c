@@ -19,8 +19,9 @@
 #include "convert/boot.h"
 
 /* Seconds: the network's time after the login, between two looks at the screen,
- * until a picture counts as one that stands still. */
-enum { SETTLE = 20, LOOK = 2, STILL = 20, RESETS_MAX = 3 };
+ * until a picture counts as one that stands still, and until the serial port of
+ * a guest that used it counts as quiet. */
+enum { SETTLE = 20, LOOK = 2, STILL = 20, QUIET = 60, RESETS_MAX = 3 };
 enum { TEXT_MAX = 1024 * 1024 };
 
 static const struct {
@@ -73,6 +74,14 @@ void rh_boot_marks(struct rh_boot_seen *seen, const char *text)
             seen->failure = failures[i].word;
 }
 
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static void take(struct rh_boot_seen *seen, const char *bytes, size_t n)
 {
     size_t from = seen->text.length;
@@ -85,24 +94,21 @@ static void take(struct rh_boot_seen *seen, const char *bytes, size_t n)
     }
     if (seen->text.length == from)
         return;
+    seen->heard = now();
     /* A mark may be cut by two reads: look a little further back. */
     rh_buf_putc(&seen->text, '\0');
     seen->text.length--;
     rh_boot_marks(seen, seen->text.data + (from > 64 ? from - 64 : 0));
 }
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* No login can be read off a picture: one that stands still, of a guest whose
- * network speaks, is as far as it goes. */
-static bool looks_up(const struct rh_boot_seen *seen)
+ * network speaks, is as far as it goes.  But a system that reports its start on
+ * the serial port (a firmware's picture may stand all the while) is waited for
+ * until it has been quiet there, too. */
+static bool looks_up(const struct rh_boot_seen *seen, int quiet)
 {
+    if ((seen->kernel || seen->init) && now() < seen->heard + quiet)
+        return false;
     return seen->graphics && seen->still_since != 0 &&
            now() > seen->still_since + STILL &&
            (seen->address[0] || seen->address6[0]);
@@ -118,7 +124,7 @@ static bool finished(struct rh_boot_qemu *q, struct rh_boot_seen *seen,
         return false;
     rh_boot_wire(q, seen);
     if (!seen->login)
-        return seen->graphical = looks_up(seen);
+        return seen->graphical = looks_up(seen, QUIET);
     if (*settle_until == 0)
         *settle_until = now() + SETTLE;
     return seen->address[0] || now() > *settle_until;
@@ -171,9 +177,11 @@ int rh_boot_watch(rh_lib *lib, struct rh_boot_qemu *q, unsigned seconds,
             looked = now();
         }
     }
-    if (!seen->login && !seen->graphical && !seen->failure)
-        seen->failure = "timeout";
     rh_boot_wire(q, seen);
+    if (!seen->login && !seen->graphical && !seen->failure) {
+        seen->graphical = looks_up(seen, STILL);
+        seen->failure = seen->graphical ? NULL : "timeout";
+    }
     return 0;
 }
 
