@@ -260,9 +260,10 @@ int rh_reader_allocated(struct rh_reader *r, uint64_t *ret_bytes,
             sum += e.length;
         offset += e.length;
     }
-    if (!r->walked)
+    if (!r->walked) {
         r->allocated = sum;
-    r->walked = true;
+        r->walked = true;
+    }
     *ret_bytes = r->allocated;
     return 0;
 }

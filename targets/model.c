@@ -199,6 +199,8 @@ const json_t *rh_model_of(rh_lib *lib, const char *target, rh_error **err)
     for (size_t i = 0; all && rh_target_at(i); i++)
         if (!strcmp(rh_target_at(i)->name, target))
             return json_array_get(all, i);
+    if (all)
+        rh_fail(err, RH_ERR_TARGET_MODEL, "there is no target \"%s\"", target);
     return NULL;
 }
 
