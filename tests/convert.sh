@@ -45,8 +45,7 @@ test_ova_to_raw() {
 }
 test_ova_to_both_models_reads_the_source_once() {
     need qemu-img strace
-    ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 \
-        strace -f -qq -e trace=pread64 -o trace "$REHOST" convert "$OVA" \
+    "${STRACE[@]}" -e trace=pread64 "$REHOST" convert "$OVA" \
         --to kvm --to xen --format vhd --no-guest-fix --out out \
         >/dev/null 2>&1 || fail "status $?"
     expect_same_disk "$SCRATCH/disk.raw" out/xen/web01/disk0.vhd raw vpc

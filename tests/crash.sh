@@ -15,8 +15,7 @@ convert() { # [OPTION...]
 killed() {
     local call=$1 n=$2
     shift 2
-    ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -f -qq -o trace \
-        -e trace="$call" -e inject="$call:signal=KILL:when=$n" "$REHOST" \
+    "${STRACE[@]}" -e trace="$call" -e inject="$call:signal=KILL:when=$n" "$REHOST" \
         convert "$OVA" --to kvm --out out --threads 1 "$@" >.log 2>&1
     expect_equal $? 137 "end by SIGKILL at $call $n"
 }
@@ -65,33 +64,29 @@ test_kill_while_overwriting_keeps_a_whole_result() {
 }
 # NFS has no flags for rename.
 test_without_rename_flags() {
-    local inject=(-f -qq -o trace -e trace=renameat2
-        -e 'inject=renameat2:error=EINVAL')
+    local inject=(-e trace=renameat2 -e 'inject=renameat2:error=EINVAL')
     need strace
-    export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
-    run strace "${inject[@]}" "$REHOST" convert "$OVA" --to kvm --out out
+    run "${STRACE[@]}" "${inject[@]}" "$REHOST" convert "$OVA" --to kvm --out out
     expect_status 0
     only_result
-    run strace "${inject[@]}" "$REHOST" convert "$OVA" --to kvm --out out \
+    run "${STRACE[@]}" "${inject[@]}" "$REHOST" convert "$OVA" --to kvm --out out \
         --overwrite --set cpus=7
     expect_status 0
     only_result
     expect_json '.vms[0].cpus' 7 out/web01/vm.json
     # A file that somebody made meanwhile is not written over.
-    run strace "${inject[@]}" "$REHOST" disk convert "$SCRATCH/disk.raw" d.qcow2
+    run "${STRACE[@]}" "${inject[@]}" "$REHOST" disk convert "$SCRATCH/disk.raw" d.qcow2
     expect_status 0
-    run strace "${inject[@]}" "$REHOST" disk convert "$SCRATCH/disk.raw" d.qcow2
+    run "${STRACE[@]}" "${inject[@]}" "$REHOST" disk convert "$SCRATCH/disk.raw" d.qcow2
     expect_error FILE_EXISTS 1
 }
 # What cannot reach the medium while the copy goes on is not forgotten: the
 # kernel tells it once.
 test_a_medium_that_fails_behind_our_back() {
     need strace
-    export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
     head -c 100M /dev/urandom >large.raw
-    run strace -f -qq -o trace -e trace=fdatasync \
-        -e inject=fdatasync:error=EIO:when=1 "$REHOST" disk convert \
-        --format raw large.raw large.qcow2
+    run "${STRACE[@]}" -e trace=fdatasync -e inject=fdatasync:error=EIO:when=1 \
+        "$REHOST" disk convert --format raw large.raw large.qcow2
     grep -q 'fdatasync.*EIO' trace || not_ok "nothing was written behind us"
     expect_error FILE_WRITE 1
     expect_equal "$(echo large.* .large*)" "large.raw .large*"
@@ -115,8 +110,7 @@ test_two_at_once_one_wins() {
 test_a_result_that_appears_meanwhile_stays() {
     local pid
     need strace
-    ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -f -qq -o trace \
-        -e trace=ftruncate -e inject=ftruncate:delay_enter=3000000 "$REHOST" \
+    "${STRACE[@]}" -e trace=ftruncate -e inject=ftruncate:delay_enter=3000000 "$REHOST" \
         convert "$OVA" --to kvm --out out >.stdout 2>.stderr &
     pid=$!
     while [ -z "$(ls -A out 2>/dev/null)" ]; do sleep 0.1; done
@@ -190,8 +184,7 @@ test_read_only_target() {
 # INT, TERM and HUP all ask to stop: 130, and nothing is left.
 stopped_by() { # SIGNAL
     local pid
-    ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -f -qq -o trace \
-        -e trace=pwritev -e inject=pwritev:delay_enter=200000 "$REHOST" \
+    "${STRACE[@]}" -e trace=pwritev -e inject=pwritev:delay_enter=200000 "$REHOST" \
         convert "$OVA" --to kvm --out out >.stdout 2>.stderr &
     while [ -z "$(ls -A out 2>/dev/null)" ]; do sleep 0.1; done
     pid=$(pgrep -P $!)

@@ -142,8 +142,7 @@ test_the_file_is_read_once() {
     need qemu-img strace
     local size read_bytes
     dense 64
-    ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 \
-        strace -f -qq -e trace=pread64 -o trace "$REHOST" convert big.ova \
+    "${STRACE[@]}" -e trace=pread64 "$REHOST" convert big.ova \
         --to kvm --no-guest-fix --out out >/dev/null 2>&1 || fail "status $?"
     size=$(stat -c %s big.ova)
     read_bytes=$(sed -n 's/.* = \([0-9]*\)$/\1/p' trace |

@@ -127,6 +127,8 @@ run() {
         fail "ran: $ran" "a sanitizer spoke:" "$stderr" ;;
     esac
 }
+# strace of a command, its log in ./trace.  Under it nothing can look for leaks.
+STRACE=(env "ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0" strace -f -qq -o trace)
 _shown() { # what the last command was and said
     printf '  ran: %s\n' "$ran"
     head -c 3000 .stdout | sed 's/^/  stdout: /'

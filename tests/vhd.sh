@@ -138,10 +138,10 @@ with open("full.vhd", "wb") as f:
     f.seek(0, 2)
     f.write(foot)
 PY
-    run strace -f -o calls -e trace=pread64,preadv,read "$REHOST" disk info full.vhd --json
+    run "${STRACE[@]}" -e trace=pread64,preadv,read "$REHOST" disk info full.vhd --json
     expect_status 0
     expect_json .allocated_bytes 6291456000
-    [ "$(wc -l <calls)" -lt 300 ] || fail "$(wc -l <calls) reads"
+    [ "$(wc -l <trace)" -lt 300 ] || fail "$(wc -l <trace) reads"
 }
 
 # --- what rehost writes ----------------------------------------------------------------
