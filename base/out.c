@@ -148,6 +148,14 @@ struct file {
     pthread_t syncer;
 };
 
+/* What is on the medium leaves the page cache, and its pages take what comes
+ * next: a disk of any size pushes out nobody's files, and in a VM whose host
+ * takes free pages back (free page reporting) no write waits for others. */
+static void leave_cache(const struct file *f)
+{
+    posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static void *keep_synced(void *argument)
 {
     struct file *f = argument;
@@ -162,6 +170,8 @@ static void *keep_synced(void *argument)
         pthread_mutex_unlock(&f->lock);
         int failed = fdatasync(f->fd) < 0 ? errno : 0;
 
+        if (!failed)
+            leave_cache(f);
         pthread_mutex_lock(&f->lock);
         f->error = failed;
     }
@@ -243,10 +253,14 @@ static int file_write(struct rh_out *o, const void *buf, size_t n,
 static int file_finish(struct rh_out *o, uint64_t size, rh_error **err)
 {
     struct file *f = o->state;
+    bool large = f->running;
 
     errno = stop_syncer(f);
-    if (!errno && ftruncate(f->fd, (off_t)size) == 0 && fsync(f->fd) == 0)
+    if (!errno && ftruncate(f->fd, (off_t)size) == 0 && fsync(f->fd) == 0) {
+        if (large)
+            leave_cache(f);
         return 0;
+    }
     rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "cannot complete the file");
     return rh_where(err, o->name);
 }

@@ -344,6 +344,17 @@ test_interrupt_while_waiting_for_a_pipe() {
     interrupt $!
     kill $feeder
 }
+# A converter beside running VMs must not push their files out of memory.
+test_a_large_result_does_not_stay_in_the_page_cache() {
+    need fincore
+    [ "$(stat -f -c %T .)" != tmpfs ] || skip_test "a tmpfs is its own page cache"
+    head -c 100M /dev/urandom >in.raw
+    run "$REHOST" disk convert in.raw out.qcow2
+    expect_status 0
+    run fincore --bytes --noheadings --output RES out.qcow2
+    expect_status 0
+    [ "$stdout" -lt 4000000 ] || fail "$stdout bytes are cached"
+}
 test_progress_as_json_lines() {
     make_disk in.raw 20971520
     run "$REHOST" disk convert --progress json in.raw out.qcow2
