@@ -148,9 +148,10 @@ struct file {
     pthread_t syncer;
 };
 
-/* What is on the medium leaves the page cache, and its pages take what comes
- * next: a disk of any size pushes out nobody's files, and in a VM whose host
- * takes free pages back (free page reporting) no write waits for others. */
+/* What is on the medium leaves the page cache, and the freed pages take what is
+ * written next: a result of any size pushes out nobody's files, and in a VM
+ * whose host takes free pages back (free page reporting) few writes wait for
+ * the host to give others.  Advice only: a failure changes nothing. */
 static void leave_cache(const struct file *f)
 {
     posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
