@@ -24,8 +24,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 
 # --- sources -----------------------------------------------------------------
-LIB_DIRS := base vm formats formats/* report ova profiles guestfix guestfix/* \
-            targets targets/* convert
+LIB_DIRS := base vm formats formats/* volumes report profiles package config \
+            descriptors descriptors/* source guestfix guestfix/* guestfix/*/* \
+            targets targets/* deliver deliver/* convert convert/*
 LIB_SRC  := $(sort $(wildcard $(LIB_DIRS:=/*.c)))
 CLI_SRC  := $(sort $(wildcard cli/*.c))
 EX_SRC   := $(sort $(wildcard examples/*.c))

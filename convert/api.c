@@ -8,7 +8,7 @@
 #include "base/features.h"
 #include "convert/documents.h"
 #include "convert/plan.h"
-#include "ova/describe.h"
+#include "config/describe.h"
 #include "rehost/rehost.h"
 #include "report/render.h"
 

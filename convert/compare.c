@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
-#include "convert/copy.h"
+#include "convert/copy/copy.h"
 
 struct comparison {
     struct rh_reader *disk[2];

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "convert/copy.h"
+#include "convert/copy/copy.h"
 #include "convert/disk_source.h"
 #include "convert/options.h"
 #include "rehost/rehost.h"

@@ -9,7 +9,7 @@
 #include "base/io.h"
 #include "convert/estimate.h"
 #include "convert/fit.h"
-#include "ova/complete.h"
+#include "config/complete.h"
 #include "rehost/rehost.h"
 #include "targets/model.h"
 

@@ -10,7 +10,7 @@
 
 #include "convert/options.h"
 #include "guestfix/guestfix.h"
-#include "ova/package.h"
+#include "package/package.h"
 #include "profiles/profile.h"
 #include "report/findings.h"
 #include "targets/target.h"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "convert/plan.h"
-#include "ova/forward.h"
+#include "package/forward.h"
 
 void rh_plan_note_problems(struct rh_findings *findings,
                            const struct rh_reader *r, size_t disk)

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "convert/copy.h"
+#include "convert/copy/copy.h"
 #include "convert/documents.h"
 #include "convert/plan.h"
-#include "ova/forward.h"
+#include "package/forward.h"
 #include "rehost/rehost.h"
 
 /* One VM going to one target: its folder, or a pipe. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "convert/copy.h"
+#include "convert/copy/copy.h"
 #include "convert/plan.h"
 #include "convert/result.h"
 #include "rehost/rehost.h"

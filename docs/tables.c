@@ -37,7 +37,7 @@ static void findings(void)
         const char *id, *severity, *about, *remedy;
         int automatic;
     } rows[] = {
-#define FINDING(id, severity, automatic, about, remedy)                        \
+#define FINDING(id, severity, automatic, about, remedy) \
     {#id, #severity, about, remedy, automatic},
 #include "report/findings.def"
 #undef FINDING

@@ -3,8 +3,8 @@
  * A driver is one folder, one const struct rh_format, and one line in
  * formats/registry.c.  Reading: open() validates everything once and keeps
  * decoded, bounded numbers; then extent() and read() may be called from any
- * number of threads.  Writing: the copy (convert/copy.c) hands over units in
- * ascending order; encode() runs in parallel, place() in order decides where
+ * number of threads.  Writing: the copy (convert/copy/copy.c) hands over units
+ * in ascending order; encode() runs in parallel, place() in order decides where
  * bytes go, and the copy writes the pieces.  So the output is the same for any
  * number of threads, and positions are known without going back. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */

@@ -7,10 +7,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "ova/describe.h"
-#include "ova/descriptor.h"
-#include "ova/fill.h"
-#include "ova/merge.h"
+#include "config/describe.h"
+#include "package/descriptor.h"
+#include "descriptors/fill.h"
+#include "config/merge.h"
 
 static inline void fuzz_show(struct rh_package *p)
 {

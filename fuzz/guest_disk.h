@@ -4,7 +4,7 @@
 #define RH_FUZZ_GUEST_DISK_H
 
 #include "base/limits.h"
-#include "guestfix/disks.h"
+#include "volumes/disks.h"
 
 struct guest_disk {
     struct rh_lib lib;

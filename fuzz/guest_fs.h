@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "fuzz/guest_disk.h"
-#include "guestfix/direct/fs.h"
+#include "guestfix/backends/fs.h"
 
 typedef struct rh_fs *opener(struct rh_disks *d, const struct rh_volume *v,
                              const char **ret_why, rh_error **err);

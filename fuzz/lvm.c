@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <jansson.h>
 
-#include "guestfix/volumes.h"
+#include "volumes/volumes.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -6,7 +6,7 @@
 
 #include "base/digest.h"
 #include "base/sign.h"
-#include "ova/manifest.h"
+#include "package/manifest.h"
 
 static void check_line(const struct rh_manifest *m,
                        const struct rh_manifest_line *line)

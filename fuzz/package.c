@@ -11,7 +11,7 @@
 #include "base/limits.h"
 #include "base/out.h"
 #include "fuzz/tar_mend.h"
-#include "ova/forward.h"
+#include "package/forward.h"
 
 /* Nothing of it may be stored yet. */
 static void read_forward(struct rh_package *p, size_t vm, size_t disk)

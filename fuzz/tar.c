@@ -7,7 +7,7 @@
 
 #include "base/limits.h"
 #include "fuzz/tar_mend.h"
-#include "ova/tar.h"
+#include "package/tar.h"
 
 static void read_member(struct rh_place *place, const char *name)
 {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "fuzz/guest_disk.h"
-#include "guestfix/volumes.h"
+#include "volumes/volumes.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

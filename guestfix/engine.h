@@ -3,10 +3,10 @@
 #ifndef RH_GUESTFIX_ENGINE_H
 #define RH_GUESTFIX_ENGINE_H
 
-#include "guestfix/disks.h"
+#include "volumes/disks.h"
 #include "guestfix/guestfix.h"
 #include "guestfix/linux/linux.h"
-#include "guestfix/volumes.h"
+#include "volumes/volumes.h"
 
 /* Everything about one look into one VM's disks. */
 struct rh_session {

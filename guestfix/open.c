@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guestfix/direct/fs.h"
+#include "guestfix/backends/fs.h"
 #include "guestfix/engine.h"
 
 bool rh_fstab_parse(char *line, struct rh_fstab_entry *ret)

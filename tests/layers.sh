@@ -18,7 +18,7 @@ refused() { # FILE INCLUDE-LINE MESSAGE-REGEX
 }
 
 test_an_upward_include_is_refused() {
-    refused vm/x.c '#include "ova/package.h"' "vm may not include ova"
+    refused vm/x.c '#include "package/package.h"' "vm may not include package"
 }
 test_a_driver_including_another_is_refused() {
     refused formats/vhd/x.c '#include "formats/vmdk/vmdk.h"' "may not include"

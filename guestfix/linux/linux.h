@@ -8,7 +8,7 @@
 #include "guestfix/guest.h"
 #include "guestfix/guestfix.h"
 #include "guestfix/linux/initramfs.h"
-#include "guestfix/volumes.h"
+#include "volumes/volumes.h"
 
 struct rh_kernel {
     const char *version;   /* the name under /lib/modules */

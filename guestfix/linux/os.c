@@ -6,7 +6,7 @@
 #include <strings.h>
 
 #include "guestfix/engine.h"
-#include "guestfix/fixes/drivers.h"
+#include "guestfix/linux/fixes/drivers.h"
 
 /* --- os-release
  * ---------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/limits.h"
-#include "convert/copy.h"
+#include "convert/copy/copy.h"
 #include "targets/xcp-ng/xen.h"
 #include "targets/xcp-ng/xva_read.h"
 

@@ -1,0 +1,442 @@
+/* complete.c - after all sources: what the disks say, what is guessed, what is
+ * missing and where to find it. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config/complete.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "volumes/diskfacts.h"
+#include "package/forward.h"
+#include "config/merge.h"
+
+/* --- disks
+ * ------------------------------------------------------------------------- */
+struct verdict {
+    const char *firmware; /* NULL: the disk boots nothing */
+    const char *why;      /* N_() */
+    bool strong;
+};
+
+/* The rules, strongest signs first. */
+static struct verdict judge(const struct rh_disk_facts *f)
+{
+    bool uefi = f->esp && f->efi_folder;
+
+    if (uefi && !f->bios_boot && f->table == RH_TABLE_GPT)
+        return (struct verdict){"uefi", N_("EFI system partition"), true};
+    if (f->bios_boot && !uefi)
+        return (struct verdict){"bios", N_("BIOS boot partition"), true};
+    if (f->bios_boot && f->efi_loader)
+        return (struct verdict){
+            "uefi", N_("EFI system partition with a boot loader"), false};
+    if (f->bios_boot)
+        return (struct verdict){"bios", N_("BIOS boot partition"), false};
+    if (f->table == RH_TABLE_MBR && uefi && !(f->boot_code && f->active))
+        return (struct verdict){"uefi", N_("EFI system partition"), false};
+    if (f->table != RH_TABLE_NONE && f->boot_code &&
+        !(f->table == RH_TABLE_GPT && f->windows))
+        return (struct verdict){"bios", N_("boot code"),
+                                f->table == RH_TABLE_MBR && !f->esp};
+    return (struct verdict){NULL, NULL, false};
+}
+
+/* A disk that is not there, or that no version of rehost reads, leaves the rest
+ * of the package as it is; damage does not. */
+static bool is_finding(const rh_error *e)
+{
+    switch (rh_error_number(e)) {
+    case RH_ERR_FILE_NOT_FOUND:
+    case RH_ERR_PACKAGE_FILE_MISSING:
+    case RH_ERR_PACKAGE_HREF: /* hostile ones were refused at opening */
+    case RH_ERR_NAME_UNSAFE:
+    case RH_ERR_DISK_PARENT:
+    case RH_ERR_DISK_FORMAT_UNKNOWN:
+    case RH_ERR_VMDK_DEVICE:
+        return true;
+    default:
+        return rh_error_class_of(rh_error_number(e)) == RH_CLASS_BLOCKED;
+    }
+}
+
+static bool is_said(const struct rh_findings *list, const char *subject)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct rh_finding *f = &list->items[i];
+
+        if (!strcmp(f->subject, subject) && (f->id == RH_F_DISK_FILE_MISSING ||
+                                             f->id == RH_F_DISK_FILE_OUTSIDE))
+            return true;
+    }
+    return false;
+}
+
+/* Without storing it where that is wanted and can be. */
+static int look_into(struct rh_package *p, size_t vm, size_t disk,
+                     struct rh_disk_facts *ret, rh_error **err)
+{
+    RH_AUTO(rh_reader_closep)
+    struct rh_reader *r = p->forward ? rh_package_disk_peek(p, vm, disk) : NULL;
+    rh_error *cause = NULL;
+
+    if (r && !rh_disk_look(r, ret, &cause))
+        return 0;
+    if (r && rh_error_number(cause) != RH_ERR_DISK_NOT_SEEKABLE) {
+        if (err && !*err)
+            *err = RH_TAKE(cause);
+        rh_error_free(cause);
+        return -1;
+    }
+    rh_error_free(cause);
+    rh_reader_close(r);
+    r = rh_package_disk(p, vm, disk, err);
+    return r ? rh_disk_look(r, ret, err) : -1;
+}
+
+/* 1: looked at; 0: could not be, which is a finding. */
+static int look_at(struct rh_package *p, size_t vm, size_t disk,
+                   struct rh_disk_facts *ret, rh_error **err)
+{
+    struct rh_findings *findings = &p->vm_findings.items[vm];
+    rh_error *cause = NULL;
+    char subject[32];
+
+    snprintf(subject, sizeof subject, "disks/%zu", disk);
+    if (is_said(findings, subject))
+        return 0;
+    if (look_into(p, vm, disk, ret, &cause) == 0)
+        return 1;
+    if (!is_finding(cause)) {
+        if (err && !*err)
+            *err = RH_TAKE(cause);
+        rh_error_free(cause);
+        return -1;
+    }
+    rh_find(findings,
+            rh_error_number(cause) == RH_ERR_VMDK_DEVICE ? RH_F_DISK_RDM
+                                                         : RH_F_DISK_NOT_READ,
+            subject, "%s: %s", rh_error_where(cause), rh_error_message(cause));
+    rh_error_drop(&cause);
+    return 0;
+}
+
+static const char *disk_name(const struct rh_disk_config *d)
+{
+    return d->id.text ? d->id.text : d->file.text ? d->file.text : "disk";
+}
+
+static void say_facts(const struct rh_disk_facts *f, size_t disk,
+                      struct rh_findings *findings)
+{
+    RH_AUTO(rh_freep) char *text = rh_disk_facts_text(f);
+    char subject[32];
+
+    snprintf(subject, sizeof subject, "disks/%zu", disk);
+    rh_find(findings, RH_F_DISK_CONTENT, subject, "%s", text);
+    if (f->bitlocker)
+        rh_find(findings, RH_F_DISK_BITLOCKER, subject,
+                "a volume is encrypted by BitLocker");
+}
+
+struct candidate {
+    size_t disk;
+    struct verdict verdict;
+};
+
+/* An order that the sources say beats the order of the controllers. */
+static bool boots_before(const struct rh_disk_config *a,
+                         const struct rh_disk_config *b)
+{
+    uint64_t x = a->boot_order.kind ? a->boot_order.number : UINT64_MAX;
+    uint64_t y = b->boot_order.kind ? b->boot_order.number : UINT64_MAX;
+
+    return x < y;
+}
+
+static void take_verdict(struct rh_vm *vm, const struct candidate *c,
+                         struct rh_findings *findings)
+{
+    struct rh_disk_config *d = &vm->disks.items[c->disk];
+    RH_AUTO(rh_freep)
+    char *detail = rh_printf(_("%s on %s"), _(c->verdict.why), disk_name(d));
+    struct rh_value offer = {.kind = RH_VALUE_TEXT,
+                             .from = RH_FROM_DISK,
+                             .text = c->verdict.firmware,
+                             .detail = detail};
+    const struct rh_field *field = NULL;
+    struct rh_value *v = rh_vm_value(vm, "firmware", false, &field);
+
+    d->boot = true;
+    if (d->boot_order.kind == RH_VALUE_UNSET)
+        rh_set_number(vm, &d->boot_order, 1, RH_FROM_DISK, detail);
+    /* A weak sign fills a gap, and contradicts nobody. */
+    if (c->verdict.strong || v->kind == RH_VALUE_UNSET)
+        rh_merge_value(vm, "firmware", field, v, &offer, findings);
+}
+
+static int disks(struct rh_package *p, size_t index, rh_error **err)
+{
+    struct rh_vm *vm = p->vms.items[index];
+    struct rh_findings *findings = &p->vm_findings.items[index];
+    struct candidate best = {SIZE_MAX, {NULL, NULL, false}};
+
+    for (size_t i = 0; i < vm->disks.count; i++) {
+        struct rh_disk_config *d = &vm->disks.items[i];
+        struct rh_disk_facts facts;
+        struct verdict verdict;
+        int status;
+
+        d->boot = false;
+        if (d->empty)
+            continue;
+        status = look_at(p, index, i, &facts, err);
+        if (status < 0)
+            return -1;
+        if (!status)
+            continue;
+        say_facts(&facts, i, findings);
+        verdict = judge(&facts);
+        if (verdict.firmware && (best.disk == SIZE_MAX ||
+                                 boots_before(d, &vm->disks.items[best.disk])))
+            best = (struct candidate){i, verdict};
+    }
+    if (best.disk != SIZE_MAX) {
+        take_verdict(vm, &best, findings);
+        return 0;
+    }
+    /* Nothing shows: the first that is not new. */
+    for (size_t i = 0; i < vm->disks.count; i++) {
+        struct rh_disk_config *d = &vm->disks.items[i];
+
+        if (!d->empty && (best.disk == SIZE_MAX ||
+                          boots_before(d, &vm->disks.items[best.disk])))
+            best.disk = i;
+    }
+    if (best.disk != SIZE_MAX)
+        vm->disks.items[best.disk].boot = true;
+    return 0;
+}
+
+/* --- profile
+ * ------------------------------------------------------------------------- */
+static void forget_default(struct rh_value *v)
+{
+    if (v->from == RH_FROM_DEFAULT)
+        *v = (struct rh_value){0};
+}
+
+static void set_default(struct rh_vm *vm, struct rh_value *v, const char *text,
+                        const struct rh_profile *profile)
+{
+    if (v->kind == RH_VALUE_UNSET && text)
+        rh_set_text(vm, v, text, RH_FROM_DEFAULT, profile->id);
+}
+
+static const struct rh_profile *apply_profile(const struct rh_profiles *all,
+                                              struct rh_vm *vm)
+{
+    const struct rh_profile *profile;
+
+    forget_default(&vm->os_profile);
+    forget_default(&vm->os_family);
+    forget_default(&vm->clock);
+    profile = rh_profile_match(all, vm);
+    if (!profile || !strcmp(profile->id, "other"))
+        return profile;
+    set_default(vm, &vm->os_profile, profile->id, profile);
+    set_default(vm, &vm->os_family, profile->family, profile);
+    set_default(vm, &vm->clock, profile->clock, profile);
+    return profile;
+}
+
+/* --- what is guessed, what is missing
+ * ----------------------------------------------------- */
+struct review {
+    const struct rh_package *p;
+    struct rh_vm *vm;
+    struct rh_findings *findings;
+    bool strict;
+};
+
+/* Where this kind of source keeps it. */
+static const char *where_to_look(const struct review *r)
+{
+    bool bare = r->p->kind && !strcmp(r->p->kind, "disk");
+
+    if (!strcmp(r->vm->source_kind, "nutanix"))
+        return _("save the VM's answer while it still exists and pass it by "
+                 "--fill: GET /api/vmm/v4.0/ahv/config/vms/{extId} or "
+                 "/api/nutanix/v3/vms/{uuid} (Prism Central), GET "
+                 "/PrismGateway/services/rest/v2.0/vms/{uuid}"
+                 "?include_vm_disk_config=true&include_vm_nic_config=true "
+                 "(Prism Element), or `acli vm.get NAME` (a CVM)");
+    if (!strcmp(r->vm->source_kind, "vmware"))
+        return _("pass the VM's .vmx by --fill (it lies in the VM's folder on "
+                 "the datastore), or say it with --set");
+    if (bare)
+        return _("pass what describes the VM by --fill: Prism's JSON (GET "
+                 "/api/vmm/v4.0/ahv/config/vms/{extId}), the text of `acli "
+                 "vm.get NAME`, its .vmx or .ovf; or say it with --set; "
+                 "`rehost inspect --template` writes the list");
+    return _("say it with --set, or fill in what `rehost inspect --template` "
+             "writes");
+}
+
+static void set_remedy(const struct review *r, struct rh_finding *f)
+{
+    free(f->remedy);
+    f->remedy = rh_strdup(where_to_look(r));
+}
+
+static void guess(const struct review *r, const char *key, const char *text)
+{
+    struct rh_finding *f =
+        rh_find(r->findings, RH_F_CONFIG_GUESS, key, "%s", text);
+
+    if (r->strict)
+        f->severity = RH_SEVERITY_BLOCKER;
+    set_remedy(r, f);
+}
+
+static struct rh_finding *missing(const struct review *r, const char *key,
+                                  const char *text)
+{
+    struct rh_finding *f =
+        rh_find(r->findings, RH_F_CONFIG_MISSING, key, "%s", text);
+
+    set_remedy(r, f);
+    return f;
+}
+
+static void review_machine(const struct review *r,
+                           const struct rh_profile *profile)
+{
+    struct rh_vm *vm = r->vm;
+    const char *firmware = profile && profile->default_firmware
+                               ? profile->default_firmware
+                               : "bios";
+
+    if (vm->memory_bytes.kind == RH_VALUE_UNSET)
+        missing(r, "memory_bytes",
+                _("nothing says how much memory the VM has; there is no "
+                  "default"))
+            ->severity = RH_SEVERITY_BLOCKER;
+    if (vm->cpus.kind == RH_VALUE_UNSET)
+        guess(r, "cpus", _("nothing says how many CPUs the VM has; it gets 1"));
+    if (vm->firmware.kind == RH_VALUE_UNSET) {
+        RH_AUTO(rh_freep)
+        char *text = rh_printf(
+            _("nothing says which firmware the VM starts by; it gets %s"),
+            firmware);
+
+        guess(r, "firmware", text);
+    }
+    if (vm->clock.from == RH_FROM_DEFAULT) {
+        RH_AUTO(rh_freep)
+        char *text = rh_printf(
+            _("nothing says whether the hardware clock runs in UTC; %s is what "
+              "%s uses"),
+            vm->clock.text, vm->clock.detail);
+
+        guess(r, "clock", text);
+    }
+    if (vm->os_profile.kind == RH_VALUE_UNSET)
+        guess(r, "os/profile",
+              _("nothing says which operating system this is; it is treated "
+                "as any"));
+    if (vm->firmware.text && !strcmp(vm->firmware.text, "uefi") &&
+        vm->secure_boot.kind == RH_VALUE_UNSET)
+        missing(r, "secure_boot",
+                _("nothing says whether Secure Boot is on; it will be off"))
+            ->severity = RH_SEVERITY_INFO;
+    if (vm->uuid.kind == RH_VALUE_UNSET)
+        missing(r, "uuid",
+                _("the BIOS UUID is not known; the VM gets a new one, which "
+                  "licences may notice"))
+            ->severity = RH_SEVERITY_INFO;
+}
+
+static void review_nics(const struct review *r)
+{
+    struct rh_vm *vm = r->vm;
+    bool bare = r->p->kind && !strcmp(r->p->kind, "disk");
+    char key[48];
+
+    if (!vm->nics.count && (bare || !strcmp(vm->source_kind, "nutanix")))
+        missing(r, "nics",
+                _("nothing says which network cards the VM has; it gets "
+                  "none"));
+    for (size_t i = 0; i < vm->nics.count; i++) {
+        const struct rh_nic_config *nic = &vm->nics.items[i];
+
+        snprintf(key, sizeof key, "nics/%zu/mac", i);
+        if (nic->mac.kind == RH_VALUE_UNSET)
+            missing(r, key,
+                    _("the MAC address is not known; a new one is made, which "
+                      "DHCP reservations and licences may notice"))
+                ->severity = RH_SEVERITY_INFO;
+        snprintf(key, sizeof key, "nics/%zu/network", i);
+        if (nic->network.kind == RH_VALUE_UNSET)
+            missing(r, key,
+                    _("the network is not known; the target's default one is "
+                      "used"));
+    }
+}
+
+/* What an earlier look said, before more was known. */
+static void forget(struct rh_findings *list)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        struct rh_finding *f = &list->items[i];
+
+        if (f->id == RH_F_CONFIG_GUESS || f->id == RH_F_CONFIG_MISSING) {
+            free(f->subject);
+            free(f->message);
+            free(f->remedy);
+        } else {
+            list->items[kept++] = *f;
+        }
+    }
+    list->count = kept;
+}
+
+void rh_package_review(struct rh_package *p, size_t vm,
+                       const struct rh_profiles *profiles, bool strict)
+{
+    struct review r = {p, p->vms.items[vm], &p->vm_findings.items[vm], strict};
+    const struct rh_profile *profile = apply_profile(profiles, r.vm);
+
+    forget(r.findings);
+    review_machine(&r, profile);
+    review_nics(&r);
+}
+
+/* A fill file may name a profile that is not there. */
+static int check_profile(const struct rh_vm *vm,
+                         const struct rh_profiles *profiles, rh_error **err)
+{
+    const struct rh_value *v = &vm->os_profile;
+
+    if (v->kind != RH_VALUE_TEXT || rh_profile_named(profiles, v->text))
+        return 0;
+    rh_fail(err, RH_ERR_CONFIG_PROFILE,
+            "os/profile: there is no profile \"%s\"", v->text);
+    return rh_where(err, v->detail);
+}
+
+int rh_package_complete(struct rh_package *p, bool strict, rh_error **err)
+{
+    const struct rh_profiles *profiles = rh_profiles_of(p->lib, err);
+
+    if (!profiles)
+        return -1;
+    for (size_t i = 0; i < p->vms.count; i++) {
+        if (check_profile(p->vms.items[i], profiles, err) || disks(p, i, err))
+            return -1;
+        rh_package_review(p, i, profiles, strict);
+    }
+    return 0;
+}

@@ -1,0 +1,14 @@
+/* complete.h - what is guessed and missing, looked at again. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_CONFIG_COMPLETE_H
+#define RH_CONFIG_COMPLETE_H
+
+#include "package/package.h"
+#include "profiles/profile.h"
+
+/* Defaults and the findings CONFIG-GUESS and CONFIG-MISSING of one VM, made
+ * anew: after the guest was looked at, less is guessed. */
+void rh_package_review(struct rh_package *p, size_t vm,
+                       const struct rh_profiles *profiles, bool strict);
+
+#endif

@@ -1,0 +1,766 @@
+/* appliance.c - the guest's files through libguestfs: XFS, btrfs, LUKS, file
+ * systems whose journal must be replayed, and whatever else a kernel reads.
+ *
+ * The appliance sees our own readers, by NBD, so that what is fixed is what is
+ * copied.  It has no network, no guest program is run in it, and it runs in
+ * software emulation where /dev/kvm does not really work. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guestfix/engine.h"
+
+static int no_appliance(struct rh_session *s, const char *why,
+                        const char **ret_why)
+{
+    *ret_why = _(why);
+    rh_find(s->o->findings, RH_F_GUEST_NO_APPLIANCE, "os",
+            N_("the guest's file system is read by libguestfs only, which is "
+               "not here"));
+    return 0;
+}
+
+#ifndef HAVE_LIBGUESTFS
+
+void rh_appliance_free(struct rh_appliance *a)
+{
+    (void)a; /* there never is one */
+}
+
+int rh_open_appliance(struct rh_session *s, const char **ret_why,
+                      rh_error **err)
+{
+    (void)err;
+    return no_appliance(s,
+                        N_("this build has no libguestfs, which the guest's "
+                           "file system needs"),
+                        ret_why);
+}
+
+#else
+
+#include <errno.h>
+#include <fcntl.h>
+#include <guestfs.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/kvm.h"
+#include "base/late.h"
+#include "guestfix/backends/nbd_server.h"
+
+/* clang-format off */
+#define CALLS(X, p) \
+    X(p, add_drive_opts) X(p, chmod) X(p, close) X(p, cp_a) \
+    X(p, create_flags) X(p, cryptsetup_open) X(p, findfs_label) \
+    X(p, findfs_uuid) X(p, free_statns) X(p, free_statvfs) X(p, getxattr) \
+    X(p, last_errno) X(p, last_error) X(p, launch) X(p, list_dm_devices) \
+    X(p, list_md_devices) X(p, ln_s) X(p, ls) X(p, lsetxattr) X(p, lstatns) \
+    X(p, lvm_scan) X(p, lvs) X(p, mkdir_p) X(p, mount_options) \
+    X(p, read_file) X(p, readlink) X(p, rename) X(p, rm) X(p, set_autosync) \
+    X(p, set_backend) X(p, set_backend_settings) X(p, set_error_handler) \
+    X(p, set_network) X(p, set_pgroup) X(p, set_tmpdir) X(p, setxattr) \
+    X(p, shutdown) X(p, statns) X(p, statvfs) X(p, sync) X(p, umount_all) \
+    X(p, upload) X(p, vfs_type) X(p, vfs_uuid)
+/* clang-format on */
+RH_LATE_TABLE(guestfs, CALLS);
+
+struct rh_appliance {
+    guestfs_h *g;
+    struct rh_nbd_server *server;
+    const char *no_kvm;         /* why it runs in software emulation */
+    struct rh_appliance **keep; /* where it goes instead of ending */
+    /* Of the thread that starts it, until `started`. */
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool started, abandoned;
+    int result;
+};
+
+static guestfs_h *handle(struct rh_guest *g)
+{
+    return ((struct rh_appliance *)g->state)->g;
+}
+
+static int failed(guestfs_h *g, const char *what, rh_error **err)
+{
+    const char *why = guestfs.last_error(g);
+
+    if (guestfs.last_errno(g) == ENOENT || guestfs.last_errno(g) == ENOTDIR ||
+        guestfs.last_errno(g) == ENODATA)
+        return rh_fail(err, RH_ERR_FILE_NOT_FOUND, "%s: not there in the guest",
+                       what);
+    if (guestfs.last_errno(g) == ENOSPC)
+        return rh_fail(err, RH_ERR_GUEST_FULL, "%s: no space left in the guest",
+                       what);
+    return rh_fail(err, RH_ERR_GUEST_APPLIANCE, "%s: %s", what,
+                   why ? why : "failed");
+}
+
+/* --- files
+ * ----------------------------------------------------------------------- */
+static char type_of(int64_t mode)
+{
+    if (S_ISREG((mode_t)mode))
+        return 'f';
+    if (S_ISDIR((mode_t)mode))
+        return 'd';
+    return S_ISLNK((mode_t)mode) ? 'l' : '?';
+}
+
+static int app_stat(struct rh_guest *g, const char *path, bool follow,
+                    struct rh_guest_stat *ret, rh_error **err)
+{
+    struct guestfs_statns *st = follow ? guestfs.statns(handle(g), path)
+                                       : guestfs.lstatns(handle(g), path);
+
+    if (!st)
+        return failed(handle(g), path, err);
+    ret->type = type_of(st->st_mode);
+    ret->size = (uint64_t)st->st_size;
+    ret->mode = (uint32_t)(st->st_mode & 07777);
+    ret->uid = (uint32_t)st->st_uid;
+    ret->gid = (uint32_t)st->st_gid;
+    ret->mtime = st->st_mtime_sec;
+    ret->inode = (uint64_t)st->st_ino;
+    guestfs.free_statns(st);
+    return 0;
+}
+
+static int app_list(struct rh_guest *g, const char *path, char ***ret_names,
+                    rh_error **err)
+{
+    char **names = guestfs.ls(handle(g), path);
+
+    if (!names)
+        return failed(handle(g), path, err);
+    *ret_names = names; /* sorted by the daemon, malloc'ed as we want it */
+    return 0;
+}
+
+static int app_read(struct rh_guest *g, const char *path, uint64_t limit,
+                    void **ret_bytes, size_t *ret_size, rh_error **err)
+{
+    struct rh_guest_stat st;
+    char *bytes, *ended;
+    size_t n;
+
+    if (app_stat(g, path, true, &st, err) < 0)
+        return -1;
+    if (st.type != 'f')
+        return rh_fail(err, RH_ERR_FILE_TYPE, "%s is not a regular file", path);
+    if (st.size > limit)
+        return rh_fail(err, RH_ERR_GUEST_DAMAGED, "%s is larger than expected",
+                       path);
+    bytes = guestfs.read_file(handle(g), path, &n);
+    if (!bytes)
+        return failed(handle(g), path, err);
+    ended = rh_memdup0(bytes, n);
+    free(bytes);
+    *ret_bytes = ended;
+    *ret_size = n;
+    return 0;
+}
+
+/* Through a memory file: messages of the protocol hold 4 MB only. */
+static int upload(struct rh_guest *g, const char *path, const void *bytes,
+                  size_t n, rh_error **err)
+{
+    int fd RH_AUTO(rh_closep) = memfd_create("rehost", MFD_CLOEXEC);
+    RH_AUTO(rh_freep) char *name = rh_printf("/proc/self/fd/%d", fd);
+    const char *p = bytes;
+
+    if (fd < 0)
+        return rh_fail_errno(err, RH_ERR_MEMORY, errno, "%s", path);
+    for (size_t at = 0; at < n;) {
+        ssize_t put = write(fd, p + at, n - at);
+
+        if (put <= 0)
+            return rh_fail_errno(err, RH_ERR_MEMORY, errno, "%s", path);
+        at += (size_t)put;
+    }
+    return guestfs.upload(handle(g), name, path) < 0
+               ? failed(handle(g), path, err)
+               : 0;
+}
+
+static char *parent_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash > path ? rh_strndup(path, (size_t)(slash - path))
+                        : rh_strdup("/");
+}
+
+static void label_like_parent(struct rh_guest *g, const char *path)
+{
+    RH_AUTO(rh_freep) char *parent = parent_of(path);
+    size_t n;
+    char *label = guestfs.getxattr(handle(g), parent, "security.selinux", &n);
+
+    if (label)
+        guestfs.lsetxattr(handle(g), "security.selinux", label, (int)n, path);
+    free(label);
+}
+
+/* Over an old file its inode stays, with owner, mode and attributes. */
+static int app_write(struct rh_guest *g, const char *path, const void *bytes,
+                     size_t n, uint32_t mode, rh_error **err)
+{
+    struct rh_guest_stat st;
+    bool is_new = app_stat(g, path, true, &st, NULL) < 0;
+
+    if (upload(g, path, bytes, n, err) < 0)
+        return -1;
+    if (!is_new)
+        return 0;
+    label_like_parent(g, path);
+    return guestfs.chmod(handle(g), (int)mode, path) < 0
+               ? failed(handle(g), path, err)
+               : 0;
+}
+
+static int app_rename(struct rh_guest *g, const char *from, const char *to,
+                      rh_error **err)
+{
+    return guestfs.rename(handle(g), from, to) < 0
+               ? failed(handle(g), from, err)
+               : 0;
+}
+
+static int app_copy(struct rh_guest *g, const char *from, const char *to,
+                    rh_error **err)
+{
+    return guestfs.cp_a(handle(g), from, to) < 0 ? failed(handle(g), from, err)
+                                                 : 0;
+}
+
+static int app_remove(struct rh_guest *g, const char *path, rh_error **err)
+{
+    return guestfs.rm(handle(g), path) < 0 ? failed(handle(g), path, err) : 0;
+}
+
+static int app_make_dir(struct rh_guest *g, const char *path, uint32_t mode,
+                        rh_error **err)
+{
+    struct rh_guest_stat st;
+
+    if (app_stat(g, path, true, &st, NULL) == 0)
+        return 0;
+    if (guestfs.mkdir_p(handle(g), path) < 0 ||
+        guestfs.chmod(handle(g), (int)mode, path) < 0)
+        return failed(handle(g), path, err);
+    label_like_parent(g, path);
+    return 0;
+}
+
+static int app_symlink(struct rh_guest *g, const char *target, const char *path,
+                       rh_error **err)
+{
+    if (guestfs.ln_s(handle(g), target, path) < 0)
+        return failed(handle(g), path, err);
+    label_like_parent(g, path);
+    return 0;
+}
+
+static int app_read_link(struct rh_guest *g, const char *path, char **ret,
+                         rh_error **err)
+{
+    char *text = guestfs.readlink(handle(g), path);
+
+    if (!text)
+        return failed(handle(g), path, err);
+    *ret = text;
+    return 0;
+}
+
+static int app_get_xattr(struct rh_guest *g, const char *path, const char *name,
+                         void **ret_bytes, size_t *ret_size, rh_error **err)
+{
+    char *value = guestfs.getxattr(handle(g), path, name, ret_size);
+
+    if (!value)
+        return failed(handle(g), path, err);
+    *ret_bytes = value;
+    return 0;
+}
+
+static int app_set_xattr(struct rh_guest *g, const char *path, const char *name,
+                         const void *bytes, size_t n, rh_error **err)
+{
+    return guestfs.setxattr(handle(g), name, bytes, (int)n, path) < 0
+               ? failed(handle(g), path, err)
+               : 0;
+}
+
+static int app_free_space(struct rh_guest *g, const char *path,
+                          uint64_t *ret_bytes, rh_error **err)
+{
+    struct guestfs_statvfs *st = guestfs.statvfs(handle(g), path);
+
+    if (!st)
+        return failed(handle(g), path, err);
+    if (rh_mul_overflows((uint64_t)st->bavail, (uint64_t)st->bsize, ret_bytes))
+        *ret_bytes = 0;
+    guestfs.free_statvfs(st);
+    return 0;
+}
+
+/* Unmounting writes the journals' contents home; nothing comes after it. */
+static int app_sync(struct rh_guest *g, rh_error **err)
+{
+    struct rh_appliance *a = g->state;
+
+    if (guestfs.umount_all(a->g) < 0 || guestfs.sync(a->g) < 0 ||
+        guestfs.shutdown(a->g) < 0) {
+        rh_error *why = rh_nbd_failure(a->server);
+
+        if (why && err && !*err) {
+            *err = why;
+            return -1;
+        }
+        rh_error_free(why);
+        return failed(a->g, _("writing back"), err);
+    }
+    return 0;
+}
+
+void rh_appliance_free(struct rh_appliance *a)
+{
+    if (!a)
+        return;
+    if (a->g)
+        guestfs.close(a->g);
+    rh_nbd_stop(a->server);
+    pthread_cond_destroy(&a->ended);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
+static void app_close(struct rh_guest *g)
+{
+    struct rh_appliance *a = g->state;
+
+    if (a->keep && guestfs.umount_all(a->g) == 0)
+        *a->keep = a;
+    else
+        rh_appliance_free(a);
+    free(g);
+}
+
+static const struct rh_guest_ops app_ops = {
+    .backend = "libguestfs",
+    .stat = app_stat,
+    .list = app_list,
+    .read = app_read,
+    .write = app_write,
+    .rename = app_rename,
+    .copy = app_copy,
+    .remove = app_remove,
+    .make_dir = app_make_dir,
+    .symlink = app_symlink,
+    .read_link = app_read_link,
+    .get_xattr = app_get_xattr,
+    .set_xattr = app_set_xattr,
+    .free_space = app_free_space,
+    .sync = app_sync,
+    .close = app_close,
+};
+
+/* --- starting it
+ * -------------------------------------------------------------------- */
+static int configure(struct rh_session *s, struct rh_appliance *a,
+                     rh_error **err)
+{
+    static char force_tcg[] = "force_tcg";
+    char *settings[] = {force_tcg, NULL};
+
+    guestfs.set_error_handler(a->g, NULL, NULL);
+    guestfs.set_pgroup(a->g, 1); /* Ctrl-C is for us to handle */
+    guestfs.set_network(a->g, 0);
+    guestfs.set_autosync(a->g, 1);
+    if (guestfs.set_backend(a->g, "direct") < 0 ||
+        guestfs.set_tmpdir(a->g, rh_nbd_folder(a->server)) < 0)
+        return failed(a->g, _("preparing the appliance"), err);
+    if (!a->no_kvm)
+        return 0;
+    rh_log(s->o->lib, RH_LOG_INFO,
+           _("no KVM here (%s): the appliance runs in software emulation"),
+           a->no_kvm);
+    return guestfs.set_backend_settings(a->g, settings) < 0
+               ? failed(a->g, _("preparing the appliance"), err)
+               : 0;
+}
+
+static int add_disks(struct rh_session *s, struct rh_appliance *a,
+                     rh_error **err)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        RH_AUTO(rh_freep)
+        char *server = rh_printf("unix:%s", rh_nbd_socket(a->server, i));
+        char *servers[] = {server, NULL};
+
+        if (guestfs.add_drive_opts(a->g, "", GUESTFS_ADD_DRIVE_OPTS_FORMAT,
+                                   "raw", GUESTFS_ADD_DRIVE_OPTS_PROTOCOL,
+                                   "nbd", GUESTFS_ADD_DRIVE_OPTS_SERVER,
+                                   servers, -1) < 0)
+            return failed(a->g, _("adding a disk to the appliance"), err);
+    }
+    return 0;
+}
+
+static void *launch_it(void *user)
+{
+    struct rh_appliance *a = user;
+    bool abandoned;
+    int result = guestfs.launch(a->g);
+
+    pthread_mutex_lock(&a->lock);
+    a->result = result;
+    a->started = true;
+    abandoned = a->abandoned;
+    pthread_cond_signal(&a->ended);
+    pthread_mutex_unlock(&a->lock);
+    if (abandoned)
+        rh_appliance_free(a);
+    return NULL;
+}
+
+/* Wait for the thread, and after a cancel only for a moment: on its first run
+ * libguestfs builds its appliance, for up to a minute, and cannot be stopped
+ * without leaving a half of one.  0: it ended, -1: `a` is the thread's now. */
+static int wait_for_launch(struct rh_session *s, struct rh_appliance *a)
+{
+    enum { TICK_MS = 100, PATIENCE = 12 };
+    int ticks = 0;
+    bool started;
+
+    pthread_mutex_lock(&a->lock);
+    while (!a->started && ticks < PATIENCE) {
+        struct timespec until;
+
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += TICK_MS * 1000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&a->ended, &a->lock, &until);
+        ticks += rh_go_on(s->o->lib, NULL) < 0;
+    }
+    started = a->started;
+    if (!started) {
+        a->abandoned = true;
+        rh_nbd_stop(RH_TAKE(a->server)); /* the disks are going away */
+    }
+    pthread_mutex_unlock(&a->lock);
+    return started ? 0 : -1;
+}
+
+static int configured(struct rh_session *s, struct rh_appliance *a,
+                      rh_error **err)
+{
+    /* At the program's end a thread may still be using it. */
+    a->g = guestfs.create_flags(GUESTFS_CREATE_NO_CLOSE_ON_EXIT);
+    /* Looking writes as well: a journal is replayed, into the overlay. */
+    if (a->g)
+        a->server = rh_nbd_serve(s->overlays, s->count, false, s->o->lib, err);
+    if (!a->g || !a->server || configure(s, a, err) < 0)
+        return -1;
+    return add_disks(s, a, err);
+}
+
+static struct rh_appliance *start(struct rh_session *s, const char *no_kvm,
+                                  rh_error **err)
+{
+    struct rh_appliance *a = rh_new0(struct rh_appliance);
+    pthread_t thread;
+
+    a->no_kvm = no_kvm;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_cond_init(&a->ended, NULL);
+    if (configured(s, a, err) < 0) {
+        rh_appliance_free(a);
+        return NULL;
+    }
+    if (pthread_create(&thread, NULL, launch_it, a)) {
+        rh_appliance_free(a);
+        rh_fail(err, RH_ERR_MEMORY, "no thread could be made");
+        return NULL;
+    }
+    if (wait_for_launch(s, a) < 0) {
+        pthread_detach(thread);
+        rh_go_on(s->o->lib, err);
+        return NULL;
+    }
+    pthread_join(thread, NULL);
+    if (a->result == 0)
+        return a;
+    /* Who cancels makes it fail, in one way or another. */
+    if (rh_go_on(s->o->lib, err) == 0)
+        failed(a->g, _("starting the appliance"), err);
+    rh_appliance_free(a);
+    return NULL;
+}
+
+/* A KVM that passed its try may break under the appliance all the same. */
+static struct rh_appliance *start_somehow(struct rh_session *s, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *fault = NULL;
+    struct rh_appliance *a;
+    const char *why;
+
+    rh_progress(s->o->lib, "guest", 0, 1);
+    if (!rh_kvm_works(&why))
+        return start(s, why, err);
+    a = start(s, NULL, &fault);
+    if (a)
+        return a;
+    if (rh_go_on(s->o->lib, err) < 0)
+        return NULL;
+    return start(s, _("the appliance did not start with it"), err);
+}
+
+/* The one that looking left, or one of our own. */
+static struct rh_appliance *take(struct rh_session *s, rh_error **err)
+{
+    struct rh_appliance **kept = s->o->appliance;
+    struct rh_appliance *a =
+        kept && *kept ? RH_TAKE(*kept) : start_somehow(s, err);
+
+    if (!a)
+        return NULL;
+    a->keep = s->writing ? NULL : kept;
+    if (a->no_kvm)
+        rh_find(s->o->findings, RH_F_GUEST_NO_KVM, "os",
+                N_("no KVM here (%s): the appliance that reads the guest runs "
+                   "in software emulation, which takes some minutes"),
+                a->no_kvm);
+    return a;
+}
+
+/* --- the root
+ * -------------------------------------------------------------------------- */
+static const char *const linux_types[] = {"ext2",  "ext3", "ext4",     "xfs",
+                                          "btrfs", "f2fs", "reiserfs", "jfs"};
+
+static bool is_linux_type(const char *type)
+{
+    for (size_t i = 0; type && i < RH_COUNT(linux_types); i++)
+        if (!strcmp(type, linux_types[i]))
+            return true;
+    return false;
+}
+
+/* Our volume as the appliance calls it: its disks are sda, sdb in our order. */
+static char *device_of(const struct rh_volume *v)
+{
+    if (v->lv)
+        return rh_printf("/dev/%s/%s", v->vg, v->lv);
+    if (v->disk >= 26)
+        return NULL;
+    return v->partition
+               ? rh_printf("/dev/sd%c%u", (int)('a' + v->disk), v->partition)
+               : rh_printf("/dev/sd%c", (int)('a' + v->disk));
+}
+
+/* Volumes that only the appliance sees (inside LUKS, striped, RAID). */
+static void add_unseen(struct rh_session *s, guestfs_h *g, char **devices)
+{
+    for (size_t i = 0; devices && devices[i]; i++) {
+        RH_AUTO(rh_freep) char *type = guestfs.vfs_type(g, devices[i]);
+        struct rh_volume v = {0};
+        bool known = false;
+
+        for (size_t k = 0; k < s->volumes.all.count; k++) {
+            struct rh_volume *old = &s->volumes.all.items[k];
+            RH_AUTO(rh_freep) char *name = device_of(old);
+
+            if (!name || strcmp(name, devices[i]))
+                continue;
+            known = true;
+            if (!old->fstype && type) {
+                RH_AUTO(rh_freep) char *uuid = guestfs.vfs_uuid(g, devices[i]);
+
+                old->fstype = rh_arena_strdup(s->volumes.arena, type);
+                old->uuid = uuid && *uuid
+                                ? rh_arena_strdup(s->volumes.arena, uuid)
+                                : NULL;
+            }
+        }
+        if (!known) {
+            RH_AUTO(rh_freep) char *uuid = guestfs.vfs_uuid(g, devices[i]);
+            const char *slash = strchr(devices[i] + 5, '/');
+
+            v.device = rh_arena_strdup(s->volumes.arena, devices[i]);
+            v.fstype = rh_arena_strdup(s->volumes.arena, type);
+            v.uuid =
+                uuid && *uuid ? rh_arena_strdup(s->volumes.arena, uuid) : NULL;
+            if (slash && strncmp(devices[i], "/dev/mapper/", 12) &&
+                strncmp(devices[i], "/dev/md", 7)) {
+                v.vg = rh_arena_strndup(s->volumes.arena, devices[i] + 5,
+                                        (size_t)(slash - devices[i]) - 5);
+                v.lv = rh_arena_strdup(s->volumes.arena, slash + 1);
+            }
+            *rh_vec_add(&s->volumes.all) = v;
+        }
+    }
+}
+
+static void open_luks(struct rh_session *s, guestfs_h *g)
+{
+    for (size_t i = 0; i < s->volumes.all.count; i++) {
+        const struct rh_volume *v = &s->volumes.all.items[i];
+        RH_AUTO(rh_freep) char *device = device_of(v);
+        RH_AUTO(rh_freep) char *name = NULL;
+
+        if (!v->fstype || strcmp(v->fstype, "crypto_LUKS") || !device ||
+            !v->uuid)
+            continue;
+        name = rh_printf("luks-%s", v->uuid);
+        for (size_t k = 0; s->o->keys && s->o->keys[k]; k++)
+            if (guestfs.cryptsetup_open(g, device, s->o->keys[k], name, -1) ==
+                0)
+                break;
+    }
+}
+
+static void see_more(struct rh_session *s, guestfs_h *g)
+{
+    char **all;
+
+    open_luks(s, g);
+    guestfs.lvm_scan(g, 1);
+    all = guestfs.lvs(g);
+    add_unseen(s, g, all);
+    rh_name_list_free(all);
+    all = guestfs.list_dm_devices(g);
+    add_unseen(s, g, all);
+    rh_name_list_free(all);
+    all = guestfs.list_md_devices(g);
+    add_unseen(s, g, all);
+    rh_name_list_free(all);
+}
+
+static int mount_at(struct rh_session *s, guestfs_h *g, const char *device,
+                    const char *options, const char *path)
+{
+    RH_AUTO(rh_freep)
+    char *all = rh_printf("%s%s%s", s->writing ? "rw" : "ro",
+                          *options ? "," : "", options);
+
+    return guestfs.mount_options(g, all, device, path);
+}
+
+static int rank_of(struct rh_guest *g)
+{
+    if (!rh_guest_is_dir(g, "/etc"))
+        return 0;
+    return rh_guest_exists(g, "/etc/fstab") +
+           (rh_guest_exists(g, "/etc/os-release") ||
+            rh_guest_exists(g, "/usr/lib/os-release") ||
+            rh_guest_exists(g, "/etc/redhat-release"));
+}
+
+/* Mount one volume as the root; a btrfs may have it in a subvolume. */
+static const char *try_root(struct rh_session *s, struct rh_guest *g,
+                            const struct rh_volume *v)
+{
+    static const char *const ways[] = {"", "subvol=@", "subvol=root",
+                                       "subvol=@rootfs", NULL};
+    RH_AUTO(rh_freep) char *device = device_of(v);
+    const char *name = v->span_count || v->lv ? device : v->device;
+
+    for (size_t i = 0; name && ways[i]; i++) {
+        if (i && strcmp(v->fstype, "btrfs"))
+            break;
+        if (mount_at(s, handle(g), name, ways[i], "/") < 0)
+            continue;
+        if (rank_of(g) > 0)
+            return ways[i];
+        guestfs.umount_all(handle(g));
+    }
+    return NULL;
+}
+
+/* A spec of fstab as the appliance's device. */
+static char *device_for(struct rh_session *s, guestfs_h *g, const char *spec)
+{
+    const struct rh_volume *v = rh_volume_named(&s->volumes, spec);
+
+    if (v && (v->span_count || v->lv))
+        return device_of(v);
+    if (v)
+        return rh_strdup(v->device);
+    if (!strncmp(spec, "UUID=", 5))
+        return guestfs.findfs_uuid(g, spec + 5);
+    if (!strncmp(spec, "LABEL=", 6))
+        return guestfs.findfs_label(g, spec + 6);
+    return NULL;
+}
+
+static void mount_rest(struct rh_session *s, struct rh_guest *g)
+{
+    RH_AUTO(rh_freep) char *text = rh_guest_text(g, "/etc/fstab", NULL);
+    char *rest = text, *line;
+
+    while (text && (line = strsep(&rest, "\n"))) {
+        struct rh_fstab_entry e;
+        RH_AUTO(rh_freep) char *device = NULL;
+        RH_AUTO(rh_freep) char *subvol = NULL;
+        const char *option;
+        bool needed;
+
+        if (!rh_fstab_parse(line, &e) || !rh_mount_matters(e.path, &needed))
+            continue;
+        device = device_for(s, handle(g), e.spec);
+        option = strstr(e.options, "subvol=");
+        if (option)
+            subvol = rh_strndup(option, strcspn(option, ","));
+        if (device)
+            mount_at(s, handle(g), device, subvol ? subvol : "", e.path);
+    }
+}
+
+static bool find_root(struct rh_session *s, struct rh_guest *g)
+{
+    for (size_t i = 0; i < s->volumes.all.count; i++) {
+        const struct rh_volume *v = &s->volumes.all.items[i];
+
+        if (!is_linux_type(v->fstype) || !try_root(s, g, v))
+            continue;
+        g->root_volume = i;
+        mount_rest(s, g);
+        return true;
+    }
+    return false;
+}
+
+int rh_open_appliance(struct rh_session *s, const char **ret_why,
+                      rh_error **err)
+{
+    struct rh_appliance *a;
+    struct rh_guest *g;
+
+    if (RH_LATE_LOAD("libguestfs.so.0", guestfs, NULL) < 0)
+        return no_appliance(s,
+                            N_("libguestfs, which the guest's file system "
+                               "needs, cannot be loaded"),
+                            ret_why);
+    a = take(s, err);
+    if (!a)
+        return -1;
+    g = rh_new0(struct rh_guest);
+    g->ops = &app_ops;
+    g->state = a;
+    see_more(s, a->g);
+    if (find_root(s, g)) {
+        s->guest = g;
+        *ret_why = NULL;
+        return 0;
+    }
+    g->ops->close(g);
+    return rh_go_on(s->o->lib, err);
+}
+
+#endif

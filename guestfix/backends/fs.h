@@ -1,0 +1,83 @@
+/* fs.h - one file system, reached in-process: what ext and FAT both offer.
+ *
+ * A node is a number that the driver understands (an inode; the place of a
+ * directory entry).  Names are single components; walking paths, symbolic
+ * links and mounts is done above (vfs.c). */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_GUESTFIX_BACKENDS_FS_H
+#define RH_GUESTFIX_BACKENDS_FS_H
+
+#include "volumes/disks.h"
+#include "guestfix/guest.h"
+#include "volumes/volumes.h"
+
+struct rh_fs;
+
+struct rh_names {
+    char **items;
+    size_t count, room;
+};
+void rh_names_free(struct rh_names *n);
+
+struct rh_fs_ops {
+    uint64_t root; /* node of "/" */
+    bool any_case; /* names without regard to case */
+    int (*stat)(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
+                rh_error **err);
+    /* FILE_NOT_FOUND when there is no such name. */
+    int (*lookup)(struct rh_fs *fs, uint64_t dir, const char *name,
+                  uint64_t *ret, rh_error **err);
+    int (*list)(struct rh_fs *fs, uint64_t dir, struct rh_names *ret,
+                rh_error **err);
+    /* At most `limit` bytes; more is an error. */
+    int (*read)(struct rh_fs *fs, uint64_t node, uint64_t limit,
+                void **ret_bytes, size_t *ret_size, rh_error **err);
+    int (*read_link)(struct rh_fs *fs, uint64_t node, char **ret,
+                     rh_error **err);
+    /* A new file; `like` (a node, 0: none) gives owner, mode, attributes. */
+    int (*create)(struct rh_fs *fs, uint64_t dir, const char *name,
+                  const void *bytes, size_t n, uint32_t mode, uint64_t like,
+                  rh_error **err);
+    int (*remove)(struct rh_fs *fs, uint64_t dir, const char *name,
+                  rh_error **err);
+    int (*rename)(struct rh_fs *fs, uint64_t from_dir, const char *from,
+                  uint64_t to_dir, const char *to, rh_error **err);
+    int (*make_dir)(struct rh_fs *fs, uint64_t dir, const char *name,
+                    uint32_t mode, rh_error **err);
+    int (*symlink)(struct rh_fs *fs, uint64_t dir, const char *name,
+                   const char *target, rh_error **err);
+    int (*get_xattr)(struct rh_fs *fs, uint64_t node, const char *name,
+                     void **ret_bytes, size_t *ret_size, rh_error **err);
+    int (*set_xattr)(struct rh_fs *fs, uint64_t node, const char *name,
+                     const void *bytes, size_t n, rh_error **err);
+    int (*free_space)(struct rh_fs *fs, uint64_t *ret, rh_error **err);
+    int (*sync)(struct rh_fs *fs, rh_error **err);
+    void (*close)(struct rh_fs *fs); /* without writing; frees fs */
+};
+
+struct rh_fs {
+    const struct rh_fs_ops *ops;
+    struct rh_disks *disks;
+    const struct rh_volume *volume;
+    void *state;
+    /* What is wrong with it, though it can be used: "has errors"; NULL: none.
+     * Translated. */
+    const char *trouble;
+};
+
+/* Each opens its kind or says by NULL and *ret_why (static, translated; may be
+ * NULL) that this volume must go by the appliance.  err is for failing reads.
+ */
+struct rh_fs *rh_ext_open(struct rh_disks *d, const struct rh_volume *v,
+                          const char **ret_why, rh_error **err);
+struct rh_fs *rh_fat_open(struct rh_disks *d, const struct rh_volume *v,
+                          const char **ret_why, rh_error **err);
+
+/* The guest over its mounted volumes: takes the file systems in *mounts*. */
+struct rh_mount {
+    char *path; /* "/", "/boot" */
+    struct rh_fs *fs;
+};
+struct rh_guest *rh_direct_new(struct rh_mount *mounts, size_t count);
+
+#endif

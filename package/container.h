@@ -1,0 +1,99 @@
+/* container.h - what package.c, source.c, files.c and disk.c share: the state
+ * of an open package. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_PACKAGE_CONTAINER_H
+#define RH_PACKAGE_CONTAINER_H
+
+#include "package/archive.h"
+#include "package/descriptor.h"
+#include "package/manifest.h"
+
+enum rh_source_kind { RH_SOURCE_OVF, RH_SOURCE_VMX, RH_SOURCE_DISK };
+
+/* A compressed file of the package, unpacked once. */
+struct rh_unpacked {
+    char *name;
+    struct rh_io *io;
+};
+/* The members that reading a disk takes, as indexes in p->members. */
+struct rh_trail {
+    size_t vm, disk;
+    RH_VEC(size_t) members;
+};
+
+struct rh_container {
+    enum rh_source_kind kind;
+    bool archive; /* `base` is one */
+    struct rh_archive_about about;
+    struct rh_place *base; /* all there is: the archive, or the folder */
+    struct rh_io *io;      /* the descriptor; or the bare disk */
+    char *name;            /* of it, in `base` */
+    char *folder;          /* that it lies in, "" or "a/b": p->place */
+    bool raw;              /* a bare disk of plain bytes */
+    struct rh_manifest *manifest;
+    bool descriptor_listed;
+    RH_VEC(struct rh_file_note) files;
+    RH_VEC(struct rh_disk_note) disks;
+    RH_VEC(struct rh_unpacked) unpacked;
+    RH_VEC(struct rh_trail) trails;
+    RH_VEC(struct rh_place *) views; /* readers may still look through them */
+    struct rh_package *package;
+    size_t watched; /* the trail that what is opened now belongs to */
+};
+
+static inline struct rh_container *rh_container_of(const struct rh_package *p)
+{
+    return p->state;
+}
+
+/* --- source.c ------------------------------------------------------------ */
+/* Find out what p->path is: fills kind, base, io, name. */
+int rh_source_open(struct rh_package *p, const char *source, rh_error **err);
+
+/* --- files.c: the files that a descriptor names -------------------------- */
+/* The stored file, or its chunks; count 0: it is not there. */
+struct rh_part {
+    const char *name; /* in the package's arena */
+    uint64_t size;
+};
+struct rh_parts {
+    RH_VEC(struct rh_part) list;
+    uint64_t size; /* all together */
+};
+void rh_parts_free(struct rh_parts *parts); /* also for RH_AUTO */
+const struct rh_file_note *rh_file_note_of(const struct rh_package *p,
+                                           const char *href);
+/* *ret_there is false when there is no such file; whatever else hinders opening
+ * it is an error. */
+int rh_file_look(struct rh_package *p, const char *name, bool *ret_there,
+                 uint64_t *ret_size, rh_error **err);
+/* PACKAGE_HREF when the name leaves the package. */
+int rh_parts_find(struct rh_package *p, const char *href, uint64_t chunk_size,
+                  struct rh_parts *ret, rh_error **err);
+/* The error for a file that is not there. Returns -1. */
+int rh_file_missing(const struct rh_package *p, const char *href,
+                    rh_error **err);
+/* Fill p->members; check what the descriptor names: hostile names are an
+ * error, absent files and odd sizes are findings. */
+int rh_files_list(struct rh_package *p, rh_error **err);
+struct rh_member *rh_member_find(struct rh_package *p, const char *name);
+/* Its index; made when it is not there yet. */
+size_t rh_member_of(struct rh_package *p, const char *name, uint64_t size);
+
+/* --- disk.c --------------------------------------------------------------- */
+/* The file of a disk as it is stored; NULL when more belongs to the disk than
+ * this file, or when it is unpacked already (no error). */
+struct rh_io *rh_disk_packed(struct rh_package *p, size_t vm, size_t disk);
+/* Take over what only the disk itself can say: its format and size. */
+void rh_disk_learn(struct rh_package *p, size_t vm, size_t disk,
+                   const struct rh_reader *r);
+
+/* --- digests.c: manifest and certificate --------------------------------- */
+/* Read them, and check the descriptor's text. */
+int rh_digests_open(struct rh_package *p, const char *text, size_t n,
+                    rh_error **err);
+/* Once the members are known: what is not listed, what is required. */
+int rh_digests_check(struct rh_package *p, rh_error **err);
+void rh_digests_count(struct rh_package *p); /* p->manifest, anew */
+
+#endif

@@ -1,0 +1,455 @@
+/* disk.c - the disks of a package, opened: chunks joined, compressed files
+ * unpacked, deltas laid over their parents. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "package/container.h"
+#include "package/join.h"
+#include "package/view.h"
+
+/* What is being opened. */
+struct opening {
+    struct rh_package *p;
+    bool raw;       /* the descriptor says plain bytes */
+    unsigned depth; /* of the chain of deltas */
+};
+
+/* --- the file's bytes ---------------------------------------------------- */
+
+static void watch(struct rh_package *p, const char *name, uint64_t size)
+{
+    struct rh_container *c = rh_container_of(p);
+    struct rh_trail *trail = &c->trails.items[c->watched];
+    size_t member = rh_member_of(p, name, size);
+
+    for (size_t i = 0; i < trail->members.count; i++)
+        if (trail->members.items[i] == member)
+            return;
+    *rh_vec_add(&trail->members) = member;
+}
+
+/* By the name in the archive; members go by their name beside the descriptor.
+ */
+static void watch_opened(void *user, const char *name, uint64_t size)
+{
+    struct rh_container *c = user;
+    size_t n = strlen(c->folder);
+
+    if (n && !strncmp(name, c->folder, n) && name[n] == '/')
+        name += n + 1;
+    watch(c->package, name, size);
+}
+
+static struct rh_io *join_parts(struct rh_package *p,
+                                const struct rh_parts *parts, const char *name,
+                                rh_error **err)
+{
+    size_t count = 0;
+    RH_AUTO(rh_freep)
+    struct rh_io **ios = rh_calloc(parts->list.count, sizeof *ios);
+
+    for (; count < parts->list.count; count++) {
+        ios[count] =
+            rh_place_open(p->place, parts->list.items[count].name, err);
+        if (!ios[count])
+            break;
+    }
+    if (count == parts->list.count)
+        return count == 1 ? ios[0] : rh_io_join(ios, count, name, err);
+    while (count)
+        rh_io_unref(ios[--count]);
+    return NULL;
+}
+
+/* A file whose bytes are a compressed stream, by its magic, is unpacked into a
+ * spool once and kept. */
+static struct rh_io *unpack(struct rh_package *p, struct rh_io *io,
+                            const char *href, rh_error **err)
+{
+    struct rh_container *c = rh_container_of(p);
+    RH_AUTO(rh_stream_closep) struct rh_stream *s = NULL;
+    struct rh_unpacked *kept;
+    const char *codec;
+    uint64_t limit = p->lib && p->lib->max_disk_size ? p->lib->max_disk_size
+                                                     : RH_LIMIT_DISK_SIZE;
+    struct rh_io *spool;
+
+    s = rh_stream_unpack(rh_stream_io(io), &codec, err);
+    if (!s)
+        return NULL;
+    if (!codec)
+        return rh_io_ref(io);
+    spool = rh_spool(p->lib, s, limit, err);
+    if (!spool)
+        return NULL;
+    kept = rh_vec_add(&c->unpacked);
+    kept->name = rh_strdup(href);
+    kept->io = spool;
+    return rh_io_ref(spool);
+}
+
+static struct rh_io *find_unpacked(struct rh_package *p, const char *name)
+{
+    struct rh_container *c = rh_container_of(p);
+
+    for (size_t i = 0; i < c->unpacked.count; i++)
+        if (!strcmp(c->unpacked.items[i].name, name))
+            return rh_io_ref(c->unpacked.items[i].io);
+    return NULL;
+}
+
+static int check_whole(const struct rh_file_note *note,
+                       const struct rh_parts *parts, const char *href,
+                       rh_error **err)
+{
+    if (!note || !note->chunk_size || !note->size || parts->size == note->size)
+        return 0;
+    rh_fail(err, RH_ERR_PACKAGE_CHUNK,
+            "its %zu parts have %llu bytes, where the descriptor says %llu",
+            parts->list.count, (unsigned long long)parts->size,
+            (unsigned long long)note->size);
+    return rh_where(err, href);
+}
+
+/* The file of a disk as it is stored, its chunks joined; *ret_folder is where
+ * the files beside it are. */
+static struct rh_io *open_stored(struct rh_package *p, const char *href,
+                                 char **ret_folder, rh_error **err)
+{
+    const struct rh_file_note *note = rh_file_note_of(p, href);
+    RH_AUTO(rh_parts_free) struct rh_parts parts = {0};
+
+    if (rh_parts_find(p, href, note ? note->chunk_size : 0, &parts, err) < 0) {
+        rh_where(err, href);
+        return NULL;
+    }
+    if (!parts.list.count) {
+        rh_file_missing(p, href, err);
+        return NULL;
+    }
+    if (check_whole(note, &parts, href, err) < 0)
+        return NULL;
+    for (size_t i = 0; i < parts.list.count; i++)
+        watch(p, parts.list.items[i].name, parts.list.items[i].size);
+    *ret_folder = rh_folder_of(parts.list.items[0].name);
+    return join_parts(p, &parts, href, err);
+}
+
+/* The same as a disk format wants it. */
+static struct rh_io *open_file(struct rh_package *p, const char *href,
+                               char **ret_folder, rh_error **err)
+{
+    RH_AUTO(rh_io_unrefp)
+    struct rh_io *io = open_stored(p, href, ret_folder, err);
+    struct rh_io *done;
+
+    if (!io)
+        return NULL;
+    done = find_unpacked(p, href);
+    return done ? done : unpack(p, io, href, err);
+}
+
+/* --- the disk in it ------------------------------------------------------ */
+
+static bool is_raw_name(const char *href)
+{
+    static const char *const endings[] = {".img", ".raw", ".img.gz", ".raw.gz"};
+    size_t n = strlen(href);
+
+    for (size_t i = 0; i < RH_COUNT(endings); i++) {
+        size_t m = strlen(endings[i]);
+
+        if (n > m && rh_same_word(href + n - m, endings[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Content decides.  Plain bytes have no mark: they need the descriptor's word,
+ * or a name that says so. */
+static struct rh_reader *open_reader(const struct opening *o, struct rh_io *io,
+                                     const char *href, const char *folder,
+                                     bool is_delta, rh_error **err)
+{
+    struct rh_container *c = rh_container_of(o->p);
+    struct rh_place **view = rh_vec_add(&c->views);
+    struct rh_open_options options = {
+        .lib = o->p->lib, .depth = o->depth, .ignore_parent = is_delta};
+    rh_error *cause = NULL;
+    struct rh_reader *r;
+
+    RH_AUTO(rh_freep)
+    char *below = c->folder[0] && folder[0]
+                      ? rh_printf("%s/%s", c->folder, folder)
+                      : rh_strdup(c->folder[0] ? c->folder : folder);
+    *view = rh_view_new(c->base, below, watch_opened, c);
+    options.place = *view;
+    r = rh_reader_open(io, NULL, &options, &cause);
+    if (!r && rh_error_number(cause) == RH_ERR_DISK_FORMAT_UNKNOWN &&
+        (o->raw || is_raw_name(href))) {
+        rh_error_drop(&cause);
+        r = rh_reader_open(io, "raw", &options, &cause);
+    }
+    if (cause && err && !*err)
+        *err = RH_TAKE(cause);
+    rh_error_free(cause);
+    return r;
+}
+
+static const struct rh_disk_note *note_of(const struct rh_package *p,
+                                          const char *id)
+{
+    const struct rh_container *c = rh_container_of(p);
+
+    for (size_t i = 0; id && i < c->disks.count; i++)
+        if (!strcmp(c->disks.items[i].id, id))
+            return &c->disks.items[i];
+    return NULL;
+}
+
+static struct rh_reader *open_disk(const struct opening *o, const char *href,
+                                   const char *parent_id, rh_error **err);
+
+/* A disk that others are laid over: by its id in the descriptor. */
+static struct rh_reader *open_parent(const struct opening *child,
+                                     const char *id, rh_error **err)
+{
+    struct opening o = {.p = child->p, .depth = child->depth + 1};
+    const struct rh_disk_note *note = note_of(o.p, id);
+
+    if (o.depth > RH_LIMIT_CHAIN) {
+        rh_fail(err, RH_ERR_PACKAGE_LIMIT,
+                "the chain of its parents has more than %d disks, or runs in "
+                "a circle",
+                RH_LIMIT_CHAIN);
+        return NULL;
+    }
+    if (!note || !note->href) {
+        rh_fail(err, RH_ERR_DISK_PARENT,
+                "its parent \"%s\" is no disk of the descriptor%s", id,
+                note ? " that has a file" : "");
+        return NULL;
+    }
+    return open_disk(&o, note->href, note->parent_id, err);
+}
+
+static struct rh_reader *open_disk(const struct opening *o, const char *href,
+                                   const char *parent_id, rh_error **err)
+{
+    RH_AUTO(rh_reader_closep) struct rh_reader *r = NULL;
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+    RH_AUTO(rh_freep) char *folder = NULL;
+
+    io = open_file(o->p, href, &folder, err);
+    if (io)
+        r = open_reader(o, io, href, folder, parent_id != NULL, err);
+    if (!r) {
+        rh_where(err, href);
+        return NULL;
+    }
+    if (parent_id) {
+        r->parent = open_parent(o, parent_id, err);
+        if (!r->parent) {
+            rh_where(err, href);
+            return NULL;
+        }
+    }
+    return RH_TAKE(r);
+}
+
+static struct rh_reader *open_bare(const struct opening *o, rh_error **err)
+{
+    struct rh_container *c = rh_container_of(o->p);
+    struct rh_place **view = rh_vec_add(&c->views);
+    struct rh_open_options options = {.lib = o->p->lib};
+
+    *view = rh_view_new(c->base, "", watch_opened, c);
+    options.place = *view;
+    watch(o->p, c->name, c->io->size);
+    return rh_reader_open(c->io, c->raw ? "raw" : NULL, &options, err);
+}
+
+static struct rh_reader *open_empty(const struct opening *o,
+                                    const struct rh_disk_config *d,
+                                    rh_error **err)
+{
+    struct rh_open_options options = {.lib = o->p->lib};
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+
+    if (d->capacity_bytes.kind != RH_VALUE_NUMBER ||
+        !d->capacity_bytes.number) {
+        rh_fail(err, RH_ERR_PACKAGE_FILE_MISSING,
+                "a new disk has neither a file nor a size");
+        rh_hint(err, "give its size: --set disk0.capacity_bytes=16GiB");
+        return NULL;
+    }
+    io = rh_io_zeros(d->capacity_bytes.number, "a new disk");
+    return rh_reader_open(io, "raw", &options, err);
+}
+
+/* --- what only the file can say ------------------------------------------ */
+
+static void learn_text(struct rh_vm *vm, struct rh_value *v, const char *text)
+{
+    if (!text || v->from == RH_FROM_SET)
+        return;
+    if (v->kind != RH_VALUE_TEXT || strcmp(v->text, text))
+        rh_set_text(vm, v, text, RH_FROM_DISK, NULL);
+}
+
+void rh_disk_learn(struct rh_package *p, size_t vm, size_t disk,
+                   const struct rh_reader *r)
+{
+    struct rh_vm *v = p->vms.items[vm];
+    struct rh_disk_config *d = &v->disks.items[disk];
+    struct rh_value *capacity = &d->capacity_bytes;
+    char subject[32];
+
+    learn_text(v, &d->format, r->format->name);
+    learn_text(v, &d->variant, r->variant);
+    if (capacity->kind == RH_VALUE_NUMBER && capacity->number == r->size)
+        return;
+    if (capacity->kind == RH_VALUE_NUMBER) {
+        snprintf(subject, sizeof subject, "disks/%zu", disk);
+        rh_find(&p->vm_findings.items[vm], RH_F_DISK_CAPACITY, subject,
+                "the descriptor says %llu bytes, the disk itself %llu; the "
+                "disk is right",
+                (unsigned long long)capacity->number,
+                (unsigned long long)r->size);
+    }
+    rh_set_number(v, capacity, r->size, RH_FROM_DISK, NULL);
+}
+
+static size_t trail_of(struct rh_container *c, size_t vm, size_t disk,
+                       bool create)
+{
+    struct rh_trail *trail;
+    size_t i = 0;
+
+    while (i < c->trails.count &&
+           (c->trails.items[i].vm != vm || c->trails.items[i].disk != disk))
+        i++;
+    if (i == c->trails.count && create) {
+        trail = rh_vec_add(&c->trails);
+        trail->vm = vm;
+        trail->disk = disk;
+    }
+    return i;
+}
+
+static struct rh_disk_config *disk_at(struct rh_package *p, size_t vm,
+                                      size_t disk)
+{
+    if (vm >= p->vms.count || disk >= p->vms.items[vm]->disks.count)
+        return NULL;
+    return &p->vms.items[vm]->disks.items[disk];
+}
+
+/* The id of the disk that it is laid over, or NULL. */
+static const char *parent_of(const struct rh_package *p,
+                             const struct rh_disk_config *d)
+{
+    const struct rh_disk_note *note =
+        note_of(p, d->id.kind == RH_VALUE_TEXT ? d->id.text : NULL);
+
+    return d->parent_id || !note ? d->parent_id : note->parent_id;
+}
+
+static struct rh_reader *open_configured(struct rh_package *p,
+                                         const struct rh_disk_config *d,
+                                         rh_error **err)
+{
+    struct opening o = {.p = p};
+
+    o.raw = d->format.kind == RH_VALUE_TEXT && !strcmp(d->format.text, "raw");
+    if (d->empty)
+        return open_empty(&o, d, err);
+    if (rh_container_of(p)->kind == RH_SOURCE_DISK)
+        return open_bare(&o, err);
+    if (d->file.kind != RH_VALUE_TEXT) {
+        rh_fail(err, RH_ERR_PACKAGE_FILE_MISSING,
+                "the descriptor names no file for a disk");
+        return NULL;
+    }
+    return open_disk(&o, d->file.text, parent_of(p, d), err);
+}
+
+struct rh_io *rh_disk_packed(struct rh_package *p, size_t vm, size_t disk)
+{
+    struct rh_container *c = rh_container_of(p);
+    const struct rh_disk_config *d = disk_at(p, vm, disk);
+    RH_AUTO(rh_io_unrefp) struct rh_io *unpacked = NULL;
+    RH_AUTO(rh_freep) char *folder = NULL;
+
+    if (!d || d->empty || c->kind == RH_SOURCE_DISK ||
+        d->file.kind != RH_VALUE_TEXT || parent_of(p, d))
+        return NULL;
+    unpacked = find_unpacked(p, d->file.text);
+    if (unpacked)
+        return NULL;
+    c->watched = trail_of(c, vm, disk, true);
+    return open_stored(p, d->file.text, &folder, NULL);
+}
+
+struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm, size_t disk,
+                                  rh_error **err)
+{
+    struct rh_container *c = rh_container_of(p);
+    const struct rh_disk_config *d = disk_at(p, vm, disk);
+    struct rh_reader *r;
+
+    if (!d) {
+        rh_fail(err, RH_ERR_BUG, "there is no disk %zu of VM %zu", disk, vm);
+        return NULL;
+    }
+    c->watched = trail_of(c, vm, disk, true);
+    r = open_configured(p, d, err);
+    if (r && !d->empty)
+        rh_disk_learn(p, vm, disk, r);
+    return r;
+}
+
+struct rh_member *rh_package_disk_member(struct rh_package *p, size_t vm,
+                                         size_t disk, size_t i)
+{
+    struct rh_container *c = rh_container_of(p);
+    size_t at = trail_of(c, vm, disk, false);
+
+    if (at == c->trails.count) {
+        if (!disk_at(p, vm, disk))
+            return NULL;
+        rh_reader_close(rh_package_disk(p, vm, disk, NULL));
+    }
+    if (i >= c->trails.items[at].members.count)
+        return NULL;
+    return &p->members.items[c->trails.items[at].members.items[i]];
+}
+
+struct rh_io *rh_package_file(struct rh_package *p, const char *name,
+                              struct rh_member **ret_member, rh_error **err)
+{
+    struct rh_container *c = rh_container_of(p);
+    struct rh_parts parts = {0};
+    struct rh_io *io = NULL;
+
+    if (ret_member)
+        *ret_member = NULL;
+    if (c->kind == RH_SOURCE_DISK && !strcmp(name, c->name)) {
+        if (ret_member)
+            *ret_member = rh_member_find(p, name);
+        return rh_io_ref(c->io);
+    }
+    if (rh_parts_find(p, name, 0, &parts, err) == 0) {
+        if (!parts.list.count)
+            rh_file_missing(p, name, err);
+        else
+            io = join_parts(p, &parts, name, err);
+        if (io && ret_member && parts.list.count == 1)
+            *ret_member = rh_member_find(p, parts.list.items[0].name);
+    }
+    rh_parts_free(&parts);
+    return io;
+}

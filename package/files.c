@@ -1,0 +1,450 @@
+/* files.c - the files that a descriptor names, and those that are there.
+ *
+ * A name is looked up as it is written, then with its %-escapes decoded; a
+ * file in chunks is NAME.000000000 and so on.  What would leave the package is
+ * never opened: in an archive, and as a URL or an absolute path, it makes the
+ * package hostile; "../disk.vmdk" beside a loose descriptor is a layout that
+ * exists, so that is a finding, and converting stops there. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "package/container.h"
+
+/* --- names -------------------------------------------------------------------
+ */
+
+enum reach {
+    INSIDE,
+    ABOVE,   /* through ".." */
+    FOREIGN, /* a URL, an absolute path, no name at all */
+};
+
+static bool has_scheme(const char *name)
+{
+    const char *p = name;
+
+    while (isalnum((unsigned char)*p) || *p == '+' || *p == '.' || *p == '-')
+        p++;
+    return p > name && *p == ':';
+}
+
+static bool climbs(const char *name)
+{
+    for (const char *p = name; *p;) {
+        size_t n = strcspn(p, "/\\");
+
+        if (n == 2 && p[0] == '.' && p[1] == '.')
+            return true;
+        p += n + (p[n] != '\0');
+    }
+    return false;
+}
+
+static enum reach reach_of(const char *name)
+{
+    if (!name[0] || name[0] == '/' || name[0] == '\\' || has_scheme(name))
+        return FOREIGN;
+    for (const char *p = name; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return FOREIGN;
+    return climbs(name) ? ABOVE : INSIDE;
+}
+
+static int hex_digit(char c)
+{
+    if (isdigit((unsigned char)c))
+        return c - '0';
+    return isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10
+                                      : -1;
+}
+
+/* "my%20disk.vmdk"; what is no escape stays. */
+static char *unescape(const char *name)
+{
+    char *text = rh_strdup(name), *to = text;
+
+    for (const char *p = name; *p; p++) {
+        int high = *p == '%' ? hex_digit(p[1]) : -1;
+        int low = high < 0 ? -1 : hex_digit(p[2]);
+
+        if (low < 0 || (high == 0 && low == 0)) {
+            *to++ = *p;
+            continue;
+        }
+        *to++ = (char)(high << 4 | low);
+        p += 2;
+    }
+    *to = '\0';
+    return text;
+}
+
+/* "./a" is "a". */
+static const char *without_dot(const char *name)
+{
+    while (name[0] == '.' && name[1] == '/')
+        for (name++; *name == '/';)
+            name++;
+    return name;
+}
+
+static enum reach reach_of_href(const char *href)
+{
+    RH_AUTO(rh_freep) char *plain = unescape(href);
+    enum reach as_is = reach_of(href), decoded = reach_of(plain);
+
+    return RH_MAX(as_is, decoded);
+}
+
+static int refuse(const char *href, enum reach reach, rh_error **err)
+{
+    return rh_fail(
+        err, RH_ERR_PACKAGE_HREF,
+        reach == ABOVE
+            ? N_("the descriptor names \"%s\", which lies outside the "
+                 "package")
+            : N_("the descriptor names \"%s\", which is no file of "
+                 "the package"),
+        href);
+}
+
+/* --- is it there --------------------------------------------------------- */
+
+/* Its index knows, without unpacking anything. */
+static int look_in_archive(struct rh_package *p, const char *name,
+                           bool *ret_there, uint64_t *ret_size)
+{
+    struct rh_container *c = rh_container_of(p);
+    RH_AUTO(rh_freep)
+    char *full =
+        c->folder[0] ? rh_printf("%s/%s", c->folder, name) : rh_strdup(name);
+    const struct rh_entry *e = rh_index_find(rh_archive_index(c->base), full);
+
+    *ret_there = e != NULL;
+    if (e)
+        *ret_size = e->size;
+    return 0;
+}
+
+int rh_file_look(struct rh_package *p, const char *name, bool *ret_there,
+                 uint64_t *ret_size, rh_error **err)
+{
+    rh_error *cause = NULL;
+    struct rh_io *io;
+
+    *ret_there = false;
+    if (rh_check_name(name, NULL) < 0)
+        return 0; /* "a:b", "../c": no file of a package has that name */
+    if (rh_container_of(p)->archive)
+        return look_in_archive(p, name, ret_there, ret_size);
+    io = rh_place_open(p->place, name, &cause);
+    *ret_there = io != NULL;
+    if (io) {
+        *ret_size = io->size;
+        rh_io_unref(io);
+        return 0;
+    }
+    if (rh_error_number(cause) == RH_ERR_FILE_NOT_FOUND) {
+        rh_error_free(cause);
+        return 0;
+    }
+    if (err && !*err)
+        *err = RH_TAKE(cause);
+    rh_error_free(cause);
+    return -1;
+}
+
+void rh_parts_free(struct rh_parts *parts)
+{
+    free(parts->list.items);
+    *parts = (struct rh_parts){0};
+}
+
+static void add_part(struct rh_package *p, struct rh_parts *parts,
+                     const char *name, uint64_t size)
+{
+    struct rh_part *part = rh_vec_add(&parts->list);
+
+    part->name = rh_arena_strdup(p->arena, name);
+    part->size = size;
+    parts->size += size;
+}
+
+static int find_whole(struct rh_package *p, const char *name,
+                      struct rh_parts *ret, rh_error **err)
+{
+    uint64_t size = 0;
+    bool there;
+
+    if (rh_file_look(p, name, &there, &size, err) < 0)
+        return -1;
+    if (there)
+        add_part(p, ret, name, size);
+    return 0;
+}
+
+/* All but the last must be full, or bytes are missing in between. */
+static int check_chunks(const struct rh_parts *parts, uint64_t chunk_size,
+                        const char *name, rh_error **err)
+{
+    for (size_t i = 0; chunk_size && i < parts->list.count; i++) {
+        const struct rh_part *part = &parts->list.items[i];
+        bool last = i + 1 == parts->list.count;
+
+        if (part->size != chunk_size && !(last && part->size < chunk_size)) {
+            rh_fail(err, RH_ERR_PACKAGE_CHUNK,
+                    "the part \"%s\" has %llu bytes, where the descriptor "
+                    "says %llu",
+                    part->name, (unsigned long long)part->size,
+                    (unsigned long long)chunk_size);
+            return rh_where(err, name);
+        }
+    }
+    return 0;
+}
+
+static int find_chunks(struct rh_package *p, const char *name,
+                       uint64_t chunk_size, struct rh_parts *ret,
+                       rh_error **err)
+{
+    bool there = true;
+
+    for (unsigned i = 0; there && i < RH_LIMIT_MEMBERS; i++) {
+        RH_AUTO(rh_freep) char *part = rh_printf("%s.%09u", name, i);
+        uint64_t size = 0;
+
+        if (rh_file_look(p, part, &there, &size, err) < 0)
+            return -1;
+        if (there)
+            add_part(p, ret, part, size);
+    }
+    return check_chunks(ret, chunk_size, name, err);
+}
+
+static int find_name(struct rh_package *p, const char *name,
+                     uint64_t chunk_size, struct rh_parts *ret, rh_error **err)
+{
+    if (chunk_size && find_chunks(p, name, chunk_size, ret, err) < 0)
+        return -1;
+    if (!ret->list.count && find_whole(p, name, ret, err) < 0)
+        return -1;
+    if (!ret->list.count && !chunk_size &&
+        find_chunks(p, name, 0, ret, err) < 0)
+        return -1;
+    return 0;
+}
+
+int rh_parts_find(struct rh_package *p, const char *href, uint64_t chunk_size,
+                  struct rh_parts *ret, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *plain = unescape(href);
+    enum reach reach = reach_of_href(href);
+
+    if (reach != INSIDE)
+        return refuse(href, reach, err);
+    if (find_name(p, without_dot(href), chunk_size, ret, err) < 0)
+        return -1;
+    if (!ret->list.count && strcmp(plain, href))
+        return find_name(p, without_dot(plain), chunk_size, ret, err);
+    return 0;
+}
+
+int rh_file_missing(const struct rh_package *p, const char *href,
+                    rh_error **err)
+{
+    const struct rh_container *c = rh_container_of(p);
+
+    if (c->archive && !c->about.ended)
+        rh_fail(err, RH_ERR_PACKAGE_TRUNCATED,
+                "the archive ends, without its end mark, before \"%s\"", href);
+    else
+        rh_fail(err, RH_ERR_PACKAGE_FILE_MISSING,
+                "the file is not in the package");
+    return rh_where(err, href);
+}
+
+/* --- members ------------------------------------------------------------- */
+
+static size_t member_index(const struct rh_package *p, const char *name)
+{
+    size_t i = 0;
+
+    while (i < p->members.count && strcmp(p->members.items[i].name, name))
+        i++;
+    return i;
+}
+
+struct rh_member *rh_member_find(struct rh_package *p, const char *name)
+{
+    size_t i = member_index(p, name);
+
+    return i < p->members.count ? &p->members.items[i] : NULL;
+}
+
+static size_t add_member(struct rh_package *p, const char *name, uint64_t size)
+{
+    const struct rh_manifest *manifest = rh_container_of(p)->manifest;
+    const struct rh_manifest_line *line =
+        manifest ? rh_manifest_find(manifest, name) : NULL;
+    struct rh_member *m = rh_vec_add(&p->members);
+
+    m->name = rh_arena_strdup(p->arena, name);
+    m->size = size;
+    m->algorithm = line ? line->algorithm : NULL;
+    m->digest = line ? line->digest : NULL;
+    return p->members.count - 1;
+}
+
+size_t rh_member_of(struct rh_package *p, const char *name, uint64_t size)
+{
+    size_t i = member_index(p, name);
+
+    return i < p->members.count ? i : add_member(p, name, size);
+}
+
+/* The descriptor, its manifest and its certificate are not members. */
+static bool is_own(const struct rh_package *p, const char *name)
+{
+    const struct rh_container *c = rh_container_of(p);
+    const char *slash = c->name ? strrchr(c->name, '/') : NULL;
+    const char *dot = strrchr(name, '.');
+
+    if (c->name && !strcmp(name, slash ? slash + 1 : c->name))
+        return true;
+    return dot && (rh_same_word(dot, ".mf") || rh_same_word(dot, ".cert"));
+}
+
+static void list_archive(struct rh_package *p)
+{
+    const struct rh_container *c = rh_container_of(p);
+    const struct rh_index *x = rh_archive_index(c->base);
+    size_t skip = strlen(c->folder) + (c->folder[0] != '\0');
+
+    for (size_t i = 0; i < x->entries.count; i++) {
+        const struct rh_entry *e = &x->entries.items[i];
+
+        if (strncmp(e->name, c->folder, skip ? skip - 1 : 0) ||
+            (skip && e->name[skip - 1] != '/'))
+            continue;
+        if (!is_own(p, e->name + skip))
+            add_member(p, e->name + skip, e->size);
+    }
+}
+
+/* In a folder, the package is what the manifest lists; the rest is found as
+ * the descriptor names it. */
+static int list_manifest(struct rh_package *p, rh_error **err)
+{
+    const struct rh_manifest *m = rh_container_of(p)->manifest;
+
+    for (size_t i = 0; m && i < m->lines.count; i++) {
+        const char *name = m->lines.items[i].name;
+        uint64_t size = 0;
+        bool there;
+
+        if (is_own(p, name))
+            continue;
+        if (rh_file_look(p, name, &there, &size, err) < 0)
+            return -1;
+        if (there)
+            add_member(p, name, size);
+    }
+    return 0;
+}
+
+/* --- what the descriptor names ------------------------------------------- */
+
+const struct rh_file_note *rh_file_note_of(const struct rh_package *p,
+                                           const char *href)
+{
+    const struct rh_container *c = rh_container_of(p);
+
+    for (size_t i = 0; i < c->files.count; i++)
+        if (!strcmp(c->files.items[i].href, href))
+            return &c->files.items[i];
+    return NULL;
+}
+
+static int check_reach(struct rh_package *p, const char *href, rh_error **err)
+{
+    const struct rh_container *c = rh_container_of(p);
+    enum reach reach = reach_of_href(href);
+
+    /* A .vmx may well name a disk on another datastore. */
+    if (reach == INSIDE || c->kind == RH_SOURCE_VMX ||
+        (reach == ABOVE && !c->archive))
+        return 0;
+    return refuse(href, reach, err);
+}
+
+static int check_note(struct rh_package *p, const struct rh_file_note *note,
+                      rh_error **err)
+{
+    RH_AUTO(rh_parts_free) struct rh_parts parts = {0};
+
+    if (check_reach(p, note->href, err) < 0)
+        return -1;
+    if (reach_of_href(note->href) != INSIDE)
+        return 0;
+    if (rh_parts_find(p, note->href, note->chunk_size, &parts, err) < 0)
+        return -1;
+    for (size_t i = 0; !rh_container_of(p)->archive && i < parts.list.count;
+         i++)
+        rh_member_of(p, parts.list.items[i].name, parts.list.items[i].size);
+    if (parts.list.count && note->size && note->size != parts.size)
+        rh_find(&p->findings, RH_F_PACKAGE_FILE_SIZE, note->href,
+                "the descriptor says %llu bytes, the file has %llu",
+                (unsigned long long)note->size, (unsigned long long)parts.size);
+    return 0;
+}
+
+static int check_disk(struct rh_package *p, size_t vm, size_t disk,
+                      rh_error **err)
+{
+    const struct rh_disk_config *d = &p->vms.items[vm]->disks.items[disk];
+    const char *href = d->file.kind == RH_VALUE_TEXT ? d->file.text : NULL;
+    RH_AUTO(rh_parts_free) struct rh_parts parts = {0};
+    struct rh_findings *findings = &p->vm_findings.items[vm];
+    char subject[32];
+
+    if (!href || d->empty)
+        return 0;
+    snprintf(subject, sizeof subject, "disks/%zu", disk);
+    if (check_reach(p, href, err) < 0)
+        return -1;
+    if (reach_of_href(href) != INSIDE) {
+        rh_find(findings, RH_F_DISK_FILE_OUTSIDE, subject,
+                "\"%s\" lies outside the package and is not read", href);
+        return 0;
+    }
+    if (rh_parts_find(p, href, d->chunk_size, &parts, err) < 0)
+        return -1;
+    if (parts.list.count)
+        return 0;
+    if (rh_container_of(p)->archive && !rh_container_of(p)->about.ended)
+        return rh_file_missing(p, href, err);
+    rh_find(findings, RH_F_DISK_FILE_MISSING, subject,
+            "the file \"%s\" is not in the package", href);
+    return 0;
+}
+
+int rh_files_list(struct rh_package *p, rh_error **err)
+{
+    struct rh_container *c = rh_container_of(p);
+
+    if (c->archive)
+        list_archive(p);
+    else if (list_manifest(p, err) < 0)
+        return -1;
+    for (size_t i = 0; i < c->files.count; i++)
+        if (check_note(p, &c->files.items[i], err) < 0)
+            return -1;
+    for (size_t vm = 0; vm < p->vms.count; vm++)
+        for (size_t i = 0; i < p->vms.items[vm]->disks.count; i++)
+            if (check_disk(p, vm, i, err) < 0)
+                return -1;
+    return 0;
+}

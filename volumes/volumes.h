@@ -1,0 +1,36 @@
+/* volumes.h - what is on the disks: partitions, logical volumes, signatures. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_VOLUMES_VOLUMES_H
+#define RH_VOLUMES_VOLUMES_H
+
+#include "volumes/disks.h"
+#include "vm/vm.h"
+
+struct rh_volumes {
+    RH_VEC(struct rh_volume) all;
+    struct rh_arena *arena; /* owns the strings and spans */
+};
+
+/* Everything found on the disks.  `vm` (may be NULL) tells the controllers, by
+ * which Linux names disks.  Damaged tables end the search on that disk only. */
+int rh_volumes_find(struct rh_disks *d, const struct rh_vm *vm,
+                    struct rh_volumes *ret, rh_error **err);
+void rh_volumes_free(struct rh_volumes *v);
+
+/* By what a configuration file says: UUID=, LABEL=, PARTUUID=, /dev/sda1,
+ * /dev/mapper/vg-lv, /dev/vg/lv, /dev/disk/by-uuid/...; NULL: none such. */
+const struct rh_volume *rh_volume_named(const struct rh_volumes *v,
+                                        const char *spec);
+
+/* Look at a volume's bytes: fstype, uuid, label. */
+int rh_signature_read(struct rh_disks *d, struct rh_volume *v,
+                      struct rh_arena *arena, rh_error **err);
+/* Add the logical volumes of all LVM2_member volumes. */
+int rh_lvm_find(struct rh_disks *d, struct rh_volumes *v, rh_error **err);
+/* The text metadata of LVM2 as JSON; NULL when it is not sound. */
+struct json_t *rh_lvm_parse(const char *bytes, size_t n);
+
+/* 16 bytes as 8-4-4-4-12 hex digits. */
+char *rh_uuid_text(struct rh_arena *arena, const uint8_t bytes[16]);
+
+#endif
