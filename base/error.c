@@ -115,14 +115,14 @@ int(rh_fail_errno)(rh_error **err, enum rh_error_id id, int number,
     return -1;
 }
 
-int(rh_where)(rh_error **err, const char *subject)
+int(rh_error_subject)(rh_error **err, const char *subject)
 {
     if (err && *err && !(*err)->where[0] && subject)
         keep(&(*err)->where, rh_strdup(subject));
     return -1;
 }
 
-int(rh_while)(rh_error **err, const char *fmt, ...)
+int(rh_error_context)(rh_error **err, const char *fmt, ...)
 {
     RH_AUTO(rh_freep) char *context = NULL;
     va_list ap;

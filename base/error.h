@@ -2,8 +2,9 @@
  *
  * A failing function returns -1 (or NULL) and fills *err once, at the place
  * that knows: `return rh_fail(err, RH_ERR_VMDK_TABLE, "...", ...)`.  Callers
- * may add where (rh_where), context (rh_while) and a better next step
- * (rh_hint), and pass it on.  `err` may be NULL.  The first cause wins. */
+ * may add where (rh_error_subject), context (rh_error_context) and a better
+ * next step (rh_hint), and pass it on.  `err` may be NULL.  The first cause
+ * wins. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef RH_BASE_ERROR_H
 #define RH_BASE_ERROR_H
@@ -42,18 +43,18 @@ int rh_fail_errno(rh_error **err, enum rh_error_id id, int number,
                   const char *fmt, ...) RH_PRINTF(4, 5);
 
 /* Set what it is about ("disk1.vmdk"), unless already set.  Return -1. */
-int rh_where(rh_error **err, const char *subject);
+int rh_error_subject(rh_error **err, const char *subject);
 /* Put "context: " in front of the message.  Return -1. */
-int rh_while(rh_error **err, const char *fmt, ...) RH_PRINTF(2, 3);
+int rh_error_context(rh_error **err, const char *fmt, ...) RH_PRINTF(2, 3);
 /* Replace the default next step.  Return -1. */
 int rh_hint(rh_error **err, const char *fmt, ...) RH_PRINTF(2, 3);
 
 #ifdef __clang_analyzer__ /* it cannot see from outside that they return -1 */
-#define rh_fail(...)       (rh_fail(__VA_ARGS__), -1)
-#define rh_fail_errno(...) (rh_fail_errno(__VA_ARGS__), -1)
-#define rh_where(...)      (rh_where(__VA_ARGS__), -1)
-#define rh_while(...)      (rh_while(__VA_ARGS__), -1)
-#define rh_hint(...)       (rh_hint(__VA_ARGS__), -1)
+#define rh_fail(...)          (rh_fail(__VA_ARGS__), -1)
+#define rh_fail_errno(...)    (rh_fail_errno(__VA_ARGS__), -1)
+#define rh_error_subject(...) (rh_error_subject(__VA_ARGS__), -1)
+#define rh_error_context(...) (rh_error_context(__VA_ARGS__), -1)
+#define rh_hint(...)          (rh_hint(__VA_ARGS__), -1)
 #endif
 
 enum rh_error_id rh_error_number(const rh_error *e);

@@ -35,7 +35,7 @@ int rh_io_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
         rh_fail(err, RH_ERR_FILE_SHORT,
                 "%zu bytes wanted at 0x%llx, but the file ends at 0x%llx", n,
                 (unsigned long long)offset, (unsigned long long)io->size);
-        return rh_where(err, io->name);
+        return rh_error_subject(err, io->name);
     }
     if (n == 0)
         return 0;
@@ -91,13 +91,13 @@ static int file_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
             rh_fail_errno(err, RH_ERR_FILE_READ, errno,
                           "reading at 0x%llx failed",
                           (unsigned long long)offset);
-            return rh_where(err, io->name);
+            return rh_error_subject(err, io->name);
         }
         if (got == 0) {
             rh_fail(err, RH_ERR_FILE_SHORT,
                     "the file ends at 0x%llx while it is being read",
                     (unsigned long long)offset);
-            return rh_where(err, io->name);
+            return rh_error_subject(err, io->name);
         }
         p += got;
         n -= (size_t)got;
@@ -167,7 +167,7 @@ static struct rh_io *file_io(int fd, const char *name, unsigned flags,
     uint64_t size;
 
     if (file_size(fd, name, flags, &size, err) < 0) {
-        rh_where(err, name);
+        rh_error_subject(err, name);
         close(fd);
         return NULL;
     }
@@ -196,7 +196,7 @@ struct rh_io *rh_io_file_at(int dirfd, const char *path, unsigned flags,
             rh_fail(err, RH_ERR_NAME_UNSAFE, "is a symbolic link");
         else
             rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
-        rh_where(err, path);
+        rh_error_subject(err, path);
         return NULL;
     }
     return file_io(fd, path, flags, err);
@@ -216,7 +216,7 @@ static int slice_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
     struct slice *s = io->state;
 
     if (rh_io_read(s->base, buf, n, s->offset + offset, err) < 0)
-        return rh_where(err, io->name);
+        return rh_error_subject(err, io->name);
     return 0;
 }
 
@@ -258,7 +258,7 @@ struct rh_io *rh_io_slice(struct rh_io *base, uint64_t offset, uint64_t size,
                 "ends at 0x%llx, but %s holds only 0x%llx bytes",
                 (unsigned long long)(offset + size), base->name,
                 (unsigned long long)base->size);
-        rh_where(err, name);
+        rh_error_subject(err, name);
         return NULL;
     }
     s = rh_new0(struct slice);
@@ -302,7 +302,7 @@ int rh_io_slurp(struct rh_io *io, uint64_t limit, char **ret_text,
         rh_fail(err, RH_ERR_STREAM_LIMIT,
                 "%llu bytes are more than such a file may have (%llu)",
                 (unsigned long long)io->size, (unsigned long long)limit);
-        return rh_where(err, io->name);
+        return rh_error_subject(err, io->name);
     }
     text = rh_malloc((size_t)io->size + 1);
     if (rh_io_read(io, text, (size_t)io->size, 0, err) < 0)
@@ -398,7 +398,7 @@ static struct rh_io *folder_open(struct rh_place *p, const char *name,
     int parent = open_parent(folder_fd(p), name, &last, err);
 
     if (parent < 0) {
-        rh_where(err, name);
+        rh_error_subject(err, name);
         return NULL;
     }
     io = rh_io_file_at(parent, last, RH_IO_NOFOLLOW, err);
@@ -420,7 +420,7 @@ struct rh_place *rh_place_folder(const char *path, rh_error **err)
 
     if (fd < 0) {
         rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open the folder");
-        rh_where(err, path);
+        rh_error_subject(err, path);
         return NULL;
     }
     p = rh_new0(struct rh_place);

@@ -352,7 +352,7 @@ static int say_status(const struct http *h, rh_error **err)
     if (status == 401 || status == 403)
         rh_hint(err, "the server wants a user and a password, or a fresh "
                      "link: https://USER:PASSWORD@HOST/...");
-    return rh_where(err, h->shown);
+    return rh_error_subject(err, h->shown);
 }
 
 static int say(struct http *h, struct transfer *t, CURLcode code,
@@ -363,7 +363,7 @@ static int say(struct http *h, struct transfer *t, CURLcode code,
     if (t->error) {
         if (err && !*err)
             *err = RH_TAKE(t->error);
-        return rh_where(err, h->shown);
+        return rh_error_subject(err, h->shown);
     }
     if (code == CURLE_HTTP_RETURNED_ERROR)
         return say_status(h, err);
@@ -375,7 +375,7 @@ static int say(struct http *h, struct transfer *t, CURLcode code,
         id = RH_ERR_HTTP_TLS;
     rh_fail(err, id, "fetching failed at 0x%llx: %s",
             (unsigned long long)(t->offset + t->got), curl.easy_strerror(code));
-    return rh_where(err, h->shown);
+    return rh_error_subject(err, h->shown);
 }
 
 /* Wait before the next try, a little longer each time, but not for the user. */
@@ -527,7 +527,7 @@ static int pull_head(struct pull *p, rh_error **err)
 {
     while (!p->done && !p->whole)
         if (pull_step(p, err) < 0)
-            return rh_where(err, p->t.h->shown);
+            return rh_error_subject(err, p->t.h->shown);
     return 0;
 }
 

@@ -126,7 +126,7 @@ int rh_temp_file(const rh_lib *lib, rh_error **err)
     if (fd < 0) {
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                       "cannot make a temporary file");
-        return rh_where(err, dir);
+        return rh_error_subject(err, dir);
     }
     unlink(name);
     return fd;

@@ -24,7 +24,7 @@ static int write_failed(uint64_t offset, const char *name, rh_error **err)
 {
     rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "writing at 0x%llx failed",
                   (unsigned long long)offset);
-    return rh_where(err, name);
+    return rh_error_subject(err, name);
 }
 
 /* Pass over `n` bytes that are written. */
@@ -89,7 +89,7 @@ int rh_out_write(struct rh_out *o, const void *buf, size_t n, uint64_t offset,
     if (!o->seekable && offset != o->position) {
         rh_fail(err, RH_ERR_BUG, "a pipe was asked to go from 0x%llx to 0x%llx",
                 (unsigned long long)o->position, (unsigned long long)offset);
-        return rh_where(err, o->name);
+        return rh_error_subject(err, o->name);
     }
     if (o->ops->write(o, buf, n, offset, err) < 0)
         return -1;
@@ -263,7 +263,7 @@ static int file_finish(struct rh_out *o, uint64_t size, rh_error **err)
         return 0;
     }
     rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "cannot complete the file");
-    return rh_where(err, o->name);
+    return rh_error_subject(err, o->name);
 }
 
 static void file_close(struct rh_out *o)
@@ -302,7 +302,7 @@ struct rh_out *rh_out_file_at(int dirfd, const char *name, rh_error **err)
 
     if (fd < 0) {
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "cannot create it");
-        rh_where(err, name);
+        rh_error_subject(err, name);
         return NULL;
     }
     o = rh_out_make(&ops, name, true, file_new(fd));
@@ -326,7 +326,7 @@ static int pipe_write(struct rh_out *o, const void *buf, size_t n,
             continue;
         if (done < 0) {
             rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "writing failed");
-            return rh_where(err, o->name);
+            return rh_error_subject(err, o->name);
         }
         p += done;
         n -= (size_t)done;
@@ -482,7 +482,7 @@ static int make_folders(const char *path, rh_error **err)
         if (mkdir(copy, 0777) < 0 && !is_folder(copy)) {
             rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                           "cannot create the folder");
-            return rh_where(err, copy);
+            return rh_error_subject(err, copy);
         }
         *p = keep;
         if (!keep)
@@ -518,13 +518,13 @@ static int make_part(struct rh_outdir *d, const char *dir, const char *name,
         d->part = NULL;
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                       "cannot create the result folder");
-        return rh_where(err, dir);
+        return rh_error_subject(err, dir);
     }
     d->fd = open(d->part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (d->fd < 0 || flock(d->fd, LOCK_EX | LOCK_NB) < 0) {
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                       "cannot use the result folder");
-        return rh_where(err, dir);
+        return rh_error_subject(err, dir);
     }
     return 0;
 }
@@ -541,7 +541,7 @@ struct rh_outdir *rh_outdir_new(const char *dir, const char *name, bool replace,
     parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0) {
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "cannot use the folder");
-        rh_where(err, dir);
+        rh_error_subject(err, dir);
         return NULL;
     }
     lock = lock_folder(parent);
@@ -552,7 +552,7 @@ struct rh_outdir *rh_outdir_new(const char *dir, const char *name, bool replace,
     d->replace = replace;
     if (!replace && faccessat(parent, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
         rh_fail(err, RH_ERR_FILE_EXISTS, "a result is already there");
-        rh_where(err, d->path);
+        rh_error_subject(err, d->path);
         return NULL;
     }
     if (make_part(d, dir, name, err) < 0)
@@ -659,7 +659,7 @@ int rh_outdir_commit(struct rh_outdir *d, rh_error **err)
         else
             rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                           "cannot give the result its name");
-        return rh_where(err, d->path);
+        return rh_error_subject(err, d->path);
     }
     free(d->part);
     d->part = NULL;
@@ -706,7 +706,7 @@ struct rh_outfile *rh_outfile_new(const char *path, bool replace,
 
     if (!replace && access(path, F_OK) == 0) {
         rh_fail(err, RH_ERR_FILE_EXISTS, "the file is already there");
-        rh_where(err, path);
+        rh_error_subject(err, path);
         return NULL;
     }
     parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -756,7 +756,7 @@ int rh_outfile_commit(struct rh_outfile *f, rh_error **err)
         else
             rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                           "cannot give the result its name");
-        return rh_where(err, f->path);
+        return rh_error_subject(err, f->path);
     }
     free(f->part);
     f->part = NULL;

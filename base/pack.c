@@ -27,7 +27,7 @@ static int feed(struct rh_out *o, const void *buf, size_t n,
         left = ZSTD_compressStream2(p->zstd, &out, &in, mode);
         if (ZSTD_isError(left)) {
             rh_fail(err, RH_ERR_BUG, "zstd: %s", ZSTD_getErrorName(left));
-            return rh_where(err, o->name);
+            return rh_error_subject(err, o->name);
         }
         if (rh_out_write(p->to, p->room, out.pos, p->written, err) < 0)
             return -1;

@@ -112,7 +112,7 @@ static int check_chain(X509 *signer, STACK_OF(X509) * chain,
         return rh_fail(err, RH_ERR_MEMORY, "no memory to check a signature");
     if (X509_STORE_load_file(store, ca_file) != 1) {
         rh_fail(err, RH_ERR_FILE_OPEN, "no CA certificate can be read from it");
-        return rh_where(err, ca_file);
+        return rh_error_subject(err, ca_file);
     }
     X509_STORE_set_flags(store,
                          X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME);

@@ -26,7 +26,7 @@ int rh_stream_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
                    rh_error **err)
 {
     if (s->ops->read(s, buf, n, ret_n, err) < 0)
-        return rh_where(err, s->name);
+        return rh_error_subject(err, s->name);
     s->position += *ret_n;
     return 0;
 }
@@ -43,7 +43,7 @@ int rh_stream_fill(struct rh_stream *s, void *buf, size_t n, rh_error **err)
         if (got == 0) {
             rh_fail(err, RH_ERR_FILE_SHORT, "the data ends early, at 0x%llx",
                     (unsigned long long)s->position);
-            return rh_where(err, s->name);
+            return rh_error_subject(err, s->name);
         }
         p += got;
         n -= got;
@@ -194,7 +194,7 @@ struct rh_io *rh_spool(rh_lib *lib, struct rh_stream *s, uint64_t limit,
             rh_fail(err, RH_ERR_STREAM_LIMIT,
                     "more than %llu bytes come out of it",
                     (unsigned long long)limit);
-            rh_where(err, s->name);
+            rh_error_subject(err, s->name);
             return NULL;
         }
         if (spool_part(lib, fd, buf, n, size, s->name, err) < 0)

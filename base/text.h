@@ -1,8 +1,8 @@
 /* text.h - what people read: translation, and bytes made safe to print.
  *
  * Mark every sentence for people: _("...") where it is used, N_("...") in
- * tables.  rh_fail(), rh_hint(), rh_while() and rh_find() translate their
- * format by themselves: give them the plain English literal. */
+ * tables.  rh_fail(), rh_hint(), rh_error_context() and rh_finding_add()
+ * translate their format by themselves: give them the plain English literal. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef RH_BASE_TEXT_H
 #define RH_BASE_TEXT_H

@@ -289,7 +289,7 @@ struct rh_stream *rh_stream_unpack(struct rh_stream *from,
 
     u->from = from;
     if (begin(u, err) < 0) {
-        rh_where(err, from->name);
+        rh_error_subject(err, from->name);
         return NULL;
     }
     if (ret_codec)

@@ -113,10 +113,11 @@ static int look_at(struct rh_package *p, size_t vm, size_t disk,
         rh_error_free(cause);
         return -1;
     }
-    rh_find(findings,
-            rh_error_number(cause) == RH_ERR_VMDK_DEVICE ? RH_F_DISK_RDM
-                                                         : RH_F_DISK_NOT_READ,
-            subject, "%s: %s", rh_error_where(cause), rh_error_message(cause));
+    rh_finding_add(
+        findings,
+        rh_error_number(cause) == RH_ERR_VMDK_DEVICE ? RH_F_DISK_RDM
+                                                     : RH_F_DISK_NOT_READ,
+        subject, "%s: %s", rh_error_where(cause), rh_error_message(cause));
     rh_error_drop(&cause);
     return 0;
 }
@@ -133,10 +134,10 @@ static void say_facts(const struct rh_disk_facts *f, size_t disk,
     char subject[32];
 
     snprintf(subject, sizeof subject, "disks/%zu", disk);
-    rh_find(findings, RH_F_DISK_CONTENT, subject, "%s", text);
+    rh_finding_add(findings, RH_F_DISK_CONTENT, subject, "%s", text);
     if (f->bitlocker)
-        rh_find(findings, RH_F_DISK_BITLOCKER, subject,
-                "a volume is encrypted by BitLocker");
+        rh_finding_add(findings, RH_F_DISK_BITLOCKER, subject,
+                       "a volume is encrypted by BitLocker");
 }
 
 struct candidate {
@@ -292,7 +293,7 @@ static void set_remedy(const struct review *r, struct rh_finding *f)
 static void guess(const struct review *r, const char *key, const char *text)
 {
     struct rh_finding *f =
-        rh_find(r->findings, RH_F_CONFIG_GUESS, key, "%s", text);
+        rh_finding_add(r->findings, RH_F_CONFIG_GUESS, key, "%s", text);
 
     if (r->strict)
         f->severity = RH_SEVERITY_BLOCKER;
@@ -303,7 +304,7 @@ static struct rh_finding *missing(const struct review *r, const char *key,
                                   const char *text)
 {
     struct rh_finding *f =
-        rh_find(r->findings, RH_F_CONFIG_MISSING, key, "%s", text);
+        rh_finding_add(r->findings, RH_F_CONFIG_MISSING, key, "%s", text);
 
     set_remedy(r, f);
     return f;
@@ -424,7 +425,7 @@ static int check_profile(const struct rh_vm *vm,
         return 0;
     rh_fail(err, RH_ERR_CONFIG_PROFILE,
             "os/profile: there is no profile \"%s\"", v->text);
-    return rh_where(err, v->detail);
+    return rh_error_subject(err, v->detail);
 }
 
 int rh_package_complete(struct rh_package *p, bool strict, rh_error **err)

@@ -212,7 +212,7 @@ static int no_such_vm(const struct rh_fill *f, const char *name, rh_error **err)
                           : f->vms.items[i].vm->id);
     rh_fail(err, RH_ERR_FILL_VM, "it describes no VM \"%s\"; it describes: %s",
             name, names.length ? names.data : _("none"));
-    return rh_where(err, f->name);
+    return rh_error_subject(err, f->name);
 }
 
 static void note_other_name(const struct rh_package *p, const struct rh_fill *f,
@@ -225,9 +225,9 @@ static void note_other_name(const struct rh_package *p, const struct rh_fill *f,
     if (!name || !vm->name.text || is_called(vm, name) ||
         (p->kind && !strcmp(p->kind, "disk")))
         return;
-    rh_find(findings, RH_F_FILL_NAME, "name",
-            "%s describes \"%s\", the package \"%s\"", f->name, name,
-            vm->name.text);
+    rh_finding_add(findings, RH_F_FILL_NAME, "name",
+                   "%s describes \"%s\", the package \"%s\"", f->name, name,
+                   vm->name.text);
 }
 
 static int apply(struct rh_package *p, struct rh_fill *f, const char *asked,
@@ -285,10 +285,10 @@ int rh_package_fill(struct rh_package *p, const char *file, rh_error **err)
     size_t n;
 
     if (!io || rh_io_slurp(io, RH_LIMIT_DESCRIPTOR, &text, &n, err))
-        return rh_where(err, path);
+        return rh_error_subject(err, path);
     slash = strrchr(path, '/');
     f.name = rh_arena_strdup(f.arena, slash ? slash + 1 : path);
     if (rh_fill_read(&f, text, n, err))
-        return rh_where(err, path);
+        return rh_error_subject(err, path);
     return apply(p, &f, asked, err);
 }

@@ -24,9 +24,9 @@ static void conflict(const char *key, const struct rh_field *field,
     RH_AUTO(rh_freep) char *from_b = rh_source_for_people(lost);
     struct rh_finding *f;
 
-    f = rh_find(findings, RH_F_CONFIG_CONFLICT, key,
-                "%s: %s says %s, %s says %s; %s counts, because %s",
-                _(field->about), from_a, a, from_b, b, from_a, rule);
+    f = rh_finding_add(findings, RH_F_CONFIG_CONFLICT, key,
+                       "%s: %s says %s, %s says %s; %s counts, because %s",
+                       _(field->about), from_a, a, from_b, b, from_a, rule);
     if (!strcmp(field->key, "annotation") || !strcmp(field->key, "name") ||
         !strncmp(field->key, "os/", 3))
         f->severity = RH_SEVERITY_INFO;
@@ -161,11 +161,11 @@ static void offer_disk(struct rh_vm *to, size_t i,
         rh_vm_offer(to, &d->capacity_bytes, said);
     else if (said->kind != RH_VALUE_UNSET &&
              said->number != d->capacity_bytes.number)
-        rh_find(findings, RH_F_CONFIG_CONFLICT, key,
-                "the disk has %" PRIu64 " bytes, %s says %" PRIu64
-                "; the package counts",
-                d->capacity_bytes.number, said->detail ? said->detail : "",
-                said->number);
+        rh_finding_add(findings, RH_F_CONFIG_CONFLICT, key,
+                       "the disk has %" PRIu64 " bytes, %s says %" PRIu64
+                       "; the package counts",
+                       d->capacity_bytes.number,
+                       said->detail ? said->detail : "", said->number);
 }
 
 static void leftovers(const struct rh_vm *from, const bool *used,
@@ -176,11 +176,11 @@ static void leftovers(const struct rh_vm *from, const bool *used,
         RH_AUTO(rh_freep) char *size = rh_human_size(d->capacity_bytes.number);
 
         if (!used[j])
-            rh_find(findings, RH_F_FILL_DISK, "vm",
-                    "%s has a disk at %s %" PRIu64 ":%" PRIu64
-                    " (%s) that is not in the package",
-                    name, d->controller.text ? d->controller.text : "?",
-                    d->bus.number, d->unit.number, size);
+            rh_finding_add(findings, RH_F_FILL_DISK, "vm",
+                           "%s has a disk at %s %" PRIu64 ":%" PRIu64
+                           " (%s) that is not in the package",
+                           name, d->controller.text ? d->controller.text : "?",
+                           d->bus.number, d->unit.number, size);
     }
 }
 
@@ -230,10 +230,10 @@ static void merge_nics(struct rh_vm *to, const struct rh_fill_vm *from,
     while (!had && to->nics.count < count)
         rh_vec_add(&to->nics);
     if (had && count > had)
-        rh_find(findings, RH_F_FILL_NIC, "vm",
-                "%s has %zu network cards, the package %zu; the package "
-                "counts",
-                name, count, had);
+        rh_finding_add(findings, RH_F_FILL_NIC, "vm",
+                       "%s has %zu network cards, the package %zu; the package "
+                       "counts",
+                       name, count, had);
     for (size_t i = 0; i < to->nics.count; i++) {
         size_t pick = i;
 

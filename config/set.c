@@ -62,9 +62,9 @@ static int set_one(struct rh_vm *vm, const char *key, const char *text,
     from = rh_source_for_people(&before);
     now = rh_value_for_people(field, v);
     if (strcmp(was, now))
-        rh_find(findings, RH_F_CONFIG_CONFLICT, key,
-                "%s: %s says %s, --set says %s; --set has the last word",
-                _(field->about), from, was, now)
+        rh_finding_add(findings, RH_F_CONFIG_CONFLICT, key,
+                       "%s: %s says %s, --set says %s; --set has the last word",
+                       _(field->about), from, was, now)
             ->severity = RH_SEVERITY_INFO;
     return 0;
 }

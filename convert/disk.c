@@ -136,7 +136,7 @@ int rh_disk_check(rh_disk *d, rh_error **err)
         return -1;
     for (r = d->source.reader; r; r = r->parent)
         if (r->format->check && r->format->check(r, d->codec, err) < 0)
-            return rh_where(err, r->name);
+            return rh_error_subject(err, r->name);
     return 0;
 }
 
@@ -194,7 +194,7 @@ static int format_by_name(const char *path, const char **ret_format,
     rh_fail(err, RH_ERR_USAGE, "its ending names a form that is not written");
     rh_hint(err, "end it in .qcow2, .raw, .img or .vhd, or say the form with "
                  "-O qcow2, -O raw or -O vhd");
-    return rh_where(err, path);
+    return rh_error_subject(err, path);
 }
 
 /* Into a file, forward pieces go straight to writers that take them; for the
@@ -266,7 +266,7 @@ static int refuse_source(rh_disk *d, const char *path, rh_error **err)
         return 0;
     rh_fail(err, RH_ERR_USAGE, "is the disk that is being read");
     rh_hint(err, "give another output file");
-    return rh_where(err, path);
+    return rh_error_subject(err, path);
 }
 
 /* A device holds at least what it is to hold, or is not begun. */
@@ -294,17 +294,17 @@ static int copy_to_node(rh_disk *d, const char *path, const char *format,
 
     if (fd < 0) {
         rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
-        return rh_where(err, path);
+        return rh_error_subject(err, path);
     }
     out = rh_out_fd(fd, path);
     if (is_block && check_room(d, fd, err) < 0)
-        return rh_where(err, path);
+        return rh_error_subject(err, path);
     if (copy_to(d, out, format, o, err) < 0)
         return -1;
     if (!is_block || fsync(fd) == 0)
         return 0;
     rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "writing failed");
-    return rh_where(err, path);
+    return rh_error_subject(err, path);
 }
 
 static int copy_to_device(rh_disk *d, const char *path, const char *format,
@@ -317,7 +317,7 @@ static int copy_to_device(rh_disk *d, const char *path, const char *format,
         return copy_to_node(d, path, format ? format : "raw", true, o, err);
     rh_fail(err, RH_ERR_FILE_EXISTS,
             "is a device: what is on it would be replaced");
-    return rh_where(err, path);
+    return rh_error_subject(err, path);
 }
 
 /* Through a link the file that it names is meant. */
@@ -366,7 +366,7 @@ int rh_disk_convert(rh_disk *d, const char *path, const rh_options *options,
         return copy_to_node(d, path, format, false, &o, err);
     if (S_ISDIR(st.st_mode)) {
         rh_fail(err, RH_ERR_USAGE, "is a folder; the output is one file");
-        return rh_where(err, path);
+        return rh_error_subject(err, path);
     }
     real = without_links(path);
     return copy_to_file(d, real, format, overwrite, &o, err);

@@ -288,7 +288,7 @@ static int open_fifo(struct rh_disk_source *s, const char *path,
     if (fd >= 0)
         return open_stream(s, rh_stream_fd(fd, path), format, false, err);
     rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
-    return rh_where(err, path);
+    return rh_error_subject(err, path);
 }
 
 static int open_file(struct rh_disk_source *s, const char *path,
@@ -337,7 +337,7 @@ int rh_disk_source_store(struct rh_disk_source *s, rh_error **err)
     if (!s->tape || !s->tape->on) {
         rh_fail(err, RH_ERR_DISK_NOT_SEEKABLE,
                 "a disk from a pipe can only be converted");
-        return rh_where(err, s->reader->name);
+        return rh_error_subject(err, s->reader->name);
     }
     all = rh_stream_prefix(s->tape->kept.data, s->tape->kept.length,
                            RH_TAKE(s->stream));

@@ -89,7 +89,7 @@ static void tell(json_t *entry, enum rh_finding_id id, const char *subject,
     json_t *target, *made;
     size_t i;
 
-    rh_find(&list, id, subject, "%s", message);
+    rh_finding_add(&list, id, subject, "%s", message);
     made = rh_findings_json(&list);
     json_array_foreach (json_object_get(entry, "targets"), i, target)
         tell_target(target, json_array_get(made, 0));
@@ -210,8 +210,8 @@ static void tell_vm(void *user, const struct claim *mine,
     RH_AUTO(rh_freep)
     char *text = message_of(j->id, mine->key, name ? name : "?");
 
-    rh_find(&j->package->vm_findings.items[mine->vm], j->id, mine->subject,
-            "%s", text);
+    rh_finding_add(&j->package->vm_findings.items[mine->vm], j->id,
+                   mine->subject, "%s", text);
 }
 
 void rh_plan_duplicates(struct rh_plan *plan)

@@ -183,10 +183,11 @@ static void choose_devices(struct rh_plan_target *t,
         t->options.devices = tries[i];
         t->devices = *d;
         if (was_asked && i)
-            rh_find(&t->findings, RH_F_DEVICES_CHANGED, "vm",
-                    _("--devices %s is not offered for this system on %s; "
-                      "%s is used"),
-                    asked, t->target->name, tries[i]);
+            rh_finding_add(
+                &t->findings, RH_F_DEVICES_CHANGED, "vm",
+                _("--devices %s is not offered for this system on %s; "
+                  "%s is used"),
+                asked, t->target->name, tries[i]);
         return;
     }
     t->options.devices = "emulated";
@@ -327,14 +328,15 @@ static int fix_guest(rh_plan *plan, struct rh_plan_vm *v,
 
     if (rh_option_yes(plan->options, "no-guest-fix") ||
         rh_option_yes(plan->options, "no-guest")) {
-        rh_find(&t->findings, RH_F_GUEST_NOT_FIXED, "os",
-                _("what is inside the disks stays as it is"));
+        rh_finding_add(&t->findings, RH_F_GUEST_NOT_FIXED, "os",
+                       _("what is inside the disks stays as it is"));
         return 0;
     }
     if (v->disks_missing) {
-        rh_find(&t->findings, RH_F_GUEST_NOT_SEEN, "os",
-                _("the guest could not be looked at: a disk's file is not "
-                  "there"));
+        rh_finding_add(
+            &t->findings, RH_F_GUEST_NOT_SEEN, "os",
+            _("the guest could not be looked at: a disk's file is not "
+              "there"));
         return 0;
     }
     if (t->job.disk_count == 0)
@@ -379,12 +381,13 @@ static void note_identity(const struct rh_plan_vm *v, struct rh_plan_target *t)
     const char *name = rh_text_of(&t->job.vm->name);
 
     if (*name && strcmp(name, v->name))
-        rh_find(&t->findings, RH_F_RESULT_NAME, "name",
-                _("the result of \"%s\" is kept as %s"), name, v->name);
+        rh_finding_add(&t->findings, RH_F_RESULT_NAME, "name",
+                       _("the result of \"%s\" is kept as %s"), name, v->name);
     if (v->profile->family && !strcmp(v->profile->family, "windows"))
-        rh_find(&t->findings, RH_F_WINDOWS_ACTIVATION, "os",
-                _("Windows sees another mainboard, other disks and network "
-                  "cards: it may have to be activated again"));
+        rh_finding_add(
+            &t->findings, RH_F_WINDOWS_ACTIVATION, "os",
+            _("Windows sees another mainboard, other disks and network "
+              "cards: it may have to be activated again"));
 }
 
 static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
@@ -402,9 +405,9 @@ static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
     fill_job(plan, v, t);
     note_identity(v, t);
     if (!p->supported)
-        rh_find(&t->findings, RH_F_OS_UNSUPPORTED, "os", "%s",
-                p->why ? _(p->why)
-                       : _("this system does not run on this model"));
+        rh_finding_add(&t->findings, RH_F_OS_UNSUPPORTED, "os", "%s",
+                       p->why ? _(p->why)
+                              : _("this system does not run on this model"));
     if (t->target->assign(&t->job, &t->findings, err) < 0)
         return -1;
     /* The target may keep another controller than the profile's. */
@@ -536,10 +539,11 @@ static void settle_macs(rh_plan *plan, struct rh_plan_vm *v)
         if (!rh_vm_nic_mac(vm, i, made))
             continue;
         rh_set_text(vm, mac, made, RH_FROM_DEFAULT, v->profile->id);
-        rh_find(findings, RH_F_MAC_MADE_UP, subject,
-                _("the package does not say the MAC address of NIC %zu; it "
-                  "gets %s"),
-                i, made);
+        rh_finding_add(
+            findings, RH_F_MAC_MADE_UP, subject,
+            _("the package does not say the MAC address of NIC %zu; it "
+              "gets %s"),
+            i, made);
     }
 }
 
@@ -608,12 +612,12 @@ int rh_plan_prepare(rh_plan *plan, rh_error **err)
 
         v->index = i;
         if (know_vm(plan, v, err) < 0)
-            return rh_where(err, plan->package->path);
+            return rh_error_subject(err, plan->package->path);
     }
     rh_plan_duplicates(plan);
     for (size_t i = 0; i < plan->vms.count; i++)
         if (plan_vm(plan, &plan->vms.items[i], targets, count, err) < 0)
-            return rh_where(err, plan->package->path);
+            return rh_error_subject(err, plan->package->path);
     return 0;
 }
 

@@ -12,8 +12,8 @@ void rh_plan_note_problems(struct rh_findings *findings,
 
     for (; r; r = r->parent)
         for (size_t i = 0; i < r->problems.count; i++)
-            rh_find_named(findings, r->problems.items[i].id, subject,
-                          r->problems.items[i].message);
+            rh_finding_add_named(findings, r->problems.items[i].id, subject,
+                                 r->problems.items[i].message);
 }
 
 /* Not in the package, beside it where nothing is opened, or on a LUN. */
@@ -58,9 +58,10 @@ static void open_forward(struct rh_plan *plan, struct rh_plan_vm *v, size_t i,
          (m = rh_package_disk_member(p, v->index, v->order[i], k)); k++)
         v->packed_bytes += m->size;
     v->disks_forward = true;
-    rh_find(&p->vm_findings.items[v->index], RH_F_DISK_FORWARD, subject,
-            "its compressed file is unpacked while it is converted, and not "
-            "stored before");
+    rh_finding_add(
+        &p->vm_findings.items[v->index], RH_F_DISK_FORWARD, subject,
+        "its compressed file is unpacked while it is converted, and not "
+        "stored before");
     *ret = RH_TAKE(r);
 }
 

@@ -23,7 +23,7 @@ json_t *rh_result_json(const char *dir, const char *name, rh_error **err)
     doc = json_loadb(text, n, 0, NULL);
     if (!doc) {
         rh_fail(err, RH_ERR_BOOT_RESULT, "%s is no JSON", name);
-        rh_where(err, dir);
+        rh_error_subject(err, dir);
     }
     return doc;
 }

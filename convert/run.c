@@ -259,7 +259,7 @@ static int refuse_blocked(const struct run *run, rh_error **err)
                 rh_finding_name(f->id));
         if (f->remedy)
             rh_hint(err, "%s", f->remedy);
-        return rh_where(err, run->vm->name);
+        return rh_error_subject(err, run->vm->name);
     }
     return 0;
 }
@@ -281,7 +281,7 @@ static int check_space(const struct run *run, rh_error **err)
     rh_fail(err, RH_ERR_NO_SPACE,
             "%llu bytes are needed, but only %llu are free",
             (unsigned long long)need, (unsigned long long)room);
-    return rh_where(err, run->dir->path);
+    return rh_error_subject(err, run->dir->path);
 }
 
 static void tell(const struct run *run, uint64_t done)

@@ -110,8 +110,8 @@ static void tell(enum rh_finding_id id, const char *key, const char *value,
 {
     for (size_t i = 0; i < RH_COUNT(meanings); i++)
         if (meanings[i].id == id)
-            rh_find(findings, id, "vm", "%s (%s = \"%s\")", _(meanings[i].text),
-                    key, value);
+            rh_finding_add(findings, id, "vm", "%s (%s = \"%s\")",
+                           _(meanings[i].text), key, value);
 }
 
 bool rh_vmware_setting(const char *key, const char *value,

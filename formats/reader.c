@@ -24,7 +24,7 @@ static void refuse_unknown(struct rh_io *io, rh_error **err)
                 "its first bytes (at 0x0:%s) are no disk format that is known",
                 hex);
     }
-    rh_where(err, io->name);
+    rh_error_subject(err, io->name);
 }
 
 static const struct rh_format *choose(struct rh_io *io, const char *format,
@@ -92,13 +92,13 @@ struct rh_reader *rh_reader_open(struct rh_io *io, const char *format,
     r = reader_new(f, io->name, o);
     r->io = rh_io_ref(io);
     if (f->open(r, o, err) < 0) {
-        rh_where(err, r->name);
+        rh_error_subject(err, r->name);
         r->format = NULL; /* open() left no state of its own */
         rh_reader_close(r);
         return NULL;
     }
     if (accept(r, err) < 0) {
-        rh_where(err, r->name);
+        rh_error_subject(err, r->name);
         rh_reader_close(r);
         return NULL;
     }
@@ -120,13 +120,13 @@ struct rh_reader *rh_reader_open_stream(struct rh_stream *s,
     }
     r = reader_new(f, s->name, o);
     if (f->open_stream(r, s, o, err) < 0) {
-        rh_where(err, r->name);
+        rh_error_subject(err, r->name);
         r->format = NULL;
         rh_reader_close(r);
         return NULL;
     }
     if (accept(r, err) < 0) {
-        rh_where(err, r->name);
+        rh_error_subject(err, r->name);
         rh_reader_close(r);
         return NULL;
     }
@@ -187,7 +187,7 @@ int rh_reader_extent(struct rh_reader *r, uint64_t offset,
     struct rh_extent e = {0};
 
     if (r->format->extent(r, offset, &e, err) < 0)
-        return rh_where(err, r->name);
+        return rh_error_subject(err, r->name);
     e.length = RH_MIN(e.length, r->size - offset);
     if (e.kind == RH_EXTENT_HOLE && hole_extent(r, offset, &e, err) < 0)
         return -1;
@@ -199,7 +199,7 @@ static int read_part(struct rh_reader *r, struct rh_codec *codec, char *buf,
                      size_t n, uint64_t offset, rh_error **err)
 {
     if (r->format->read(r, codec, buf, n, offset, err) < 0)
-        return rh_where(err, r->name);
+        return rh_error_subject(err, r->name);
     return 0;
 }
 
@@ -212,7 +212,7 @@ static int read_merged(struct rh_reader *r, struct rh_codec *codec, char *buf,
         size_t part;
 
         if (r->format->extent(r, offset, &e, err) < 0)
-            return rh_where(err, r->name);
+            return rh_error_subject(err, r->name);
         part = (size_t)RH_MIN((uint64_t)n, e.length);
         if (e.kind != RH_EXTENT_HOLE) {
             if (read_part(r, codec, buf, part, offset, err) < 0)
@@ -238,7 +238,7 @@ int rh_reader_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
         rh_fail(err, RH_ERR_DISK_RANGE,
                 "%zu bytes at 0x%llx lie outside the disk of 0x%llx bytes", n,
                 (unsigned long long)offset, (unsigned long long)r->size);
-        return rh_where(err, r->name);
+        return rh_error_subject(err, r->name);
     }
     if (r->parent)
         return read_merged(r, codec, buf, n, offset, err);

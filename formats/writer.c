@@ -23,7 +23,7 @@ struct rh_writer *rh_writer_open(const char *format, struct rh_out *out,
     w->size = o->size;
     if (f->writer->create(w, o, err) == 0)
         return w;
-    rh_where(err, out->name);
+    rh_error_subject(err, out->name);
     free(w);
     return NULL;
 }

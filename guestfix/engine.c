@@ -102,10 +102,11 @@ static void tell_firmware(struct rh_session *s)
         rh_set_text(vm, &vm->firmware, firmware, RH_FROM_DISK,
                     rh_arena_strdup(vm->arena, detail));
     } else if (strcmp(vm->firmware.text, firmware)) {
-        rh_find(s->o->findings, RH_F_FIRMWARE_CONFLICT, "vm",
-                N_("the package says %s firmware, the disks are set up for "
-                   "%s"),
-                vm->firmware.text, firmware);
+        rh_finding_add(
+            s->o->findings, RH_F_FIRMWARE_CONFLICT, "vm",
+            N_("the package says %s firmware, the disks are set up for "
+               "%s"),
+            vm->firmware.text, firmware);
     }
 }
 
@@ -170,9 +171,9 @@ static json_t *volumes_json(const struct rh_session *s)
         json_array_append_new(
             all, json_pack("{s:o, s:I, s:I, s:o, s:o, s:o, s:b}", "device",
                            text(v->device), "disk", (json_int_t)v->disk,
-                           "bytes", (json_int_t)rh_volume_room(v), "filesystem",
-                           text(v->fstype), "uuid", text(v->uuid), "label",
-                           text(v->label), "root",
+                           "bytes", (json_int_t)rh_volume_bytes(v),
+                           "filesystem", text(v->fstype), "uuid", text(v->uuid),
+                           "label", text(v->label), "root",
                            s->guest && s->guest->root_volume == i));
     }
     return all;
@@ -219,30 +220,34 @@ static void say_sleeping(struct rh_session *s)
 {
     for (size_t i = 0; i < s->volumes.all.count; i++)
         if (s->volumes.all.items[i].hibernated)
-            rh_find(s->o->findings, RH_F_GUEST_HIBERNATED, "os",
-                    N_("the system is suspended to disk on %s; what it had "
-                       "open does not fit other hardware"),
-                    s->volumes.all.items[i].device);
+            rh_finding_add(
+                s->o->findings, RH_F_GUEST_HIBERNATED, "os",
+                N_("the system is suspended to disk on %s; what it had "
+                   "open does not fit other hardware"),
+                s->volumes.all.items[i].device);
 }
 
 static void say_unreadable(struct rh_session *s, const char *why)
 {
     if (has_type(s, "BitLocker"))
-        rh_find(s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
-                N_("a volume is locked by BitLocker; it is copied as it is"));
+        rh_finding_add(
+            s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
+            N_("a volume is locked by BitLocker; it is copied as it is"));
     if (has_type(s, "crypto_LUKS"))
-        rh_find(s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
-                N_("a volume is encrypted (LUKS) and could not be opened; it "
-                   "is copied as it is"));
+        rh_finding_add(
+            s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
+            N_("a volume is encrypted (LUKS) and could not be opened; it "
+               "is copied as it is"));
     else if (why)
-        rh_find(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
-                N_("the guest could not be read: %s"), why);
+        rh_finding_add(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
+                       N_("the guest could not be read: %s"), why);
     else if (s->family)
-        rh_find(s->o->findings, RH_F_GUEST_OS_LEFT, "os",
-                N_("the guest is %s; nothing in it is changed"), s->family);
+        rh_finding_add(s->o->findings, RH_F_GUEST_OS_LEFT, "os",
+                       N_("the guest is %s; nothing in it is changed"),
+                       s->family);
     else
-        rh_find(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
-                N_("no system that is known was found on the disks"));
+        rh_finding_add(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
+                       N_("no system that is known was found on the disks"));
 }
 
 static int open_guest(struct rh_session *s, rh_error **err)
@@ -340,8 +345,9 @@ static int run(struct rh_session *s, struct rh_guest_facts *ret, rh_error **err)
         r = look(s, &fault);
     r = stopped(s, r, &fault);
     if (r < 0 && is_guests_fault(fault)) {
-        rh_find(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
-                N_("the guest could not be read: %s"), rh_error_message(fault));
+        rh_finding_add(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
+                       N_("the guest could not be read: %s"),
+                       rh_error_message(fault));
         rh_error_free(fault);
         if (s->guest) {
             s->guest->ops->close(s->guest);
@@ -499,7 +505,8 @@ static int run_one(struct rh_session *s, const struct rh_profile_fix *f,
         return -1;
     for (const struct rh_fix *row = rh_fixes; row->name; row++)
         if (!strcmp(row->name, f->name))
-            return row->run(&j, err) < 0 ? rh_while(err, "%s", f->name) : 0;
+            return row->run(&j, err) < 0 ? rh_error_context(err, "%s", f->name)
+                                         : 0;
     return rh_fail(err, RH_ERR_BUG, "no code for the fix \"%s\"", f->name);
 }
 
@@ -519,10 +526,11 @@ static int is_full(struct rh_session *s, bool *ret, rh_error **err)
         if (room >= ROOM_LEAST)
             continue;
         *ret = true;
-        rh_find(s->o->findings, RH_F_GUEST_BOOT_FULL, "os",
-                N_("the file system of %s is full; nothing in the guest is "
-                   "changed"),
-                folders[i]);
+        rh_finding_add(
+            s->o->findings, RH_F_GUEST_BOOT_FULL, "os",
+            N_("the file system of %s is full; nothing in the guest is "
+               "changed"),
+            folders[i]);
         return 0;
     }
     return 0;

@@ -241,9 +241,9 @@ static int mount_esp(struct mounting *m, struct rh_guest *root, rh_error **err)
 static void say_trouble(struct rh_session *s, const struct rh_mount *m)
 {
     if (m->fs->trouble)
-        rh_find(s->o->findings, RH_F_GUEST_DIRTY_FS, "os",
-                N_("the file system on %s (%s): %s"), m->fs->volume->device,
-                m->path, m->fs->trouble);
+        rh_finding_add(s->o->findings, RH_F_GUEST_DIRTY_FS, "os",
+                       N_("the file system on %s (%s): %s"),
+                       m->fs->volume->device, m->path, m->fs->trouble);
 }
 
 static void unmount(struct mounting *m)
@@ -293,9 +293,9 @@ int rh_open_direct(struct rh_session *s, const char **ret_why, rh_error **err)
     if (!best.rank)
         return 0;
     if (best.roots > 1)
-        rh_find(s->o->findings, RH_F_GUEST_MULTIPLE_OS, "os",
-                N_("%u systems are installed; the one on %s is fixed"),
-                best.roots, s->volumes.all.items[best.volume].device);
+        rh_finding_add(s->o->findings, RH_F_GUEST_MULTIPLE_OS, "os",
+                       N_("%u systems are installed; the one on %s is fixed"),
+                       best.roots, s->volumes.all.items[best.volume].device);
     m.mounts = rh_calloc(8, sizeof *m.mounts);
     if (mount_all(s, best.volume, &m, err) < 0) {
         unmount(&m);

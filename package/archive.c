@@ -112,7 +112,7 @@ static int failed(const struct rh_archive *s, struct archive *a, struct feed *f,
     }
     rh_fail(err, s->zip ? RH_ERR_PACKAGE_ZIP : RH_ERR_PACKAGE_TAR,
             "the archive does not read: %s", why ? why : "?");
-    return rh_where(err, s->io->name);
+    return rh_error_subject(err, s->io->name);
 }
 
 static struct archive *start(const struct rh_archive *s, struct feed *f,
@@ -259,7 +259,7 @@ static struct rh_io *place_open(struct rh_place *p, const char *name,
 
     if (!e) {
         rh_fail(err, RH_ERR_FILE_NOT_FOUND, "the archive has no such member");
-        rh_where(err, name);
+        rh_error_subject(err, name);
         return NULL;
     }
     if (!e->packed)
@@ -267,7 +267,7 @@ static struct rh_io *place_open(struct rh_place *p, const char *name,
     if (!e->spool)
         e->spool = unpack(a, e, err);
     if (!e->spool) {
-        rh_where(err, name);
+        rh_error_subject(err, name);
         return NULL;
     }
     return rh_io_ref(e->spool);
@@ -383,7 +383,7 @@ struct rh_place *rh_zip_open(rh_lib *lib, struct rh_io *io,
     s->zip = true;
     f->io = io;
     if (read_zip(s, f, err) < 0) {
-        rh_where(err, io->name);
+        rh_error_subject(err, io->name);
         return NULL;
     }
     *ret_about = (struct rh_archive_about){.ended = true};

@@ -62,14 +62,16 @@ static void tell_about_lines(struct rh_package *p)
     bool weak = false;
 
     for (size_t i = 0; i < m->odd.count && i < TOLD_MAX; i++)
-        rh_find(&p->findings, RH_F_PACKAGE_MANIFEST_LINE, "manifest",
-                "line %u of the manifest is not understood", m->odd.items[i]);
+        rh_finding_add(&p->findings, RH_F_PACKAGE_MANIFEST_LINE, "manifest",
+                       "line %u of the manifest is not understood",
+                       m->odd.items[i]);
     for (size_t i = 0; i < m->lines.count; i++)
         weak |= !strcmp(m->lines.items[i].algorithm, "md5") ||
                 !strcmp(m->lines.items[i].algorithm, "sha1");
     if (weak)
-        rh_find(&p->findings, RH_F_PACKAGE_WEAK_DIGEST, "manifest",
-                "the manifest's digests are of an old kind (SHA-1 or MD5)");
+        rh_finding_add(
+            &p->findings, RH_F_PACKAGE_WEAK_DIGEST, "manifest",
+            "the manifest's digests are of an old kind (SHA-1 or MD5)");
 }
 
 /* --- the signature ------------------------------------------------------- */
@@ -80,11 +82,13 @@ static void take_signer(struct rh_package *p, struct rh_signer *signer)
     p->signature =
         signer->trusted ? RH_SIGNATURE_VERIFIED : RH_SIGNATURE_UNTRUSTED;
     if (!signer->trusted)
-        rh_find(&p->findings, RH_F_PACKAGE_SIGNER_UNKNOWN, "signature",
-                "signed by \"%s\", which nothing here vouches for", p->signer);
+        rh_finding_add(&p->findings, RH_F_PACKAGE_SIGNER_UNKNOWN, "signature",
+                       "signed by \"%s\", which nothing here vouches for",
+                       p->signer);
     if (signer->expired)
-        rh_find(&p->findings, RH_F_PACKAGE_SIGNER_EXPIRED, "signature",
-                "the certificate of \"%s\" is not valid today", p->signer);
+        rh_finding_add(&p->findings, RH_F_PACKAGE_SIGNER_EXPIRED, "signature",
+                       "the certificate of \"%s\" is not valid today",
+                       p->signer);
 }
 
 static int check_signature(struct rh_package *p, const char *cert, size_t n,
@@ -137,7 +141,7 @@ static int open_certificate(struct rh_package *p, const char *text, size_t n,
     if (rh_io_slurp(io, RH_LIMIT_MANIFEST, &cert, &cert_size, err) < 0)
         return -1;
     if (check_signature(p, cert, cert_size, text, n, err) < 0)
-        return rh_where(err, io->name);
+        return rh_error_subject(err, io->name);
     return 0;
 }
 
@@ -148,7 +152,7 @@ static int mismatch(const char *name, const char *algorithm, const char *want,
 {
     rh_fail(err, RH_ERR_MANIFEST_MISMATCH,
             "its %s is %s, but the manifest says %s", algorithm, found, want);
-    return rh_where(err, name);
+    return rh_error_subject(err, name);
 }
 
 static int check_text(const struct rh_manifest_line *line, const char *text,
@@ -178,9 +182,9 @@ static int check_descriptor(struct rh_package *p, const char *text, size_t n,
     c->descriptor_listed = line != NULL;
     if (line)
         return check_text(line, text, n, err);
-    rh_find(&p->findings, RH_F_PACKAGE_NOT_LISTED, own_name(c),
-            "the manifest does not vouch for the descriptor \"%s\"",
-            own_name(c));
+    rh_finding_add(&p->findings, RH_F_PACKAGE_NOT_LISTED, own_name(c),
+                   "the manifest does not vouch for the descriptor \"%s\"",
+                   own_name(c));
     return 0;
 }
 
@@ -206,7 +210,7 @@ int rh_digests_open(struct rh_package *p, const char *text, size_t n,
         return -1;
     c->manifest = rh_manifest_parse(lines, size, err);
     if (!c->manifest)
-        return rh_where(err, io->name);
+        return rh_error_subject(err, io->name);
     p->manifest = RH_MANIFEST_UNVERIFIED;
     if (open_certificate(p, lines, size, err) < 0)
         return -1;
@@ -232,8 +236,9 @@ static int tell_about_absent(struct rh_package *p, rh_error **err)
             return -1;
         if (there)
             continue;
-        rh_find(&p->findings, RH_F_PACKAGE_LISTED_MISSING, name,
-                "the manifest lists \"%s\", which is not in the package", name);
+        rh_finding_add(&p->findings, RH_F_PACKAGE_LISTED_MISSING, name,
+                       "the manifest lists \"%s\", which is not in the package",
+                       name);
         told++;
     }
     return 0;
@@ -260,10 +265,10 @@ static int check_listed(struct rh_package *p, const char *href,
         if (is_strict(p)) {
             rh_fail(err, RH_ERR_MANIFEST_INCOMPLETE,
                     "the manifest does not list it");
-            return rh_where(err, name);
+            return rh_error_subject(err, name);
         }
-        rh_find(&p->findings, RH_F_PACKAGE_NOT_LISTED, name,
-                "the manifest does not vouch for \"%s\"", name);
+        rh_finding_add(&p->findings, RH_F_PACKAGE_NOT_LISTED, name,
+                       "the manifest does not vouch for \"%s\"", name);
     }
     return 0;
 }
@@ -294,7 +299,7 @@ static int check_required(struct rh_package *p, rh_error **err)
         return 0;
     rh_fail(err, RH_ERR_MANIFEST_INCOMPLETE,
             "the manifest does not list the descriptor");
-    return rh_where(err, own_name(c));
+    return rh_error_subject(err, own_name(c));
 }
 
 int rh_digests_check(struct rh_package *p, rh_error **err)
@@ -305,9 +310,10 @@ int rh_digests_check(struct rh_package *p, rh_error **err)
         return -1;
     if (!c->manifest) {
         if (c->kind == RH_SOURCE_OVF)
-            rh_find(&p->findings, RH_F_PACKAGE_NO_MANIFEST, "manifest",
-                    "the package has no manifest: nothing shows whether it "
-                    "is complete and unchanged");
+            rh_finding_add(
+                &p->findings, RH_F_PACKAGE_NO_MANIFEST, "manifest",
+                "the package has no manifest: nothing shows whether it "
+                "is complete and unchanged");
         return 0;
     }
     if (tell_about_absent(p, err) < 0 || check_disks_listed(p, err) < 0)

@@ -111,7 +111,7 @@ static int check_whole(const struct rh_file_note *note,
             "its %zu parts have %llu bytes, where the descriptor says %llu",
             parts->list.count, (unsigned long long)parts->size,
             (unsigned long long)note->size);
-    return rh_where(err, href);
+    return rh_error_subject(err, href);
 }
 
 /* The file of a disk as it is stored, its chunks joined; *ret_folder is where
@@ -123,7 +123,7 @@ static struct rh_io *open_stored(struct rh_package *p, const char *href,
     RH_AUTO(rh_parts_free) struct rh_parts parts = {0};
 
     if (rh_parts_find(p, href, note ? note->chunk_size : 0, &parts, err) < 0) {
-        rh_where(err, href);
+        rh_error_subject(err, href);
         return NULL;
     }
     if (!parts.list.count) {
@@ -247,13 +247,13 @@ static struct rh_reader *open_disk(const struct opening *o, const char *href,
     if (io)
         r = open_reader(o, io, href, folder, parent_id != NULL, err);
     if (!r) {
-        rh_where(err, href);
+        rh_error_subject(err, href);
         return NULL;
     }
     if (parent_id) {
         r->parent = open_parent(o, parent_id, err);
         if (!r->parent) {
-            rh_where(err, href);
+            rh_error_subject(err, href);
             return NULL;
         }
     }
@@ -314,11 +314,11 @@ void rh_disk_learn(struct rh_package *p, size_t vm, size_t disk,
         return;
     if (capacity->kind == RH_VALUE_NUMBER) {
         snprintf(subject, sizeof subject, "disks/%zu", disk);
-        rh_find(&p->vm_findings.items[vm], RH_F_DISK_CAPACITY, subject,
-                "the descriptor says %llu bytes, the disk itself %llu; the "
-                "disk is right",
-                (unsigned long long)capacity->number,
-                (unsigned long long)r->size);
+        rh_finding_add(
+            &p->vm_findings.items[vm], RH_F_DISK_CAPACITY, subject,
+            "the descriptor says %llu bytes, the disk itself %llu; the "
+            "disk is right",
+            (unsigned long long)capacity->number, (unsigned long long)r->size);
     }
     rh_set_number(v, capacity, r->size, RH_FROM_DISK, NULL);
 }

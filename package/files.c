@@ -200,7 +200,7 @@ static int check_chunks(const struct rh_parts *parts, uint64_t chunk_size,
                     "says %llu",
                     part->name, (unsigned long long)part->size,
                     (unsigned long long)chunk_size);
-            return rh_where(err, name);
+            return rh_error_subject(err, name);
         }
     }
     return 0;
@@ -263,7 +263,7 @@ int rh_file_missing(const struct rh_package *p, const char *href,
     else
         rh_fail(err, RH_ERR_PACKAGE_FILE_MISSING,
                 "the file is not in the package");
-    return rh_where(err, href);
+    return rh_error_subject(err, href);
 }
 
 /* --- members ------------------------------------------------------------- */
@@ -395,9 +395,10 @@ static int check_note(struct rh_package *p, const struct rh_file_note *note,
          i++)
         rh_member_of(p, parts.list.items[i].name, parts.list.items[i].size);
     if (parts.list.count && note->size && note->size != parts.size)
-        rh_find(&p->findings, RH_F_PACKAGE_FILE_SIZE, note->href,
-                "the descriptor says %llu bytes, the file has %llu",
-                (unsigned long long)note->size, (unsigned long long)parts.size);
+        rh_finding_add(&p->findings, RH_F_PACKAGE_FILE_SIZE, note->href,
+                       "the descriptor says %llu bytes, the file has %llu",
+                       (unsigned long long)note->size,
+                       (unsigned long long)parts.size);
     return 0;
 }
 
@@ -416,8 +417,8 @@ static int check_disk(struct rh_package *p, size_t vm, size_t disk,
     if (check_reach(p, href, err) < 0)
         return -1;
     if (reach_of_href(href) != INSIDE) {
-        rh_find(findings, RH_F_DISK_FILE_OUTSIDE, subject,
-                "\"%s\" lies outside the package and is not read", href);
+        rh_finding_add(findings, RH_F_DISK_FILE_OUTSIDE, subject,
+                       "\"%s\" lies outside the package and is not read", href);
         return 0;
     }
     if (rh_parts_find(p, href, d->chunk_size, &parts, err) < 0)
@@ -426,8 +427,8 @@ static int check_disk(struct rh_package *p, size_t vm, size_t disk,
         return 0;
     if (rh_container_of(p)->archive && !rh_container_of(p)->about.ended)
         return rh_file_missing(p, href, err);
-    rh_find(findings, RH_F_DISK_FILE_MISSING, subject,
-            "the file \"%s\" is not in the package", href);
+    rh_finding_add(findings, RH_F_DISK_FILE_MISSING, subject,
+                   "the file \"%s\" is not in the package", href);
     return 0;
 }
 

@@ -77,7 +77,7 @@ struct rh_io *rh_io_join(struct rh_io **parts, size_t count, const char *name,
     if (!overflow)
         return io;
     rh_fail(err, RH_ERR_PACKAGE_CHUNK, "its parts are too large together");
-    rh_where(err, name);
+    rh_error_subject(err, name);
     rh_io_unref(io);
     return NULL;
 }

@@ -98,15 +98,16 @@ static int take_descriptor(struct rh_package *p,
         o = &none;
     if ((c->kind == RH_SOURCE_VMX ? rh_vmx_parse : rh_ovf_parse)(
             p, c->name, text, n, o, err) < 0)
-        return rh_where(err, c->name);
+        return rh_error_subject(err, c->name);
     return 0;
 }
 
 static void tell_about_end(struct rh_package *p)
 {
     if (rh_container_of(p)->about.trailing)
-        rh_find(&p->findings, RH_F_PACKAGE_TRAILING_DATA, "package",
-                "something follows the end of the archive; it is not read");
+        rh_finding_add(
+            &p->findings, RH_F_PACKAGE_TRAILING_DATA, "package",
+            "something follows the end of the archive; it is not read");
 }
 
 static int open_contents(struct rh_package *p,
@@ -142,7 +143,7 @@ struct rh_package *rh_package_open(rh_lib *lib, const char *source,
     p->forward = o && o->forward;
     if (open_contents(p, o, err) == 0)
         return RH_TAKE(p);
-    rh_where(err, p->path);
+    rh_error_subject(err, p->path);
     return NULL;
 }
 

@@ -109,7 +109,7 @@ static int inflate_piece(struct peek *k, const struct rh_piece *p,
         rh_fail(err, RH_ERR_STREAM_DECODE,
                 "the grain for disk offset 0x%llx does not inflate to %u bytes",
                 (unsigned long long)p->offset, p->length);
-        return rh_where(err, k->walk->name);
+        return rh_error_subject(err, k->walk->name);
     }
     s->grain = p->offset / k->grain;
     s->used = ++k->clock;
@@ -125,7 +125,7 @@ static int begin_anew(struct rh_reader *r, rh_error **err)
     if (++k->walked > RESTARTS) {
         rh_fail(err, RH_ERR_DISK_NOT_SEEKABLE,
                 "what is looked for lies too far back, again and again");
-        return rh_where(err, r->name);
+        return rh_error_subject(err, r->name);
     }
     rh_reader_close(k->walk);
     k->walk = rh_forward_open(r->lib, rh_stream_io(r->io), err);
@@ -149,7 +149,7 @@ static int walk_to(struct peek *k, uint64_t grain, struct slot **ret,
         return inflate_piece(k, &p, *ret, err);
     }
     if (end < 0)
-        return rh_where(err, k->walk->name);
+        return rh_error_subject(err, k->walk->name);
     k->whole = true;
     return 0;
 }
@@ -166,7 +166,7 @@ static int grain_at(struct rh_reader *r, uint64_t grain, struct slot **ret,
     if (k->failed) {
         rh_fail(err, RH_ERR_DISK_NOT_SEEKABLE,
                 "what comes behind the damage cannot be read");
-        return rh_where(err, r->name);
+        return rh_error_subject(err, r->name);
     }
     k->failed = (is_met(k, grain) && begin_anew(r, err) < 0) ||
                 walk_to(k, grain, ret, err) < 0;

@@ -51,7 +51,7 @@ static int damaged(struct tar *t, const char *what, rh_error **err)
 {
     rh_fail(err, RH_ERR_PACKAGE_TAR, "the archive's header at 0x%llx %s",
             (unsigned long long)t->at, what);
-    return rh_where(err, t->io->name);
+    return rh_error_subject(err, t->io->name);
 }
 
 /* Octal digits between blanks, or base-256 when the top bit is set. */
@@ -123,7 +123,7 @@ static int check_inside(struct tar *t, const char *name, uint64_t size,
             "at 0x%llx",
             name, (unsigned long long)size, (unsigned long long)data,
             (unsigned long long)t->io->size);
-    return rh_where(err, t->io->name);
+    return rh_error_subject(err, t->io->name);
 }
 
 /* The padding of the last member may be cut off, as some writers do. */
@@ -299,7 +299,7 @@ static int refuse_kind(struct tar *t, const char *name, char type,
 {
     rh_fail(err, RH_ERR_PACKAGE_MEMBER_TYPE,
             "the archive's member \"%s\" is %s", name, kind_of(type));
-    return rh_where(err, t->io->name);
+    return rh_error_subject(err, t->io->name);
 }
 
 static int add_file(struct tar *t, const uint8_t *p, const char *name,
@@ -309,7 +309,7 @@ static int add_file(struct tar *t, const uint8_t *p, const char *name,
     struct rh_entry *e;
 
     if (rh_index_add(&t->archive->index, name, length, &e, err) < 0)
-        return rh_where(err, t->io->name);
+        return rh_error_subject(err, t->io->name);
     if (!e)
         return 0;
     e->offset = t->at + RH_TAR_BLOCK;
@@ -440,7 +440,7 @@ static int check_end(struct tar *t, rh_error **err)
     rh_fail(err, RH_ERR_PACKAGE_TRUNCATED,
             "the archive ends in the middle of a header, at 0x%llx",
             (unsigned long long)t->io->size);
-    return rh_where(err, t->io->name);
+    return rh_error_subject(err, t->io->name);
 }
 
 struct rh_place *rh_tar_open(rh_lib *lib, struct rh_io *io,
@@ -453,7 +453,7 @@ struct rh_place *rh_tar_open(rh_lib *lib, struct rh_io *io,
 
     forget(&t.next);
     if (failed || rh_index_finish(&archive->index, err) < 0) {
-        rh_where(err, io->name);
+        rh_error_subject(err, io->name);
         return NULL;
     }
     *ret_about = t.about;

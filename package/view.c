@@ -70,7 +70,7 @@ static struct rh_io *nothing_open(struct rh_place *p, const char *name,
 {
     rh_fail(err, RH_ERR_FILE_NOT_FOUND, "there are no files beside %s",
             p->name);
-    rh_where(err, name);
+    rh_error_subject(err, name);
     return NULL;
 }
 

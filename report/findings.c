@@ -99,8 +99,9 @@ static struct rh_finding *add(struct rh_findings *list, enum rh_finding_id id,
     return f;
 }
 
-struct rh_finding *rh_find(struct rh_findings *list, enum rh_finding_id id,
-                           const char *subject, const char *fmt, ...)
+struct rh_finding *rh_finding_add(struct rh_findings *list,
+                                  enum rh_finding_id id, const char *subject,
+                                  const char *fmt, ...)
 {
     RH_AUTO(rh_freep) char *text = NULL;
     va_list ap;
@@ -111,8 +112,9 @@ struct rh_finding *rh_find(struct rh_findings *list, enum rh_finding_id id,
     return add(list, id, subject ? subject : "vm", rh_printable(text));
 }
 
-struct rh_finding *rh_find_named(struct rh_findings *list, const char *id,
-                                 const char *subject, const char *message)
+struct rh_finding *rh_finding_add_named(struct rh_findings *list,
+                                        const char *id, const char *subject,
+                                        const char *message)
 {
     enum rh_finding_id found = RH_F_PLAN_OTHER;
 

@@ -34,12 +34,13 @@ struct rh_findings {
 /* Add one, with the table's severity and remedy; exact duplicates are left
  * out.  The returned pointer is for adjusting and is valid until the next
  * call. */
-struct rh_finding *rh_find(struct rh_findings *list, enum rh_finding_id id,
-                           const char *subject, const char *fmt, ...)
-    RH_PRINTF(4, 5);
+struct rh_finding *rh_finding_add(struct rh_findings *list,
+                                  enum rh_finding_id id, const char *subject,
+                                  const char *fmt, ...) RH_PRINTF(4, 5);
 /* By printed id ("VMDK-UNCLEAN"); an unknown id becomes PLAN_OTHER. */
-struct rh_finding *rh_find_named(struct rh_findings *list, const char *id,
-                                 const char *subject, const char *message);
+struct rh_finding *rh_finding_add_named(struct rh_findings *list,
+                                        const char *id, const char *subject,
+                                        const char *message);
 void rh_findings_copy(struct rh_findings *to, const struct rh_findings *from);
 void rh_findings_sort(struct rh_findings *list); /* worst first, then id */
 enum rh_severity rh_findings_worst(const struct rh_findings *list);

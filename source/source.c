@@ -104,7 +104,7 @@ static int unknown(const char *name, const struct head *h, rh_error **err)
                 ? N_("it starts with nothing but zeros")
                 : N_("its first bytes are no package and no disk that is "
                      "known"));
-    return rh_where(err, name);
+    return rh_error_subject(err, name);
 }
 
 /* --- descriptors in an archive or a folder ------------------------------- */
@@ -524,7 +524,7 @@ static int open_url(struct rh_package *p, const char *url, rh_error **err)
 
     if (!rh_is_url(url)) {
         rh_fail(err, RH_ERR_USAGE, "only http:// and https:// are read from");
-        return rh_where(err, url);
+        return rh_error_subject(err, url);
     }
     io = rh_io_http(p->lib, url, err);
     if (!io)

@@ -153,7 +153,7 @@ int rh_disks_write(struct rh_disks *d, size_t disk, const void *buf, size_t n,
 
 /* --- volumes ---------------------------------------------------------------
  */
-uint64_t rh_volume_room(const struct rh_volume *v)
+uint64_t rh_volume_bytes(const struct rh_volume *v)
 {
     uint64_t sum = 0;
 

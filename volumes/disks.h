@@ -22,7 +22,7 @@ int rh_disks_write(struct rh_disks *d, size_t disk, const void *buf, size_t n,
                    uint64_t offset, rh_error **err);
 
 /* Bytes of a volume, wherever its spans lie. */
-uint64_t rh_volume_room(const struct rh_volume *v); /* bytes its spans hold */
+uint64_t rh_volume_bytes(const struct rh_volume *v); /* bytes its spans hold */
 int rh_volume_read(struct rh_disks *d, const struct rh_volume *v, void *buf,
                    size_t n, uint64_t offset, rh_error **err);
 int rh_volume_write(struct rh_disks *d, const struct rh_volume *v,

@@ -377,7 +377,7 @@ static int add_group(struct rh_disks *d, struct rh_volumes *v,
         if (map_volume(g, lv, v->arena, &one)) {
             one.disk = one.spans[0].disk;
             one.offset = one.spans[0].offset;
-            one.size = rh_volume_room(&one);
+            one.size = rh_volume_bytes(&one);
             if (rh_signature_read(d, &one, v->arena, err) < 0)
                 return -1;
         } else {

@@ -179,7 +179,7 @@ int rh_signature_read(struct rh_disks *d, struct rh_volume *v,
     RH_AUTO(rh_freep) uint8_t *bytes = NULL;
     struct head h;
 
-    h.size = (size_t)RH_MIN(rh_volume_room(v), (uint64_t)HEAD);
+    h.size = (size_t)RH_MIN(rh_volume_bytes(v), (uint64_t)HEAD);
     if (h.size < 1536)
         return 0;
     h.bytes = bytes = rh_malloc(h.size);

@@ -141,7 +141,7 @@ int rh_boot_read(struct rh_boot_vm *vm, const char *dir,
     json_decref(one);
     if (failed && err && *err && rh_error_number(*err) == RH_ERR_FILE_NOT_FOUND)
         rh_hint(err, "give the folder that `rehost convert` made");
-    return failed ? rh_where(err, dir) : 0;
+    return failed ? rh_error_subject(err, dir) : 0;
 }
 
 void rh_boot_vm_free(struct rh_boot_vm *vm)
@@ -305,7 +305,7 @@ static int fail_boot(const struct rh_boot_vm *vm, const struct rh_boot_seen *s,
                 s->failure ? s->failure : reached(s));
     if (!s->login && !s->graphical)
         hint_at_hardware(vm, err);
-    return rh_where(err, vm->name);
+    return rh_error_subject(err, vm->name);
 }
 
 static int read_timeout(const rh_options *options, uint64_t *ret,

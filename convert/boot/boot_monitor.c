@@ -154,7 +154,7 @@ int rh_boot_screenshot(struct rh_boot_qemu *q, const char *path, rh_error **err)
     if (fd < 0) {
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                       "the screenshot cannot be written");
-        return rh_where(err, path);
+        return rh_error_subject(err, path);
     }
     return rh_pwrite_all(fd, bytes, n, 0, path, err);
 }

@@ -132,7 +132,7 @@ static int take_source_records(struct rh_copy_worker *w, rh_error **err)
         return -1;
     if (rh_reader_read(j->source, w->codec, w->base, w->length, w->offset,
                        err) < 0)
-        return rh_where(err, j->source->name);
+        return rh_error_subject(err, j->source->name);
     w->base_count = share_records(w, w->base, w->base_records);
     return 0;
 }
@@ -194,7 +194,7 @@ static int place_lane(struct rh_copy_worker *w, size_t n, rh_error **err)
 
     for (size_t i = 0; i < lane->used; i++)
         if (writer->format->writer->place(writer, &lane->units[i], err) < 0)
-            return rh_where(err, writer->out->name);
+            return rh_error_subject(err, writer->out->name);
     if (!writer->out->seekable && write_pieces(lane, err) < 0)
         return -1;
     if (lane->record_count)
@@ -255,7 +255,7 @@ static int encode_lane(struct rh_copy_worker *w, struct rh_copy_lane *lane,
     take_records(w, lane);
     for (size_t i = 0; ops->encode && i < lane->used; i++)
         if (ops->encode(writer, &lane->units[i], err) < 0)
-            return rh_where(err, writer->out->name);
+            return rh_error_subject(err, writer->out->name);
     return 0;
 }
 
@@ -627,7 +627,7 @@ static int finish_writers(struct rh_copy *c, rh_error **err)
         struct rh_writer *w = c->sinks[i].writer;
 
         if (w->format->writer->finish(w, &c->sinks[i].file_size, err) < 0)
-            return rh_where(err, w->out->name);
+            return rh_error_subject(err, w->out->name);
     }
     return 0;
 }

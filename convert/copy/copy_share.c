@@ -71,7 +71,7 @@ static int next_piece(struct rh_copy_job *j, rh_error **err)
         return 0;
     more = j->source->format->next(j->source, &j->piece, err);
     if (more < 0)
-        return rh_where(err, j->source->name);
+        return rh_error_subject(err, j->source->name);
     j->at_end = more == 1;
     j->have_piece = !j->at_end;
     return 0;
@@ -103,7 +103,7 @@ static int claim_forward(struct rh_copy_job *j, struct rh_copy_worker *w,
     if (w->length == 0) {
         rh_fail(err, RH_ERR_BUG, "a grain of %u bytes is larger than a unit",
                 j->piece.length);
-        return rh_where(err, j->source->name);
+        return rh_error_subject(err, j->source->name);
     }
     *ret = true;
     return 0;
@@ -150,7 +150,7 @@ static int inflate_pending(struct rh_copy_worker *w,
     rh_fail(err, RH_ERR_STREAM_DECODE,
             "the grain for disk offset 0x%llx does not inflate to %u bytes",
             (unsigned long long)p->offset, p->length);
-    return rh_where(err, w->job->source->name);
+    return rh_error_subject(err, w->job->source->name);
 }
 
 /* With keep alone, the clusters' packed bytes are all that is needed. */
@@ -205,7 +205,7 @@ static int check_packed(struct rh_copy_worker *w, const struct rh_packed *p,
     rh_fail(err, RH_ERR_STREAM_DECODE,
             "the packed cluster for disk offset 0x%llx is damaged",
             (unsigned long long)offset);
-    return rh_where(err, w->job->source->name);
+    return rh_error_subject(err, w->job->source->name);
 }
 
 /* One cluster whose packed bytes, if it has any, were gathered. */
@@ -233,7 +233,7 @@ static int keep_clusters(struct rh_copy_worker *w, struct rh_copy_lane *lane,
     lane->packed.length = 0;
     if (view->format->packed(view, w->codec, w->offset, count, &lane->packed,
                              lane->clusters, err) < 0)
-        return rh_where(err, view->name);
+        return rh_error_subject(err, view->name);
     for (size_t i = 0; i < count; i++)
         if (keep_cluster(w, lane, i, err) < 0)
             return -1;

@@ -167,8 +167,8 @@ static void put(struct answer *a, const char *key, const char *text)
     if (!text || !text[0] ||
         !rh_vm_set(a->to->vm, key, text, RH_FROM_FILL, a->f->name, &e))
         return;
-    rh_find(&a->to->findings, RH_F_FILL_VALUE, key, "%s: %s (left out)",
-            a->f->name, rh_error_message(e));
+    rh_finding_add(&a->to->findings, RH_F_FILL_VALUE, key, "%s: %s (left out)",
+                   a->f->name, rh_error_message(e));
     rh_error_drop(&e);
 }
 
@@ -350,10 +350,11 @@ static void add_disk(struct answer *a, const json_t *d)
     uint64_t n;
 
     if (in_volume_group(d)) {
-        rh_find(&a->to->findings, RH_F_NUTANIX_VOLUME_GROUP, "vm",
-                "%s: a disk on the %s bus belongs to a volume group, which no "
-                "export holds",
-                a->f->name, text_in(d, BUS) ? text_in(d, BUS) : "?");
+        rh_finding_add(
+            &a->to->findings, RH_F_NUTANIX_VOLUME_GROUP, "vm",
+            "%s: a disk on the %s bus belongs to a volume group, which no "
+            "export holds",
+            a->f->name, text_in(d, BUS) ? text_in(d, BUS) : "?");
         return;
     }
     disk = rh_vec_add(&vm->disks);
@@ -429,10 +430,11 @@ static void add_nic(struct answer *a, const json_t *n, size_t i)
     rh_vec_add(&a->to->vm->nics);
     if (is_sriov(n)) {
         snprintf(key, sizeof key, "nics/%zu", i);
-        rh_find(&a->to->findings, RH_F_DEVICE_SRIOV, key,
-                "%s: NIC %zu is an SR-IOV function of the host; it becomes an "
-                "ordinary one",
-                a->f->name, i);
+        rh_finding_add(
+            &a->to->findings, RH_F_DEVICE_SRIOV, key,
+            "%s: NIC %zu is an SR-IOV function of the host; it becomes an "
+            "ordinary one",
+            a->f->name, i);
         model = "sriov";
     }
     snprintf(key, sizeof key, "nics/%zu/mac", i);
@@ -501,8 +503,8 @@ static void rest(struct answer *a)
                           _(names[i][1]));
     }
     if (list.length)
-        rh_find(&a->to->findings, RH_F_FILL_NOT_CARRIED, "vm",
-                "%s: not carried over: %s", a->f->name, list.data);
+        rh_finding_add(&a->to->findings, RH_F_FILL_NOT_CARRIED, "vm",
+                       "%s: not carried over: %s", a->f->name, list.data);
     gpus(a, find(a, "vm_gpus|resources/gpu_list|gpus|gpu_list"));
     if (find(a, "resources/serial_port_list|serialPorts|serial_port_list"))
         rh_vm_add_device(vm, &a->to->findings, "serial", "serial port", NULL,

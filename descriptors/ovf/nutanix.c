@@ -76,8 +76,9 @@ static bool flag(struct ntnx *n, const char *key, const char *value)
             rh_set_bool(vm, &vm->nested_virtualization, b, RH_FROM_OVF, NULL);
     } else if (!strcmp(key, "isAgentVm")) {
         if (b)
-            rh_find(n->findings, RH_F_NUTANIX_AGENT_VM, "vm",
-                    "this is a Nutanix agent VM, which belongs to its host");
+            rh_finding_add(
+                n->findings, RH_F_NUTANIX_AGENT_VM, "vm",
+                "this is a Nutanix agent VM, which belongs to its host");
     } else {
         return false;
     }
@@ -91,10 +92,11 @@ static void machine(struct ntnx *n, const char *value)
                     rh_same_word(value, "pc") ? "pc" : "q35", RH_FROM_OVF,
                     NULL);
     else
-        rh_find(n->findings, RH_F_OVF_VALUE, "machine",
-                "the machine type \"%s\" is neither pc nor q35; it was left "
-                "out",
-                value);
+        rh_finding_add(
+            n->findings, RH_F_OVF_VALUE, "machine",
+            "the machine type \"%s\" is neither pc nor q35; it was left "
+            "out",
+            value);
 }
 
 /* A zone as Olson names it; "UTC" says more: the clock itself runs in it. */
@@ -158,12 +160,13 @@ static void topology(struct ntnx *n)
     if (!n->sockets)
         return;
     if (vm->cpus.kind != RH_VALUE_UNSET && vm->cpus.number != product)
-        rh_find(n->findings, RH_F_CONFIG_CONFLICT, "cpus",
-                "the CPU item says %" PRIu64 ", Nutanix's own elements %" PRIu64
-                " sockets x %" PRIu64 " cores x %" PRIu64 " threads = %" PRIu64
-                "; the product counts",
-                vm->cpus.number, n->sockets, n->cores ? n->cores : 1,
-                n->threads ? n->threads : 1, product);
+        rh_finding_add(n->findings, RH_F_CONFIG_CONFLICT, "cpus",
+                       "the CPU item says %" PRIu64
+                       ", Nutanix's own elements %" PRIu64 " sockets x %" PRIu64
+                       " cores x %" PRIu64 " threads = %" PRIu64
+                       "; the product counts",
+                       vm->cpus.number, n->sockets, n->cores ? n->cores : 1,
+                       n->threads ? n->threads : 1, product);
     rh_set_number(vm, &vm->cpus, product, RH_FROM_OVF, NULL);
 }
 
@@ -180,8 +183,8 @@ void rh_ovf_nutanix(struct rh_ovf *o, xmlNode *system, struct rh_vm *vm,
         rh_set_text(vm, &vm->firmware, n.uefi || n.secure ? "uefi" : "bios",
                     RH_FROM_OVF, NULL);
     if (n.unknown.length)
-        rh_find(findings, RH_F_NUTANIX_UNKNOWN, "vm",
-                "settings of Nutanix that rehost does not know: %s",
-                n.unknown.data);
+        rh_finding_add(findings, RH_F_NUTANIX_UNKNOWN, "vm",
+                       "settings of Nutanix that rehost does not know: %s",
+                       n.unknown.data);
     rh_buf_free(&n.unknown);
 }

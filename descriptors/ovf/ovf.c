@@ -93,9 +93,9 @@ static int choose_configuration(struct rh_ovf *o, const xmlNode *section,
                        "there is no configuration \"%s\"; there are: %s",
                        wanted, ids.length ? ids.data : _("none"));
     if (o->configuration && strchr(ids.data, ','))
-        rh_find(&o->p->findings, RH_F_OVF_CONFIGURATION, "package",
-                "the configuration \"%s\" was taken; there are: %s",
-                o->configuration, ids.data);
+        rh_finding_add(&o->p->findings, RH_F_OVF_CONFIGURATION, "package",
+                       "the configuration \"%s\" was taken; there are: %s",
+                       o->configuration, ids.data);
     return 0;
 }
 
@@ -123,19 +123,20 @@ static int read_files(struct rh_ovf *o, const xmlNode *references,
         href = rh_ovf_attr(o, child, "href");
         how = rh_ovf_attr(o, child, "compression");
         if (!id || !href || !href[0]) {
-            rh_find(&o->p->findings, RH_F_OVF_REFERENCE, "package",
-                    "a File without an id or a name (\"%s\")",
-                    href ? href
-                    : id ? id
-                         : "");
+            rh_finding_add(&o->p->findings, RH_F_OVF_REFERENCE, "package",
+                           "a File without an id or a name (\"%s\")",
+                           href ? href
+                           : id ? id
+                                : "");
             continue;
         }
         if (o->files.count >= FILES_MAX)
             return rh_fail(err, RH_ERR_OVF_LIMIT, "more than %d files",
                            FILES_MAX);
         if (!rh_name_map_add(&o->file_ids, id, o->files.count)) {
-            rh_find(&o->p->findings, RH_F_OVF_VALUE, "package",
-                    "the file \"%s\" is described twice; the first counts", id);
+            rh_finding_add(
+                &o->p->findings, RH_F_OVF_VALUE, "package",
+                "the file \"%s\" is described twice; the first counts", id);
             continue;
         }
         f = rh_vec_add(&o->files);
@@ -206,10 +207,11 @@ static uint64_t disk_capacity(struct rh_ovf *o, const xmlNode *node,
         (!units || !units[0] || rh_ovf_units(units, &factor)) &&
         !rh_mul_overflows(n, factor, &bytes) && bytes <= INT64_MAX)
         return bytes;
-    rh_find(&o->p->findings, RH_F_OVF_VALUE, "package",
-            "the capacity \"%s\" in units of \"%s\" of the disk \"%s\" is not "
-            "understood; the disk's own size counts",
-            said, units ? units : "byte", id);
+    rh_finding_add(
+        &o->p->findings, RH_F_OVF_VALUE, "package",
+        "the capacity \"%s\" in units of \"%s\" of the disk \"%s\" is not "
+        "understood; the disk's own size counts",
+        said, units ? units : "byte", id);
     return 0;
 }
 
@@ -238,8 +240,9 @@ static int read_disks(struct rh_ovf *o, const xmlNode *section, rh_error **err)
             return rh_fail(err, RH_ERR_OVF_LIMIT, "more than %d disks",
                            FILES_MAX);
         if (!rh_name_map_add(&o->disk_ids, id, o->disks.count)) {
-            rh_find(&o->p->findings, RH_F_OVF_VALUE, "package",
-                    "the disk \"%s\" is described twice; the first counts", id);
+            rh_finding_add(
+                &o->p->findings, RH_F_OVF_VALUE, "package",
+                "the disk \"%s\" is described twice; the first counts", id);
             continue;
         }
         d = rh_vec_add(&o->disks);
@@ -410,8 +413,8 @@ static int read_vm(struct rh_ovf *o, xmlNode *system, struct rh_vm *vm,
         if (!status)
             status = rh_ovf_devices(o, &items, vm, findings, err);
     } else {
-        rh_find(findings, RH_F_OVF_NO_HARDWARE, "vm",
-                "the descriptor says nothing about this VM's hardware");
+        rh_finding_add(findings, RH_F_OVF_NO_HARDWARE, "vm",
+                       "the descriptor says nothing about this VM's hardware");
     }
     if (!status)
         rh_ovf_sections(o, system, hardware, &items, vm, findings);
@@ -521,7 +524,7 @@ int rh_ovf_parse(struct rh_package *p, const char *name, const char *text,
     int status;
 
     if (!doc)
-        return rh_where(err, name);
+        return rh_error_subject(err, name);
     ovf.arena = rh_arena_new();
     ovf.root = xmlDocGetRootElement(doc);
     status = parse(&ovf, o, err);
@@ -531,5 +534,5 @@ int rh_ovf_parse(struct rh_package *p, const char *name, const char *text,
     rh_name_map_free(&ovf.disk_ids);
     rh_name_map_free(&ovf.networks);
     rh_arena_free(ovf.arena);
-    return status ? rh_where(err, name) : 0;
+    return status ? rh_error_subject(err, name) : 0;
 }

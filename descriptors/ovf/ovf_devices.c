@@ -107,19 +107,22 @@ static void guess_model(struct rh_ovf *o, struct rh_item *item,
     item->model = sata ? "sata" : o->nutanix ? "virtio-scsi" : "lsilogic";
     item->guessed_model = !o->nutanix; /* AHV has no other SCSI */
     if (item->type == TYPE_ISCSI)
-        rh_find(findings, RH_F_OVF_CONTROLLER, "vm",
-                "\"%s\" is written as an iSCSI adapter (resource type 8); it "
-                "is taken as a SCSI controller",
-                rh_ovf_item_name(item));
+        rh_finding_add(
+            findings, RH_F_OVF_CONTROLLER, "vm",
+            "\"%s\" is written as an iSCSI adapter (resource type 8); it "
+            "is taken as a SCSI controller",
+            rh_ovf_item_name(item));
     else if (subtype && subtype[0])
-        rh_find(findings, RH_F_OVF_CONTROLLER, "vm",
-                "the controller type \"%s\" is not known; it is taken as %s",
-                subtype, item->model);
+        rh_finding_add(
+            findings, RH_F_OVF_CONTROLLER, "vm",
+            "the controller type \"%s\" is not known; it is taken as %s",
+            subtype, item->model);
     else if (!o->nutanix)
-        rh_find(findings, RH_F_OVF_CONTROLLER, "vm",
-                "\"%s\" does not say which controller it is; it is taken as "
-                "%s",
-                rh_ovf_item_name(item), item->model);
+        rh_finding_add(
+            findings, RH_F_OVF_CONTROLLER, "vm",
+            "\"%s\" does not say which controller it is; it is taken as "
+            "%s",
+            rh_ovf_item_name(item), item->model);
 }
 
 static bool number_taken(const struct rh_items *items,
@@ -203,12 +206,12 @@ static void cpu_item(const struct rh_item *item, struct rh_vm *vm,
     if (!item->field[RH_ITEM_QUANTITY])
         return;
     if (!rh_parse_u64(item->field[RH_ITEM_QUANTITY], &n) || !n || n > 4096)
-        rh_find(findings, RH_F_OVF_VALUE, "cpus",
-                "the number of CPUs \"%s\" is not one; it was left out",
-                item->field[RH_ITEM_QUANTITY]);
+        rh_finding_add(findings, RH_F_OVF_VALUE, "cpus",
+                       "the number of CPUs \"%s\" is not one; it was left out",
+                       item->field[RH_ITEM_QUANTITY]);
     else if (vm->cpus.kind != RH_VALUE_UNSET)
-        rh_find(findings, RH_F_OVF_VALUE, "cpus",
-                "a second CPU item (%" PRIu64 " CPUs) was left out", n);
+        rh_finding_add(findings, RH_F_OVF_VALUE, "cpus",
+                       "a second CPU item (%" PRIu64 " CPUs) was left out", n);
     else
         rh_set_number(vm, &vm->cpus, n, RH_FROM_OVF, NULL);
 }
@@ -224,27 +227,31 @@ static void memory_item(const struct rh_item *item, struct rh_vm *vm,
         return;
     if (!rh_parse_u64(text, &n) || !n ||
         (units && units[0] && !rh_ovf_units(units, &factor))) {
-        rh_find(findings, RH_F_OVF_VALUE, "memory_bytes",
-                "the memory size \"%s\" in units of \"%s\" is not understood; "
-                "it was left out",
-                text, units ? units : "");
+        rh_finding_add(
+            findings, RH_F_OVF_VALUE, "memory_bytes",
+            "the memory size \"%s\" in units of \"%s\" is not understood; "
+            "it was left out",
+            text, units ? units : "");
         return;
     }
     if (!units || !units[0]) {
         /* Nobody has 16 TiB: a number that large counts bytes. */
         factor = n >= 16 * RH_MIB ? 1 : RH_MIB;
-        rh_find(findings, RH_F_OVF_UNITS, "memory_bytes",
-                "the memory size %" PRIu64 " has no unit; %s were assumed", n,
-                factor == 1 ? "bytes" : "MiB");
+        rh_finding_add(findings, RH_F_OVF_UNITS, "memory_bytes",
+                       "the memory size %" PRIu64
+                       " has no unit; %s were assumed",
+                       n, factor == 1 ? "bytes" : "MiB");
     }
     if (rh_mul_overflows(n, factor, &bytes) || bytes > 1024 * RH_TIB)
-        rh_find(findings, RH_F_OVF_VALUE, "memory_bytes",
-                "the memory size \"%s\" times \"%s\" is beyond any machine; "
-                "it was left out",
-                text, units ? units : "");
+        rh_finding_add(
+            findings, RH_F_OVF_VALUE, "memory_bytes",
+            "the memory size \"%s\" times \"%s\" is beyond any machine; "
+            "it was left out",
+            text, units ? units : "");
     else if (vm->memory_bytes.kind != RH_VALUE_UNSET)
-        rh_find(findings, RH_F_OVF_VALUE, "memory_bytes",
-                "a second memory item (%" PRIu64 " bytes) was left out", bytes);
+        rh_finding_add(findings, RH_F_OVF_VALUE, "memory_bytes",
+                       "a second memory item (%" PRIu64 " bytes) was left out",
+                       bytes);
     else
         rh_set_number(vm, &vm->memory_bytes, bytes, RH_FROM_OVF, NULL);
     rh_ovf_allocation(item, "memory", bytes / RH_MIB * 10, findings);
@@ -271,10 +278,11 @@ static const char *nic_model(struct rh_ovf *o, const char *list,
     }
     word = list ? rh_ovf_word(o, list, 0) : NULL;
     if (word)
-        rh_find(findings, RH_F_OVF_NIC_MODEL, subject,
-                "the network card type \"%s\" is not known; the profile's "
-                "choice is used",
-                word);
+        rh_finding_add(
+            findings, RH_F_OVF_NIC_MODEL, subject,
+            "the network card type \"%s\" is not known; the profile's "
+            "choice is used",
+            word);
     return NULL;
 }
 
@@ -288,8 +296,9 @@ static void nic_address(const struct rh_item *item, struct rh_vm *vm,
     if (!text || strlen(text) < 12) /* a slot number, or nothing */
         return;
     if (!rh_valid_mac(text)) {
-        rh_find(findings, RH_F_OVF_VALUE, subject,
-                "\"%s\" is not a usable MAC address; it was left out", text);
+        rh_finding_add(findings, RH_F_OVF_VALUE, subject,
+                       "\"%s\" is not a usable MAC address; it was left out",
+                       text);
         return;
     }
     for (size_t i = 0; i < sizeof mac; i++)
@@ -323,18 +332,19 @@ static int nic_item(struct rh_ovf *o, const struct rh_item *item,
                 nic_model(o, item->field[RH_ITEM_SUBTYPE], subject, findings),
                 RH_FROM_OVF, NULL);
     if (nic->model.kind == RH_VALUE_TEXT && !strcmp(nic->model.text, "sriov"))
-        rh_find(findings, RH_F_DEVICE_SRIOV, subject,
-                "the network card \"%s\" is an SR-IOV function of the host; "
-                "it becomes an ordinary one",
-                rh_ovf_item_name(item));
+        rh_finding_add(
+            findings, RH_F_DEVICE_SRIOV, subject,
+            "the network card \"%s\" is an SR-IOV function of the host; "
+            "it becomes an ordinary one",
+            rh_ovf_item_name(item));
     nic_address(item, vm, nic, subject, findings);
     if (network && network[0]) {
         rh_set_text(vm, &nic->network, network, RH_FROM_OVF, NULL);
         if (!known_network(o, network))
-            rh_find(findings, RH_F_OVF_REFERENCE, subject,
-                    "the network \"%s\" is not in the package's list of "
-                    "networks",
-                    network)
+            rh_finding_add(findings, RH_F_OVF_REFERENCE, subject,
+                           "the network \"%s\" is not in the package's list of "
+                           "networks",
+                           network)
                 ->severity = RH_SEVERITY_INFO;
     }
     if (rh_parse_bool(item->field[RH_ITEM_AUTOMATIC], &b))

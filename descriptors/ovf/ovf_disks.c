@@ -80,10 +80,10 @@ static void plug(const struct rh_items *items, const struct rh_item *item,
     if (parent && parent->bus)
         plug_into(parent, vm, at);
     else if (item->field[RH_ITEM_PARENT] && item->field[RH_ITEM_PARENT][0])
-        rh_find(findings, RH_F_OVF_REFERENCE, subject,
-                "\"%s\" is plugged into item %s, which is %s",
-                rh_ovf_item_name(item), item->field[RH_ITEM_PARENT],
-                parent ? _("no controller") : _("not there"));
+        rh_finding_add(findings, RH_F_OVF_REFERENCE, subject,
+                       "\"%s\" is plugged into item %s, which is %s",
+                       rh_ovf_item_name(item), item->field[RH_ITEM_PARENT],
+                       parent ? _("no controller") : _("not there"));
     else if (braced(address, "controller", &n))
         rh_set_number(vm, at->bus, n, RH_FROM_OVF, NULL);
     if ((item->field[RH_ITEM_ON_PARENT] &&
@@ -133,25 +133,27 @@ static void from_disk(struct rh_ovf *o, struct rh_vm *vm,
     disk->parent_id = rh_arena_strdup(vm->arena, d->parent_ref);
     plug_by_interface(d, vm, disk);
     if (d->uses++)
-        rh_find(findings, RH_F_OVF_SHARED_DISK, subject,
-                "the disk \"%s\" is attached more than once; each VM gets a "
-                "copy of its own",
-                d->id);
+        rh_finding_add(
+            findings, RH_F_OVF_SHARED_DISK, subject,
+            "the disk \"%s\" is attached more than once; each VM gets a "
+            "copy of its own",
+            d->id);
     if (file) {
         from_file(vm, disk, file);
     } else if (d->file_ref) {
-        rh_find(findings, RH_F_OVF_REFERENCE, subject,
-                "the disk \"%s\" is in a file with the id \"%s\", which the "
-                "package does not list",
-                d->id, d->file_ref)
+        rh_finding_add(
+            findings, RH_F_OVF_REFERENCE, subject,
+            "the disk \"%s\" is in a file with the id \"%s\", which the "
+            "package does not list",
+            d->id, d->file_ref)
             ->severity = RH_SEVERITY_BLOCKER;
     } else {
         disk->empty = true;
     }
     if (d->parent_ref)
-        rh_find(findings, RH_F_OVF_DELTA, subject,
-                "the disk \"%s\" holds the differences to \"%s\"", d->id,
-                d->parent_ref);
+        rh_finding_add(findings, RH_F_OVF_DELTA, subject,
+                       "the disk \"%s\" holds the differences to \"%s\"", d->id,
+                       d->parent_ref);
 }
 
 /* No HostResource: a new disk, whose size the item itself says. */
@@ -188,17 +190,18 @@ static void add_disk(struct rh_ovf *o, const struct rh_items *items,
                     mode ? mode : rh_ovf_item_config(o, item, "diskMode"),
                     RH_FROM_OVF, subject, findings);
     if (kept->empty && kept->capacity_bytes.kind == RH_VALUE_UNSET)
-        rh_find(findings, RH_F_OVF_REFERENCE, subject,
-                "the new disk \"%s\" has no size", rh_ovf_item_name(item))
+        rh_finding_add(findings, RH_F_OVF_REFERENCE, subject,
+                       "the new disk \"%s\" has no size",
+                       rh_ovf_item_name(item))
             ->severity = RH_SEVERITY_BLOCKER;
     else if (kept->empty)
-        rh_find(findings, RH_F_OVF_NEW_DISK, subject,
-                "the disk \"%s\" has no file: it is a new, empty one",
-                rh_ovf_item_name(item));
+        rh_finding_add(findings, RH_F_OVF_NEW_DISK, subject,
+                       "the disk \"%s\" has no file: it is a new, empty one",
+                       rh_ovf_item_name(item));
     if (!item->required)
-        rh_find(findings, RH_F_OVF_NOT_REQUIRED, subject,
-                "\"%s\" is marked as not required; it was kept",
-                rh_ovf_item_name(item));
+        rh_finding_add(findings, RH_F_OVF_NOT_REQUIRED, subject,
+                       "\"%s\" is marked as not required; it was kept",
+                       rh_ovf_item_name(item));
 }
 
 static bool not_a_disk(const struct rh_item *item, struct rh_vm *vm,
@@ -233,10 +236,11 @@ void rh_ovf_disk_item(struct rh_ovf *o, const struct rh_items *items,
         rh_set_text(vm, &disk.id, id, RH_FROM_OVF, NULL);
         from_file(vm, &disk, rh_ovf_file_at(o, id));
     } else {
-        rh_find(findings, RH_F_OVF_REFERENCE, "vm",
-                "\"%s\" asks for \"%s\", which is not in the package; the "
-                "disk was left out",
-                rh_ovf_item_name(item), resource)
+        rh_finding_add(
+            findings, RH_F_OVF_REFERENCE, "vm",
+            "\"%s\" asks for \"%s\", which is not in the package; the "
+            "disk was left out",
+            rh_ovf_item_name(item), resource)
             ->severity = RH_SEVERITY_BLOCKER;
         return;
     }
@@ -272,8 +276,9 @@ void rh_ovf_cdrom_item(struct rh_ovf *o, const struct rh_items *items,
     if (file)
         rh_set_text(vm, &cd->file, file->href, RH_FROM_OVF, NULL);
     else
-        rh_find(findings, RH_F_OVF_REFERENCE, subject,
-                "the CD drive \"%s\" asks for \"%s\", which is not in the "
-                "package; the drive stays empty",
-                rh_ovf_item_name(item), resource);
+        rh_finding_add(
+            findings, RH_F_OVF_REFERENCE, subject,
+            "the CD drive \"%s\" asks for \"%s\", which is not in the "
+            "package; the drive stays empty",
+            rh_ovf_item_name(item), resource);
 }

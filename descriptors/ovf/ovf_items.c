@@ -132,10 +132,11 @@ int rh_ovf_items(struct rh_ovf *o, xmlNode *hardware, struct rh_items *ret,
             add_item(o, child, ret);
     }
     if (ranges)
-        rh_find(findings, RH_F_OVF_RANGE, "vm",
-                "%zu hardware items are ranges (bound min or max); only the "
-                "normal values were taken",
-                ranges);
+        rh_finding_add(
+            findings, RH_F_OVF_RANGE, "vm",
+            "%zu hardware items are ranges (bound min or max); only the "
+            "normal values were taken",
+            ranges);
     return 0;
 }
 

@@ -45,9 +45,9 @@ struct rh_device *rh_vm_add_device(struct rh_vm *vm,
     d->required = required;
     for (size_t i = 0; i < RH_COUNT(kinds); i++) {
         if (!strcmp(kinds[i].kind, kind) && kinds[i].about)
-            rh_find(findings, kinds[i].id, "vm", "%s: %s%s%s%s",
-                    _(kinds[i].about), name, detail ? " (" : "",
-                    detail ? detail : "", detail ? ")" : "");
+            rh_finding_add(findings, kinds[i].id, "vm", "%s: %s%s%s%s",
+                           _(kinds[i].about), name, detail ? " (" : "",
+                           detail ? detail : "", detail ? ")" : "");
     }
     return d;
 }
@@ -98,11 +98,12 @@ void rh_ovf_other_item(struct rh_ovf *o, const struct rh_item *item,
 
     (void)o;
     if (!kind) {
-        rh_find(findings, RH_F_OVF_ITEM_UNKNOWN, "vm",
-                "the hardware item \"%s\" has the resource type \"%s\"%s%s; "
-                "rehost does not know it",
-                rh_ovf_item_name(item), type ? type : "", subtype ? ", " : "",
-                subtype ? subtype : "")
+        rh_finding_add(
+            findings, RH_F_OVF_ITEM_UNKNOWN, "vm",
+            "the hardware item \"%s\" has the resource type \"%s\"%s%s; "
+            "rehost does not know it",
+            rh_ovf_item_name(item), type ? type : "", subtype ? ", " : "",
+            subtype ? subtype : "")
             ->severity =
             item->required ? RH_SEVERITY_CAUTION : RH_SEVERITY_INFO;
         return;
@@ -175,11 +176,11 @@ void rh_vm_disk_mode(struct rh_vm *vm, struct rh_disk_config *d,
         return;
     rh_set_text(vm, &d->mode, mode, from, NULL);
     if (strcasestr(mode, "nonpersistent") || rh_same_word(mode, "undoable"))
-        rh_find(findings, RH_F_VMX_NONPERSISTENT, subject,
-                "the disk forgets its changes when the VM stops (mode %s)",
-                mode);
+        rh_finding_add(
+            findings, RH_F_VMX_NONPERSISTENT, subject,
+            "the disk forgets its changes when the VM stops (mode %s)", mode);
     if (strcasestr(mode, "independent"))
-        rh_find(findings, RH_F_DISK_INDEPENDENT, subject,
-                "the disk is left out of the source's snapshots (mode %s)",
-                mode);
+        rh_finding_add(
+            findings, RH_F_DISK_INDEPENDENT, subject,
+            "the disk is left out of the source's snapshots (mode %s)", mode);
 }

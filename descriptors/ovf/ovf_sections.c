@@ -27,9 +27,10 @@ static void set_firmware(struct rh_vm *vm, const char *text,
     else if (rh_same_word(text, "bios"))
         rh_set_text(vm, &vm->firmware, "bios", RH_FROM_OVF, NULL);
     else
-        rh_find(findings, RH_F_OVF_VALUE, "firmware",
-                "the firmware \"%s\" is neither bios nor efi; it was left out",
-                text);
+        rh_finding_add(
+            findings, RH_F_OVF_VALUE, "firmware",
+            "the firmware \"%s\" is neither bios nor efi; it was left out",
+            text);
 }
 
 static void set_uuid(struct rh_vm *vm, const char *text)
@@ -73,8 +74,9 @@ static void protection(const char *key, const char *value,
     bool b = false;
 
     if (!strcmp(key, "flags.vvtdEnabled") && rh_parse_bool(value, &b) && b)
-        rh_find(findings, RH_F_VM_PROTECTION, "vm",
-                "%s is on in the source; it is not set up on the target", key);
+        rh_finding_add(findings, RH_F_VM_PROTECTION, "vm",
+                       "%s is on in the source; it is not set up on the target",
+                       key);
 }
 
 /* True when the key found its place. */
@@ -136,9 +138,10 @@ static void configs(struct rh_ovf *o, xmlNode *hardware, struct rh_vm *vm,
             rh_buf_printf(&unknown, "%s%s", unknown.length ? ", " : "", key);
     }
     if (unknown.length)
-        rh_find(findings, RH_F_OVF_CONFIG_UNKNOWN, "vm",
-                "settings of VMware that have no place on the target: %s",
-                unknown.data);
+        rh_finding_add(
+            findings, RH_F_OVF_CONFIG_UNKNOWN, "vm",
+            "settings of VMware that have no place on the target: %s",
+            unknown.data);
 }
 
 /* --- single sections
@@ -187,17 +190,17 @@ static void product(struct rh_ovf *o, xmlNode *section, bool transport,
             rh_buf_printf(&keys, "%s%s", keys.length ? ", " : "", key);
     }
     if (count)
-        rh_find(findings, RH_F_VAPP_PROPERTIES, "vm",
-                "%zu vApp properties (%s%s)%s%s", count, keys.data,
-                count > 12 ? " ..." : "", name ? _(" of the product ") : "",
-                name ? name : "")
+        rh_finding_add(findings, RH_F_VAPP_PROPERTIES, "vm",
+                       "%zu vApp properties (%s%s)%s%s", count, keys.data,
+                       count > 12 ? " ..." : "",
+                       name ? _(" of the product ") : "", name ? name : "")
             ->severity = transport ? RH_SEVERITY_CAUTION : RH_SEVERITY_INFO;
     else if (name && name[0])
-        rh_find(findings, RH_F_OVF_SECTION_DROPPED, "vm",
-                "ProductSection: %s %s", name,
-                rh_ovf_child_text(o, section, "FullVersion")
-                    ? rh_ovf_child_text(o, section, "FullVersion")
-                    : "");
+        rh_finding_add(findings, RH_F_OVF_SECTION_DROPPED, "vm",
+                       "ProductSection: %s %s", name,
+                       rh_ovf_child_text(o, section, "FullVersion")
+                           ? rh_ovf_child_text(o, section, "FullVersion")
+                           : "");
 }
 
 /* vCloud sets the host name at the first start, when that is switched on. */
@@ -212,9 +215,10 @@ static void customization(struct rh_ovf *o, xmlNode *section, struct rh_vm *vm,
         return;
     if (name && name[0])
         rh_set_text(vm, &vm->hostname, name, RH_FROM_OVF, NULL);
-    rh_find(findings, RH_F_OVF_SECTION_DROPPED, "vm",
-            "GuestCustomizationSection: vCloud customises this guest when it "
-            "starts; that does not happen on the target");
+    rh_finding_add(
+        findings, RH_F_OVF_SECTION_DROPPED, "vm",
+        "GuestCustomizationSection: vCloud customises this guest when it "
+        "starts; that does not happen on the target");
 }
 
 /* --- boot order
@@ -334,13 +338,13 @@ static void other_section(struct rh_ovf *o, xmlNode *section,
         if (strcmp(known[i].name, name))
             continue;
         if (known[i].text)
-            rh_find(findings, known[i].id, subject, "%s: %s", name,
-                    _(known[i].text));
+            rh_finding_add(findings, known[i].id, subject, "%s: %s", name,
+                           _(known[i].text));
         return;
     }
-    rh_find(findings, RH_F_OVF_SECTION_UNKNOWN, subject,
-            "rehost does not know the section %s (namespace %s)", name,
-            rh_xml_ns(section))
+    rh_finding_add(findings, RH_F_OVF_SECTION_UNKNOWN, subject,
+                   "rehost does not know the section %s (namespace %s)", name,
+                   rh_xml_ns(section))
         ->severity =
         rh_ovf_required(o, section) ? RH_SEVERITY_CAUTION : RH_SEVERITY_INFO;
 }

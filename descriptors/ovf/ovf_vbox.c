@@ -41,9 +41,9 @@ static void adapters(struct rh_ovf *o, const xmlNode *network, struct rh_vm *vm,
         if (!rh_xml_is(adapter, "Adapter") || !is_true(o, adapter, "enabled"))
             continue;
         if (n >= vm->nics.count) {
-            rh_find(findings, RH_F_OVF_VALUE, "vm",
-                    "vbox:Machine has more network adapters than the "
-                    "hardware section; the others were left out");
+            rh_finding_add(findings, RH_F_OVF_VALUE, "vm",
+                           "vbox:Machine has more network adapters than the "
+                           "hardware section; the others were left out");
             return;
         }
         nic = &vm->nics.items[n++];

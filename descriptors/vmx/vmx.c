@@ -50,8 +50,9 @@ static void cpus(const struct rh_vmx *v, struct rh_vm *vm,
     else if (rh_parse_u64(said, &n) && n && n <= 4096)
         rh_set_number(vm, &vm->cpus, n, RH_FROM_VMX, NULL);
     else
-        rh_find(findings, RH_F_OVF_VALUE, "cpus",
-                "the number of CPUs \"%s\" is not one; it was left out", said);
+        rh_finding_add(findings, RH_F_OVF_VALUE, "cpus",
+                       "the number of CPUs \"%s\" is not one; it was left out",
+                       said);
     if (rh_parse_u64(rh_vmx_get(v, "cpuid.corespersocket"), &n) && n &&
         n <= 4096)
         rh_set_number(vm, &vm->cores_per_socket, n, RH_FROM_VMX, NULL);
@@ -68,10 +69,11 @@ static void memory(const struct rh_vmx *v, struct rh_vm *vm,
     if (rh_parse_u64(said, &n) && n && n < 1024 * RH_TIB / RH_MIB)
         rh_set_number(vm, &vm->memory_bytes, n * RH_MIB, RH_FROM_VMX, NULL);
     else
-        rh_find(findings, RH_F_OVF_VALUE, "memory_bytes",
-                "the memory size \"%s\" (MiB) is not understood; it was left "
-                "out",
-                said);
+        rh_finding_add(
+            findings, RH_F_OVF_VALUE, "memory_bytes",
+            "the memory size \"%s\" (MiB) is not understood; it was left "
+            "out",
+            said);
 }
 
 static void firmware(const struct rh_vmx *v, struct rh_vm *vm,
@@ -198,10 +200,11 @@ static void nic_network(const struct rh_vmx *v, unsigned i, struct rh_vm *vm,
 static void sriov(const char *subject, const char *kind, unsigned i,
                   struct rh_findings *findings)
 {
-    rh_find(findings, RH_F_DEVICE_SRIOV, subject,
-            "%s%u is an SR-IOV function of the host; it becomes an ordinary "
-            "network card",
-            kind, i);
+    rh_finding_add(
+        findings, RH_F_DEVICE_SRIOV, subject,
+        "%s%u is an SR-IOV function of the host; it becomes an ordinary "
+        "network card",
+        kind, i);
 }
 
 static void add_nic(const struct rh_vmx *v, unsigned i, struct rh_vm *vm,
@@ -221,10 +224,11 @@ static void add_nic(const struct rh_vmx *v, unsigned i, struct rh_vm *vm,
     else if (nic_model(model))
         rh_set_text(vm, &nic->model, nic_model(model), RH_FROM_VMX, NULL);
     else
-        rh_find(findings, RH_F_OVF_NIC_MODEL, key,
-                "the network card type \"%s\" is not known; the profile's "
-                "choice is used",
-                model);
+        rh_finding_add(
+            findings, RH_F_OVF_NIC_MODEL, key,
+            "the network card type \"%s\" is not known; the profile's "
+            "choice is used",
+            model);
     if (rh_same_word(model, "sriov"))
         sriov(key, "ethernet", i, findings);
     nic_network(v, i, vm, nic);
@@ -235,8 +239,9 @@ static void add_nic(const struct rh_vmx *v, unsigned i, struct rh_vm *vm,
         rh_set_number(vm, &nic->slot, n, RH_FROM_VMX, NULL);
     snprintf(key, sizeof key, "nics/%zu/mac", vm->nics.count - 1);
     if (mac && rh_vm_set(vm, key, mac, RH_FROM_VMX, NULL, &e)) {
-        rh_find(findings, RH_F_OVF_VALUE, key,
-                "\"%s\" is not a usable MAC address; it was left out", mac);
+        rh_finding_add(findings, RH_F_OVF_VALUE, key,
+                       "\"%s\" is not a usable MAC address; it was left out",
+                       mac);
         rh_error_drop(&e);
     }
 }
@@ -339,21 +344,21 @@ static void devices(const struct rh_vmx *v, struct rh_vm *vm,
                              false);
     }
     if (is_true(rh_vmx_get(v, "vvtd.enable")))
-        rh_find(findings, RH_F_VM_PROTECTION, "vm",
-                "%s is on in the source; it is not set up on the target",
-                "vvtd.enable");
+        rh_finding_add(findings, RH_F_VM_PROTECTION, "vm",
+                       "%s is on in the source; it is not set up on the target",
+                       "vvtd.enable");
 }
 
 static void complain(const struct rh_vmx *v, struct rh_findings *findings)
 {
     if (v->bad_lines)
-        rh_find(findings, RH_F_VMX_LINES, "vm",
-                "%zu lines are not understood, the first is line %zu",
-                v->bad_lines, v->first_bad);
+        rh_finding_add(findings, RH_F_VMX_LINES, "vm",
+                       "%zu lines are not understood, the first is line %zu",
+                       v->bad_lines, v->first_bad);
     if (v->unknown_encoding)
-        rh_find(findings, RH_F_VMX_LINES, "vm",
-                "the encoding \"%s\" is not known; names may be wrong",
-                v->unknown_encoding);
+        rh_finding_add(findings, RH_F_VMX_LINES, "vm",
+                       "the encoding \"%s\" is not known; names may be wrong",
+                       v->unknown_encoding);
 }
 
 /* Encryption hides nearly everything: there is nothing to go by. */
@@ -412,7 +417,7 @@ int rh_vmx_parse(struct rh_package *p, const char *name, const char *text,
 
     if (rh_vmx_read(&v, text, n, err) || refuse_encrypted(&v, err) ||
         refuse_foreign(&v, err))
-        return rh_where(err, name);
+        return rh_error_subject(err, name);
     if (o && o->configuration)
         return rh_fail(err, RH_ERR_OVF_CONFIGURATION,
                        "there is no configuration \"%s\"; the package has "
@@ -420,7 +425,7 @@ int rh_vmx_parse(struct rh_package *p, const char *name, const char *text,
                        o->configuration);
     vm = rh_vm_new(name);
     if (build(p, &v, name, vm, &findings, err))
-        return rh_where(err, name);
+        return rh_error_subject(err, name);
     at = rh_package_add_vm(p, RH_TAKE(vm));
     rh_findings_copy(&p->vm_findings.items[at], &findings);
     return 0;

@@ -80,14 +80,16 @@ static const char *scsi_model(const struct rh_vmx *v, const struct address *a,
     }
     *ret_detail = "the kind of bus; the model is not said";
     if (said && said[0])
-        rh_find(findings, RH_F_OVF_CONTROLLER, "vm",
-                "the controller type \"%s\" is not known; it is taken as %s",
-                said, "lsilogic");
+        rh_finding_add(
+            findings, RH_F_OVF_CONTROLLER, "vm",
+            "the controller type \"%s\" is not known; it is taken as %s", said,
+            "lsilogic");
     else
-        rh_find(findings, RH_F_OVF_CONTROLLER, "vm",
-                "\"%s\" does not say which controller it is; it is taken as "
-                "%s",
-                a->text, "lsilogic");
+        rh_finding_add(
+            findings, RH_F_OVF_CONTROLLER, "vm",
+            "\"%s\" does not say which controller it is; it is taken as "
+            "%s",
+            a->text, "lsilogic");
     return "lsilogic";
 }
 
@@ -134,10 +136,11 @@ static void disk_file(struct rh_package *p, struct rh_vm *vm,
     struct rh_disk_note disk = {.id = d->id.text};
 
     if (is_absolute(name)) {
-        rh_find(findings, RH_F_VMX_PATH, subject,
-                "the VMX names the disk \"%s\"; it is looked for beside the "
-                "VMX",
-                name);
+        rh_finding_add(
+            findings, RH_F_VMX_PATH, subject,
+            "the VMX names the disk \"%s\"; it is looked for beside the "
+            "VMX",
+            name);
         name = beside(name);
     }
     rh_set_text(vm, &d->file, name, RH_FROM_VMX, NULL);
@@ -167,11 +170,11 @@ static void disk_mode(const struct rh_vmx *v, const struct address *a,
 
     rh_vm_disk_mode(vm, d, mode, RH_FROM_VMX, subject, findings);
     if (redo && redo[0])
-        rh_find(findings, RH_F_VMX_SNAPSHOT, subject,
-                "the VM runs on a snapshot (redo log \"%s\")", redo);
+        rh_finding_add(findings, RH_F_VMX_SNAPSHOT, subject,
+                       "the VM runs on a snapshot (redo log \"%s\")", redo);
     else if (is_snapshot(d->file.text))
-        rh_find(findings, RH_F_VMX_SNAPSHOT, subject,
-                "the VM runs on a snapshot (disk \"%s\")", d->file.text);
+        rh_finding_add(findings, RH_F_VMX_SNAPSHOT, subject,
+                       "the VM runs on a snapshot (disk \"%s\")", d->file.text);
 }
 
 static int add_disk(struct rh_package *p, const struct rh_vmx *v,
@@ -184,13 +187,13 @@ static int add_disk(struct rh_package *p, const struct rh_vmx *v,
     char subject[32];
 
     if (type && strcasestr(type, "passthru")) {
-        rh_find(findings, RH_F_DEVICE_SCSI_PASSTHROUGH, "vm", "%s: %s", a->text,
-                type);
+        rh_finding_add(findings, RH_F_DEVICE_SCSI_PASSTHROUGH, "vm", "%s: %s",
+                       a->text, type);
         return 0;
     }
     if (!name || !name[0]) {
-        rh_find(findings, RH_F_OVF_REFERENCE, "vm",
-                "%s is a disk without a file; it was left out", a->text);
+        rh_finding_add(findings, RH_F_OVF_REFERENCE, "vm",
+                       "%s is a disk without a file; it was left out", a->text);
         return 0;
     }
     if (vm->disks.count >= RH_LIMIT_VM_DISKS)
@@ -226,10 +229,11 @@ static void add_cdrom(struct rh_package *p, const struct rh_vmx *v,
         rh_same_word(name, "emptyBackingString"))
         return;
     if (is_absolute(name)) {
-        rh_find(findings, RH_F_VMX_CDROM, "vm",
-                "the CD image \"%s\" lies outside the package; the drive "
-                "stays empty",
-                name);
+        rh_finding_add(
+            findings, RH_F_VMX_CDROM, "vm",
+            "the CD image \"%s\" lies outside the package; the drive "
+            "stays empty",
+            name);
         return;
     }
     rh_set_text(vm, &cd->file, name, RH_FROM_VMX, NULL);

@@ -347,8 +347,8 @@ static int open_backing(struct rh_reader *r, const struct rh_qcow2 *q,
         return 0;
     /* Once is enough for a long chain. */
     if (o->depth == 0)
-        rh_while(&cause, "backing file \"%s\" (named at 0x%llx)",
-                 q->backing_name, (unsigned long long)q->backing_at);
+        rh_error_context(&cause, "backing file \"%s\" (named at 0x%llx)",
+                         q->backing_name, (unsigned long long)q->backing_at);
     if (err && !*err)
         *err = RH_TAKE(cause);
     rh_error_free(cause);

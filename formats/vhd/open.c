@@ -307,7 +307,8 @@ static int read_table(struct rh_reader *r, struct vhd *v, rh_error **err)
 static int open_dynamic(struct rh_reader *r, struct vhd *v, rh_error **err)
 {
     if (read_header(r, v, err) < 0 || check_table(r, v, err) < 0)
-        return rh_while(err, "dynamic header at 0x%" PRIx64, v->footer.header);
+        return rh_error_context(err, "dynamic header at 0x%" PRIx64,
+                                v->footer.header);
     if (read_table(r, v, err) < 0)
         return -1;
     v->entries = rh_div_up(r->size, v->block);
@@ -346,8 +347,8 @@ int rh_vhd_open(struct rh_reader *r, const struct rh_open_options *o,
     if (check_footer(r, &v->footer, err) < 0 ||
         decide_size(r, &v->footer, err) < 0 ||
         (v->footer.type == VHD_FIXED && open_fixed(r, v->end, err) < 0))
-        return rh_while(err, "footer at 0x%" PRIx64,
-                        v->end < r->io->size ? v->end : 0);
+        return rh_error_context(err, "footer at 0x%" PRIx64,
+                                v->end < r->io->size ? v->end : 0);
     if (v->footer.type != VHD_FIXED && open_dynamic(r, v, err) < 0)
         return -1;
     r->state = RH_TAKE(v);

@@ -113,7 +113,8 @@ static int read_headers(struct rh_reader *r, struct vhdx *v, rh_error **err)
     newer = !good[0] || (good[1] && rh_le64(p[1] + 8) > rh_le64(p[0] + 8));
     v->header_at = (uint64_t)VHDX_HEADERS_AT * (newer ? 2 : 1);
     if (take_header(r, v, p[newer], err) < 0)
-        return rh_while(err, "header at 0x%x", VHDX_HEADERS_AT * (newer + 1));
+        return rh_error_context(err, "header at 0x%x",
+                                VHDX_HEADERS_AT * (newer + 1));
     return 0;
 }
 
@@ -226,8 +227,8 @@ static int read_regions(struct rh_reader *r, struct vhdx *v, rh_error **err)
                               "was used"),
                            VHDX_REGIONS_AT);
         if (take_regions(r, v, p, err) < 0)
-            return rh_while(err, "region table at 0x%x",
-                            VHDX_REGIONS_AT + i * VHDX_TABLE);
+            return rh_error_context(err, "region table at 0x%x",
+                                    VHDX_REGIONS_AT + i * VHDX_TABLE);
         return 0;
     }
     return rh_fail(err, RH_ERR_VHDX_REGION,
@@ -343,7 +344,8 @@ static int read_metadata(struct rh_reader *r, struct vhdx *v, rh_error **err)
     if (rh_io_read(r->io, p, VHDX_TABLE, v->metadata.offset, err) < 0)
         return -1;
     if (take_metadata(r, v, p, err) < 0)
-        return rh_while(err, "metadata at 0x%" PRIx64, v->metadata.offset);
+        return rh_error_context(err, "metadata at 0x%" PRIx64,
+                                v->metadata.offset);
     return 0;
 }
 

@@ -398,7 +398,8 @@ static int parse_all(struct parser *p, char *copy)
 
 int rh_vmdk_in_line(unsigned number, uint64_t at, rh_error **err)
 {
-    return rh_while(err, "descriptor line %u (at 0x%llx)", number, VMDK_X(at));
+    return rh_error_context(err, "descriptor line %u (at 0x%llx)", number,
+                            VMDK_X(at));
 }
 
 int rh_vmdk_in_parent_line(const struct vmdk_text *t, rh_error **err)

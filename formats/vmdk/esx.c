@@ -17,7 +17,7 @@ static struct vmdk_map *map_new(struct vmdk_cache *c, struct rh_io *io,
     if (io->size < n) {
         rh_fail(err, RH_ERR_VMDK_HEADER,
                 "the file ends at 0x%llx, within its header", VMDK_X(io->size));
-        rh_where(err, io->name);
+        rh_error_subject(err, io->name);
         return NULL;
     }
     if (rh_io_read(io, raw, n, 0, err) < 0)
@@ -48,7 +48,7 @@ static struct vmdk_map *finish(struct vmdk_map *m, int result, rh_error **err)
 {
     if (result == 0)
         return m;
-    rh_where(err, m->io->name);
+    rh_error_subject(err, m->io->name);
     rh_vmdk_map_free(m);
     return NULL;
 }

@@ -281,7 +281,7 @@ struct vmdk_map *rh_vmdk_hosted(struct vmdk_cache *c, struct rh_io *io,
     if (io->size < VMDK_SECTOR) {
         rh_fail(err, RH_ERR_VMDK_HEADER,
                 "the file ends at 0x%llx, within its header", VMDK_X(io->size));
-        rh_where(err, io->name);
+        rh_error_subject(err, io->name);
         return NULL;
     }
     if (rh_io_read(io, raw, sizeof raw, 0, err) < 0)
@@ -291,7 +291,7 @@ struct vmdk_map *rh_vmdk_hosted(struct vmdk_cache *c, struct rh_io *io,
     m->io = rh_io_ref(io);
     if (rh_vmdk_header(raw, 0, limit, &m->header, err) < 0 ||
         hosted_init(m, limit, err) < 0) {
-        rh_where(err, io->name);
+        rh_error_subject(err, io->name);
         rh_vmdk_map_free(m);
         return NULL;
     }

@@ -170,7 +170,7 @@ int rh_vmdk_map_get(struct vmdk_map *m, uint64_t first, unsigned count,
     else if (result == 0)
         memset(ret_at, 0, count * sizeof *at);
     pthread_mutex_unlock(&m->cache->lock);
-    return result < 0 ? rh_where(err, m->io->name) : 0;
+    return result < 0 ? rh_error_subject(err, m->io->name) : 0;
 }
 
 /* --- extents ------------------------------------------------------------- */
@@ -239,7 +239,7 @@ int rh_vmdk_map_extent(struct vmdk_map *m, uint64_t offset,
     result = merge(m, offset / m->grain, &ret->kind, &end, err);
     pthread_mutex_unlock(&m->cache->lock);
     if (result < 0)
-        return rh_where(err, m->io->name);
+        return rh_error_subject(err, m->io->name);
     ret->length = RH_MIN(end * m->grain, m->size) - offset;
     return 0;
 }

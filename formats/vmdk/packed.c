@@ -265,7 +265,7 @@ int rh_vmdk_read_packed(struct vmdk_map *m, struct rh_codec *codec,
     while (t.n) {
         if (look(m, first, rh_div_up(t.skip + t.n, m->grain), &b, err) < 0 ||
             read_batch(m, codec, &b, &t, err) < 0)
-            return rh_where(err, m->io->name);
+            return rh_error_subject(err, m->io->name);
         first += b.count;
     }
     return 0;
@@ -311,7 +311,7 @@ int rh_vmdk_packed(struct vmdk_map *m, uint64_t offset, uint64_t count,
     memset(ret, 0, (size_t)count * sizeof *ret);
     for (; count; count -= b.count, first += b.count, ret += b.count) {
         if (look(m, first, count, &b, err) < 0)
-            return rh_where(err, m->io->name);
+            return rh_error_subject(err, m->io->name);
         for (unsigned i = 0, last; i < b.count; i = last + 1) {
             uint64_t end;
 
@@ -320,7 +320,7 @@ int rh_vmdk_packed(struct vmdk_map *m, uint64_t offset, uint64_t count,
                 continue;
             last = plan_run(m, &b, i, &end);
             if (gather_run(m, &b, i, last, end, memory, ret, err) < 0)
-                return rh_where(err, m->io->name);
+                return rh_error_subject(err, m->io->name);
         }
     }
     return 0;

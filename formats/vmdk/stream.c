@@ -320,7 +320,7 @@ int rh_vmdk_open_stream(struct rh_reader *r, struct rh_stream *s,
         r->file_order = true;
         return 0;
     }
-    rh_where(err, r->name);
+    rh_error_subject(err, r->name);
     rh_vmdk_close(r);
     return -1;
 }

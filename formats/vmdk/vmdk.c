@@ -215,7 +215,7 @@ static int open_disk(struct rh_reader *r, const struct rh_open_options *o,
         describe_parts(r);
         return 0;
     }
-    rh_where(err, r->name);
+    rh_error_subject(err, r->name);
     rh_vmdk_close(r);
     return -1;
 }

@@ -11,9 +11,10 @@ static int no_appliance(struct rh_session *s, const char *why,
                         const char **ret_why)
 {
     *ret_why = _(why);
-    rh_find(s->o->findings, RH_F_GUEST_NO_APPLIANCE, "os",
-            N_("the guest's file system is read by libguestfs only, which is "
-               "not here"));
+    rh_finding_add(
+        s->o->findings, RH_F_GUEST_NO_APPLIANCE, "os",
+        N_("the guest's file system is read by libguestfs only, which is "
+           "not here"));
     return 0;
 }
 
@@ -532,10 +533,11 @@ static struct rh_appliance *take(struct rh_session *s, rh_error **err)
         return NULL;
     a->keep = s->writing ? NULL : kept;
     if (a->no_kvm)
-        rh_find(s->o->findings, RH_F_GUEST_NO_KVM, "os",
-                N_("no KVM here (%s): the appliance that reads the guest runs "
-                   "in software emulation, which takes some minutes"),
-                a->no_kvm);
+        rh_finding_add(
+            s->o->findings, RH_F_GUEST_NO_KVM, "os",
+            N_("no KVM here (%s): the appliance that reads the guest runs "
+               "in software emulation, which takes some minutes"),
+            a->no_kvm);
     return a;
 }
 

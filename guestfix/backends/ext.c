@@ -42,7 +42,7 @@ static int failed(struct rh_fs *fs, errcode_t code, const char *doing,
         if (err && !*err)
             *err = RH_TAKE(e->io.failure);
         rh_error_drop(&e->io.failure);
-        return rh_while(err, "%s on %s", doing, fs->volume->device);
+        return rh_error_context(err, "%s on %s", doing, fs->volume->device);
     }
     if (code == EXT2_ET_FILE_NOT_FOUND)
         return rh_fail(err, RH_ERR_FILE_NOT_FOUND, "%s on %s: not there", doing,
@@ -780,7 +780,7 @@ struct rh_fs *rh_ext_open(struct rh_disks *d, const struct rh_volume *v,
     *ret_why = NULL;
     if (rh_volume_read(d, v, sb, sizeof sb, 1024, err) < 0)
         return NULL;
-    if (!is_sane(sb, rh_volume_room(v))) {
+    if (!is_sane(sb, rh_volume_bytes(v))) {
         *ret_why = _("its superblock is not sound");
         return NULL;
     }

@@ -766,7 +766,7 @@ struct rh_fs *rh_fat_open(struct rh_disks *d, const struct rh_volume *v,
     fs->state = f;
     fs->disks = d;
     fs->volume = v;
-    *ret_why = ok ? decode(f, boot, rh_volume_room(v)) : NULL;
+    *ret_why = ok ? decode(f, boot, rh_volume_bytes(v)) : NULL;
     if (ok && !*ret_why) {
         f->table = rh_malloc((size_t)f->table_size);
         f->changed =

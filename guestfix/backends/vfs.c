@@ -263,7 +263,7 @@ static int vfs_read(struct rh_guest *g, const char *path, uint64_t limit,
         return -1;
     if (f.node_fs->ops->read(f.node_fs, f.node, limit, ret_bytes, ret_size,
                              err) < 0)
-        return rh_while(err, "%s", path);
+        return rh_error_context(err, "%s", path);
     return 0;
 }
 
@@ -299,7 +299,7 @@ static int vfs_write(struct rh_guest *g, const char *path, const void *bytes,
     r = f.exists
             ? replace(&f, bytes, n, err)
             : f.fs->ops->create(f.fs, f.dir, f.name, bytes, n, mode, 0, err);
-    return r < 0 ? rh_while(err, "%s", path) : 0;
+    return r < 0 ? rh_error_context(err, "%s", path) : 0;
 }
 
 static int vfs_rename(struct rh_guest *g, const char *from, const char *to,

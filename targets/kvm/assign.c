@@ -113,9 +113,10 @@ static void say_moved(const struct buses *b, size_t disk, const char *from,
     snprintf(subject, sizeof subject, "disks/%zu", disk);
     if (is(from, "lsisas") || is(from, "lsilogic") || is(from, "buslogic") ||
         is(from, "nvme"))
-        rh_find(b->findings, RH_F_KVM_DISK_CONTROLLER, subject,
-                N_("Proxmox VE has no %s controller: disk %zu goes to %s"),
-                from, disk, bus);
+        rh_finding_add(
+            b->findings, RH_F_KVM_DISK_CONTROLLER, subject,
+            N_("Proxmox VE has no %s controller: disk %zu goes to %s"), from,
+            disk, bus);
 }
 
 static void say_full(const struct buses *b, size_t disk, const char *bus,
@@ -124,9 +125,10 @@ static void say_full(const struct buses *b, size_t disk, const char *bus,
     char subject[32];
 
     snprintf(subject, sizeof subject, "disks/%zu", disk);
-    rh_find(b->findings, RH_F_KVM_DISK_OVERFLOW, subject,
-            N_("there is no more place on the %s bus: disk %zu goes to %s"),
-            bus, disk, instead);
+    rh_finding_add(
+        b->findings, RH_F_KVM_DISK_OVERFLOW, subject,
+        N_("there is no more place on the %s bus: disk %zu goes to %s"), bus,
+        disk, instead);
 }
 
 static const char *extension(const struct rh_target_job *job)

@@ -71,17 +71,20 @@ static void check_format(const struct check *c)
     const struct rh_target_options *o = c->k->job->options;
 
     if (is(o->format, "xva"))
-        rh_find(c->findings, RH_F_KVM_FORMAT, "vm",
-                N_("XVA is Xen's form of a VM; Proxmox VE and libvirt cannot "
-                   "read it"));
+        rh_finding_add(
+            c->findings, RH_F_KVM_FORMAT, "vm",
+            N_("XVA is Xen's form of a VM; Proxmox VE and libvirt cannot "
+               "read it"));
     if (is(o->format, "vhd"))
-        rh_find(c->findings, RH_F_KVM_FORMAT_VHD, "vm",
-                N_("VHD disks are imported by Proxmox VE, but are slow and "
-                   "without snapshots where they are used as they are"));
+        rh_finding_add(
+            c->findings, RH_F_KVM_FORMAT_VHD, "vm",
+            N_("VHD disks are imported by Proxmox VE, but are slow and "
+               "without snapshots where they are used as they are"));
     if (o->compress && strcmp(o->compress, "none"))
-        rh_find(c->findings, RH_F_KVM_COMPRESSED, "vm",
-                N_("compressed clusters are good for the way; a VM that runs "
-                   "from them is slow"));
+        rh_finding_add(
+            c->findings, RH_F_KVM_COMPRESSED, "vm",
+            N_("compressed clusters are good for the way; a VM that runs "
+               "from them is slow"));
 }
 
 static void check_disks(const struct check *c)
@@ -94,24 +97,26 @@ static void check_disks(const struct check *c)
 
         subject("disks", d->index, where);
         if (!d->bus)
-            rh_find(c->findings, RH_F_KVM_DISK_COUNT, where,
-                    N_("no bus of Proxmox VE has a place left for disk %zu"),
-                    d->index);
+            rh_finding_add(
+                c->findings, RH_F_KVM_DISK_COUNT, where,
+                N_("no bus of Proxmox VE has a place left for disk %zu"),
+                d->index);
         if (is(job->options->format, "raw") &&
             d->virtual_size >= limit(c, "file_size_ext4"))
-            rh_find(c->findings, RH_F_KVM_DISK_FILE, where,
-                    N_("disk %zu as a raw file is larger than an ext4 file "
-                       "system takes"),
-                    d->index);
+            rh_finding_add(
+                c->findings, RH_F_KVM_DISK_FILE, where,
+                N_("disk %zu as a raw file is larger than an ext4 file "
+                   "system takes"),
+                d->index);
     }
     check_format(c);
     if (c->k->cdrom && !c->k->cdrom_bus)
-        rh_find(c->findings, RH_F_KVM_CDROM, "cdroms/0",
-                N_("no bus has a place left for the CD drive"));
+        rh_finding_add(c->findings, RH_F_KVM_CDROM, "cdroms/0",
+                       N_("no bus has a place left for the CD drive"));
     else if (c->k->job->vm->cdroms.count > 1)
-        rh_find(c->findings, RH_F_KVM_CDROM, "cdroms/1",
-                N_("the VM has %zu CD drives, the result has one"),
-                c->k->job->vm->cdroms.count);
+        rh_finding_add(c->findings, RH_F_KVM_CDROM, "cdroms/1",
+                       N_("the VM has %zu CD drives, the result has one"),
+                       c->k->job->vm->cdroms.count);
 }
 
 /* Which firmware starts from which controller: tried with SeaBIOS and OVMF. */
@@ -125,17 +130,19 @@ static void check_boot(const struct check *c)
         return;
     subject("disks", job->disks[0].index, where);
     if (c->k->uefi && is(kind, "scsi") && is(c->k->scsihw, "pvscsi"))
-        rh_find(c->findings, RH_F_KVM_UEFI_PVSCSI, where,
-                N_("UEFI starts from PVSCSI with Proxmox VE's firmware; that "
-                   "of other distributions has no driver for it"));
+        rh_finding_add(
+            c->findings, RH_F_KVM_UEFI_PVSCSI, where,
+            N_("UEFI starts from PVSCSI with Proxmox VE's firmware; that "
+               "of other distributions has no driver for it"));
     if (is(job->options->devices, "vmware"))
-        rh_find(c->findings, RH_F_KVM_COMPATIBILITY, "vm",
-                N_("the guest keeps VMware's device models: it starts as it "
-                   "is, virtio devices would be faster"));
+        rh_finding_add(
+            c->findings, RH_F_KVM_COMPATIBILITY, "vm",
+            N_("the guest keeps VMware's device models: it starts as it "
+               "is, virtio devices would be faster"));
     if (c->k->uefi)
-        rh_find(c->findings, RH_F_KVM_UEFI_VARIABLES, "vm",
-                N_("UEFI boot entries start anew: the firmware takes "
-                   "EFI/BOOT/BOOTX64.EFI or the system's own loader"));
+        rh_finding_add(c->findings, RH_F_KVM_UEFI_VARIABLES, "vm",
+                       N_("UEFI boot entries start anew: the firmware takes "
+                          "EFI/BOOT/BOOTX64.EFI or the system's own loader"));
 }
 
 /* --- network
@@ -160,31 +167,35 @@ static void check_nic(const struct check *c, size_t i)
 
     subject("nics", i, where);
     if (!n->mapped && !*rh_text_of(&v->network))
-        rh_find(c->findings, RH_F_KVM_NETWORK, where,
-                N_("nothing says which network NIC %zu was on: it goes to "
-                   "vmbr0 (libvirt: behind QEMU's NAT)"),
-                i);
+        rh_finding_add(
+            c->findings, RH_F_KVM_NETWORK, where,
+            N_("nothing says which network NIC %zu was on: it goes to "
+               "vmbr0 (libvirt: behind QEMU's NAT)"),
+            i);
     else if (!n->mapped)
-        rh_find(c->findings, RH_F_KVM_NETWORK, where,
-                N_("NIC %zu was on \"%s\", which has no --network-map: it "
-                   "goes to vmbr0 (libvirt: behind QEMU's NAT)"),
-                i, rh_text_of(&v->network));
+        rh_finding_add(
+            c->findings, RH_F_KVM_NETWORK, where,
+            N_("NIC %zu was on \"%s\", which has no --network-map: it "
+               "goes to vmbr0 (libvirt: behind QEMU's NAT)"),
+            i, rh_text_of(&v->network));
     else if (!valid_bridge(n->bridge))
-        rh_find(c->findings, RH_F_KVM_BRIDGE, where,
-                N_("\"%s\" cannot be a bridge's name"), n->bridge);
+        rh_finding_add(c->findings, RH_F_KVM_BRIDGE, where,
+                       N_("\"%s\" cannot be a bridge's name"), n->bridge);
     if (n->made_up)
-        rh_find(c->findings, RH_F_KVM_MAC, where,
-                N_("NIC %zu has no MAC address that can be used (\"%s\"); it "
-                   "gets %s"),
-                i, rh_text_of(&v->mac), n->mac);
+        rh_finding_add(
+            c->findings, RH_F_KVM_MAC, where,
+            N_("NIC %zu has no MAC address that can be used (\"%s\"); it "
+               "gets %s"),
+            i, rh_text_of(&v->mac), n->mac);
     if (!n->connected)
-        rh_find(c->findings, RH_F_KVM_NIC_DISCONNECTED, where,
-                N_("NIC %zu was not connected and stays so"), i);
+        rh_finding_add(c->findings, RH_F_KVM_NIC_DISCONNECTED, where,
+                       N_("NIC %zu was not connected and stays so"), i);
     if (n->vlan)
-        rh_find(c->findings, RH_F_KVM_VLAN, where,
-                N_("NIC %zu gets the VLAN tag %u on Proxmox VE; a bridge of "
-                   "libvirt does not tag by itself"),
-                i, n->vlan);
+        rh_finding_add(
+            c->findings, RH_F_KVM_VLAN, where,
+            N_("NIC %zu gets the VLAN tag %u on Proxmox VE; a bridge of "
+               "libvirt does not tag by itself"),
+            i, n->vlan);
 }
 
 static void check_nics(const struct check *c)
@@ -192,9 +203,10 @@ static void check_nics(const struct check *c)
     for (size_t i = 0; i < c->k->nic_count; i++)
         check_nic(c, i);
     if (c->k->nic_count > limit(c, "nics"))
-        rh_find(c->findings, RH_F_KVM_NIC_COUNT, "vm",
-                N_("the VM has %zu NICs; Proxmox VE gives it at most %u"),
-                c->k->nic_count, (unsigned)limit(c, "nics"));
+        rh_finding_add(
+            c->findings, RH_F_KVM_NIC_COUNT, "vm",
+            N_("the VM has %zu NICs; Proxmox VE gives it at most %u"),
+            c->k->nic_count, (unsigned)limit(c, "nics"));
 }
 
 /* --- machine
@@ -206,19 +218,20 @@ static void check_cpus(const struct check *c)
     unsigned long long cpus = (unsigned long long)(c->k->sockets * c->k->cores);
 
     if (cpus > limit(c, "cpus"))
-        rh_find(c->findings, RH_F_KVM_CPU_COUNT, "vm",
-                N_("%llu virtual CPUs; QEMU gives a VM at most %llu"), cpus,
-                (unsigned long long)limit(c, "cpus"));
+        rh_finding_add(c->findings, RH_F_KVM_CPU_COUNT, "vm",
+                       N_("%llu virtual CPUs; QEMU gives a VM at most %llu"),
+                       cpus, (unsigned long long)limit(c, "cpus"));
     if (c->k->topology_changed)
-        rh_find(c->findings, RH_F_KVM_TOPOLOGY, "vm",
-                N_("%llu virtual CPUs cannot be shared out to sockets of "
-                   "%llu: they become one socket"),
-                cpus,
-                (unsigned long long)c->k->job->vm->cores_per_socket.number);
+        rh_finding_add(
+            c->findings, RH_F_KVM_TOPOLOGY, "vm",
+            N_("%llu virtual CPUs cannot be shared out to sockets of "
+               "%llu: they become one socket"),
+            cpus, (unsigned long long)c->k->job->vm->cores_per_socket.number);
     if (c->k->nested)
-        rh_find(c->findings, RH_F_KVM_NESTED, "vm",
-                N_("nested virtualisation (or VBS) needs the host's own CPU "
-                   "type: the VM moves between alike hosts only"));
+        rh_finding_add(
+            c->findings, RH_F_KVM_NESTED, "vm",
+            N_("nested virtualisation (or VBS) needs the host's own CPU "
+               "type: the VM moves between alike hosts only"));
 }
 
 static void check_memory(const struct check *c)
@@ -227,25 +240,29 @@ static void check_memory(const struct check *c)
     RH_AUTO(rh_freep) char *shown = rh_human_size(bytes);
 
     if (bytes > limit(c, "memory"))
-        rh_find(c->findings, RH_F_KVM_MEMORY, "vm",
-                N_("%s of memory; Proxmox VE gives a VM at most 4 TiB"), shown);
+        rh_finding_add(c->findings, RH_F_KVM_MEMORY, "vm",
+                       N_("%s of memory; Proxmox VE gives a VM at most 4 TiB"),
+                       shown);
     else if (bytes > limit(c, "memory_40_bits") && !c->k->nested)
-        rh_find(c->findings, RH_F_KVM_MEMORY_FAR, "vm",
-                N_("%s of memory need more than 40 address bits: the VM gets "
-                   "the host's own CPU type"),
-                shown);
+        rh_finding_add(
+            c->findings, RH_F_KVM_MEMORY_FAR, "vm",
+            N_("%s of memory need more than 40 address bits: the VM gets "
+               "the host's own CPU type"),
+            shown);
 }
 
 static void check_security(const struct check *c)
 {
     if (c->k->secure_boot)
-        rh_find(c->findings, RH_F_KVM_SECURE_BOOT, "vm",
-                N_("Secure Boot is on, with Microsoft's keys enrolled in a "
-                   "new variable store"));
+        rh_finding_add(
+            c->findings, RH_F_KVM_SECURE_BOOT, "vm",
+            N_("Secure Boot is on, with Microsoft's keys enrolled in a "
+               "new variable store"));
     if (c->k->tpm)
-        rh_find(c->findings, RH_F_KVM_TPM, "vm",
-                N_("the VM gets a new, empty TPM 2.0; keys that were sealed "
-                   "in the old one are not in the export"));
+        rh_finding_add(
+            c->findings, RH_F_KVM_TPM, "vm",
+            N_("the VM gets a new, empty TPM 2.0; keys that were sealed "
+               "in the old one are not in the export"));
 }
 
 static void check_hotplug(const struct check *c)
@@ -253,9 +270,9 @@ static void check_hotplug(const struct check *c)
     const struct rh_vm *vm = c->k->job->vm;
 
     if (rh_is_true(&vm->cpu_hot_add) || rh_is_true(&vm->memory_hot_add))
-        rh_find(c->findings, RH_F_KVM_HOTPLUG, "vm",
-                N_("hot-add of CPUs or memory was on; it is off in the "
-                   "result"));
+        rh_finding_add(c->findings, RH_F_KVM_HOTPLUG, "vm",
+                       N_("hot-add of CPUs or memory was on; it is off in the "
+                          "result"));
 }
 
 static void check_clock(const struct check *c)
@@ -263,14 +280,15 @@ static void check_clock(const struct check *c)
     const char *zone = rh_text_of(&c->k->job->vm->timezone);
 
     if (c->k->localtime && *zone)
-        rh_find(c->findings, RH_F_KVM_CLOCK, "vm",
-                N_("the hardware clock stays in local time: that of the host, "
-                   "which must be %s"),
-                zone);
+        rh_finding_add(
+            c->findings, RH_F_KVM_CLOCK, "vm",
+            N_("the hardware clock stays in local time: that of the host, "
+               "which must be %s"),
+            zone);
     else if (c->k->localtime)
-        rh_find(c->findings, RH_F_KVM_CLOCK, "vm",
-                N_("the hardware clock stays in local time: that of the "
-                   "host"));
+        rh_finding_add(c->findings, RH_F_KVM_CLOCK, "vm",
+                       N_("the hardware clock stays in local time: that of the "
+                          "host"));
 }
 
 static void check_name(const struct check *c)
@@ -278,15 +296,17 @@ static void check_name(const struct check *c)
     const char *name = rh_text_of(&c->k->job->vm->name);
 
     if (*name && strcmp(name, c->k->dns_name))
-        rh_find(c->findings, RH_F_KVM_NAME, "vm",
-                N_("Proxmox VE takes DNS names only: the VM is called %s "
-                   "there"),
-                c->k->dns_name);
+        rh_finding_add(
+            c->findings, RH_F_KVM_NAME, "vm",
+            N_("Proxmox VE takes DNS names only: the VM is called %s "
+               "there"),
+            c->k->dns_name);
     if (strlen(rh_text_of(&c->k->job->vm->annotation)) >
         limit(c, "description"))
-        rh_find(c->findings, RH_F_KVM_DESCRIPTION, "vm",
-                N_("the description is longer than Proxmox VE takes and is "
-                   "cut"));
+        rh_finding_add(
+            c->findings, RH_F_KVM_DESCRIPTION, "vm",
+            N_("the description is longer than Proxmox VE takes and is "
+               "cut"));
 }
 
 int rh_kvm_check(const struct rh_target_job *job, struct rh_findings *findings,

@@ -293,7 +293,7 @@ struct rh_reader *rh_xva_disk(rh_lib *lib, struct rh_io *io, size_t i,
     struct rh_reader *r;
 
     if (scan(io, lib, i, d, err) < 0) {
-        rh_where(err, io->name);
+        rh_error_subject(err, io->name);
         return NULL;
     }
     last = &d->chunks.items[d->chunks.count - 1];

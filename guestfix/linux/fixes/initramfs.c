@@ -229,9 +229,9 @@ static void say_full(struct rh_fix_job *j, const struct rh_kernel *k,
     RH_AUTO(rh_freep) char *size = rh_human_size(need);
     RH_AUTO(rh_freep) char *folder = folder_of(k->initramfs);
 
-    rh_find(j->o->findings, RH_F_GUEST_BOOT_FULL, "os",
-            N_("%s needs %s more to hold the drivers of kernel %s"), folder,
-            size, k->version);
+    rh_finding_add(j->o->findings, RH_F_GUEST_BOOT_FULL, "os",
+                   N_("%s needs %s more to hold the drivers of kernel %s"),
+                   folder, size, k->version);
 }
 
 /* Keep the old one beside it when both fit; put the new one in its place. */
@@ -279,10 +279,10 @@ static void say_added(struct rh_fix_job *j, const struct rh_kernel *k,
     char *names = rh_addition_joined(a->names.items, a->names.count);
 
     if (a->needed)
-        rh_find(j->o->findings, RH_F_BOOT_DRIVER_MISSING, "os",
-                N_("the initramfs of kernel %s lacks %s; added from the "
-                   "guest's own modules"),
-                k->version, names);
+        rh_finding_add(j->o->findings, RH_F_BOOT_DRIVER_MISSING, "os",
+                       N_("the initramfs of kernel %s lacks %s; added from the "
+                          "guest's own modules"),
+                       k->version, names);
 }
 
 static char *what_is_added(const struct rh_kernel *k,
@@ -338,8 +338,8 @@ static struct rh_finding *say_missing(struct rh_fix_job *j,
                                       const char *names, const char *why)
 {
     struct rh_finding *f =
-        rh_find(j->o->findings, RH_F_BOOT_DRIVER_MISSING, "os",
-                N_("kernel %s lacks %s: %s"), k->version, names, why);
+        rh_finding_add(j->o->findings, RH_F_BOOT_DRIVER_MISSING, "os",
+                       N_("kernel %s lacks %s: %s"), k->version, names, why);
 
     if (f) {
         f->automatic = false;
@@ -382,9 +382,10 @@ static bool hopeless(struct rh_fix_job *j, const struct rh_kernel *k,
     if (k->unknown || !extendable(k)) {
         if (!a->needed)
             return true;
-        rh_find(j->o->findings, RH_F_GUEST_INITRAMFS_UNKNOWN, "os",
-                N_("%s is of a kind that cannot be added to (%s); it lacks %s"),
-                k->initramfs, rh_initramfs_kind_name(k->content.kind), names);
+        rh_finding_add(
+            j->o->findings, RH_F_GUEST_INITRAMFS_UNKNOWN, "os",
+            N_("%s is of a kind that cannot be added to (%s); it lacks %s"),
+            k->initramfs, rh_initramfs_kind_name(k->content.kind), names);
         return true;
     }
     return false;
@@ -424,9 +425,10 @@ static int fix_kernel(struct rh_fix_job *j, const struct rh_kernel *k,
 int rh_fix_initramfs_drivers(struct rh_fix_job *j, rh_error **err)
 {
     if (j->os->uki)
-        rh_find(j->o->findings, RH_F_GUEST_UKI, "os",
-                N_("the guest starts from a unified kernel image; the drivers "
-                   "in it cannot be added to"));
+        rh_finding_add(
+            j->o->findings, RH_F_GUEST_UKI, "os",
+            N_("the guest starts from a unified kernel image; the drivers "
+               "in it cannot be added to"));
     for (size_t i = 0; i < j->os->kernels.count; i++) {
         if (rh_go_on(j->o->lib, err) < 0 ||
             fix_kernel(j, &j->os->kernels.items[i], err) < 0)

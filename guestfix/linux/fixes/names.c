@@ -82,9 +82,9 @@ char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost)
 
 static void say_lost(struct rh_fix_job *j, const char *path, const char *spec)
 {
-    rh_find(j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
-            N_("%s names %s, which no volume found here answers to"), path,
-            spec);
+    rh_finding_add(j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
+                   N_("%s names %s, which no volume found here answers to"),
+                   path, spec);
 }
 
 /* --- tables with blank-separated fields
@@ -190,10 +190,11 @@ static void say_others(struct rh_fix_job *j)
             if (line[strspn(line, " \t")] == '#' || !at)
                 continue;
             spec = rh_strndup(at, strcspn(at, " \t,\"'"));
-            rh_find(j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
-                    N_("%s names %s, which may be another disk on the new "
-                       "machine; it is left as it is"),
-                    paths[i], spec);
+            rh_finding_add(
+                j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
+                N_("%s names %s, which may be another disk on the new "
+                   "machine; it is left as it is"),
+                paths[i], spec);
             break;
         }
     }

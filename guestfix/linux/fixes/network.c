@@ -73,10 +73,11 @@ static void say_renamed(struct rh_fix_job *j, const struct rh_nic_name *n,
 {
     RH_AUTO(rh_freep) char *subject = rh_printf("nics/%zu", n->nic);
 
-    rh_find(j->o->findings, RH_F_NIC_RENAME, subject,
-            N_("%s would get another name on the new machine; it is bound to "
-               "%s"),
-            n->name, mac);
+    rh_finding_add(
+        j->o->findings, RH_F_NIC_RENAME, subject,
+        N_("%s would get another name on the new machine; it is bound to "
+           "%s"),
+        n->name, mac);
 }
 
 /* Does this name have to be bound, and to which address? */
@@ -252,10 +253,11 @@ static void say_unmatched(struct rh_fix_job *j)
             rh_buf_printf(&names, "%s%s", names.length ? ", " : "",
                           j->os->nics.items[i].name);
     if (names.length && j->o->vm && j->o->vm->nics.count)
-        rh_find(j->o->findings, RH_F_NIC_UNMATCHED, "os",
-                N_("the guest configures %s; which of the VM's %zu NICs that "
-                   "is cannot be told"),
-                names.data, j->o->vm->nics.count);
+        rh_finding_add(
+            j->o->findings, RH_F_NIC_UNMATCHED, "os",
+            N_("the guest configures %s; which of the VM's %zu NICs that "
+               "is cannot be told"),
+            names.data, j->o->vm->nics.count);
     rh_buf_free(&names);
 }
 
@@ -265,10 +267,11 @@ static void say_by_driver(struct rh_fix_job *j)
     const char *nic = j->o->machine->nic;
 
     if (j->os->by_driver && nic && strcmp(nic, "vmxnet3"))
-        rh_find(j->o->findings, RH_F_NIC_UNMATCHED, "os",
-                N_("%s finds its NIC by the driver's name, which is another "
-                   "one on the new machine"),
-                j->os->by_driver);
+        rh_finding_add(
+            j->o->findings, RH_F_NIC_UNMATCHED, "os",
+            N_("%s finds its NIC by the driver's name, which is another "
+               "one on the new machine"),
+            j->os->by_driver);
 }
 
 int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
@@ -321,10 +324,11 @@ static int fix_mac_uses(struct rh_fix_job *j, rh_error **err)
         if (known || !vm->nics.count)
             continue;
         if (vm->nics.count > 1 || j->os->macs.count > 1) {
-            rh_find(j->o->findings, RH_F_NIC_UNMATCHED, "os",
-                    N_("%s configures the NIC with the address %s, which none "
-                       "of this VM has"),
-                    m->where, m->mac);
+            rh_finding_add(
+                j->o->findings, RH_F_NIC_UNMATCHED, "os",
+                N_("%s configures the NIC with the address %s, which none "
+                   "of this VM has"),
+                m->where, m->mac);
             continue;
         }
         rh_vm_nic_mac(vm, 0, mac);
@@ -363,9 +367,9 @@ int rh_fix_cloud_init(struct rh_fix_job *j, rh_error **err)
 
     if (!j->os->cloud_init)
         return 0;
-    rh_find(j->o->findings, RH_F_GUEST_CLOUD_INIT, "os",
-            N_("cloud-init would configure the network anew on the new "
-               "platform; it is told not to"));
+    rh_finding_add(j->o->findings, RH_F_GUEST_CLOUD_INIT, "os",
+                   N_("cloud-init would configure the network anew on the new "
+                      "platform; it is told not to"));
     if (j->guest->ops->make_dir(j->guest, "/etc/cloud/cloud.cfg.d", 0755, err) <
         0)
         return -1;

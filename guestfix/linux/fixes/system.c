@@ -52,9 +52,10 @@ static int have_room(struct rh_fix_job *j, const char *folder,
         return -1;
     if (room >= need)
         return 0;
-    rh_find(j->o->findings, RH_F_GUEST_BOOT_FULL, "os",
-            N_("the EFI system partition has no room for a boot loader where "
-               "every firmware looks"));
+    rh_finding_add(
+        j->o->findings, RH_F_GUEST_BOOT_FULL, "os",
+        N_("the EFI system partition has no room for a boot loader where "
+           "every firmware looks"));
     return 1;
 }
 
@@ -97,10 +98,11 @@ static int copy_loader(struct rh_fix_job *j, const char *top,
     r = have_room(j, folder, sources, RH_COUNT(sources), err);
     if (r)
         return r;
-    rh_find(j->o->findings, RH_F_GUEST_EFI_FALLBACK, "os",
-            N_("%s is copied to %s/BOOT/%s: the firmware's boot entries stay "
-               "behind on the old machine"),
-            first, top, names[0]);
+    rh_finding_add(
+        j->o->findings, RH_F_GUEST_EFI_FALLBACK, "os",
+        N_("%s is copied to %s/BOOT/%s: the firmware's boot entries stay "
+           "behind on the old machine"),
+        first, top, names[0]);
     to_folder = rh_printf("%s/BOOT", top);
     if (g->ops->make_dir(g, to_folder, 0755, err) < 0)
         return -1;
@@ -233,15 +235,16 @@ int rh_fix_vmware_tools(struct rh_fix_job *j, rh_error **err)
     bool xen = !strcmp(j->o->machine->model, "xen");
 
     if (j->os->tools)
-        rh_find(j->o->findings, RH_F_GUEST_VMWARE_TOOLS, "os",
-                !strcmp(j->os->tools, "open-vm-tools")
-                    ? N_("%s is installed; its services start on VMware only")
-                    : N_("%s is installed; it is not started any more"),
-                j->os->tools);
+        rh_finding_add(
+            j->o->findings, RH_F_GUEST_VMWARE_TOOLS, "os",
+            !strcmp(j->os->tools, "open-vm-tools")
+                ? N_("%s is installed; its services start on VMware only")
+                : N_("%s is installed; it is not started any more"),
+            j->os->tools);
     if (xen ? !j->os->xen_agent : !j->os->qemu_agent)
-        rh_find(j->o->findings, RH_F_GUEST_AGENT_MISSING, "os",
-                N_("%s is not installed in the guest"),
-                xen ? "xe-guest-utilities" : "qemu-guest-agent");
+        rh_finding_add(j->o->findings, RH_F_GUEST_AGENT_MISSING, "os",
+                       N_("%s is not installed in the guest"),
+                       xen ? "xe-guest-utilities" : "qemu-guest-agent");
     if (j->os->tools && !strcmp(j->os->tools, "vmware-tools"))
         return j->os->systemd ? condition_tools(j, err) : stop_tools(j, err);
     return 0;
