@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { KINDS_MAX = 6 };
+
 struct rh_digest {
-    EVP_MD_CTX *context;
-    const EVP_MD *kind;
+    size_t count;
+    EVP_MD_CTX *context[KINDS_MAX];
+    const EVP_MD *kind[KINDS_MAX];
 };
 
-static const EVP_MD *kind_named(const char *algorithm)
+static const EVP_MD *kind_named(const char *algorithm, size_t length)
 {
     static const struct {
         const char *name;
@@ -24,9 +27,9 @@ static const EVP_MD *kind_named(const char *algorithm)
     char plain[16];
     size_t n = 0;
 
-    for (const char *p = algorithm; *p && n + 1 < sizeof plain; p++)
-        if (*p != '-')
-            plain[n++] = (char)tolower((unsigned char)*p);
+    for (size_t i = 0; i < length && n + 1 < sizeof plain; i++)
+        if (algorithm[i] != '-')
+            plain[n++] = (char)tolower((unsigned char)algorithm[i]);
     plain[n] = '\0';
     for (size_t i = 0; i < RH_COUNT(kinds); i++)
         if (!strcmp(plain, kinds[i].name))
@@ -34,26 +37,40 @@ static const EVP_MD *kind_named(const char *algorithm)
     return NULL;
 }
 
-struct rh_digest *rh_digest_new(const char *algorithm)
+/* A FIPS build may lack an algorithm. */
+static bool add_kind(struct rh_digest *d, const EVP_MD *kind)
 {
-    const EVP_MD *kind = kind_named(algorithm);
-    struct rh_digest *d;
+    EVP_MD_CTX *context;
 
-    if (!kind)
-        return NULL;
-    d = rh_new0(struct rh_digest);
-    d->kind = kind;
-    d->context = EVP_MD_CTX_new();
-    if (!d->context || !EVP_DigestInit_ex(d->context, kind, NULL)) {
-        rh_digest_free(d); /* a FIPS build without that algorithm */
-        return NULL;
+    if (!kind || d->count == KINDS_MAX)
+        return false;
+    context = EVP_MD_CTX_new();
+    d->context[d->count] = context;
+    d->kind[d->count++] = kind;
+    return context && EVP_DigestInit_ex(context, kind, NULL);
+}
+
+struct rh_digest *rh_digest_new(const char *algorithms)
+{
+    struct rh_digest *d = rh_new0(struct rh_digest);
+
+    for (const char *p = algorithms;; p++) {
+        size_t n = strcspn(p, "+");
+
+        if (!add_kind(d, kind_named(p, n))) {
+            rh_digest_free(d);
+            return NULL;
+        }
+        p += n;
+        if (!*p)
+            return d;
     }
-    return d;
 }
 
 void rh_digest_add(struct rh_digest *d, const void *bytes, size_t n)
 {
-    EVP_DigestUpdate(d->context, bytes, n);
+    for (size_t i = 0; i < d->count; i++)
+        EVP_DigestUpdate(d->context[i], bytes, n);
 }
 
 static void to_hex(const unsigned char *bytes, size_t n, char *hex)
@@ -70,22 +87,30 @@ static void to_hex(const unsigned char *bytes, size_t n, char *hex)
 void rh_digest_hex(struct rh_digest *d, char ret_hex[RH_DIGEST_HEX])
 {
     unsigned char sum[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
 
-    EVP_DigestFinal_ex(d->context, sum, &n);
-    to_hex(sum, n, ret_hex);
+    for (size_t i = 0; i < d->count; i++) {
+        unsigned n = 0;
+
+        if (i)
+            *ret_hex++ = '+';
+        EVP_DigestFinal_ex(d->context[i], sum, &n);
+        to_hex(sum, n, ret_hex);
+        ret_hex += 2 * n;
+    }
 }
 
 void rh_digest_reset(struct rh_digest *d)
 {
-    EVP_DigestInit_ex(d->context, d->kind, NULL);
+    for (size_t i = 0; i < d->count; i++)
+        EVP_DigestInit_ex(d->context[i], d->kind[i], NULL);
 }
 
 void rh_digest_free(struct rh_digest *d)
 {
     if (!d)
         return;
-    EVP_MD_CTX_free(d->context);
+    for (size_t i = 0; i < d->count; i++)
+        EVP_MD_CTX_free(d->context[i]);
     free(d);
 }
 

@@ -8,14 +8,16 @@
 
 #include "base/error.h"
 
-enum { RH_DIGEST_MAX = 64, RH_DIGEST_HEX = 2 * RH_DIGEST_MAX + 1 };
+/* All six kinds at once, in hex, with signs between them and a NUL. */
+enum { RH_DIGEST_HEX = 2 * (64 + 48 + 32 + 28 + 20 + 16) + 5 + 1 };
 
 struct rh_digest;
 /* "sha1", "sha256", "sha512" (case and a dash do not matter; also sha224,
- * sha384, md5); NULL when unknown. */
-struct rh_digest *rh_digest_new(const char *algorithm);
+ * sha384, md5), or several at once: "sha256+sha1".  NULL when one is unknown.
+ */
+struct rh_digest *rh_digest_new(const char *algorithms);
 void rh_digest_add(struct rh_digest *d, const void *bytes, size_t n);
-/* Lower-case hex; may be called once. */
+/* Lower-case hex, of several with a + between them; may be called once. */
 void rh_digest_hex(struct rh_digest *d, char ret_hex[RH_DIGEST_HEX]);
 void rh_digest_reset(struct rh_digest *d);
 void rh_digest_free(struct rh_digest *d);

@@ -109,6 +109,12 @@ json_t *rh_plan_json(struct rh_plan *plan)
 /* --- the receipt
  * ---------------------------------------------------------------------- */
 
+/* Of several digests the strongest, which comes first. */
+static json_t *first_of(const char *list)
+{
+    return list ? json_stringn(list, strcspn(list, "+")) : json_null();
+}
+
 static json_t *source_json(const struct rh_package *p)
 {
     static const char *const states[] = {"absent", "unverified", "verified"};
@@ -118,10 +124,11 @@ static json_t *source_json(const struct rh_package *p)
         const struct rh_member *m = &p->members.items[i];
 
         json_array_append_new(
-            files, json_pack("{s:o, s:I, s:s?, s:s?, s:b}", "name",
-                             rh_json_text(m->name), "bytes",
-                             (json_int_t)m->size, "algorithm", m->algorithm,
-                             "digest", m->digest, "verified", m->verified));
+            files,
+            json_pack("{s:o, s:I, s:o, s:o, s:b}", "name",
+                      rh_json_text(m->name), "bytes", (json_int_t)m->size,
+                      "algorithm", first_of(m->algorithm), "digest",
+                      first_of(m->digest), "verified", m->verified));
     }
     return json_pack("{s:o, s:s, s:s, s:o}", "path", rh_json_text(p->path),
                      "kind", p->kind, "manifest", states[p->manifest], "files",

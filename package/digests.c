@@ -56,6 +56,21 @@ static struct rh_io *open_beside(struct rh_package *p, const char *ending,
     return NULL;
 }
 
+/* Nothing in it counts: why? */
+static void tell_about_nothing(struct rh_package *p, const char *text, size_t n)
+{
+    size_t blank = 0;
+
+    while (blank < n && strchr(" \t\r\n", text[blank]))
+        blank++;
+    rh_finding_add(&p->findings, RH_F_PACKAGE_MANIFEST_EMPTY, "manifest", "%s",
+                   blank == n ? _("the manifest is empty")
+                   : text[blank] == '<'
+                       ? _("the manifest is a web page, or XML: log in and "
+                           "save the real one")
+                       : _("no line of the manifest is understood"));
+}
+
 static void tell_about_lines(struct rh_package *p)
 {
     const struct rh_manifest *m = rh_container_of(p)->manifest;
@@ -66,7 +81,8 @@ static void tell_about_lines(struct rh_package *p)
                        "line %u of the manifest is not understood",
                        m->odd.items[i]);
     for (size_t i = 0; i < m->lines.count; i++)
-        weak |= !strcmp(m->lines.items[i].algorithm, "md5") ||
+        weak |= !strncmp(m->lines.items[i].algorithm, "md5", 3) ||
+                !strcmp(m->lines.items[i].algorithm, "sha1+md5") ||
                 !strcmp(m->lines.items[i].algorithm, "sha1");
     if (weak)
         rh_finding_add(
@@ -147,11 +163,22 @@ static int open_certificate(struct rh_package *p, const char *text, size_t n,
 
 /* --- the descriptor's own digest ----------------------------------------- */
 
+/* Of several digests the first that differs is told. */
 static int mismatch(const char *name, const char *algorithm, const char *want,
                     const char *found, rh_error **err)
 {
+    size_t a = strcspn(algorithm, "+"), w = strcspn(want, "+");
+
+    while (algorithm[a] && want[w] && !strncmp(want, found, w)) {
+        algorithm += a + 1;
+        want += w + 1;
+        found += w + 1;
+        a = strcspn(algorithm, "+");
+        w = strcspn(want, "+");
+    }
     rh_fail(err, RH_ERR_MANIFEST_MISMATCH,
-            "its %s is %s, but the manifest says %s", algorithm, found, want);
+            "its %.*s is %.*s, but the manifest says %.*s", (int)a, algorithm,
+            (int)w, found, (int)w, want);
     return rh_error_subject(err, name);
 }
 
@@ -214,6 +241,8 @@ int rh_digests_open(struct rh_package *p, const char *text, size_t n,
     p->manifest = RH_MANIFEST_UNVERIFIED;
     if (open_certificate(p, lines, size, err) < 0)
         return -1;
+    if (!c->manifest->lines.count)
+        tell_about_nothing(p, lines, size);
     tell_about_lines(p);
     return check_descriptor(p, text, n, err);
 }
@@ -322,14 +351,51 @@ int rh_digests_check(struct rh_package *p, rh_error **err)
     return 0;
 }
 
-void rh_digests_count(struct rh_package *p)
+/* The files that a disk takes, by its name in the descriptor. */
+static bool disk_is_verified(struct rh_package *p,
+                             const struct rh_disk_config *d)
 {
-    if (!rh_container_of(p)->manifest)
-        return;
-    p->manifest = RH_MANIFEST_VERIFIED;
+    RH_AUTO(rh_parts_free) struct rh_parts parts = {0};
+
+    if (d->empty || d->file.kind != RH_VALUE_TEXT ||
+        rh_parts_find(p, d->file.text, d->chunk_size, &parts, NULL) < 0)
+        return true; /* nothing was read for it */
+    for (size_t i = 0; i < parts.list.count; i++) {
+        const struct rh_member *m = rh_member_find(p, parts.list.items[i].name);
+
+        if (!m || !m->verified)
+            return false;
+    }
+    return true;
+}
+
+/* Every file that was used, or will be, has a digest that was computed and
+ * equal; and so has whatever else the manifest lists. */
+static bool all_verified(struct rh_package *p)
+{
+    const struct rh_container *c = rh_container_of(p);
+
+    if (!c->descriptor_listed && c->kind != RH_SOURCE_DISK)
+        return false;
     for (size_t i = 0; i < p->members.count; i++)
         if (p->members.items[i].digest && !p->members.items[i].verified)
-            p->manifest = RH_MANIFEST_UNVERIFIED;
+            return false;
+    for (size_t i = 0; i < c->trails.count; i++)
+        for (size_t j = 0; j < c->trails.items[i].members.count; j++)
+            if (!p->members.items[c->trails.items[i].members.items[j]].verified)
+                return false;
+    for (size_t i = 0; i < p->vms.count; i++)
+        for (size_t j = 0; j < p->vms.items[i]->disks.count; j++)
+            if (!disk_is_verified(p, &p->vms.items[i]->disks.items[j]))
+                return false;
+    return true;
+}
+
+void rh_digests_count(struct rh_package *p)
+{
+    if (rh_container_of(p)->manifest)
+        p->manifest =
+            all_verified(p) ? RH_MANIFEST_VERIFIED : RH_MANIFEST_UNVERIFIED;
 }
 
 int rh_package_check_digest(struct rh_package *p, struct rh_member *m,

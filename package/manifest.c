@@ -8,9 +8,11 @@
 #include "package/manifest.h"
 
 #include <ctype.h>
+#include <iconv.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/text.h"
 
 /* By strength. */
@@ -68,7 +70,8 @@ static void skip_mark(struct span *text)
     }
 }
 
-/* "SHA-256", "Sha256" ... ; the word may hold dashes anywhere. */
+/* "SHA-256", "Sha256" ... ; the word may hold dashes anywhere.  OpenSSL 3
+ * writes "SHA2-256" (openssl dgst, apps/dgst.c prints EVP_MD_get0_name()). */
 static const struct algorithm *algorithm_named(struct span word)
 {
     char plain[16];
@@ -78,6 +81,8 @@ static const struct algorithm *algorithm_named(struct span word)
         if (word.p[i] != '-')
             plain[n++] = (char)tolower((unsigned char)word.p[i]);
     plain[n] = '\0';
+    if (n == 7 && !strncmp(plain, "sha2", 4))
+        memmove(plain + 3, plain + 4, n - 3);
     for (size_t i = 0; i < RH_COUNT(algorithms); i++)
         if (!strcmp(plain, algorithms[i].name))
             return &algorithms[i];
@@ -190,27 +195,59 @@ static int by_name(const void *a, const void *b)
                     : strcmp(x->digest, y->digest);
 }
 
-/* Keep the strongest line for each name; two of one strength must agree. */
+/* One line for each name, with every kind of digest that it has; two of one
+ * kind must agree.  `last` is the algorithm that was added last. */
 static int make_unique(struct rh_manifest *m, rh_error **err)
 {
     struct rh_manifest_line *lines = m->lines.items;
+    const char *last = NULL, *digest = NULL;
     size_t kept = 0;
 
     if (m->lines.count)
         qsort(lines, m->lines.count, sizeof *lines, by_name);
     for (size_t i = 0; i < m->lines.count; i++) {
-        const struct rh_manifest_line *before = kept ? &lines[kept - 1] : NULL;
+        struct rh_manifest_line *to = kept ? &lines[kept - 1] : NULL;
 
-        if (!before || strcmp(before->name, lines[i].name))
+        if (!to || strcmp(to->name, lines[i].name)) {
             lines[kept++] = lines[i];
-        else if (before->algorithm == lines[i].algorithm &&
-                 strcmp(before->digest, lines[i].digest))
+        } else if (last != lines[i].algorithm) {
+            to->algorithm = rh_arena_printf(m->arena, "%s+%s", to->algorithm,
+                                            lines[i].algorithm);
+            to->digest =
+                rh_arena_printf(m->arena, "%s+%s", to->digest, lines[i].digest);
+        } else if (strcmp(digest, lines[i].digest)) {
             return rh_fail(err, RH_ERR_MANIFEST_CONFLICT,
                            "the manifest gives two digests for \"%s\"",
                            lines[i].name);
+        }
+        last = lines[i].algorithm;
+        digest = lines[i].digest;
     }
     m->lines.count = kept;
     return 0;
+}
+
+/* PowerShell's ">" writes UTF-16.  What cannot be decoded stays as it is. */
+static char *decode_utf16(const char *text, size_t *n)
+{
+    bool marked = *n >= 2 && (!memcmp(text, "\xff\xfe", 2) ||
+                              !memcmp(text, "\xfe\xff", 2));
+    iconv_t cd = marked ? iconv_open("UTF-8", "UTF-16") : (iconv_t)-1;
+    size_t left = *n, room = 2 * *n + 1;
+    char *from = (char *)(uintptr_t)text, *made, *to;
+    size_t got;
+
+    if (cd == (iconv_t)-1)
+        return NULL;
+    to = made = rh_malloc(room);
+    got = iconv(cd, &from, &left, &to, &room);
+    iconv_close(cd);
+    if (got == (size_t)-1) {
+        free(made);
+        return NULL;
+    }
+    *n = (size_t)(to - made);
+    return made;
 }
 
 struct rh_manifest *rh_manifest_parse(const char *text, size_t n,
@@ -218,7 +255,8 @@ struct rh_manifest *rh_manifest_parse(const char *text, size_t n,
 {
     RH_AUTO(rh_manifest_freep)
     struct rh_manifest *m = rh_new0(struct rh_manifest);
-    struct span rest = {text, n};
+    RH_AUTO(rh_freep) char *decoded = decode_utf16(text, &n);
+    struct span rest = {decoded ? decoded : text, n};
 
     m->arena = rh_arena_new();
     skip_mark(&rest);

@@ -9,12 +9,12 @@
 
 struct rh_manifest_line {
     const char *name;      /* as written, without a leading "./" */
-    const char *algorithm; /* "sha256"; static */
-    const char *digest;    /* lower-case hex of the algorithm's length */
+    const char *algorithm; /* "sha256", or of several "sha256+sha1" */
+    const char *digest;    /* lower-case hex, likewise */
 };
 struct rh_manifest {
     struct rh_arena *arena;
-    RH_VEC(struct rh_manifest_line) lines; /* one per name: the strongest */
+    RH_VEC(struct rh_manifest_line) lines; /* one per name */
     RH_VEC(unsigned) odd; /* numbers of the lines that make no sense */
 };
 

@@ -37,8 +37,9 @@ struct rh_package_options {
 struct rh_member {
     const char *name;
     uint64_t size;
-    const char *algorithm; /* "sha256", or NULL: not in the manifest */
-    const char *digest;    /* lower-case hex */
+    const char *algorithm; /* "sha256", "sha256+sha1" where the manifest has
+                              both, or NULL: not in the manifest */
+    const char *digest;    /* lower-case hex, likewise */
     bool verified;
 };
 

@@ -145,6 +145,63 @@ test_no_manifest_is_a_caution_and_may_be_required() {
     run "$REHOST" inspect "$made" --require-manifest
     expect_error MANIFEST_MISSING 3
 }
+# Nothing vouches for anything: never "verified", and refused when required.
+vouches_for_nothing() { # MANIFEST-FILE
+    run "$REHOST" inspect box --json
+    expect_status 0
+    expect_json .package.manifest unverified
+    expect_json '[.package.findings[] | select(.id == "PACKAGE-MANIFEST-EMPTY")] | length' 1
+    expect_json '[.package.findings[] | select(.id == "PACKAGE-NOT-LISTED")] | length' 2
+    run "$REHOST" inspect box --require-manifest
+    expect_error MANIFEST_INCOMPLETE 3
+    run "$REHOST" convert box --to kvm --out out --no-guest-fix --overwrite
+    expect_status 0
+    expect_json .source.manifest unverified out/box/receipt.json
+}
+test_a_manifest_without_a_digest_verifies_nothing() {
+    package folder
+    : >box/box.mf
+    vouches_for_nothing
+    printf '<!DOCTYPE html><html><body>Sign in</body></html>' >box/box.mf
+    vouches_for_nothing
+    run "$REHOST" inspect box --json
+    expect_stdout "web page"
+    printf '\377\376<\000h\000' >box/box.mf
+    vouches_for_nothing
+    for file in box.ovf box.vmdk; do
+        echo "SHA3-256($file)= $(openssl dgst -sha3-256 -r "box/$file" | cut -d' ' -f1)"
+    done >box/box.mf
+    vouches_for_nothing
+}
+test_verified_means_that_every_used_file_was() {
+    package folder
+    (cd box && openssl dgst -sha256 box.ovf box.vmdk >box.mf)
+    grep -q 'SHA2-256(box.vmdk)' box/box.mf || sed -i s/SHA256/SHA2-256/ box/box.mf
+    run "$REHOST" convert box --to kvm --out out --no-guest-fix
+    expect_status 0
+    expect_json .source.manifest verified out/box/receipt.json
+    sed -i /vmdk/d box/box.mf
+    run "$REHOST" convert box --to kvm --out out --no-guest-fix --overwrite
+    expect_status 0
+    expect_json .source.manifest unverified out/box/receipt.json
+}
+test_each_digest_of_a_file_must_fit() {
+    package folder
+    for first in sha256 sha512; do
+        for second in sha1 md5 sha384; do
+            (cd box && openssl dgst -$first box.ovf box.vmdk >box.mf &&
+             openssl dgst -$second box.ovf box.vmdk >>box.mf)
+            run "$REHOST" convert box --to kvm --out out --no-guest-fix --overwrite
+            expect_status 0
+            expect_json .source.manifest verified out/box/receipt.json
+            expect_json '.source.files[0].digest | test("^[0-9a-f]+$")' true out/box/receipt.json
+            sed -i '$s/\(.\)$/\1/; $s/= ..../= 0bad/' box/box.mf
+            run "$REHOST" convert box --to kvm --out out --no-guest-fix --overwrite
+            expect_error MANIFEST_MISMATCH 3
+            expect_stderr "box.vmdk: its $second is .* says 0bad"
+        done
+    done
+}
 test_a_manifest_that_leaves_out_the_disk() {
     package folder
     sed -i /vmdk/d box/box.mf
