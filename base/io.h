@@ -85,11 +85,14 @@ struct rh_stream {
     const struct rh_stream_ops *ops;
     char *name;
     uint64_t position; /* bytes delivered so far */
-    rh_lib *lib;       /* set it, and a read that waits can be cancelled */
+    rh_lib *lib;       /* who may cancel: each read asks; NULL: nobody */
     void *state;
 };
 struct rh_stream *rh_stream_make(const struct rh_stream_ops *ops,
                                  const char *name, void *state);
+/* One that gives what it makes of `from`: its name, its lib. */
+struct rh_stream *rh_stream_over(const struct rh_stream_ops *ops,
+                                 const struct rh_stream *from, void *state);
 int rh_stream_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
                    rh_error **err);
 /* Exactly n bytes, or FILE_SHORT. */
@@ -97,7 +100,8 @@ int rh_stream_fill(struct rh_stream *s, void *buf, size_t n, rh_error **err);
 int rh_stream_skip(struct rh_stream *s, uint64_t n, rh_error **err);
 void rh_stream_close(struct rh_stream *s);
 RH_FREEP(rh_stream_closep, struct rh_stream, rh_stream_close)
-struct rh_stream *rh_stream_fd(int fd, const char *name); /* takes fd */
+/* Of a pipe, a terminal, a socket; takes fd. */
+struct rh_stream *rh_stream_fd(rh_lib *lib, int fd, const char *name);
 struct rh_stream *rh_stream_io(struct rh_io *io); /* refs io; from its start */
 /* An http(s) resource: *ret_io when the server has ranges, else *ret_stream:
  * it is sent once, from front to back. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/digest.h"
+#include "base/wait.h"
 
 static int write_failed(uint64_t offset, const char *name, rh_error **err)
 {
@@ -313,38 +314,38 @@ struct rh_out *rh_out_file_at(int dirfd, const char *name, rh_error **err)
 /* --- pipes
  * ------------------------------------------------------------------------ */
 
+struct pipe {
+    rh_lib *lib;
+    int fd;
+};
+
 static int pipe_write(struct rh_out *o, const void *buf, size_t n,
                       uint64_t offset, rh_error **err)
 {
-    const char *p = buf;
+    const struct pipe *p = o->state;
 
     (void)offset;
-    while (n) {
-        ssize_t done = write((int)(intptr_t)o->state, p, n);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0) {
-            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "writing failed");
-            return rh_error_subject(err, o->name);
-        }
-        p += done;
-        n -= (size_t)done;
-    }
+    if (rh_wait_write(p->lib, p->fd, buf, n, err) < 0)
+        return rh_error_subject(err, o->name);
     return 0;
 }
 
 static void pipe_close(struct rh_out *o)
 {
-    close((int)(intptr_t)o->state);
+    struct pipe *p = o->state;
+
+    close(p->fd);
+    free(p);
 }
 
-struct rh_out *rh_out_fd(int fd, const char *name)
+struct rh_out *rh_out_fd(rh_lib *lib, int fd, const char *name)
 {
     static const struct rh_out_ops ops = {.write = pipe_write,
                                           .close = pipe_close};
+    struct pipe *p = rh_new0(struct pipe);
 
-    return rh_out_make(&ops, name, false, (void *)(intptr_t)fd);
+    *p = (struct pipe){lib, rh_wait_writer(fd)};
+    return rh_out_make(&ops, name, false, p);
 }
 
 char *rh_safe_name(const char *name)

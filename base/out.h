@@ -41,7 +41,8 @@ struct rh_out *rh_out_make(const struct rh_out_ops *ops, const char *name,
                            bool seekable, void *state);
 /* A new file (O_EXCL), sparse where nothing is written. */
 struct rh_out *rh_out_file_at(int dirfd, const char *name, rh_error **err);
-struct rh_out *rh_out_fd(int fd, const char *name); /* pipe; takes fd */
+/* A pipe, a socket, a device, front to back; takes fd. */
+struct rh_out *rh_out_fd(rh_lib *lib, int fd, const char *name);
 /* Compress everything that passes into `to` (takes it): "zstd" or "gzip". */
 struct rh_out *rh_out_pack(struct rh_out *to, const char *codec, int level,
                            unsigned threads, rh_error **err);

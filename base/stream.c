@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/out.h"
+#include "base/wait.h"
 
 struct rh_stream *rh_stream_make(const struct rh_stream_ops *ops,
                                  const char *name, void *state)
@@ -22,9 +23,20 @@ struct rh_stream *rh_stream_make(const struct rh_stream_ops *ops,
     return s;
 }
 
+struct rh_stream *rh_stream_over(const struct rh_stream_ops *ops,
+                                 const struct rh_stream *from, void *state)
+{
+    struct rh_stream *s = rh_stream_make(ops, from->name, state);
+
+    s->lib = from->lib;
+    return s;
+}
+
 int rh_stream_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
                    rh_error **err)
 {
+    if (rh_go_on(s->lib, err) < 0)
+        return -1;
     if (s->ops->read(s, buf, n, ret_n, err) < 0)
         return rh_error_subject(err, s->name);
     s->position += *ret_n;
@@ -78,16 +90,7 @@ void rh_stream_close(struct rh_stream *s)
 static int fd_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
                    rh_error **err)
 {
-    ssize_t got;
-
-    /* A signal ends the wait; whether it meant us, the library knows. */
-    while ((got = read((int)(intptr_t)s->state, buf, n)) < 0 && errno == EINTR)
-        if (rh_go_on(s->lib, err) < 0)
-            return -1;
-    if (got < 0)
-        return rh_fail_errno(err, RH_ERR_FILE_READ, errno, "reading failed");
-    *ret_n = (size_t)got;
-    return 0;
+    return rh_wait_read(s->lib, (int)(intptr_t)s->state, buf, n, ret_n, err);
 }
 
 static void fd_close(struct rh_stream *s)
@@ -95,11 +98,13 @@ static void fd_close(struct rh_stream *s)
     close((int)(intptr_t)s->state);
 }
 
-struct rh_stream *rh_stream_fd(int fd, const char *name)
+struct rh_stream *rh_stream_fd(rh_lib *lib, int fd, const char *name)
 {
     static const struct rh_stream_ops ops = {fd_read, fd_close};
+    struct rh_stream *s = rh_stream_make(&ops, name, (void *)(intptr_t)fd);
 
-    return rh_stream_make(&ops, name, (void *)(intptr_t)fd);
+    s->lib = lib;
+    return s;
 }
 
 static int io_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
@@ -164,7 +169,7 @@ struct rh_stream *rh_stream_prefix(const void *bytes, size_t n,
     p->bytes = rh_memdup0(bytes, n);
     p->size = n;
     p->rest = rest;
-    return rh_stream_make(&ops, rest->name, p);
+    return rh_stream_over(&ops, rest, p);
 }
 
 /* One buffer of the stream into the spool file; zeros stay a hole. */

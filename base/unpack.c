@@ -294,5 +294,5 @@ struct rh_stream *rh_stream_unpack(struct rh_stream *from,
     }
     if (ret_codec)
         *ret_codec = u->codec;
-    return rh_stream_make(&ops, from->name, RH_TAKE(u));
+    return rh_stream_over(&ops, from, RH_TAKE(u));
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/wait.h"
 #include "convert/copy/copy.h"
 #include "convert/disk_source.h"
 #include "convert/options.h"
@@ -253,7 +254,7 @@ static int copy_to_pipe(rh_disk *d, const char *format,
 
     if (fd < 0)
         return rh_fail(err, RH_ERR_FILE_OPEN, "there is no standard output");
-    out = rh_out_fd(fd, "-");
+    out = rh_out_fd(d->lib, fd, "-");
     return copy_to(d, out, format, o, err);
 }
 
@@ -289,14 +290,12 @@ static int copy_to_node(rh_disk *d, const char *path, const char *format,
                         rh_error **err)
 {
     int fd =
-        open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (is_block ? O_EXCL : 0));
+        rh_wait_open(d->lib, path, O_WRONLY | (is_block ? O_EXCL : 0), err);
     RH_AUTO(rh_out_closep) struct rh_out *out = NULL;
 
-    if (fd < 0) {
-        rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
+    if (fd < 0)
         return rh_error_subject(err, path);
-    }
-    out = rh_out_fd(fd, path);
+    out = rh_out_fd(d->lib, fd, path);
     if (is_block && check_room(d, fd, err) < 0)
         return rh_error_subject(err, path);
     if (copy_to(d, out, format, o, err) < 0)

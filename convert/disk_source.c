@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/wait.h"
 
 enum { HEAD = 4096, TAPE_MAX = 64 * 1024 * 1024 };
 
@@ -42,10 +43,8 @@ static int tape_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
 static struct rh_stream *tape_stream(struct rh_tape *t)
 {
     static const struct rh_stream_ops ops = {tape_read, NULL};
-    struct rh_stream *s = rh_stream_make(&ops, t->from->name, t);
 
-    s->lib = t->from->lib;
-    return s;
+    return rh_stream_over(&ops, t->from, t);
 }
 
 static void tape_drop(struct rh_disk_source *s)
@@ -202,7 +201,6 @@ static int open_plain_stream(struct rh_disk_source *s, struct rh_stream *from,
     if (read_head(from, head, &n, err) < 0)
         return -1;
     s->stream = rh_stream_prefix(head, n, from);
-    s->stream->lib = s->lib;
     if ((!format || !strcmp(format, "vmdk")) && rh_format_streams(head, n))
         return open_forward(s, err);
     io = store(s->lib, s->stream, err);
@@ -213,7 +211,6 @@ static int open_plain_stream(struct rh_disk_source *s, struct rh_stream *from,
 static int open_stream(struct rh_disk_source *s, struct rh_stream *from,
                        const char *format, bool may_be_raw, rh_error **err)
 {
-    from->lib = s->lib;
     if (!format || strcmp(format, "raw"))
         from = rh_stream_unpack(from, NULL, err);
     return from ? open_plain_stream(s, from, format, may_be_raw, err) : -1;
@@ -274,7 +271,8 @@ static int open_stdin(struct rh_disk_source *s, const char *format,
     if (fd < 0 || fstat(fd, &st) < 0)
         return rh_fail(err, RH_ERR_FILE_OPEN, "there is no standard input");
     if (!S_ISREG(st.st_mode))
-        return open_stream(s, rh_stream_fd(fd, "-"), format, false, err);
+        return open_stream(s, rh_stream_fd(s->lib, fd, "-"), format, false,
+                           err);
     io = rh_io_fd(fd, "-", err);
     note_read(s, io);
     return io ? open_seekable(s, io, format, false, err) : -1;
@@ -283,12 +281,11 @@ static int open_stdin(struct rh_disk_source *s, const char *format,
 static int open_fifo(struct rh_disk_source *s, const char *path,
                      const char *format, rh_error **err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = rh_wait_open(s->lib, path, O_RDONLY, err);
 
-    if (fd >= 0)
-        return open_stream(s, rh_stream_fd(fd, path), format, false, err);
-    rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
-    return rh_error_subject(err, path);
+    return fd < 0 ? rh_error_subject(err, path)
+                  : open_stream(s, rh_stream_fd(s->lib, fd, path), format,
+                                false, err);
 }
 
 static int open_file(struct rh_disk_source *s, const char *path,

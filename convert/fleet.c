@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/limits.h"
+#include "base/wait.h"
 #include "rehost/rehost.h"
 
 /* --- which packages
@@ -239,9 +239,10 @@ static void set_up(struct worker *w, struct pool *pool, size_t count)
 /* Until all are done: progress goes out, a stop goes in. */
 static void look_after(struct pool *pool, struct worker *workers, size_t count)
 {
+    enum { TENTH_MS = 100 };
+
     pthread_mutex_lock(&pool->lock);
     while (pool->workers) {
-        struct timespec until;
         size_t done = pool->done;
 
         if (pool->stop || atomic_load(&pool->lib->cancelled)) {
@@ -252,12 +253,8 @@ static void look_after(struct pool *pool, struct worker *workers, size_t count)
         pthread_mutex_unlock(&pool->lock);
         rh_progress(pool->lib, "report", done, pool->fleet->count);
         pthread_mutex_lock(&pool->lock);
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 100 * 1000 * 1000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
         if (pool->workers && pool->done == done)
-            pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
+            rh_wait_cond(&pool->changed, &pool->lock, TENTH_MS);
     }
     pthread_mutex_unlock(&pool->lock);
     rh_progress(pool->lib, "report", pool->done, pool->fleet->count);
@@ -321,11 +318,11 @@ int rh_fleet_plan(rh_lib *lib, rh_fleet *fleet, const rh_options *options,
                   rh_error **err)
 {
     struct pool pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                        .changed = PTHREAD_COND_INITIALIZER,
                         .lib = lib,
                         .fleet = fleet,
                         .options = options};
 
+    rh_wait_cond_init(&pool.changed);
     plan_all(&pool);
     if (first_end(fleet, 2, err) < 0 || first_end(fleet, 130, err) < 0)
         return -1;

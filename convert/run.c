@@ -337,12 +337,12 @@ static struct rh_out *packed_or_plain(struct run *run, struct rh_out *out,
     return rh_out_pack(out, "zstd", 3, run->plan->lib->threads, err);
 }
 
-static struct rh_out *standard_output(rh_error **err)
+static struct rh_out *standard_output(rh_lib *lib, rh_error **err)
 {
     int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 
     if (fd >= 0)
-        return rh_out_fd(fd, "-");
+        return rh_out_fd(lib, fd, "-");
     rh_fail(err, RH_ERR_FILE_OPEN, "there is no standard output");
     return NULL;
 }
@@ -353,7 +353,7 @@ static int open_archive(struct run *run, rh_error **err)
     RH_AUTO(rh_freep)
     char *name = rh_printf("%s.%s", run->vm->name, archive->format);
     struct rh_out *out = run->dir ? rh_out_file_at(run->dir->fd, name, err)
-                                  : standard_output(err);
+                                  : standard_output(run->plan->lib, err);
 
     run->archive_out = packed_or_plain(run, out, err);
     if (!run->archive_out)

@@ -119,6 +119,7 @@ struct rh_reader *rh_reader_open_stream(struct rh_stream *s,
         return NULL;
     }
     r = reader_new(f, s->name, o);
+    s->lib = s->lib ? s->lib : o->lib;
     if (f->open_stream(r, s, o, err) < 0) {
         rh_error_subject(err, r->name);
         r->format = NULL;

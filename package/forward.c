@@ -30,7 +30,7 @@ static struct rh_stream *tee_stream(struct rh_tee *t)
 {
     static const struct rh_stream_ops ops = {tee_read, NULL};
 
-    return rh_stream_make(&ops, t->from->name, t);
+    return rh_stream_over(&ops, t->from, t);
 }
 
 void rh_tee_free(struct rh_tee *t)

@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "base/wait.h"
 #include "package/container.h"
 #include "package/tar.h"
 #include "package/view.h"
@@ -354,7 +354,7 @@ static struct rh_stream *begin(struct rh_stream *s, const struct head **ret,
 {
     static const struct rh_stream_ops ops = {begun_read, begun_close};
     struct begun *b = rh_new0(struct begun);
-    struct rh_stream *made = rh_stream_make(&ops, s->name, b);
+    struct rh_stream *made = rh_stream_over(&ops, s, b);
     size_t n = 1;
 
     b->rest = s;
@@ -434,65 +434,6 @@ static int take_io(struct rh_package *p, struct rh_io *io, const char *path,
 
 /* --- the whole ----------------------------------------------------------- */
 
-/* A pipe whose other end may be silent for long: asks five times a second
- * whether to go on waiting. */
-struct pipe {
-    rh_lib *lib;
-    int fd;
-};
-
-static int wait_for_bytes(const struct pipe *p, rh_error **err)
-{
-    enum { FIFTH = 200 };
-    struct pollfd ready = {.fd = p->fd, .events = POLLIN};
-    int got = 0;
-
-    while (got == 0) {
-        if (rh_go_on(p->lib, err) < 0)
-            return -1;
-        got = poll(&ready, 1, FIFTH);
-        if (got < 0 && errno == EINTR)
-            got = 0;
-    }
-    return got > 0
-               ? 0
-               : rh_fail_errno(err, RH_ERR_FILE_READ, errno, "reading failed");
-}
-
-static int pipe_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
-                     rh_error **err)
-{
-    const struct pipe *p = s->state;
-    ssize_t got;
-
-    do {
-        if (wait_for_bytes(p, err) < 0)
-            return -1;
-        got = read(p->fd, buf, n);
-    } while (got < 0 && (errno == EINTR || errno == EAGAIN));
-    if (got < 0)
-        return rh_fail_errno(err, RH_ERR_FILE_READ, errno, "reading failed");
-    *ret_n = (size_t)got;
-    return 0;
-}
-
-static void pipe_close(struct rh_stream *s)
-{
-    struct pipe *p = s->state;
-
-    close(p->fd);
-    free(p);
-}
-
-static struct rh_stream *pipe_stream(rh_lib *lib, int fd, const char *name)
-{
-    static const struct rh_stream_ops ops = {pipe_read, pipe_close};
-    struct pipe *p = rh_new0(struct pipe);
-
-    *p = (struct pipe){lib, fd};
-    return rh_stream_make(&ops, name, p);
-}
-
 static int open_stdin(struct rh_package *p, rh_error **err)
 {
     RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
@@ -504,18 +445,16 @@ static int open_stdin(struct rh_package *p, rh_error **err)
                              "standard input cannot be read");
     /* `rehost ... - <file.ova` is a file all the same. */
     if (!S_ISREG(st.st_mode) || lseek(fd, 0, SEEK_CUR) != 0)
-        return take_stream(p, pipe_stream(p->lib, fd, "-"), err);
+        return take_stream(p, rh_stream_fd(p->lib, fd, "-"), err);
     io = rh_io_fd(fd, "-", err);
     return io ? take_io(p, io, NULL, err) : -1;
 }
 
 static int open_pipe(struct rh_package *p, const char *path, rh_error **err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = rh_wait_open(p->lib, path, O_RDONLY, err);
 
-    if (fd < 0)
-        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
-    return take_stream(p, pipe_stream(p->lib, fd, path), err);
+    return fd < 0 ? -1 : take_stream(p, rh_stream_fd(p->lib, fd, path), err);
 }
 
 static int open_url(struct rh_package *p, const char *url, rh_error **err)

@@ -14,7 +14,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 /* Where the library was built with it, the one that uses AVX. */
 #if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
 #include <xxh_x86dispatch.h>
@@ -25,6 +24,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "base/wait.h"
 #include "convert/copy/copy_job.h"
 
 /* --- the content digest
@@ -281,12 +281,15 @@ static int one_share(struct rh_copy_worker *w, rh_error **err)
 }
 
 /* The failure that is reported is the one with the lowest ticket, whoever
- * raced; a share that stopped because an earlier one failed has no error. */
+ * raced; a share that stopped because an earlier one failed has no error.  Any
+ * other without one would leave the rest waiting for its turn. */
 static void note_failure(struct rh_copy_worker *w)
 {
     struct rh_copy_job *j = w->job;
 
     pthread_mutex_lock(&j->lock);
+    if (!w->error && w->ticket < j->failed)
+        rh_fail(&w->error, RH_ERR_BUG, "a part of the copy failed silently");
     if (w->error && w->ticket < j->failed) {
         rh_error_free(j->error);
         j->error = RH_TAKE(w->error);
@@ -436,6 +439,8 @@ static void worker_free(struct rh_copy_worker *w)
 /* --- running and waiting
  * ------------------------------------------------------------------- */
 
+enum { TENTH_MS = 100 };
+
 /* Report progress from the caller's thread until all have ended. */
 static void wait_all(struct rh_copy_job *j)
 {
@@ -443,19 +448,14 @@ static void wait_all(struct rh_copy_job *j)
 
     pthread_mutex_lock(&j->lock);
     while (j->running) {
-        struct timespec t;
         uint64_t done = c->done_before + RH_MIN(j->done, j->own);
 
-        clock_gettime(CLOCK_REALTIME, &t);
-        t.tv_nsec += 100000000;
-        t.tv_sec += t.tv_nsec / 1000000000;
-        t.tv_nsec %= 1000000000;
         pthread_mutex_unlock(&j->lock);
         rh_progress(c->lib, c->stage ? c->stage : "copy",
                     RH_MIN(done, c->total ? c->total - 1 : done), c->total);
         pthread_mutex_lock(&j->lock);
         if (j->running)
-            pthread_cond_timedwait(&j->idle, &j->lock, &t);
+            rh_wait_cond(&j->idle, &j->lock, TENTH_MS);
     }
     pthread_mutex_unlock(&j->lock);
 }
@@ -555,8 +555,8 @@ static void job_init(struct rh_copy_job *j, struct rh_copy *c)
                               .forward =
                                   c->source->format->next && !c->source->io};
     pthread_mutex_init(&j->lock, NULL);
-    pthread_cond_init(&j->turn, NULL);
-    pthread_cond_init(&j->idle, NULL);
+    rh_wait_cond_init(&j->turn);
+    rh_wait_cond_init(&j->idle);
     for (size_t i = 0; i < c->sink_count; i++) {
         j->unit = RH_MAX(j->unit, c->sinks[i].writer->unit);
         j->every_unit |= c->sinks[i].writer->every_unit;

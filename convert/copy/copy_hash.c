@@ -3,12 +3,11 @@
  * One thread reads each file once in order, a little ahead of the workers or
  * behind them, so that the medium is read once. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <time.h>
-
 #include "base/limits.h"
+#include "base/wait.h"
 #include "convert/copy/copy_job.h"
 
-enum { LEAD = 32 * 1024 * 1024, NAP_NS = 5000000 };
+enum { LEAD = 32 * 1024 * 1024, NAP_MS = 5 };
 
 /* Do not run far ahead of the workers; go on when they are done or do not read
  * this file. */
@@ -22,15 +21,8 @@ static void keep_step(struct rh_copy_job *j, const struct rh_io *io,
     pthread_mutex_lock(&j->lock);
     while (j->running > 1 && j->failed == UINT64_MAX &&
            at > LEAD + atomic_load_explicit(&watched->high_water,
-                                            memory_order_relaxed)) {
-        struct timespec t;
-
-        clock_gettime(CLOCK_REALTIME, &t);
-        t.tv_nsec += NAP_NS;
-        t.tv_sec += t.tv_nsec / 1000000000;
-        t.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&j->turn, &j->lock, &t);
-    }
+                                            memory_order_relaxed))
+        rh_wait_cond(&j->turn, &j->lock, NAP_MS);
     pthread_mutex_unlock(&j->lock);
 }
 

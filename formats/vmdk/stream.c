@@ -13,7 +13,7 @@
 #include "base/bytes.h"
 #include "formats/vmdk/vmdk.h"
 
-enum { BUFFER = 256 * 1024 };
+enum { BUFFER = 256 * 1024, ZEROS_SPARE = 64 * 1024 * 1024 };
 
 struct met_table {
     uint64_t at, sum;
@@ -38,6 +38,7 @@ struct vmdk_stream {
     RH_VEC(struct met_table) tables;
     RH_VEC(struct met_directory) directories;
     bool footer, finished;
+    uint64_t zeros;         /* bytes met where a marker could stand */
     struct rh_codec *codec; /* for the last grain */
     uint8_t *plain;
 };
@@ -544,6 +545,18 @@ static int take_footer(struct rh_reader *r, struct vmdk_stream *st,
 
 /* --- the end ------------------------------------------------------------- */
 
+/* Writers reserve as much as the disk could need; more is no stream of ours. */
+static int note_zeros(struct vmdk_stream *st, size_t n, rh_error **err)
+{
+    st->zeros += n;
+    if (st->zeros <= st->h.capacity + ZEROS_SPARE)
+        return 0;
+    return rh_fail(err, RH_ERR_VMDK_MARKER,
+                   "more zeros follow the grains (up to 0x%llx) than the disk "
+                   "has bytes",
+                   VMDK_X(st->at));
+}
+
 /* Nothing but zeros may follow. */
 static int check_rest(struct rh_reader *r, struct vmdk_stream *st,
                       rh_error **err)
@@ -563,6 +576,8 @@ static int check_rest(struct rh_reader *r, struct vmdk_stream *st,
                            "data behind the end of the stream, at 0x%llx",
                            VMDK_X(st->at));
         pass(st, n);
+        if (note_zeros(st, n, err) < 0)
+            return -1;
     }
     if (st->behind && st->at > from)
         rh_problem_add(r, "VMDK-TRAILING-ZEROS",
@@ -615,7 +630,8 @@ static int step(struct rh_reader *r, struct vmdk_stream *st,
         return misplaced(st, mark->kind, err);
     switch (mark->kind) {
     case VMDK_MARK_END: /* or zeros in front of the tables */
-        return st->behind && !st->footer ? 0 : finish(r, st, err);
+        return st->behind && !st->footer ? note_zeros(st, VMDK_SECTOR, err)
+                                         : finish(r, st, err);
     case VMDK_MARK_PROGRESS:
         return 0;
     case VMDK_MARK_TABLE:

@@ -50,6 +50,7 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
 
 #include "base/kvm.h"
 #include "base/late.h"
+#include "base/wait.h"
 #include "guestfix/backends/nbd_server.h"
 
 /* clang-format off */
@@ -440,13 +441,7 @@ static int wait_for_launch(struct rh_session *s, struct rh_appliance *a)
 
     pthread_mutex_lock(&a->lock);
     while (!a->started && ticks < PATIENCE) {
-        struct timespec until;
-
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += TICK_MS * 1000000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&a->ended, &a->lock, &until);
+        rh_wait_cond(&a->ended, &a->lock, TICK_MS);
         ticks += rh_go_on(s->o->lib, NULL) < 0;
     }
     started = a->started;
@@ -479,7 +474,7 @@ static struct rh_appliance *start(struct rh_session *s, const char *no_kvm,
 
     a->no_kvm = no_kvm;
     pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->ended, NULL);
+    rh_wait_cond_init(&a->ended);
     if (configured(s, a, err) < 0) {
         rh_appliance_free(a);
         return NULL;
