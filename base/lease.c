@@ -1,0 +1,433 @@
+/* lease.c - leases as small files, taken by link() and kept alive by a thread.
+ *
+ * Sources of the facts: link(2) is atomic on NFS and its reply may be lost, so
+ * the number of links of our own file tells whether it worked (open(2), on
+ * O_EXCL); futimens(fd, NULL) sets the server's time on NFS (RFC 1813, SETATTR
+ * with SET_TO_SERVER_TIME). */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/lease.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/out.h"
+
+enum { TEXT_MOST = 4096, TRIES = 5 };
+
+struct rh_lease {
+    int dir;
+    char *name;
+    char token[33];
+    unsigned every; /* seconds between two touches */
+    atomic_bool lost;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool stop, beating;
+    pthread_t thread;
+};
+
+/* What a lease file says. */
+struct holder {
+    char token[33], host[80], machine[64], boot[64], pidns[32], start[32];
+    long pid;
+    struct stat st;
+};
+
+/* --- this process
+ * ------------------------------------------------------------ */
+
+/* The first line of a small file of the system; "" when it is not there. */
+static void first_line(const char *path, char *ret, size_t room)
+{
+    FILE *f = fopen(path, "re");
+
+    ret[0] = '\0';
+    if (!f)
+        return;
+    if (!fgets(ret, (int)room, f))
+        ret[0] = '\0';
+    ret[strcspn(ret, "\n")] = '\0';
+    fclose(f);
+}
+
+/* Field 22 of /proc/PID/stat: when it started, in ticks since boot.  The
+ * second field, the name, may hold anything up to the last ')'. */
+static void start_of(long pid, char *ret, size_t room)
+{
+    char path[64], line[1024], *p;
+    int field = 2;
+
+    ret[0] = '\0';
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    first_line(path, line, sizeof line);
+    p = strrchr(line, ')');
+    for (; p && *p && field < 22; p++)
+        field += *p == ' ';
+    if (p && *p)
+        snprintf(ret, room, "%.*s", (int)strcspn(p, " "), p);
+}
+
+static void new_token(char ret[33])
+{
+    unsigned char bytes[16];
+
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        abort(); /* 16 bytes are given whole, or the system has no random */
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static void this_process(struct holder *h)
+{
+    ssize_t n = readlink("/proc/self/ns/pid", h->pidns, sizeof h->pidns - 1);
+
+    h->pidns[n > 0 ? n : 0] = '\0';
+    h->pid = (long)getpid();
+    start_of(h->pid, h->start, sizeof h->start);
+    first_line("/etc/machine-id", h->machine, sizeof h->machine);
+    first_line("/proc/sys/kernel/random/boot_id", h->boot, sizeof h->boot);
+    if (gethostname(h->host, sizeof h->host) < 0)
+        h->host[0] = '\0';
+    h->host[sizeof h->host - 1] = '\0';
+}
+
+static char *holder_json(const struct holder *h)
+{
+    json_t *doc = json_pack("{s:s, s:s, s:s+, s:s+, s:s+, s:s+, s:I, s:s+}",
+                            "schema", "rehost.lease/1", "token", h->token,
+                            "host", h->host, "", "machine", h->machine, "",
+                            "boot", h->boot, "", "pidns", h->pidns, "", "pid",
+                            (json_int_t)h->pid, "start", h->start, "");
+    char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+
+    json_decref(doc);
+    return text;
+}
+
+/* --- the other's file
+ * -------------------------------------------------------- */
+
+static void copy_text(const json_t *doc, const char *key, char *ret,
+                      size_t room)
+{
+    const char *text = json_string_value(json_object_get(doc, key));
+
+    snprintf(ret, room, "%s", text ? text : "");
+}
+
+/* -1 with errno when there is none.  One that says nothing (torn, or not ours)
+ * has an empty token, and only its age counts.  Opening it makes an NFS client
+ * ask the server again. */
+static int read_holder(int dir, const char *name, struct holder *ret)
+{
+    char text[TEXT_MOST];
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n;
+    json_t *doc;
+
+    *ret = (struct holder){0};
+    if (fd < 0)
+        return -1;
+    n = fstat(fd, &ret->st) == 0 ? read(fd, text, sizeof text) : -1;
+    close(fd);
+    if (n < 0)
+        return -1;
+    doc = json_loadb(text, (size_t)n, 0, NULL);
+    copy_text(doc, "token", ret->token, sizeof ret->token);
+    copy_text(doc, "host", ret->host, sizeof ret->host);
+    copy_text(doc, "machine", ret->machine, sizeof ret->machine);
+    copy_text(doc, "boot", ret->boot, sizeof ret->boot);
+    copy_text(doc, "pidns", ret->pidns, sizeof ret->pidns);
+    copy_text(doc, "start", ret->start, sizeof ret->start);
+    ret->pid = (long)json_integer_value(json_object_get(doc, "pid"));
+    json_decref(doc);
+    return 0;
+}
+
+static bool same_system(const struct holder *a, const struct holder *b)
+{
+    return a->boot[0] && !strcmp(a->boot, b->boot) &&
+           !strcmp(a->machine, b->machine) && a->pidns[0] &&
+           !strcmp(a->pidns, b->pidns);
+}
+
+/* `now`: the file server's clock, as a fresh file shows it. */
+static bool lives(const struct holder *h, time_t now, unsigned stale_seconds)
+{
+    struct holder me = {0};
+    char start[32];
+
+    this_process(&me);
+    if (h->token[0] && h->pid > 0 && same_system(h, &me)) {
+        if (kill((pid_t)h->pid, 0) < 0 && errno == ESRCH)
+            return false;
+        start_of(h->pid, start, sizeof start);
+        return !start[0] || !strcmp(start, h->start);
+    }
+    return now - h->st.st_mtime <= (time_t)stale_seconds;
+}
+
+static char *holder_text(const struct holder *h)
+{
+    RH_AUTO(rh_freep) char *host = rh_printable(h->host);
+
+    if (!h->token[0])
+        return rh_strdup("?");
+    return rh_printf(_("pid %ld on %s"), h->pid, host);
+}
+
+/* --- keeping it
+ * -------------------------------------------------------------- */
+
+static void beat(struct rh_lease *l)
+{
+    struct holder h;
+    int fd;
+
+    if (read_holder(l->dir, l->name, &h) < 0) {
+        if (errno == ENOENT || errno == ESTALE)
+            atomic_store(&l->lost, true);
+        return; /* a server that is away for a while */
+    }
+    if (strcmp(h.token, l->token)) {
+        atomic_store(&l->lost, true);
+        return;
+    }
+    fd = openat(l->dir, l->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    futimens(fd, NULL);
+    close(fd);
+}
+
+static void *keep(void *argument)
+{
+    struct rh_lease *l = argument;
+
+    pthread_mutex_lock(&l->lock);
+    while (!l->stop) {
+        struct timespec until;
+
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += l->every;
+        if (pthread_cond_timedwait(&l->wake, &l->lock, &until) != ETIMEDOUT)
+            continue;
+        pthread_mutex_unlock(&l->lock);
+        beat(l);
+        pthread_mutex_lock(&l->lock);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+static void free_lease(struct rh_lease *l)
+{
+    pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->wake);
+    if (l->dir >= 0)
+        close(l->dir);
+    free(l->name);
+    free(l);
+}
+
+static struct rh_lease *new_lease(int dir, const char *name,
+                                  unsigned stale_seconds)
+{
+    struct rh_lease *l = rh_new0(struct rh_lease);
+    pthread_condattr_t clock;
+
+    l->dir = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+    l->name = rh_strdup(name);
+    l->every = RH_MAX(stale_seconds / 6, 1);
+    new_token(l->token);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->wake, &clock);
+    pthread_condattr_destroy(&clock);
+    return l;
+}
+
+/* Signals are for the process's own threads. */
+static int start_keeping(struct rh_lease *l, rh_error **err)
+{
+    sigset_t all, before;
+    int failed;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    failed = pthread_create(&l->thread, NULL, keep, l);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed)
+        return rh_fail_errno(err, RH_ERR_MEMORY, failed,
+                             "cannot start a thread");
+    l->beating = true;
+    return 0;
+}
+
+bool rh_lease_lost(struct rh_lease *l)
+{
+    return atomic_load(&l->lost);
+}
+
+void rh_lease_release(struct rh_lease *l)
+{
+    struct holder h;
+
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+    if (l->beating)
+        pthread_join(l->thread, NULL);
+    if (read_holder(l->dir, l->name, &h) == 0 && !strcmp(h.token, l->token))
+        unlinkat(l->dir, l->name, 0);
+    free_lease(l);
+}
+
+/* --- taking it
+ * --------------------------------------------------------------- */
+
+/* Our own file beside the lease, which is to become the lease. */
+static int write_own(struct rh_lease *l, const char *own, rh_error **err)
+{
+    struct holder me = {0};
+    RH_AUTO(rh_freep) char *text = NULL;
+    RH_AUTO(rh_closep)
+    int fd = openat(l->dir, own,
+                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+
+    if (fd < 0)
+        return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                             "cannot create the lease \"%s\"", l->name);
+    this_process(&me);
+    memcpy(me.token, l->token, sizeof me.token);
+    text = holder_json(&me);
+    if (!text)
+        return rh_fail(err, RH_ERR_BUG, "a lease cannot be written");
+    return rh_pwrite_all(fd, text, strlen(text), 0, own, err);
+}
+
+/* 1: it bears that name now, 0: the name is taken, -1: errno. */
+static int give_name(int dir, const char *own, const char *name)
+{
+    struct stat st;
+    int why;
+
+    if (linkat(dir, own, dir, name, 0) == 0)
+        return 1;
+    why = errno;
+    if (fstatat(dir, own, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 2)
+        return 1; /* it was done, only the answer was lost */
+    if (why == EPERM || why == EOPNOTSUPP || why == ENOSYS) {
+        /* No hard links here (FAT, some FUSE): by a rename, then. */
+        if (renameat2(dir, own, dir, name, RENAME_NOREPLACE) == 0)
+            return 1;
+        why = errno;
+    }
+    errno = why;
+    return why == EEXIST ? 0 : -1;
+}
+
+/* Put `own` in the place of a dead holder's lease.  Of several who would, one
+ * bears the name NAME.take meanwhile.  0: another was faster. */
+static int take_over(struct rh_lease *l, const char *own,
+                     const struct holder *dead, time_t now, unsigned stale)
+{
+    RH_AUTO(rh_freep) char *take = rh_printf("%s.take", l->name);
+    struct holder h;
+    int got = give_name(l->dir, own, take);
+
+    if (got == 0 && read_holder(l->dir, take, &h) == 0 &&
+        !lives(&h, now, stale))
+        unlinkat(l->dir, take, 0); /* its maker died in this very step */
+    if (got != 1)
+        return got;
+    got = read_holder(l->dir, l->name, &h) == 0 &&
+          !strcmp(h.token, dead->token) && h.st.st_ino == dead->st.st_ino;
+    if (got && renameat(l->dir, take, l->dir, l->name) == 0)
+        return 1;
+    got = got ? -1 : 0;
+    unlinkat(l->dir, take, 0);
+    return got;
+}
+
+/* 1 ours, 0 another's, -1 errno. */
+static int take(struct rh_lease *l, const char *own, unsigned stale,
+                char **ret_holder)
+{
+    struct stat fresh;
+    struct holder h;
+    int got = 0;
+
+    if (fstatat(l->dir, own, &fresh, AT_SYMLINK_NOFOLLOW) < 0)
+        return -1;
+    for (int i = 0; i < TRIES; i++) {
+        got = give_name(l->dir, own, l->name);
+        if (got)
+            return got;
+        if (read_holder(l->dir, l->name, &h) < 0) {
+            if (errno != ENOENT)
+                return -1;
+            continue; /* given back a moment ago */
+        }
+        if (lives(&h, fresh.st_mtime, stale))
+            break;
+        got = take_over(l, own, &h, fresh.st_mtime, stale);
+        if (got)
+            return got;
+    }
+    if (ret_holder)
+        *ret_holder = holder_text(&h);
+    return 0;
+}
+
+int rh_lease_take(int dir, const char *name, unsigned stale_seconds,
+                  struct rh_lease **ret, char **ret_holder, rh_error **err)
+{
+    struct rh_lease *l = new_lease(dir, name, stale_seconds);
+    RH_AUTO(rh_freep) char *own = rh_printf(".%s.%s", name, l->token);
+    int got = write_own(l, own, err);
+
+    if (got == 0) {
+        got = take(l, own, stale_seconds, ret_holder);
+        if (got < 0)
+            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                          "cannot take the lease \"%s\"", name);
+    }
+    unlinkat(dir, own, 0);
+    if (got == 1 && start_keeping(l, err) < 0) {
+        rh_lease_release(l);
+        return -1;
+    }
+    if (got == 1)
+        *ret = l;
+    else
+        free_lease(l);
+    return got;
+}
+
+bool rh_lease_held(int dir, const char *name, unsigned stale_seconds,
+                   char **ret_holder)
+{
+    struct holder h;
+
+    if (read_holder(dir, name, &h) < 0 || !lives(&h, time(NULL), stale_seconds))
+        return false;
+    if (ret_holder)
+        *ret_holder = holder_text(&h);
+    return true;
+}

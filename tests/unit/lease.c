@@ -1,0 +1,197 @@
+/* lease.c - leases: one holder, whoever it is, and the dead give way. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/lease.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/rehost-lease.XXXXXX";
+static int dir = -1;
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir < 0 ? -1 : 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    close(dir);
+    return rmdir(folder); /* fails when something was left in it */
+}
+
+static int take(struct rh_lease **ret, char **ret_holder)
+{
+    return rh_lease_take(dir, "lease", 60, ret, ret_holder, NULL);
+}
+
+/* A lease as another machine would write it, touched `age` seconds ago. */
+static void plant(const char *text, long age)
+{
+    int fd = openat(dir, "lease", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    struct timespec times[2] = {{0, UTIME_OMIT}, {time(NULL) - age, 0}};
+
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    assert_int_equal(futimens(fd, times), 0);
+    close(fd);
+}
+
+static const char foreign[] =
+    "{\"schema\":\"rehost.lease/1\",\"token\":\"0123\",\"host\":\"other\","
+    "\"machine\":\"m\",\"boot\":\"b\",\"pidns\":\"pid:[1]\",\"pid\":1,"
+    "\"start\":\"5\"}";
+
+static void one_holder_until_it_is_given_back(void **state)
+{
+    struct rh_lease *a = NULL, *b = NULL;
+    char *holder = NULL;
+
+    (void)state;
+    assert_int_equal(take(&a, NULL), 1);
+    assert_false(rh_lease_lost(a));
+    assert_int_equal(take(&b, &holder), 0);
+    assert_null(b);
+    assert_non_null(strstr(holder, "pid "));
+    free(holder);
+    assert_true(rh_lease_held(dir, "lease", 60, NULL));
+    rh_lease_release(a);
+    assert_false(rh_lease_held(dir, "lease", 60, NULL));
+    assert_int_equal(take(&b, NULL), 1);
+    rh_lease_release(b);
+}
+
+static void a_killed_holder_gives_way_at_once(void **state)
+{
+    struct rh_lease *l = NULL;
+    int ready[2], status;
+    char byte;
+    pid_t child;
+
+    (void)state;
+    assert_int_equal(pipe(ready), 0);
+    child = fork();
+    if (child == 0) {
+        if (take(&l, NULL) == 1 && write(ready[1], "x", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    assert_int_equal(take(&l, NULL), 0);
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    assert_int_equal(take(&l, NULL), 1);
+    rh_lease_release(l);
+}
+
+static void another_machine_is_dead_when_it_is_silent(void **state)
+{
+    struct rh_lease *l = NULL;
+    char *holder = NULL;
+
+    (void)state;
+    plant(foreign, 30);
+    assert_int_equal(take(&l, &holder), 0);
+    assert_string_equal(holder, "pid 1 on other");
+    free(holder);
+    plant(foreign, 90);
+    assert_int_equal(take(&l, NULL), 1);
+    rh_lease_release(l);
+}
+
+/* A file cut short by a power failure names nobody: its age counts. */
+static void a_torn_lease_ages_too(void **state)
+{
+    struct rh_lease *l = NULL;
+
+    (void)state;
+    plant("{\"schema\":\"reh", 30);
+    assert_int_equal(take(&l, NULL), 0);
+    plant("", 90);
+    assert_int_equal(take(&l, NULL), 1);
+    rh_lease_release(l);
+}
+
+static void a_holder_learns_that_it_lost(void **state)
+{
+    struct rh_lease *l = NULL;
+
+    (void)state;
+    assert_int_equal(rh_lease_take(dir, "lease", 1, &l, NULL, NULL), 1);
+    plant(foreign, 0);
+    for (int i = 0; i < 40 && !rh_lease_lost(l); i++)
+        usleep(100000);
+    assert_true(rh_lease_lost(l));
+    rh_lease_release(l);
+    assert_true(rh_lease_held(dir, "lease", 60, NULL)); /* the other's stays */
+    assert_int_equal(unlinkat(dir, "lease", 0), 0);
+}
+
+/* Many see the same dead lease at once: one takes it. */
+static void one_of_many_takes_over(void **state)
+{
+    enum { MANY = 8, ROUNDS = 8 };
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        int won = 0, go[2];
+
+        plant(foreign, 90);
+        assert_int_equal(pipe(go), 0);
+        for (int i = 0; i < MANY; i++) {
+            if (fork() == 0) {
+                struct rh_lease *l = NULL;
+                char byte;
+
+                close(go[1]);
+                if (read(go[0], &byte, 1) != 0) /* until the parent closes */
+                    _exit(9);
+                if (take(&l, NULL) != 1)
+                    _exit(0);
+                usleep(100000);
+                rh_lease_release(l);
+                _exit(1);
+            }
+        }
+        close(go[0]);
+        close(go[1]);
+        for (int i = 0; i < MANY; i++) {
+            int status;
+
+            assert_true(wait(&status) > 0);
+            assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+            won += WEXITSTATUS(status);
+        }
+        assert_int_equal(won, 1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_holder_until_it_is_given_back),
+        cmocka_unit_test(a_killed_holder_gives_way_at_once),
+        cmocka_unit_test(another_machine_is_dead_when_it_is_silent),
+        cmocka_unit_test(a_torn_lease_ages_too),
+        cmocka_unit_test(a_holder_learns_that_it_lost),
+        cmocka_unit_test(one_of_many_takes_over),
+    };
+
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
