@@ -1,28 +1,10 @@
-/* options.c - a list of names and values, and the kinds of value in it. */
+/* options.c - which options there are, and the kinds of value in them. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "convert/options.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "rehost/rehost.h"
-
-rh_options *rh_options_new(void)
-{
-    return rh_new0(rh_options);
-}
-
-void rh_options_free(rh_options *o)
-{
-    if (!o)
-        return;
-    for (size_t i = 0; i < o->list.count; i++) {
-        free(o->list.items[i].key);
-        free(o->list.items[i].value);
-    }
-    free(o->list.items);
-    free(o);
-}
 
 /* Every name that some call understands. */
 static const char *const known[] = {
@@ -40,39 +22,10 @@ int rh_options_add(rh_options *o, const char *key, const char *value,
     for (size_t i = 0; i < RH_COUNT(known); i++) {
         if (strcmp(known[i], key))
             continue;
-        struct rh_option *item = rh_vec_add(&o->list);
-
-        item->key = rh_strdup(key);
-        item->value = rh_strdup(value ? value : "");
+        rh_options_put(o, key, value);
         return 0;
     }
     return rh_fail(err, RH_ERR_USAGE, "there is no option \"%s\"", key);
-}
-
-const char *rh_option(const rh_options *o, const char *key)
-{
-    for (size_t i = o ? o->list.count : 0; i > 0; i--)
-        if (!strcmp(o->list.items[i - 1].key, key))
-            return o->list.items[i - 1].value;
-    return NULL;
-}
-
-const char *rh_option_at(const rh_options *o, const char *key, size_t i)
-{
-    for (size_t n = 0; o && n < o->list.count; n++)
-        if (!strcmp(o->list.items[n].key, key) && i-- == 0)
-            return o->list.items[n].value;
-    return NULL;
-}
-
-bool rh_option_yes(const rh_options *o, const char *key)
-{
-    const char *value = rh_option(o, key);
-    bool yes = true;
-
-    if (!value)
-        return false;
-    return !value[0] || !rh_parse_bool(value, &yes) || yes;
 }
 
 int rh_option_compress(const rh_options *o, enum rh_compress *ret,
