@@ -18,7 +18,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "base/digest.h"
 #include "base/wait.h"
 
 static int write_failed(uint64_t offset, const char *name, rh_error **err)
@@ -588,7 +587,6 @@ int rh_outdir_put(struct rh_outdir *d, const char *name, const void *bytes,
     file = rh_vec_add(&d->files);
     file->name = rh_strdup(name);
     file->size = n;
-    rh_sha256_hex(bytes, n, file->sha256);
     file->out = RH_TAKE(o);
     return 0;
 }

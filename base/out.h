@@ -62,7 +62,6 @@ RH_FREEP(rh_out_closep, struct rh_out, rh_out_close)
 struct rh_outdir_file {
     char *name;
     uint64_t size;
-    char sha256[65];
     struct rh_out *out; /* open until the commit */
 };
 struct rh_outdir {

@@ -9,14 +9,14 @@
 #include "report/render.h"
 #include "targets/model.h"
 
-int rh_put_json(struct rh_outdir *dir, const char *name, json_t *doc,
+int rh_put_json(struct rh_delivery *d, const char *name, json_t *doc,
                 rh_error **err)
 {
     RH_AUTO(rh_freep) char *text = json_dumps(doc, JSON_INDENT(2));
 
     if (!text)
         return rh_fail(err, RH_ERR_BUG, "%s cannot be written", name);
-    return rh_outdir_put(dir, name, text, strlen(text), false, err);
+    return rh_delivery_put(d, name, text, strlen(text), false, err);
 }
 
 static json_t *models_json(rh_lib *lib, rh_error **err)
@@ -178,12 +178,12 @@ static json_t *disks_json(const struct rh_plan_target *t,
 }
 
 /* Beside the disks: what was written before the receipt. */
-static json_t *files_json(const struct rh_outdir *dir)
+static json_t *files_json(const struct rh_delivery *d)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < dir->files.count; i++) {
-        const struct rh_outdir_file *f = &dir->files.items[i];
+    for (size_t i = 0; i < d->put.count; i++) {
+        const struct rh_delivery_file *f = &d->put.items[i];
 
         json_array_append_new(
             list, json_pack("{s:s, s:I, s:s}", "name", f->name, "bytes",
@@ -203,7 +203,7 @@ static json_t *receipt_json(struct rh_plan *plan, struct rh_plan_vm *v,
                      rh_version(), "vm", v->name, "vm_id", rh_json_text(vm->id),
                      "target", t->target->name, "source",
                      source_json(plan->package), "disks", disks_json(t, disks),
-                     "files", files_json(t->job.out), "edits",
+                     "files", files_json(t->delivery), "edits",
                      rh_edits_json(&t->edits, true));
 }
 
@@ -227,12 +227,12 @@ static int put_report(struct rh_plan *plan, struct rh_plan_vm *v,
 {
     json_t *doc = one_target_report(plan, v, t, err);
     RH_AUTO(rh_freep) char *html = NULL;
-    int failed = !doc || rh_put_json(t->job.out, "report.json", doc, err) < 0;
+    int failed = !doc || rh_put_json(t->delivery, "report.json", doc, err) < 0;
 
     if (!failed) {
         html = rh_render_html(doc, err);
-        failed = !html || rh_outdir_put(t->job.out, "report.html", html,
-                                        strlen(html), false, err) < 0;
+        failed = !html || rh_delivery_put(t->delivery, "report.html", html,
+                                          strlen(html), false, err) < 0;
     }
     json_decref(doc);
     return failed ? -1 : 0;
@@ -248,7 +248,7 @@ static int put_vm(struct rh_plan *plan, struct rh_plan_vm *v,
     int failed;
 
     json_object_set_new(doc, "vms", json_pack("[o]", one));
-    failed = rh_put_json(t->job.out, "vm.json", doc, err);
+    failed = rh_put_json(t->delivery, "vm.json", doc, err);
     json_decref(doc);
     return failed;
 }
@@ -263,7 +263,7 @@ int rh_write_documents(struct rh_plan *plan, struct rh_plan_vm *v,
     if (put_vm(plan, v, t, err) < 0 || put_report(plan, v, t, err) < 0)
         return -1;
     receipt = receipt_json(plan, v, t, disks);
-    failed = rh_put_json(t->job.out, "receipt.json", receipt, err);
+    failed = rh_put_json(t->delivery, "receipt.json", receipt, err);
     json_decref(receipt);
     return failed;
 }

@@ -4,6 +4,7 @@
 #define RH_CONVERT_DOCUMENTS_H
 
 #include "convert/plan.h"
+#include "deliver/deliver.h"
 
 struct rh_receipt_disk {
     /* Content digests, see copy.c; "" when not taken. */
@@ -11,14 +12,14 @@ struct rh_receipt_disk {
     uint64_t data_bytes;
 };
 
-/* Write them into t->job.out. */
+/* Put them into t->delivery. */
 int rh_write_documents(struct rh_plan *plan, struct rh_plan_vm *v,
                        struct rh_plan_target *t,
                        const struct rh_receipt_disk *disks, rh_error **err);
 /* The caller has the reference. */
 /* A rehost.report/1 without VMs: the models are in it. */
 json_t *rh_report_document(rh_lib *lib, rh_error **err);
-int rh_put_json(struct rh_outdir *dir, const char *name, json_t *doc,
+int rh_put_json(struct rh_delivery *d, const char *name, json_t *doc,
                 rh_error **err);
 
 #endif

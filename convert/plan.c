@@ -390,6 +390,43 @@ static void note_identity(const struct rh_plan_vm *v, struct rh_plan_target *t)
               "cards: it may have to be activated again"));
 }
 
+const char *rh_plan_format(const struct rh_plan_target *t)
+{
+    return t->options.format ? t->options.format : t->target->format;
+}
+
+bool rh_plan_is_archive(const struct rh_plan_target *t)
+{
+    const struct rh_archive_ops *archive = t->target->archive;
+
+    return archive && !strcmp(rh_plan_format(t), archive->format);
+}
+
+/* Where it is to go may have something to say, too. */
+static int ask_delivery(rh_plan *plan, struct rh_plan_vm *v,
+                        struct rh_plan_target *t, rh_error **err)
+{
+    const char *compress = rh_option(plan->options, "compress");
+    struct rh_delivery_request request = {
+        .lib = plan->lib,
+        .out = rh_option(plan->options, "out"),
+        .options = plan->options,
+        .target = t->target,
+        .job = &t->job,
+        .format = rh_plan_format(t),
+        .archive = rh_plan_is_archive(t),
+        .compressed = compress && strcmp(compress, "none"),
+        .target_count = v->targets.count,
+        .vm_count = plan->package->vms.count,
+    };
+
+    if (!request.out || !request.out[0])
+        return 0;
+    t->delivery = rh_delivery_open(&request, err);
+    return t->delivery ? rh_delivery_preflight(t->delivery, &t->findings, err)
+                       : -1;
+}
+
 static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
                        struct rh_plan_target *t, rh_error **err)
 {
@@ -413,7 +450,7 @@ static int plan_target(rh_plan *plan, struct rh_plan_vm *v,
     /* The target may keep another controller than the profile's. */
     t->machine.disk = t->job.devices->disk;
     if (t->target->check(&t->job, &t->findings, err) < 0 ||
-        fix_guest(plan, v, t, err) < 0)
+        fix_guest(plan, v, t, err) < 0 || ask_delivery(plan, v, t, err) < 0)
         return -1;
     rh_findings_sort(&t->findings);
     t->verdict = rh_plan_verdict(&t->findings);
@@ -656,6 +693,7 @@ rh_plan *rh_plan_new(rh_package *package, const rh_options *options,
 
 static void target_free(struct rh_plan_target *t)
 {
+    rh_delivery_close(t->delivery);
     free_overlays(t->overlays, t->job.disk_count);
     free(t->job.disks);
     rh_findings_free(&t->findings);

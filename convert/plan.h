@@ -9,6 +9,7 @@
 #define RH_CONVERT_PLAN_H
 
 #include "convert/options.h"
+#include "deliver/deliver.h"
 #include "guestfix/guestfix.h"
 #include "package/package.h"
 #include "profiles/profile.h"
@@ -28,6 +29,7 @@ struct rh_plan_target {
     struct rh_findings findings;
     struct rh_edits edits;
     struct rh_guest_facts guest;
+    struct rh_delivery *delivery; /* NULL: it was not said where to */
     enum rh_verdict verdict;
     uint64_t output_bytes, seconds; /* estimates */
 };
@@ -85,6 +87,9 @@ int rh_plan_inspect_vm(struct rh_package *p, size_t vm,
                        const struct rh_profiles *profiles,
                        const rh_options *options, rh_error **err);
 void rh_plan_vm_free(struct rh_plan_vm *v);
+/* The form of its disks, or of the archive that holds the VM. */
+const char *rh_plan_format(const struct rh_plan_target *t);
+bool rh_plan_is_archive(const struct rh_plan_target *t);
 enum rh_verdict rh_plan_verdict(const struct rh_findings *findings);
 const char *rh_verdict_name(enum rh_verdict v);
 

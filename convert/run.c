@@ -1,10 +1,8 @@
 /* run.c - carry a plan out: one pass over each disk, then the configuration,
  * then the name. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "convert/copy/copy.h"
 #include "convert/documents.h"
@@ -12,13 +10,12 @@
 #include "package/forward.h"
 #include "rehost/rehost.h"
 
-/* One VM going to one target: its folder, or a pipe. */
+/* One VM going to one target by its delivery. */
 struct run {
     struct rh_plan *plan;
     struct rh_plan_vm *vm;
     struct rh_plan_target *target;
-    struct rh_outdir *dir;      /* NULL: a lone archive goes to a pipe */
-    struct rh_out *archive_out; /* NAME.FORMAT, or the pipe */
+    struct rh_out *archive_out; /* NAME.FORMAT */
     struct rh_archive *archive;
     struct rh_out *out; /* of the disk that is being written */
     struct rh_writer *writer;
@@ -98,20 +95,6 @@ static struct rh_reader *source_of(const struct run *run, size_t i)
     return run->target->overlays ? run->target->overlays[i] : run->vm->disks[i];
 }
 
-static const char *disk_format(const struct run *run)
-{
-    const char *format = run->target->options.format;
-
-    return format ? format : run->target->target->format;
-}
-
-static bool is_archive(const struct run *run)
-{
-    const struct rh_archive_ops *archive = run->target->target->archive;
-
-    return archive && !strcmp(disk_format(run), archive->format);
-}
-
 static int open_file_disk(struct run *run, size_t i, rh_error **err)
 {
     struct rh_target_disk *d = &run->target->job.disks[i];
@@ -121,13 +104,15 @@ static int open_file_disk(struct run *run, size_t i, rh_error **err)
                                   .size = d->virtual_size,
                                   .cluster_size = run->cluster_size,
                                   .compress = run->compress,
-                                  .may_seek = true,
                                   .source = forward ? NULL : source};
+    const char *format = rh_plan_format(run->target);
 
-    run->out = rh_out_file_at(run->dir->fd, d->file, err);
+    run->out = rh_delivery_disk(run->target->delivery, i, d->file,
+                                d->virtual_size, err);
     if (!run->out)
         return -1;
-    run->writer = rh_writer_open(disk_format(run), run->out, &o, err);
+    o.may_seek = run->out->seekable;
+    run->writer = rh_writer_open(format, run->out, &o, err);
     if (!run->writer)
         return -1;
     /* The plan has asked for no other. */
@@ -135,7 +120,7 @@ static int open_file_disk(struct run *run, size_t i, rh_error **err)
         (run->writer->any_order && source->grain % run->writer->piece == 0))
         return 0;
     return rh_fail(err, RH_ERR_BUG, "%s does not take disks as they come",
-                   disk_format(run));
+                   format);
 }
 
 static int open_disk(struct run *run, size_t i, rh_error **err)
@@ -160,7 +145,11 @@ static int close_disk(struct run *run, size_t i, const struct rh_copy *c,
     if (run->archive)
         return run->target->target->archive->disk_done(run->archive,
                                                        run->writer, err);
-    return rh_out_finish(run->out, sink->file_size, err);
+    if (rh_out_finish(run->out, sink->file_size, err) < 0)
+        return -1;
+    rh_out_close(RH_TAKE(run->out));
+    return rh_delivery_disk_done(run->target->delivery, i, sink->file_size,
+                                 err);
 }
 
 static void drop_disk(struct run *run)
@@ -267,13 +256,14 @@ static int refuse_blocked(const struct run *run, rh_error **err)
 /* Enough room for what will be written?  Asked before the work, not after. */
 static int check_space(const struct run *run, rh_error **err)
 {
+    struct rh_delivery *d = run->target->delivery;
     /* Of what is read forward not less than its packed bytes comes out. */
     uint64_t need = run->vm->disks_forward
                         ? run->vm->data_bytes + run->vm->packed_bytes
                         : run->target->output_bytes;
     uint64_t room;
 
-    if (!run->dir || rh_outdir_space(run->dir, &room) < 0 ||
+    if (!d->ops->space || d->ops->space(d, &room) < 0 ||
         run->compress != RH_COMPRESS_NONE)
         return 0;
     if (room >= need)
@@ -281,17 +271,18 @@ static int check_space(const struct run *run, rh_error **err)
     rh_fail(err, RH_ERR_NO_SPACE,
             "%llu bytes are needed, but only %llu are free",
             (unsigned long long)need, (unsigned long long)room);
-    return rh_error_subject(err, run->dir->path);
+    return rh_error_subject(err, d->where);
 }
 
 static void tell(const struct run *run, uint64_t done)
 {
     struct rh_buf *b = &run->plan->summary;
+    const char *where = run->target->delivery->where;
     RH_AUTO(rh_freep) char *size = rh_human_size(done);
     size_t cautions = 0;
     char **result = rh_vec_add(&run->plan->results);
 
-    *result = rh_strdup(run->dir->path);
+    *result = rh_strdup(where);
     for (size_t i = 0; i < run->target->findings.count; i++)
         cautions +=
             run->target->findings.items[i].severity == RH_SEVERITY_CAUTION;
@@ -302,31 +293,14 @@ static void tell(const struct run *run, uint64_t done)
                             run->target->job.disk_count),
                   run->vm->name, run->target->job.disk_count, size,
                   run->target->target->name);
-    rh_buf_printf(b, _("  result:   %s\n"), run->dir->path);
+    rh_buf_printf(b, _("  result:   %s\n"), where);
     rh_buf_printf(b, _("  guest:    %zu files changed\n"),
                   run->target->edits.count);
+    if (!run->target->delivery->files.folder)
+        return;
     rh_buf_printf(b, _("  findings: %zu to read in %s/report.html\n"), cautions,
-                  run->dir->path);
-    rh_buf_printf(b, _("  next:     sh %s/import.sh --help\n"), run->dir->path);
-}
-
-/* DIR/NAME, or DIR/TARGET/NAME when there are several targets. */
-static char *out_folder(const struct run *run)
-{
-    const char *out = rh_option(run->plan->options, "out");
-
-    if (run->vm->targets.count == 1)
-        return rh_strdup(out);
-    return rh_printf("%s/%s", out, run->target->target->name);
-}
-
-/* DIR/TARGET was made for what failed: it goes when nothing is in it. */
-static void drop_folder(const struct run *run)
-{
-    RH_AUTO(rh_freep) char *folder = out_folder(run);
-
-    if (run->vm->targets.count > 1)
-        rmdir(folder);
+                  where);
+    rh_buf_printf(b, _("  next:     sh %s/import.sh --help\n"), where);
 }
 
 static struct rh_out *packed_or_plain(struct run *run, struct rh_out *out,
@@ -337,62 +311,30 @@ static struct rh_out *packed_or_plain(struct run *run, struct rh_out *out,
     return rh_out_pack(out, "zstd", 3, run->plan->lib->threads, err);
 }
 
-static struct rh_out *standard_output(rh_lib *lib, rh_error **err)
-{
-    int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-
-    if (fd >= 0)
-        return rh_out_fd(lib, fd, "-");
-    rh_fail(err, RH_ERR_FILE_OPEN, "there is no standard output");
-    return NULL;
-}
-
 static int open_archive(struct run *run, rh_error **err)
 {
     const struct rh_archive_ops *archive = run->target->target->archive;
     RH_AUTO(rh_freep)
     char *name = rh_printf("%s.%s", run->vm->name, archive->format);
-    struct rh_out *out = run->dir ? rh_out_file_at(run->dir->fd, name, err)
-                                  : standard_output(run->plan->lib, err);
 
-    run->archive_out = packed_or_plain(run, out, err);
+    run->archive_out = packed_or_plain(
+        run, rh_delivery_archive(run->target->delivery, name, err), err);
     if (!run->archive_out)
         return -1;
     run->archive = archive->open(&run->target->job, run->archive_out, err);
     return run->archive ? 0 : -1;
 }
 
-static int open_folder(struct run *run, rh_error **err)
-{
-    RH_AUTO(rh_freep) char *folder = out_folder(run);
-
-    run->dir =
-        rh_outdir_new(folder, run->vm->name,
-                      rh_option_yes(run->plan->options, "overwrite"), err);
-    if (!run->dir)
-        return -1;
-    run->target->job.out = run->dir;
-    return check_space(run, err);
-}
-
 static int begin(struct run *run, rh_error **err)
 {
-    bool to_pipe = !strcmp(rh_option(run->plan->options, "out"), "-");
-
     if (rh_option_compress(run->plan->options, &run->compress, err) < 0 ||
         rh_option_cluster(run->plan->options, &run->cluster_size, err) < 0)
         return -1;
-    if (to_pipe && (!is_archive(run) || run->plan->vms.count > 1 ||
-                    run->vm->targets.count > 1)) {
-        rh_fail(err, RH_ERR_PLAN_OPTION,
-                "only one VM as an XVA can go to standard output");
-        return rh_hint(err, "use --to xen with --format xva, or give --out a "
-                            "folder");
-    }
     run->disks = rh_calloc(run->target->job.disk_count, sizeof *run->disks);
-    if (!to_pipe && open_folder(run, err) < 0)
+    if (rh_delivery_begin(run->target->delivery, err) < 0 ||
+        check_space(run, err) < 0)
         return -1;
-    return is_archive(run) ? open_archive(run, err) : 0;
+    return rh_plan_is_archive(run->target) ? open_archive(run, err) : 0;
 }
 
 static int end_archive(struct run *run, rh_error **err)
@@ -408,7 +350,7 @@ static int end(struct run *run, rh_error **err)
 {
     if (run->archive && end_archive(run, err) < 0)
         return -1;
-    if (!run->dir)
+    if (!run->target->delivery->ops->put)
         return 0;
     if (run->target->target->emit(&run->target->job, err) < 0)
         return -1;
@@ -420,8 +362,7 @@ static void run_free(struct run *run)
     if (run->archive)
         run->target->target->archive->close(run->archive);
     rh_out_close(run->archive_out);
-    rh_outdir_close(run->dir);
-    run->target->job.out = NULL;
+    rh_delivery_close(RH_TAKE(run->target->delivery));
     free(run->disks);
 }
 
@@ -439,11 +380,10 @@ static int run_all(struct runs *runs, rh_error **err)
     for (size_t r = 0; r < runs->count; r++) {
         struct run *run = &runs->items[r];
 
-        if (!run->dir)
-            continue;
-        if (rh_outdir_commit(run->dir, err) < 0)
+        if (rh_delivery_commit(run->target->delivery, err) < 0)
             return -1;
-        tell(run, runs->done);
+        if (run->target->delivery->where)
+            tell(run, runs->done);
     }
     return 0;
 }
@@ -478,11 +418,8 @@ static int run_vm(struct rh_plan *plan, struct rh_plan_vm *v, rh_error **err)
         runs.items[r].target = &v->targets.items[r];
     }
     failed = run_all(&runs, err);
-    for (size_t r = 0; r < runs.count; r++) {
+    for (size_t r = 0; r < runs.count; r++)
         run_free(&runs.items[r]);
-        if (failed)
-            drop_folder(&runs.items[r]);
-    }
     free(runs.items);
     return failed;
 }

@@ -18,10 +18,17 @@ const char *rh_target_network(const struct rh_target_options *o,
     return any;
 }
 
+int rh_target_put_bytes(const struct rh_target_job *job, const char *name,
+                        const void *bytes, size_t n, bool executable,
+                        rh_error **err)
+{
+    return job->out->put(job->out->user, name, bytes, n, executable, err);
+}
+
 int rh_target_put(const struct rh_target_job *job, const char *name,
                   const char *text, bool executable, rh_error **err)
 {
-    return rh_outdir_put(job->out, name, text, strlen(text), executable, err);
+    return rh_target_put_bytes(job, name, text, strlen(text), executable, err);
 }
 
 void rh_shell_quote(struct rh_buf *b, const char *text)

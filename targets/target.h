@@ -39,6 +39,14 @@ struct rh_target_disk {
     const char *bus;       /* resolved: "scsi0", "virtio0", "sata1", "ide0" */
 };
 
+/* Where the small files of the result go. */
+struct rh_target_files {
+    int (*put)(void *user, const char *name, const void *bytes, size_t n,
+               bool executable, rh_error **err);
+    void *user;
+    const char *folder; /* that will hold them, DIR/NAME; NULL: no folder */
+};
+
 /* What the plan decided and what emit writes. */
 struct rh_target_job {
     const struct rh_vm *vm;
@@ -49,8 +57,8 @@ struct rh_target_job {
     const char *firmware; /* resolved: "bios" or "uefi" */
     const char *machine;  /* resolved by assign: "q35" or "pc" */
     struct rh_target_disk *disks;
-    size_t disk_count;     /* in order: the boot disk first */
-    struct rh_outdir *out; /* the hidden result folder */
+    size_t disk_count;           /* in order: the boot disk first */
+    struct rh_target_files *out; /* while the job runs */
     rh_lib *lib;
 };
 
@@ -101,7 +109,10 @@ const struct rh_target *rh_target_at(size_t i);
 /* What --network-map says for a network of the package; NULL: nothing. */
 const char *rh_target_network(const struct rh_target_options *o,
                               const char *from);
-/* A text file of the result. */
+/* A file of the result, and one that is text. */
+int rh_target_put_bytes(const struct rh_target_job *job, const char *name,
+                        const void *bytes, size_t n, bool executable,
+                        rh_error **err);
 int rh_target_put(const struct rh_target_job *job, const char *name,
                   const char *text, bool executable, rh_error **err);
 /* 'it'\''s': one word of the shell, whatever it holds. */

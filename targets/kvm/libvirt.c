@@ -183,16 +183,20 @@ static void put_clock(xmlTextWriter *w, const struct rh_kvm *k)
  * ------------------------------------------------------------------------------------
  */
 
-/* The result's folder as it will be called, from the root. */
+/* The result's folder as it will be called, from the root; "" where the disks
+ * lie in none. */
 static char *result_folder(const struct rh_kvm *k)
 {
-    const char *path = k->job->out->path;
-    const char *slash = strrchr(path, '/');
-    RH_AUTO(rh_freep)
-    char *parent =
-        slash ? rh_strndup(path, (size_t)(slash - path) + 1) : rh_strdup(".");
-    char *full = realpath(parent, NULL), *result;
+    const char *path = k->job->out->folder;
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    RH_AUTO(rh_freep) char *parent = NULL;
+    char *full, *result;
 
+    if (!path)
+        return rh_strdup("");
+    parent =
+        slash ? rh_strndup(path, (size_t)(slash - path) + 1) : rh_strdup(".");
+    full = realpath(parent, NULL);
     if (!full)
         return rh_strdup(path);
     result =

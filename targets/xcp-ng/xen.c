@@ -60,7 +60,7 @@ static int put_metadata(const struct rh_target_job *job, rh_error **err)
     rh_buf_add(&tar, xml, n);
     rh_buf_add(&tar, zeros, (size_t)(rh_round_up(n, 512) - n));
     rh_buf_add(&tar, zeros, sizeof zeros);
-    return rh_outdir_put(job->out, name, tar.data, tar.length, false, err);
+    return rh_target_put_bytes(job, name, tar.data, tar.length, false, err);
 }
 
 static int emit(const struct rh_target_job *job, rh_error **err)
