@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "guestfix/engine.h"
+#include "guestfix/linux/family.h"
 
 struct blob {
     const char *name, *text;
@@ -125,9 +126,9 @@ static void fix_all(struct rh_session *s)
         json_pack("{s:{s:[s,s]}, s:{s:[s]}}", "boot", "virtio-scsi",
                   "virtio_pci", "virtio_scsi", "also", "virtio", "virtio_net");
 
-    for (const struct rh_fix *f = rh_fixes; f->name; f++) {
+    for (const struct rh_fix *f = rh_linux_family.fixes; f->name; f++) {
         struct rh_fix_job j = {.s = s,
-                               .os = &s->os,
+                               .facts = s->facts,
                                .guest = s->guest,
                                .o = s->o,
                                .name = f->name,
@@ -170,14 +171,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)rh_vec_add(&vm->nics);
     s.volumes.arena = rh_arena_new();
     *rh_vec_add(&s.volumes.all) = v;
-    s.os.guest = &g;
-    s.os.volumes = &s.volumes;
-    if (rh_linux_detect(&s.os, &o, NULL) == 0) {
-        rh_linux_match_nics(&s.os, vm);
-        json_decref(rh_linux_json(&s.os));
+    s.family = &rh_linux_family;
+    if (s.family->detect(&s, &s.facts, &s.system, NULL) == 0) {
+        json_decref(s.family->facts_json(s.facts));
         fix_all(&s);
     }
-    rh_linux_free(&s.os);
+    s.family->facts_free(s.facts);
     rh_volumes_free(&s.volumes);
     rh_findings_free(&findings);
     rh_edits_free(&edits);

@@ -10,52 +10,9 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "guestfix/backends/backends.h"
 
 enum { SHOWN_MAX = 64 * 1024 };
-
-/* --- which family, by what is on the disks
- * --------------------------------------- */
-static const struct {
-    const char *type, *family; /* a partition type, MBR or GPT */
-} part_types[] = {
-    {"0xa5", "freebsd"},
-    {"0xa6", "openbsd"},
-    {"0xa9", "netbsd"},
-    {"0xbf", "solaris"},
-    {"516e7cb4-6ecf-11d6-8ff8-00022d09712b", "freebsd"},
-    {"516e7cb5-6ecf-11d6-8ff8-00022d09712b", "freebsd"},
-    {"516e7cb6-6ecf-11d6-8ff8-00022d09712b", "freebsd"},
-    {"516e7cba-6ecf-11d6-8ff8-00022d09712b", "freebsd"},
-    {"83bd6b9d-7f41-11dc-be0b-001560b84f0f", "freebsd"},
-    {"824cc7a0-36a8-11e3-890a-952519ad3f61", "openbsd"},
-    {"49f48d5a-b10e-11dc-b99b-0019d1879648", "netbsd"},
-    {"49f48d32-b10e-11dc-b99b-0019d1879648", "netbsd"},
-    {"6a85cf4d-1dd2-11b2-99a6-080020736631", "solaris"},
-    {"6a898cc3-1dd2-11b2-99a6-080020736631", "solaris"},
-};
-
-static bool has_type(const struct rh_session *s, const char *fstype)
-{
-    for (size_t i = 0; i < s->volumes.all.count; i++)
-        if (s->volumes.all.items[i].fstype &&
-            !strcmp(s->volumes.all.items[i].fstype, fstype))
-            return true;
-    return false;
-}
-
-static const char *family_by_volumes(const struct rh_session *s)
-{
-    for (size_t i = 0; i < s->volumes.all.count; i++) {
-        const char *type = s->volumes.all.items[i].part_type;
-
-        for (size_t k = 0; type && k < RH_COUNT(part_types); k++)
-            if (!strcmp(type, part_types[k].type))
-                return part_types[k].family;
-    }
-    if (has_type(s, "ntfs") || has_type(s, "BitLocker"))
-        return "windows";
-    return NULL;
-}
 
 /* --- firmware
  * ------------------------------------------------------------------------ */
@@ -93,7 +50,6 @@ static void tell_firmware(struct rh_session *s)
     struct rh_vm *vm = s->o->vm;
     RH_AUTO(rh_freep) char *detail = NULL;
 
-    s->os.firmware = firmware;
     if (!firmware || !vm)
         return;
     if (vm->firmware.kind == RH_VALUE_UNSET) {
@@ -128,23 +84,24 @@ static void offer(struct rh_session *s, struct rh_value *v, const char *text,
 
 static void tell_os(struct rh_session *s)
 {
+    const struct rh_system *sys = &s->system;
     struct rh_vm *vm = s->o->vm;
 
     if (s->guest)
-        s->profile = rh_profile_for_guest(
-            s->o->profiles, s->os.id ? s->os.id : "", s->os.version);
-    if (!s->profile && s->family)
-        s->profile = rh_profile_named(s->o->profiles, s->family);
-    if (!vm || !s->family)
+        s->profile = rh_profile_for_guest(s->o->profiles,
+                                          sys->id ? sys->id : "", sys->version);
+    if (!s->profile && s->family_name)
+        s->profile = rh_profile_named(s->o->profiles, s->family_name);
+    if (!vm || !s->family_name)
         return;
     if (s->profile && s->guest)
         offer(s, &vm->os_profile, s->profile->id, NULL);
-    offer(s, &vm->os_family, s->family, NULL);
-    offer(s, &vm->os_version, s->os.version, NULL);
-    offer(s, &vm->os_name, s->os.pretty, NULL);
-    offer(s, &vm->hostname, s->os.hostname, NULL);
-    offer(s, &vm->clock, s->os.clock, s->os.clock_where);
-    offer(s, &vm->timezone, s->os.timezone, "/etc/localtime");
+    offer(s, &vm->os_family, s->family_name, NULL);
+    offer(s, &vm->os_version, sys->version, NULL);
+    offer(s, &vm->os_name, sys->name, NULL);
+    offer(s, &vm->hostname, sys->hostname, NULL);
+    offer(s, &vm->clock, sys->clock, sys->clock_where);
+    offer(s, &vm->timezone, sys->timezone, "/etc/localtime");
     /* The last word (--set) counts for the fixes, too. */
     if (vm->os_profile.kind == RH_VALUE_TEXT) {
         const struct rh_profile *said =
@@ -182,8 +139,8 @@ static json_t *volumes_json(const struct rh_session *s)
 static void tell_facts(struct rh_session *s, struct rh_guest_facts *ret)
 {
     ret->backend = rh_strdup(s->guest ? s->guest->ops->backend : "none");
-    ret->json = s->guest ? rh_linux_json(&s->os)
-                         : json_pack("{s:o}", "family", text(s->family));
+    ret->json = s->guest ? s->family->facts_json(s->facts)
+                         : json_pack("{s:o}", "family", text(s->family_name));
     json_object_set_new(ret->json, "backend", json_string(ret->backend));
     json_object_set_new(ret->json, "profile",
                         s->profile ? json_string(s->profile->id) : json_null());
@@ -200,22 +157,6 @@ void rh_guest_facts_free(struct rh_guest_facts *f)
 /* --- opening
  * ---------------------------------------------------------------------------
  */
-static bool worth_an_appliance(const struct rh_session *s)
-{
-    static const char *const kinds[] = {
-        "xfs",      "btrfs", "ext4",
-        "ext3",     "ext2",  "f2fs",
-        "reiserfs", "jfs",   "linux_raid_member"};
-
-    for (size_t i = 0; i < RH_COUNT(kinds); i++)
-        if (has_type(s, kinds[i]))
-            return true;
-    for (size_t i = 0; i < s->volumes.all.count; i++)
-        if (s->volumes.all.items[i].lv && !s->volumes.all.items[i].span_count)
-            return true;
-    return has_type(s, "crypto_LUKS") && s->o->keys && s->o->keys[0];
-}
-
 static void say_sleeping(struct rh_session *s)
 {
     for (size_t i = 0; i < s->volumes.all.count; i++)
@@ -229,11 +170,11 @@ static void say_sleeping(struct rh_session *s)
 
 static void say_unreadable(struct rh_session *s, const char *why)
 {
-    if (has_type(s, "BitLocker"))
+    if (rh_volumes_have(&s->volumes, "BitLocker"))
         rh_finding_add(
             s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
             N_("a volume is locked by BitLocker; it is copied as it is"));
-    if (has_type(s, "crypto_LUKS"))
+    if (rh_volumes_have(&s->volumes, "crypto_LUKS"))
         rh_finding_add(
             s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
             N_("a volume is encrypted (LUKS) and could not be opened; it "
@@ -241,69 +182,78 @@ static void say_unreadable(struct rh_session *s, const char *why)
     else if (why)
         rh_finding_add(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
                        N_("the guest could not be read: %s"), why);
-    else if (s->family)
+    else if (s->family_name)
         rh_finding_add(s->o->findings, RH_F_GUEST_OS_LEFT, "os",
                        N_("the guest is %s; nothing in it is changed"),
-                       s->family);
+                       s->family_name);
     else
         rh_finding_add(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
                        N_("no system that is known was found on the disks"));
+}
+
+static bool any_probes(const struct rh_session *s, const struct rh_backend *b)
+{
+    for (size_t i = 0; i < s->volumes.all.count; i++)
+        if (b->probe(s, &s->volumes.all.items[i]))
+            return true;
+    return false;
+}
+
+/* Back ends that open the guest as a whole, where the volumes one by one did
+ * not do.  A failure is the reason why it could not be read. */
+static int open_whole(struct rh_session *s, const char **ret_why,
+                      rh_error **fault)
+{
+    for (const struct rh_backend *b = rh_backends; b->name && !s->guest; b++) {
+        rh_error_drop(fault);
+        if (!b->open_guest || s->o->no_appliance || !any_probes(s, b) ||
+            b->open_guest(s, ret_why, fault) == 0)
+            continue;
+        if (rh_error_number(*fault) == RH_ERR_CANCELLED)
+            return -1;
+        *ret_why = rh_error_message(*fault);
+    }
+    return 0;
 }
 
 static int open_guest(struct rh_session *s, rh_error **err)
 {
     RH_AUTO(rh_error_freep) rh_error *fault = NULL;
     const char *why = NULL;
+    /* Looking may have made it readable in-process, by a journal's replay; but
+     * there is one way for both. */
+    bool kept = s->o->appliance && *s->o->appliance;
 
     if (rh_volumes_find(s->disks, s->o->vm, &s->volumes, err) < 0)
         return -1;
     say_sleeping(s);
-    s->family = family_by_volumes(s);
-    if (!s->family || !strcmp(s->family, "windows")) {
-        /* Looking may have made it readable in-process, by a journal's replay;
-         * but there is one way for both. */
-        bool kept = s->o->appliance && *s->o->appliance;
-
-        if (!kept && rh_open_direct(s, &why, err) < 0)
-            return -1;
-        if (!s->guest && worth_an_appliance(s) && !s->o->no_appliance &&
-            rh_open_appliance(s, &why, &fault) < 0) {
-            if (rh_error_number(fault) == RH_ERR_CANCELLED) {
-                *err = RH_TAKE(fault);
-                return -1;
-            }
-            why = rh_error_message(fault);
-        }
+    s->family_name = rh_family_hint(s);
+    if (!kept && rh_open_direct(s, &why, err) < 0)
+        return -1;
+    if (!s->guest && open_whole(s, &why, &fault) < 0) {
+        *err = RH_TAKE(fault);
+        return -1;
     }
-    if (!s->guest) {
+    if (!s->guest)
         say_unreadable(s, why);
-        return 0;
-    }
-    s->family = "linux";
-    s->os.guest = s->guest;
-    s->os.volumes = &s->volumes;
+    else
+        s->family_name = s->family->name;
     return 0;
 }
 
 static int look(struct rh_session *s, rh_error **err)
 {
     tell_firmware(s);
-    if (s->guest) {
-        const char *firmware = s->os.firmware;
-
-        if (rh_linux_detect(&s->os, s->o, err) < 0)
-            return -1;
-        s->os.firmware = firmware;
-        if (s->o->vm)
-            rh_linux_match_nics(&s->os, s->o->vm);
-    }
+    if (s->guest && s->family->detect(s, &s->facts, &s->system, err) < 0)
+        return -1;
     tell_os(s);
     return 0;
 }
 
 static void session_free(struct rh_session *s)
 {
-    rh_linux_free(&s->os);
+    if (s->facts)
+        s->family->facts_free(s->facts);
     if (s->guest)
         s->guest->ops->close(s->guest);
     rh_volumes_free(&s->volumes);
@@ -472,30 +422,11 @@ int rh_fix_drop(struct rh_fix_job *j, const char *path, const char *what,
 
 /* --- running them
  * ------------------------------------------------------------------------- */
-const struct rh_fix rh_fixes[] = {
-    {"linux.fstab", rh_fix_fstab},
-    {"linux.crypttab", rh_fix_crypttab},
-    {"linux.boot-arguments", rh_fix_boot_arguments},
-    {"linux.resume", rh_fix_resume},
-    {"linux.device-map", rh_fix_device_map},
-    {"linux.lvm-filter", rh_fix_lvm_filter},
-    {"linux.initramfs-drivers", rh_fix_initramfs_drivers},
-    {"linux.initramfs-config", rh_fix_initramfs_config},
-    {"linux.nic-names", rh_fix_nic_names},
-    {"linux.nic-macs", rh_fix_nic_macs},
-    {"linux.console", rh_fix_console},
-    {"linux.efi-fallback", rh_fix_efi_fallback},
-    {"linux.vmware-tools", rh_fix_vmware_tools},
-    {"linux.xorg", rh_fix_xorg},
-    {"linux.cloud-init", rh_fix_cloud_init},
-    {NULL, NULL},
-};
-
 static int run_one(struct rh_session *s, const struct rh_profile_fix *f,
                    rh_error **err)
 {
     struct rh_fix_job j = {.s = s,
-                           .os = &s->os,
+                           .facts = s->facts,
                            .guest = s->guest,
                            .o = s->o,
                            .name = f->name,
@@ -503,7 +434,7 @@ static int run_one(struct rh_session *s, const struct rh_profile_fix *f,
 
     if (rh_go_on(s->o->lib, err) < 0)
         return -1;
-    for (const struct rh_fix *row = rh_fixes; row->name; row++)
+    for (const struct rh_fix *row = s->family->fixes; row->name; row++)
         if (!strcmp(row->name, f->name))
             return row->run(&j, err) < 0 ? rh_error_context(err, "%s", f->name)
                                          : 0;

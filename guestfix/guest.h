@@ -65,10 +65,24 @@ struct rh_guest_ops {
 
 struct rh_guest {
     const struct rh_guest_ops *ops;
-    RH_VEC(struct rh_volume) volumes;
     size_t root_volume; /* index, SIZE_MAX: none found */
-    struct rh_arena *arena;
+    bool read_only;     /* a file system of it can be read only */
     void *state;
 };
+
+/* --- reading, on top of that (files.c)
+ * ----------------------------------- */
+enum { RH_TEXT_FILE_MAX = 1024 * 1024 };
+/* The text of a file, NUL-terminated; NULL when it is not there (err stays
+ * clear) or cannot be read (err is set).  The caller frees. */
+char *rh_guest_text(struct rh_guest *g, const char *path, rh_error **err);
+bool rh_guest_exists(struct rh_guest *g, const char *path);
+/* The path of the file itself, where links lead to it. */
+char *rh_guest_real(struct rh_guest *g, const char *path);
+bool rh_guest_is_dir(struct rh_guest *g, const char *path);
+/* Names in a folder, NULL-ended; NULL when it is not there. */
+char **rh_guest_names(struct rh_guest *g, const char *path);
+void rh_name_list_free(char **names);
+void rh_name_list_freep(char ***names);
 
 #endif

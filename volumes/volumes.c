@@ -339,6 +339,14 @@ void rh_volumes_free(struct rh_volumes *v)
     memset(v, 0, sizeof *v);
 }
 
+bool rh_volumes_have(const struct rh_volumes *v, const char *fstype)
+{
+    for (size_t i = 0; i < v->all.count; i++)
+        if (v->all.items[i].fstype && !strcmp(v->all.items[i].fstype, fstype))
+            return true;
+    return false;
+}
+
 /* --- by name
  * --------------------------------------------------------------------- */
 /* UUID="..." and LABEL='...' are quoted at times. */

@@ -22,6 +22,9 @@ void rh_volumes_free(struct rh_volumes *v);
 const struct rh_volume *rh_volume_named(const struct rh_volumes *v,
                                         const char *spec);
 
+/* Is there one with this content ("ntfs")? */
+bool rh_volumes_have(const struct rh_volumes *v, const char *fstype);
+
 /* Look at a volume's bytes: fstype, uuid, label. */
 int rh_signature_read(struct rh_disks *d, struct rh_volume *v,
                       struct rh_arena *arena, rh_error **err);

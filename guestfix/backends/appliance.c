@@ -5,7 +5,7 @@
  * copied.  It has no network, no guest program is run in it, and it runs in
  * software emulation where /dev/kvm does not really work. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "guestfix/engine.h"
+#include "guestfix/backends/backends.h"
 
 static int no_appliance(struct rh_session *s, const char *why,
                         const char **ret_why)
@@ -538,17 +538,6 @@ static struct rh_appliance *take(struct rh_session *s, rh_error **err)
 
 /* --- the root
  * -------------------------------------------------------------------------- */
-static const char *const linux_types[] = {"ext2",  "ext3", "ext4",     "xfs",
-                                          "btrfs", "f2fs", "reiserfs", "jfs"};
-
-static bool is_linux_type(const char *type)
-{
-    for (size_t i = 0; type && i < RH_COUNT(linux_types); i++)
-        if (!strcmp(type, linux_types[i]))
-            return true;
-    return false;
-}
-
 /* Our volume as the appliance calls it: its disks are sda, sdb in our order. */
 static char *device_of(const struct rh_volume *v)
 {
@@ -649,19 +638,28 @@ static int mount_at(struct rh_session *s, guestfs_h *g, const char *device,
     return guestfs.mount_options(g, all, device, path);
 }
 
-static int rank_of(struct rh_guest *g)
+static const struct rh_family *best_family(struct rh_guest *g,
+                                           const struct rh_volume *v)
 {
-    if (!rh_guest_is_dir(g, "/etc"))
-        return 0;
-    return rh_guest_exists(g, "/etc/fstab") +
-           (rh_guest_exists(g, "/etc/os-release") ||
-            rh_guest_exists(g, "/usr/lib/os-release") ||
-            rh_guest_exists(g, "/etc/redhat-release"));
+    const struct rh_family *best = NULL;
+    int most = 0;
+
+    for (size_t i = 0; rh_families[i]; i++) {
+        int rank =
+            rh_may_hold_root(rh_families[i], v) ? rh_families[i]->rank(g) : 0;
+
+        if (rank > most) {
+            most = rank;
+            best = rh_families[i];
+        }
+    }
+    return best;
 }
 
 /* Mount one volume as the root; a btrfs may have it in a subvolume. */
-static const char *try_root(struct rh_session *s, struct rh_guest *g,
-                            const struct rh_volume *v)
+static const struct rh_family *try_root(struct rh_session *s,
+                                        struct rh_guest *g,
+                                        const struct rh_volume *v)
 {
     static const char *const ways[] = {"", "subvol=@", "subvol=root",
                                        "subvol=@rootfs", NULL};
@@ -669,68 +667,104 @@ static const char *try_root(struct rh_session *s, struct rh_guest *g,
     const char *name = v->span_count || v->lv ? device : v->device;
 
     for (size_t i = 0; name && ways[i]; i++) {
+        const struct rh_family *f;
+
         if (i && strcmp(v->fstype, "btrfs"))
             break;
         if (mount_at(s, handle(g), name, ways[i], "/") < 0)
             continue;
-        if (rank_of(g) > 0)
-            return ways[i];
+        f = best_family(g, v);
+        if (f)
+            return f;
         guestfs.umount_all(handle(g));
     }
     return NULL;
 }
 
-/* A spec of fstab as the appliance's device. */
-static char *device_for(struct rh_session *s, guestfs_h *g, const char *spec)
+/* --- the rest
+ * -------------------------------------------------------------------------- */
+struct app_mounting {
+    struct rh_mounting m;
+    RH_VEC(const struct rh_volume *) asked;
+};
+
+static bool has(const struct rh_mounting *m, const struct rh_volume *v)
 {
-    const struct rh_volume *v = rh_volume_named(&s->volumes, spec);
+    const struct app_mounting *a = (const struct app_mounting *)m;
+
+    for (size_t i = 0; i < a->asked.count; i++)
+        if (a->asked.items[i] == v)
+            return true;
+    return v == m->root_volume;
+}
+
+/* What is wished for as the appliance's device. */
+static char *device_for(guestfs_h *g, const struct rh_mount_wish *w)
+{
+    const struct rh_volume *v = w->volume;
 
     if (v && (v->span_count || v->lv))
         return device_of(v);
     if (v)
         return rh_strdup(v->device);
-    if (!strncmp(spec, "UUID=", 5))
-        return guestfs.findfs_uuid(g, spec + 5);
-    if (!strncmp(spec, "LABEL=", 6))
-        return guestfs.findfs_label(g, spec + 6);
+    if (w->spec && !strncmp(w->spec, "UUID=", 5))
+        return guestfs.findfs_uuid(g, w->spec + 5);
+    if (w->spec && !strncmp(w->spec, "LABEL=", 6))
+        return guestfs.findfs_label(g, w->spec + 6);
     return NULL;
 }
 
-static void mount_rest(struct rh_session *s, struct rh_guest *g)
+static int add(struct rh_mounting *m, const struct rh_mount_wish *w,
+               rh_error **err)
 {
-    RH_AUTO(rh_freep) char *text = rh_guest_text(g, "/etc/fstab", NULL);
-    char *rest = text, *line;
+    struct app_mounting *a = (struct app_mounting *)m;
+    guestfs_h *g = handle(m->root);
+    RH_AUTO(rh_freep) char *device = device_for(g, w);
+    RH_AUTO(rh_freep) char *subvol = NULL;
+    const char *option = w->options ? strstr(w->options, "subvol=") : NULL;
 
-    while (text && (line = strsep(&rest, "\n"))) {
-        struct rh_fstab_entry e;
-        RH_AUTO(rh_freep) char *device = NULL;
-        RH_AUTO(rh_freep) char *subvol = NULL;
-        const char *option;
-        bool needed;
-
-        if (!rh_fstab_parse(line, &e) || !rh_mount_matters(e.path, &needed))
-            continue;
-        device = device_for(s, handle(g), e.spec);
-        option = strstr(e.options, "subvol=");
-        if (option)
-            subvol = rh_strndup(option, strcspn(option, ","));
-        if (device)
-            mount_at(s, handle(g), device, subvol ? subvol : "", e.path);
-    }
+    if (rh_go_on(m->s->o->lib, err) < 0)
+        return -1;
+    if (option)
+        subvol = rh_strndup(option, strcspn(option, ","));
+    if (w->volume)
+        *rh_vec_add(&a->asked) = w->volume;
+    if (device)
+        mount_at(m->s, g, device, subvol ? subvol : "", w->path);
+    return 0;
 }
 
-static bool find_root(struct rh_session *s, struct rh_guest *g)
+static int mount_rest(struct rh_session *s, struct rh_guest *g, rh_error **err)
+{
+    struct app_mounting a = {
+        .m = {.s = s,
+              .root = g,
+              .root_volume = &s->volumes.all.items[g->root_volume],
+              .add = add,
+              .has = has}};
+    int r = s->family->mounts ? s->family->mounts(&a.m, err) : 0;
+
+    free(a.asked.items);
+    return r;
+}
+
+/* 0 with s->family == NULL: there is none. */
+static int find_root(struct rh_session *s, struct rh_guest *g, rh_error **err)
 {
     for (size_t i = 0; i < s->volumes.all.count; i++) {
         const struct rh_volume *v = &s->volumes.all.items[i];
 
-        if (!is_linux_type(v->fstype) || !try_root(s, g, v))
+        if (!v->fstype)
+            continue;
+        for (size_t f = 0; rh_families[f] && !s->family; f++)
+            if (rh_may_hold_root(rh_families[f], v))
+                s->family = try_root(s, g, v);
+        if (!s->family)
             continue;
         g->root_volume = i;
-        mount_rest(s, g);
-        return true;
+        return mount_rest(s, g, err);
     }
-    return false;
+    return 0;
 }
 
 int rh_open_appliance(struct rh_session *s, const char **ret_why,
@@ -751,13 +785,14 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
     g->ops = &app_ops;
     g->state = a;
     see_more(s, a->g);
-    if (find_root(s, g)) {
+    if (find_root(s, g, err) == 0 && s->family) {
         s->guest = g;
         *ret_why = NULL;
         return 0;
     }
+    s->family = NULL;
     g->ops->close(g);
-    return rh_go_on(s->o->lib, err);
+    return err && *err ? -1 : rh_go_on(s->o->lib, err);
 }
 
 #endif

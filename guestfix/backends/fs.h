@@ -12,6 +12,7 @@
 #include "volumes/volumes.h"
 
 struct rh_fs;
+struct rh_backend;
 
 struct rh_names {
     char **items;
@@ -57,6 +58,7 @@ struct rh_fs_ops {
 
 struct rh_fs {
     const struct rh_fs_ops *ops;
+    const struct rh_backend *backend; /* set by who opens it */
     struct rh_disks *disks;
     const struct rh_volume *volume;
     void *state;
@@ -65,19 +67,20 @@ struct rh_fs {
     const char *trouble;
 };
 
-/* Each opens its kind or says by NULL and *ret_why (static, translated; may be
- * NULL) that this volume must go by the appliance.  err is for failing reads.
- */
-struct rh_fs *rh_ext_open(struct rh_disks *d, const struct rh_volume *v,
-                          const char **ret_why, rh_error **err);
-struct rh_fs *rh_fat_open(struct rh_disks *d, const struct rh_volume *v,
-                          const char **ret_why, rh_error **err);
+/* Opens its kind or says by NULL and *ret_why (static, translated; may be NULL)
+ * that this volume must go another way.  err is for failing reads. */
+typedef struct rh_fs *rh_fs_opener(struct rh_disks *d,
+                                   const struct rh_volume *v,
+                                   const char **ret_why, rh_error **err);
+rh_fs_opener rh_ext_open, rh_fat_open;
 
 /* The guest over its mounted volumes: takes the file systems in *mounts*. */
 struct rh_mount {
     char *path; /* "/", "/boot" */
     struct rh_fs *fs;
+    bool again; /* the file system is an earlier mount's */
 };
 struct rh_guest *rh_direct_new(struct rh_mount *mounts, size_t count);
+void rh_mounts_free(struct rh_mount *mounts, size_t count);
 
 #endif

@@ -432,20 +432,27 @@ static int vfs_sync(struct rh_guest *g, rh_error **err)
     struct direct *d = g->state;
 
     for (size_t i = 0; i < d->count; i++)
-        if (d->mounts[i].fs->ops->sync(d->mounts[i].fs, err) < 0)
+        if (!d->mounts[i].again &&
+            d->mounts[i].fs->ops->sync(d->mounts[i].fs, err) < 0)
             return -1;
     return 0;
+}
+
+void rh_mounts_free(struct rh_mount *mounts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!mounts[i].again)
+            mounts[i].fs->ops->close(mounts[i].fs);
+        free(mounts[i].path);
+    }
+    free(mounts);
 }
 
 static void vfs_close(struct rh_guest *g)
 {
     struct direct *d = g->state;
 
-    for (size_t i = 0; i < d->count; i++) {
-        d->mounts[i].fs->ops->close(d->mounts[i].fs);
-        free(d->mounts[i].path);
-    }
-    free(d->mounts);
+    rh_mounts_free(d->mounts, d->count);
     free(d);
     free(g);
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guestfix/engine.h"
+#include "guestfix/linux/fstab.h"
 
 /* The partition number at the end of "/dev/disk/by-path/...-part2"; 0: none. */
 static unsigned part_of(const char *spec)

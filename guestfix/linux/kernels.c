@@ -294,3 +294,16 @@ void rh_linux_loaders(struct rh_linux *l)
     if (efi)
         add_loader(l, "efi");
 }
+
+void rh_module_name(const char *path, char ret[64])
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = 0;
+
+    for (path = slash ? slash + 1 : path; *path && n < 63; path++) {
+        if (!strncmp(path, ".ko", 3))
+            break;
+        ret[n++] = *path == '-' ? '_' : *path;
+    }
+    ret[n] = '\0';
+}

@@ -42,7 +42,7 @@ struct rh_linux {
     const char *id, *id_like, *version, *pretty, *hostname;
     const char *family; /* "debian rhel suse arch alpine other" */
     bool systemd, selinux, cloud_init, uki;
-    const char *firmware; /* "uefi", "bios" or NULL: cannot be told */
+    const char *root_word; /* what fstab calls the root's device, once asked */
     RH_VEC(struct rh_kernel) kernels;
     RH_VEC(const char *) loaders;  /* "grub2-bios", "grub2-efi", "bls" ... */
     RH_VEC(const char *) networks; /* "ifupdown", "netplan" ... */
@@ -59,21 +59,6 @@ struct rh_linux {
      * ("Asia/Tokyo") where it is local; NULL: cannot be told. */
     const char *clock, *clock_where, *timezone;
 };
-
-/* --- reading
- * ------------------------------------------------------------------ */
-enum { RH_TEXT_FILE_MAX = 1024 * 1024 };
-/* The text of a file, NUL-terminated; NULL when it is not there (err stays
- * clear) or cannot be read (err is set).  The caller frees. */
-char *rh_guest_text(struct rh_guest *g, const char *path, rh_error **err);
-bool rh_guest_exists(struct rh_guest *g, const char *path);
-/* The path of the file itself, where links lead to it. */
-char *rh_guest_real(struct rh_guest *g, const char *path);
-bool rh_guest_is_dir(struct rh_guest *g, const char *path);
-/* Names in a folder, NULL-ended; NULL when it is not there. */
-char **rh_guest_names(struct rh_guest *g, const char *path);
-void rh_name_list_free(char **names);
-void rh_name_list_freep(char ***names);
 
 /* --- detection
  * ------------------------------------------------------------------- */

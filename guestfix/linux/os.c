@@ -5,7 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "guestfix/engine.h"
 #include "guestfix/linux/fixes/drivers.h"
 
 /* --- os-release

@@ -3,7 +3,7 @@
 #ifndef RH_GUESTFIX_LINUX_FIXES_DRIVERS_H
 #define RH_GUESTFIX_LINUX_FIXES_DRIVERS_H
 
-#include "guestfix/engine.h"
+#include "guestfix/linux/fixes/fixes.h"
 
 /* What a kernel offers. */
 struct rh_modules {

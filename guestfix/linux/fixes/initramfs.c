@@ -148,7 +148,7 @@ static void add_links(struct rh_fix_job *j, const struct rh_kernel *k,
     enum { RENAMES_AGAIN = 240 };
     static const char folder[] = "/etc/systemd/network";
     RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(j->guest, folder);
-    bool named_there = j->os->systemd_version < RENAMES_AGAIN &&
+    bool named_there = rh_linux_of(j)->systemd_version < RENAMES_AGAIN &&
                        k->content.names_nics && rh_nic_driver_in(j, k, m);
 
     for (size_t i = 0; names && names[i]; i++) {
@@ -424,14 +424,14 @@ static int fix_kernel(struct rh_fix_job *j, const struct rh_kernel *k,
 
 int rh_fix_initramfs_drivers(struct rh_fix_job *j, rh_error **err)
 {
-    if (j->os->uki)
+    if (rh_linux_of(j)->uki)
         rh_finding_add(
             j->o->findings, RH_F_GUEST_UKI, "os",
             N_("the guest starts from a unified kernel image; the drivers "
                "in it cannot be added to"));
-    for (size_t i = 0; i < j->os->kernels.count; i++) {
+    for (size_t i = 0; i < rh_linux_of(j)->kernels.count; i++) {
         if (rh_go_on(j->o->lib, err) < 0 ||
-            fix_kernel(j, &j->os->kernels.items[i], err) < 0)
+            fix_kernel(j, &rh_linux_of(j)->kernels.items[i], err) < 0)
             return -1;
     }
     return 0;

@@ -9,8 +9,8 @@
 /* Names that every kernel with something missing has as a module. */
 static void collect(struct rh_fix_job *j, struct rh_addition *ret)
 {
-    for (size_t i = 0; i < j->os->kernels.count; i++) {
-        const struct rh_kernel *k = &j->os->kernels.items[i];
+    for (size_t i = 0; i < rh_linux_of(j)->kernels.count; i++) {
+        const struct rh_kernel *k = &rh_linux_of(j)->kernels.items[i];
         RH_AUTO(rh_modules_free) struct rh_modules m = {0};
         RH_AUTO(rh_addition_free) struct rh_addition a = {0};
 

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guestfix/engine.h"
+#include "guestfix/linux/fixes/fixes.h"
+#include "guestfix/linux/fstab.h"
 
 /* --- what is unstable, and its stable name
  * ---------------------------------------- */
@@ -52,14 +53,15 @@ static bool kernel_mounts_root(const struct rh_linux *l)
 static const struct rh_volume *volume_of(struct rh_fix_job *j, const char *spec)
 {
     /* fstab's own word for "/" is the root that was found. */
-    if (!j->root_word) {
+    if (!rh_linux_of(j)->root_word) {
         RH_AUTO(rh_freep)
         char *text = rh_guest_text(j->guest, "/etc/fstab", NULL);
         RH_AUTO(rh_freep) char *word = rh_fstab_root(text);
 
-        j->root_word = rh_arena_strdup(j->os->arena, word ? word : "");
+        rh_linux_of(j)->root_word =
+            rh_arena_strdup(rh_linux_of(j)->arena, word ? word : "");
     }
-    return rh_device_find(j->s, j->root_word,
+    return rh_device_find(j->s, rh_linux_of(j)->root_word,
                           &j->s->volumes.all.items[j->guest->root_volume],
                           spec);
 }
@@ -288,8 +290,8 @@ char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
         if (lost)
             say_lost(j, path, spec);
         rh_buf_add(&out, text + at, n);
-        if (stable && kernel_mounts_root(j->os) && volume_of(j, spec) &&
-            volume_of(j, spec)->part_uuid)
+        if (stable && kernel_mounts_root(rh_linux_of(j)) &&
+            volume_of(j, spec) && volume_of(j, spec)->part_uuid)
             rh_buf_printf(&out, "PARTUUID=%s", volume_of(j, spec)->part_uuid);
         else
             rh_buf_puts(&out, stable ? stable : spec);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guestfix/engine.h"
+#include "guestfix/linux/fixes/fixes.h"
 
 static const char *mac_of(struct rh_fix_job *j, const struct rh_nic_name *n,
                           char ret[18])
@@ -37,7 +37,7 @@ static bool by_rules(struct rh_fix_job *j)
     for (size_t i = 0; i < RH_COUNT(generators); i++)
         if (rh_guest_exists(j->guest, generators[i]))
             return true;
-    return !j->os->systemd;
+    return !rh_linux_of(j)->systemd;
 }
 
 static bool kernel_names(struct rh_fix_job *j)
@@ -90,8 +90,8 @@ static bool must_pin(struct rh_fix_job *j, const struct rh_nic_name *n,
     if (n->pinned && !strcmp(n->mac, mac) &&
         strncmp(n->where, "/etc/systemd/network/10-rehost-", 31))
         return false;
-    return !(plain && !strcmp(n->name, "eth0") && j->os->nics.count == 1 &&
-             j->o->vm->nics.count == 1);
+    return !(plain && !strcmp(n->name, "eth0") &&
+             rh_linux_of(j)->nics.count == 1 && j->o->vm->nics.count == 1);
 }
 
 /* systemd's udev: a .link file by MAC.  Type= keeps bonds and VLANs, which
@@ -107,11 +107,12 @@ char *rh_nic_link(struct rh_fix_job *j, const struct rh_nic_name *n,
     if (by_rules(j) || !must_pin(j, n, kernel_names(j), mac))
         return NULL;
     *ret_path = rh_printf("/etc/systemd/network/10-rehost-%s.link", n->name);
-    return rh_printf("# Keeps the name that this system's configuration uses.\n"
-                     "[Match]\nMACAddress=%s\n%s\n[Link]\nName=%s\n",
-                     mac,
-                     j->os->systemd_version >= TYPE_ETHER ? "Type=ether\n" : "",
-                     n->name);
+    return rh_printf(
+        "# Keeps the name that this system's configuration uses.\n"
+        "[Match]\nMACAddress=%s\n%s\n[Link]\nName=%s\n",
+        mac,
+        rh_linux_of(j)->systemd_version >= TYPE_ETHER ? "Type=ether\n" : "",
+        n->name);
 }
 
 static int pin_by_link(struct rh_fix_job *j, const struct rh_nic_name *n,
@@ -158,9 +159,10 @@ static void other_rules(struct rh_fix_job *j, const char *text, bool plain,
         bool ours = false;
 
         n += p[n] == '\n';
-        for (size_t i = 0; line[0] != '#' && i < j->os->nics.count; i++)
-            ours |= must_pin(j, &j->os->nics.items[i], plain, mac) &&
-                    gives_name(line, j->os->nics.items[i].name);
+        for (size_t i = 0; line[0] != '#' && i < rh_linux_of(j)->nics.count;
+             i++)
+            ours |= must_pin(j, &rh_linux_of(j)->nics.items[i], plain, mac) &&
+                    gives_name(line, rh_linux_of(j)->nics.items[i].name);
         if (!ours)
             rh_buf_add(b, p, n);
         p += n;
@@ -178,8 +180,8 @@ static int pin_by_rules(struct rh_fix_job *j, const char *old, rh_error **err)
         rh_buf_putc(&b, '\n');
     if (!old || !strstr(old, head))
         rh_buf_printf(&b, "%s\n", head);
-    for (size_t i = 0; i < j->os->nics.count; i++) {
-        const struct rh_nic_name *n = &j->os->nics.items[i];
+    for (size_t i = 0; i < rh_linux_of(j)->nics.count; i++) {
+        const struct rh_nic_name *n = &rh_linux_of(j)->nics.items[i];
 
         if (must_pin(j, n, true, mac))
             rh_buf_printf(&b,
@@ -248,10 +250,10 @@ static void say_unmatched(struct rh_fix_job *j)
 {
     struct rh_buf names = {0};
 
-    for (size_t i = 0; i < j->os->nics.count; i++)
-        if (j->os->nics.items[i].nic == SIZE_MAX)
+    for (size_t i = 0; i < rh_linux_of(j)->nics.count; i++)
+        if (rh_linux_of(j)->nics.items[i].nic == SIZE_MAX)
             rh_buf_printf(&names, "%s%s", names.length ? ", " : "",
-                          j->os->nics.items[i].name);
+                          rh_linux_of(j)->nics.items[i].name);
     if (names.length && j->o->vm && j->o->vm->nics.count)
         rh_finding_add(
             j->o->findings, RH_F_NIC_UNMATCHED, "os",
@@ -266,12 +268,12 @@ static void say_by_driver(struct rh_fix_job *j)
 {
     const char *nic = j->o->machine->nic;
 
-    if (j->os->by_driver && nic && strcmp(nic, "vmxnet3"))
+    if (rh_linux_of(j)->by_driver && nic && strcmp(nic, "vmxnet3"))
         rh_finding_add(
             j->o->findings, RH_F_NIC_UNMATCHED, "os",
             N_("%s finds its NIC by the driver's name, which is another "
                "one on the new machine"),
-            j->os->by_driver);
+            rh_linux_of(j)->by_driver);
 }
 
 int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
@@ -281,8 +283,8 @@ int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
 
     say_unmatched(j);
     say_by_driver(j);
-    for (size_t i = 0; i < j->os->nics.count; i++) {
-        const struct rh_nic_name *n = &j->os->nics.items[i];
+    for (size_t i = 0; i < rh_linux_of(j)->nics.count; i++) {
+        const struct rh_nic_name *n = &rh_linux_of(j)->nics.items[i];
 
         if (!rules && pin_by_link(j, n, err) < 0)
             return -1;
@@ -313,8 +315,8 @@ static int fix_mac_uses(struct rh_fix_job *j, rh_error **err)
     struct rh_vm *vm = j->o->vm;
     char mac[18];
 
-    for (size_t i = 0; vm && i < j->os->macs.count; i++) {
-        const struct rh_mac_use *m = &j->os->macs.items[i];
+    for (size_t i = 0; vm && i < rh_linux_of(j)->macs.count; i++) {
+        const struct rh_mac_use *m = &rh_linux_of(j)->macs.items[i];
         bool known = false;
 
         for (size_t k = 0; k < vm->nics.count; k++) {
@@ -323,7 +325,7 @@ static int fix_mac_uses(struct rh_fix_job *j, rh_error **err)
         }
         if (known || !vm->nics.count)
             continue;
-        if (vm->nics.count > 1 || j->os->macs.count > 1) {
+        if (vm->nics.count > 1 || rh_linux_of(j)->macs.count > 1) {
             rh_finding_add(
                 j->o->findings, RH_F_NIC_UNMATCHED, "os",
                 N_("%s configures the NIC with the address %s, which none "
@@ -341,8 +343,8 @@ static int fix_mac_uses(struct rh_fix_job *j, rh_error **err)
 /* Only the MAC of that file's interface, and only when the NIC has another. */
 int rh_fix_nic_macs(struct rh_fix_job *j, rh_error **err)
 {
-    for (size_t i = 0; i < j->os->nics.count; i++) {
-        const struct rh_nic_name *n = &j->os->nics.items[i];
+    for (size_t i = 0; i < rh_linux_of(j)->nics.count; i++) {
+        const struct rh_nic_name *n = &rh_linux_of(j)->nics.items[i];
         char mac[18];
 
         if (!n->mac[0] || !mac_of(j, n, mac) || !strcmp(n->mac, mac) ||
@@ -365,7 +367,7 @@ int rh_fix_cloud_init(struct rh_fix_job *j, rh_error **err)
         "network: {config: disabled}\n"
         "manual_cache_clean: true\n";
 
-    if (!j->os->cloud_init)
+    if (!rh_linux_of(j)->cloud_init)
         return 0;
     rh_finding_add(j->o->findings, RH_F_GUEST_CLOUD_INIT, "os",
                    N_("cloud-init would configure the network anew on the new "

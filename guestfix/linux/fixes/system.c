@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "guestfix/engine.h"
+#include "guestfix/linux/fixes/fixes.h"
 
 #define LOADER_MAX (64 * RH_MIB)
 
@@ -234,19 +234,20 @@ int rh_fix_vmware_tools(struct rh_fix_job *j, rh_error **err)
 {
     bool xen = !strcmp(j->o->machine->model, "xen");
 
-    if (j->os->tools)
+    if (rh_linux_of(j)->tools)
         rh_finding_add(
             j->o->findings, RH_F_GUEST_VMWARE_TOOLS, "os",
-            !strcmp(j->os->tools, "open-vm-tools")
+            !strcmp(rh_linux_of(j)->tools, "open-vm-tools")
                 ? N_("%s is installed; its services start on VMware only")
                 : N_("%s is installed; it is not started any more"),
-            j->os->tools);
-    if (xen ? !j->os->xen_agent : !j->os->qemu_agent)
+            rh_linux_of(j)->tools);
+    if (xen ? !rh_linux_of(j)->xen_agent : !rh_linux_of(j)->qemu_agent)
         rh_finding_add(j->o->findings, RH_F_GUEST_AGENT_MISSING, "os",
                        N_("%s is not installed in the guest"),
                        xen ? "xe-guest-utilities" : "qemu-guest-agent");
-    if (j->os->tools && !strcmp(j->os->tools, "vmware-tools"))
-        return j->os->systemd ? condition_tools(j, err) : stop_tools(j, err);
+    if (rh_linux_of(j)->tools && !strcmp(rh_linux_of(j)->tools, "vmware-tools"))
+        return rh_linux_of(j)->systemd ? condition_tools(j, err)
+                                       : stop_tools(j, err);
     return 0;
 }
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guestfix/linux/linux.h"
+#include "guestfix/guest.h"
 
 char *rh_guest_text(struct rh_guest *g, const char *path, rh_error **err)
 {
@@ -109,17 +109,4 @@ char *rh_guest_real(struct rh_guest *g, const char *path)
     }
     drop_dots(real);
     return real;
-}
-
-void rh_module_name(const char *path, char ret[64])
-{
-    const char *slash = strrchr(path, '/');
-    size_t n = 0;
-
-    for (path = slash ? slash + 1 : path; *path && n < 63; path++) {
-        if (!strncmp(path, ".ko", 3))
-            break;
-        ret[n++] = *path == '-' ? '_' : *path;
-    }
-    ret[n] = '\0';
 }

@@ -1,0 +1,60 @@
+/* backends.c - the table of ways to a guest's files. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guestfix/backends/backends.h"
+
+#include <string.h>
+
+static bool is_ext(const struct rh_session *s, const struct rh_volume *v)
+{
+    (void)s;
+    return v->span_count && v->fstype && !strncmp(v->fstype, "ext", 3);
+}
+
+static bool is_fat(const struct rh_session *s, const struct rh_volume *v)
+{
+    (void)s;
+    return v->span_count && v->fstype && !strcmp(v->fstype, "vfat");
+}
+
+/* A kernel reads them; LUKS with a key only. */
+static bool is_for_a_kernel(const struct rh_session *s,
+                            const struct rh_volume *v)
+{
+    static const char *const kinds[] = {
+        "xfs",      "btrfs", "ext4",
+        "ext3",     "ext2",  "f2fs",
+        "reiserfs", "jfs",   "linux_raid_member"};
+
+    if (v->lv && !v->span_count)
+        return true;
+    for (size_t i = 0; v->fstype && i < RH_COUNT(kinds); i++)
+        if (!strcmp(v->fstype, kinds[i]))
+            return true;
+    return v->fstype && !strcmp(v->fstype, "crypto_LUKS") && s->o->keys &&
+           s->o->keys[0];
+}
+
+const struct rh_backend rh_backends[] = {
+    {"ext", RH_CAN_READ | RH_CAN_WRITE, is_ext, rh_ext_open, NULL},
+    {"fat", RH_CAN_READ | RH_CAN_WRITE, is_fat, rh_fat_open, NULL},
+    {"appliance", RH_CAN_READ | RH_CAN_WRITE, is_for_a_kernel, NULL,
+     rh_open_appliance},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
+struct rh_fs *rh_volume_open(struct rh_session *s, const struct rh_volume *v,
+                             const char **ret_why, rh_error **err)
+{
+    for (const struct rh_backend *b = rh_backends; b->name; b++) {
+        struct rh_fs *fs;
+
+        if (!b->open || !b->probe(s, v))
+            continue;
+        fs = b->open(s->disks, v, ret_why, err);
+        if (fs)
+            fs->backend = b;
+        return fs;
+    }
+    *ret_why = _("its file system is read by the appliance only");
+    return NULL;
+}

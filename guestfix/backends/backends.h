@@ -1,0 +1,32 @@
+/* backends.h - the ways to a guest's files, one row each (backends.c).
+ *
+ * A row opens one volume in-process, and the guest is put together from such
+ * volumes; or it opens the whole guest (the appliance).  Reading and editing
+ * are abilities of their own: what can only be read is looked into, and its
+ * fixes are not possible. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_GUESTFIX_BACKENDS_BACKENDS_H
+#define RH_GUESTFIX_BACKENDS_BACKENDS_H
+
+#include "guestfix/backends/fs.h"
+#include "guestfix/engine.h"
+
+enum { RH_CAN_READ = 1, RH_CAN_WRITE = 2 };
+
+struct rh_backend {
+    const char *name; /* "ext" */
+    unsigned abilities;
+    /* By what is known without opening it. */
+    bool (*probe)(const struct rh_session *s, const struct rh_volume *v);
+    rh_fs_opener *open; /* one volume; NULL: open_guest is there */
+    int (*open_guest)(struct rh_session *s, const char **ret_why,
+                      rh_error **err);
+};
+extern const struct rh_backend rh_backends[]; /* ended by name == NULL */
+
+/* The volume by the first back end that reads its kind; NULL as rh_fs_opener
+ * says. */
+struct rh_fs *rh_volume_open(struct rh_session *s, const struct rh_volume *v,
+                             const char **ret_why, rh_error **err);
+
+#endif

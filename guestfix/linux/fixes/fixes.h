@@ -1,0 +1,41 @@
+/* fixes.h - the edits that a Linux guest may need, one function a fix; the
+ * table is in ../family.c. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_GUESTFIX_LINUX_FIXES_FIXES_H
+#define RH_GUESTFIX_LINUX_FIXES_FIXES_H
+
+#include "guestfix/engine.h"
+#include "guestfix/linux/linux.h"
+
+static inline struct rh_linux *rh_linux_of(const struct rh_fix_job *j)
+{
+    return j->facts;
+}
+
+/* A name that every machine keeps for what `spec` names here: "UUID=...".
+ * NULL: `spec` is stable already, or nothing is known (then *ret_lost). */
+char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost);
+
+/* An lvm.conf that hides no disk by its name; NULL: it is one already. */
+char *rh_without_lvm_filters(const char *text);
+/* The .link file that keeps this name, and its path; NULL: none is needed. */
+char *rh_nic_link(struct rh_fix_job *j, const struct rh_nic_name *n,
+                  char **ret_path);
+
+int rh_fix_fstab(struct rh_fix_job *j, rh_error **err);
+int rh_fix_crypttab(struct rh_fix_job *j, rh_error **err);
+int rh_fix_boot_arguments(struct rh_fix_job *j, rh_error **err);
+int rh_fix_resume(struct rh_fix_job *j, rh_error **err);
+int rh_fix_device_map(struct rh_fix_job *j, rh_error **err);
+int rh_fix_lvm_filter(struct rh_fix_job *j, rh_error **err);
+int rh_fix_initramfs_drivers(struct rh_fix_job *j, rh_error **err);
+int rh_fix_initramfs_config(struct rh_fix_job *j, rh_error **err);
+int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err);
+int rh_fix_nic_macs(struct rh_fix_job *j, rh_error **err);
+int rh_fix_console(struct rh_fix_job *j, rh_error **err);
+int rh_fix_efi_fallback(struct rh_fix_job *j, rh_error **err);
+int rh_fix_vmware_tools(struct rh_fix_job *j, rh_error **err);
+int rh_fix_xorg(struct rh_fix_job *j, rh_error **err);
+int rh_fix_cloud_init(struct rh_fix_job *j, rh_error **err);
+
+#endif

@@ -1,0 +1,106 @@
+/* fstab.c - the mounts that matter, by fstab and by the type of the ESP. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guestfix/linux/fstab.h"
+
+#include <string.h>
+
+bool rh_fstab_parse(char *line, struct rh_fstab_entry *ret)
+{
+    char *save, *fields[4] = {NULL};
+    char *p = line + strspn(line, " \t");
+
+    if (*p == '#' || !*p)
+        return false;
+    for (size_t i = 0; i < 4; i++)
+        fields[i] = strtok_r(i ? NULL : p, " \t\r\n", &save);
+    if (!fields[1])
+        return false;
+    ret->spec = fields[0];
+    ret->path = fields[1];
+    ret->type = fields[2] ? fields[2] : "auto";
+    ret->options = fields[3] ? fields[3] : "defaults";
+    return true;
+}
+
+char *rh_fstab_root(const char *fstab)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(fstab);
+    char *rest = copy, *line;
+
+    while ((line = strsep(&rest, "\n"))) {
+        struct rh_fstab_entry e;
+
+        if (rh_fstab_parse(line, &e) && !strcmp(e.path, "/"))
+            return rh_strdup(e.spec);
+    }
+    return NULL;
+}
+
+static const struct {
+    const char *path;
+    bool needed;
+} mounts_that_matter[] = {
+    {"/boot", true}, {"/boot/efi", true}, {"/efi", true},
+    {"/usr", true},  {"/etc", true},      {"/var", false},
+};
+
+static int ask_for(struct rh_mounting *m, const char *root_spec,
+                   const struct rh_fstab_entry *e, rh_error **err)
+{
+    struct rh_mount_wish wish = {
+        .path = e->path, .spec = e->spec, .options = e->options};
+
+    for (size_t i = 0; i < RH_COUNT(mounts_that_matter); i++) {
+        if (strcmp(mounts_that_matter[i].path, e->path))
+            continue;
+        wish.needed = mounts_that_matter[i].needed;
+        wish.volume = rh_device_find(m->s, root_spec, m->root_volume, e->spec);
+        return m->add(m, &wish, err);
+    }
+    return 0;
+}
+
+/* systemd mounts the one ESP by its type, without a line in fstab. */
+static int mount_esp(struct rh_mounting *m, rh_error **err)
+{
+    static const char type[] = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
+    static const char *const folders[] = {"/efi", "/boot/efi", "/boot"};
+    const struct rh_volume *esp = NULL;
+
+    for (size_t i = 0; i < m->s->volumes.all.count; i++) {
+        const struct rh_volume *v = &m->s->volumes.all.items[i];
+
+        if (!v->part_type || strcmp(v->part_type, type))
+            continue;
+        if (esp)
+            return 0;
+        esp = v;
+    }
+    if (!esp || m->has(m, esp))
+        return 0;
+    for (size_t i = 0; i < RH_COUNT(folders); i++) {
+        RH_AUTO(rh_name_list_freep)
+        char **names = rh_guest_names(m->root, folders[i]);
+        struct rh_mount_wish wish = {
+            .path = folders[i], .volume = esp, .needed = true};
+
+        if (names && !names[0])
+            return m->add(m, &wish, err);
+    }
+    return 0;
+}
+
+int rh_linux_mounts(struct rh_mounting *m, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *fstab = rh_guest_text(m->root, "/etc/fstab", NULL);
+    RH_AUTO(rh_freep) char *root_spec = fstab ? rh_fstab_root(fstab) : NULL;
+    char *rest = fstab, *line;
+
+    while ((line = strsep(&rest, "\n"))) {
+        struct rh_fstab_entry e;
+
+        if (rh_fstab_parse(line, &e) && ask_for(m, root_spec, &e, err) < 0)
+            return -1;
+    }
+    return mount_esp(m, err);
+}
