@@ -115,6 +115,21 @@ int(rh_fail_errno)(rh_error **err, enum rh_error_id id, int number,
     return -1;
 }
 
+int rh_error_again(rh_error **err, const rh_error *earlier)
+{
+    rh_error *e;
+
+    if (!err || *err)
+        return -1;
+    e = rh_new0(rh_error);
+    e->id = earlier->id;
+    e->message = rh_strdup(earlier->message);
+    e->where = rh_strdup(earlier->where);
+    e->hint = rh_strdup(earlier->hint);
+    *err = e;
+    return -1;
+}
+
 int(rh_error_subject)(rh_error **err, const char *subject)
 {
     if (err && *err && !(*err)->where[0] && subject)

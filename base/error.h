@@ -71,6 +71,8 @@ const char *rh_error_where(const rh_error *e);
 const char *rh_error_hint(const rh_error *e);
 void rh_error_free(rh_error *e);
 void rh_error_freep(rh_error **e);
+/* The same error once more, for who asks again after a failure.  Return -1. */
+int rh_error_again(rh_error **err, const rh_error *earlier);
 /* Forget *err (free it and set NULL), for a fallback that goes on. */
 void rh_error_drop(rh_error **err);
 

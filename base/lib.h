@@ -42,7 +42,7 @@ struct rh_lib {
     void (*progress)(void *user, const char *stage, uint64_t done,
                      uint64_t total);
     void *progress_user;
-    uint64_t progress_last; /* monotonic nanoseconds of the last report */
+    atomic_uint_least64_t progress_last; /* monotonic ns of the last report */
     rh_lib *of;             /* whom this one works for: it keeps; or NULL */
     pthread_mutex_t lock;   /* zeroed is unlocked; guards what follows */
     RH_VEC(struct rh_kept) kept;

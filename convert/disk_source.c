@@ -324,34 +324,63 @@ bool rh_disk_source_forward(const struct rh_disk_source *s)
     return !s->reader->io;
 }
 
-int rh_disk_source_store(struct rh_disk_source *s, rh_error **err)
+static int passed(const struct rh_disk_source *s, rh_error **err)
+{
+    rh_fail(err, RH_ERR_DISK_NOT_SEEKABLE,
+            "a disk from a pipe can only be converted, and once");
+    rh_hint(err, "store it in a file first, or open it anew");
+    return rh_error_subject(err, s->reader->name);
+}
+
+/* The forward reader stays as it is, for what is asked about the disk later:
+ * only the stored one takes its place. */
+static int store_all(struct rh_disk_source *s, rh_error **err)
 {
     RH_AUTO(rh_stream_closep) struct rh_stream *all = NULL;
     RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+    struct rh_reader *forward = s->reader;
 
-    if (!rh_disk_source_forward(s))
-        return 0;
-    if (!s->tape || !s->tape->on) {
-        rh_fail(err, RH_ERR_DISK_NOT_SEEKABLE,
-                "a disk from a pipe can only be converted");
-        return rh_error_subject(err, s->reader->name);
-    }
     all = rh_stream_prefix(s->tape->kept.data, s->tape->kept.length,
                            RH_TAKE(s->stream));
-    tape_drop(s);
+    rh_buf_free(&s->tape->kept);
+    s->tape->on = false;
     io = store(s->lib, all, err);
     if (!io)
         return -1;
-    rh_reader_close(s->reader);
-    return open_io(s, io, "vmdk", false, err);
+    if (open_io(s, io, "vmdk", false, err) < 0) {
+        s->reader = forward;
+        return -1;
+    }
+    rh_reader_close(forward);
+    tape_drop(s);
+    return 0;
 }
 
-void rh_disk_source_go(struct rh_disk_source *s)
+int rh_disk_source_store(struct rh_disk_source *s, rh_error **err)
 {
-    if (!s->tape)
-        return;
+    if (s->failed)
+        return rh_error_again(err, s->failed);
+    if (!rh_disk_source_forward(s))
+        return 0;
+    if (!s->tape->on)
+        return passed(s, err);
+    if (store_all(s, &s->failed) == 0)
+        return 0;
+    return rh_error_again(err, s->failed);
+}
+
+int rh_disk_source_go(struct rh_disk_source *s, rh_error **err)
+{
+    if (!rh_disk_source_forward(s))
+        return 0;
+    if (s->failed)
+        return rh_error_again(err, s->failed);
+    if (s->gone)
+        return passed(s, err);
+    s->gone = true;
     s->tape->on = false;
     rh_buf_free(&s->tape->kept);
+    return 0;
 }
 
 void rh_disk_source_close(struct rh_disk_source *s)
@@ -360,5 +389,6 @@ void rh_disk_source_close(struct rh_disk_source *s)
     tape_drop(s);
     rh_stream_close(s->stream);
     rh_place_close(s->place);
+    rh_error_free(s->failed);
     free(s->read.items);
 }

@@ -22,16 +22,20 @@ struct rh_disk_source {
     /* Of a forward reader, until it is stored. */
     struct rh_stream *stream; /* what it reads, beneath the tape */
     struct rh_tape *tape;     /* what has passed; NULL: its start is gone */
+    bool gone;                /* its grains were taken: they come once */
+    rh_error *failed;         /* why it could not be stored */
 };
 
 /* PATH is a file, a pipe, "-" or an address; NULL format: by content. */
 int rh_disk_source_open(struct rh_disk_source *s, const char *path,
                         const char *format, rh_error **err);
 bool rh_disk_source_forward(const struct rh_disk_source *s);
-/* Make a forward one seekable; nothing to do for others. */
+/* Make a forward one seekable; nothing to do for others.  One that failed fails
+ * again.  By one thread at a time. */
 int rh_disk_source_store(struct rh_disk_source *s, rh_error **err);
-/* Its grains are about to be taken: what passes is no longer kept. */
-void rh_disk_source_go(struct rh_disk_source *s);
+/* Its grains are about to be taken: what passes is no longer kept.  A forward
+ * one gives them once only. */
+int rh_disk_source_go(struct rh_disk_source *s, rh_error **err);
 /* Is it one of the files that the disk is read from? */
 bool rh_disk_source_reads(const struct rh_disk_source *s,
                           const struct stat *file);

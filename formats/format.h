@@ -171,6 +171,10 @@ int rh_reader_allocated(struct rh_reader *r, uint64_t *ret_bytes,
 /* The same for one who only looks: in whole units of allocation where asking
  * each unit for more would have to read all over the file. */
 int rh_reader_present(struct rh_reader *r, uint64_t *ret_bytes, rh_error **err);
+/* The i-th of the disk and its parents, borrowed; NULL at the end.  Both from
+ * any thread. */
+const char *rh_problem_at(const struct rh_reader *r, size_t i,
+                          const char **ret_id);
 void rh_problem_add(struct rh_reader *r, const char *id, const char *fmt, ...)
     RH_PRINTF(3, 4);
 

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "formats/format.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,9 @@ void rh_reader_close(struct rh_reader *r)
     free(r);
 }
 
+/* Any thread that reads may meet one; there are few. */
+static pthread_mutex_t problems_lock = PTHREAD_MUTEX_INITIALIZER;
+
 void rh_problem_add(struct rh_reader *r, const char *id, const char *fmt, ...)
 {
     RH_AUTO(rh_freep) char *text = NULL;
@@ -162,9 +166,30 @@ void rh_problem_add(struct rh_reader *r, const char *id, const char *fmt, ...)
     va_start(ap, fmt);
     text = rh_vprintf(_(fmt), ap);
     va_end(ap);
+    pthread_mutex_lock(&problems_lock);
     p = rh_vec_add(&r->problems);
     p->id = rh_strdup(id);
     p->message = rh_printable(text);
+    pthread_mutex_unlock(&problems_lock);
+}
+
+const char *rh_problem_at(const struct rh_reader *r, size_t i,
+                          const char **ret_id)
+{
+    const char *message = NULL;
+
+    pthread_mutex_lock(&problems_lock);
+    for (; r && !message; r = r->parent) {
+        if (i < r->problems.count) {
+            message = r->problems.items[i].message;
+            if (ret_id)
+                *ret_id = r->problems.items[i].id;
+        } else {
+            i -= r->problems.count;
+        }
+    }
+    pthread_mutex_unlock(&problems_lock);
+    return message;
 }
 
 /* A hole shows the parent, as far as the parent reaches; beyond it, zeros. */

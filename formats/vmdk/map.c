@@ -372,13 +372,15 @@ void rh_vmdk_map_free(struct vmdk_map *m)
 enum { COMPARED = 1024 }; /* tables looked up at once */
 
 /* Where tables [first, first + count) are by one directory, UINT64_MAX where
- * that makes no sense. */
+ * that makes no sense.  The directory's window is everybody's. */
 static void look_up(struct vmdk_map *m, uint64_t of, uint64_t first,
                     unsigned count, uint64_t *ret_at)
 {
+    pthread_mutex_lock(&m->cache->lock);
     for (unsigned i = 0; i < count; i++)
         if (rh_vmdk_table_at(m, of, first + i, &ret_at[i], NULL) < 0)
             ret_at[i] = UINT64_MAX;
+    pthread_mutex_unlock(&m->cache->lock);
 }
 
 /* Are both copies of a table the same? */
