@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,9 +17,37 @@
 
 struct rh_disk {
     rh_lib *lib;
+    uint64_t size; /* bytes; storing the disk does not change it */
+    /* Held by every call but those that only read: they take it while the disk
+     * is stored, which happens once. */
+    pthread_mutex_t lock;
     struct rh_disk_source source;
-    struct rh_codec *codec;
 };
+
+static void unlock(pthread_mutex_t **lock)
+{
+    if (*lock)
+        pthread_mutex_unlock(*lock);
+}
+
+/* Until the end of the block this disk is ours. */
+static pthread_mutex_t *lock(const rh_disk *d)
+{
+    pthread_mutex_t *m = (pthread_mutex_t *)(uintptr_t)&d->lock;
+
+    pthread_mutex_lock(m);
+    return m;
+}
+#define RH_LOCKED(d) \
+    __attribute__((unused)) RH_AUTO(unlock) pthread_mutex_t *locked_ = lock(d)
+
+/* The reader that can seek: the same one for as long as the disk is open. */
+static struct rh_reader *stored(rh_disk *d, rh_error **err)
+{
+    RH_LOCKED(d);
+
+    return rh_disk_source_store(&d->source, err) < 0 ? NULL : d->source.reader;
+}
 
 static void disk_freep(rh_disk **d)
 {
@@ -30,7 +59,7 @@ void rh_disk_free(rh_disk *d)
     if (!d)
         return;
     rh_disk_source_close(&d->source);
-    rh_codec_free(d->codec);
+    pthread_mutex_destroy(&d->lock);
     free(d);
 }
 
@@ -40,40 +69,42 @@ rh_disk *rh_disk_open(rh_lib *lib, const char *path, const char *format,
     RH_AUTO(disk_freep) rh_disk *d = rh_new0(rh_disk);
 
     d->lib = d->source.lib = lib;
-    d->codec = rh_codec_new();
+    pthread_mutex_init(&d->lock, NULL);
     if (rh_disk_source_open(&d->source, path, format, err) < 0)
         return NULL;
+    d->size = d->source.reader->size;
     return RH_TAKE(d);
 }
 
 uint64_t rh_disk_size(const rh_disk *d)
 {
-    return d->source.reader->size;
+    return d->size;
 }
 
 int rh_disk_read(rh_disk *d, void *buf, size_t n, uint64_t offset,
                  rh_error **err)
 {
+    struct rh_reader *r = stored(d, err);
     RH_AUTO(rh_codec_freep) struct rh_codec *codec = NULL;
 
-    if (rh_disk_source_store(&d->source, err) < 0)
+    if (!r)
         return -1;
     codec = rh_codec_new(); /* any thread may call */
-    return rh_reader_read(d->source.reader, codec, buf, n, offset, err);
+    return rh_reader_read(r, codec, buf, n, offset, err);
 }
 
 int rh_disk_map(rh_disk *d, rh_extent_fn *fn, void *user, rh_error **err)
 {
+    struct rh_reader *r = stored(d, err);
     struct rh_extent run = {0};
     uint64_t at = 0, start = 0;
 
-    if (rh_disk_source_store(&d->source, err) < 0)
+    if (!r)
         return -1;
-    while (at < d->source.reader->size) {
+    while (at < r->size) {
         struct rh_extent e;
 
-        if (rh_go_on(d->lib, err) < 0 ||
-            rh_reader_extent(d->source.reader, at, &e, err) < 0)
+        if (rh_go_on(d->lib, err) < 0 || rh_reader_extent(r, at, &e, err) < 0)
             return -1;
         if (run.length && e.kind != run.kind) {
             if (fn(user, start, run.length, (int)run.kind))
@@ -94,17 +125,17 @@ int rh_disk_map(rh_disk *d, rh_extent_fn *fn, void *user, rh_error **err)
 static json_t *problems_json(const struct rh_reader *r)
 {
     json_t *list = json_array();
+    const char *message, *id;
 
-    for (; r; r = r->parent)
-        for (size_t i = 0; i < r->problems.count; i++)
-            json_array_append_new(
-                list, json_pack("{s:s, s:s}", "id", r->problems.items[i].id,
-                                "message", r->problems.items[i].message));
+    for (size_t i = 0; (message = rh_problem_at(r, i, &id)); i++)
+        json_array_append_new(
+            list, json_pack("{s:s, s:s}", "id", id, "message", message));
     return list;
 }
 
 char *rh_disk_json(rh_disk *d, rh_error **err)
 {
+    RH_LOCKED(d);
     uint64_t allocated = 0;
     struct rh_reader *r;
     json_t *doc;
@@ -131,38 +162,34 @@ char *rh_disk_json(rh_disk *d, rh_error **err)
 
 int rh_disk_check(rh_disk *d, rh_error **err)
 {
-    struct rh_reader *r;
+    RH_LOCKED(d);
+    RH_AUTO(rh_codec_freep) struct rh_codec *codec = NULL;
 
     if (rh_disk_source_store(&d->source, err) < 0)
         return -1;
-    for (r = d->source.reader; r; r = r->parent)
-        if (r->format->check && r->format->check(r, d->codec, err) < 0)
+    codec = rh_codec_new();
+    for (struct rh_reader *r = d->source.reader; r; r = r->parent)
+        if (r->format->check && r->format->check(r, codec, err) < 0)
             return rh_error_subject(err, r->name);
     return 0;
 }
 
 const char *rh_disk_problem(const rh_disk *d, size_t i, const char **ret_id)
 {
-    for (struct rh_reader *r = d->source.reader; r; r = r->parent) {
-        if (i < r->problems.count) {
-            if (ret_id)
-                *ret_id = r->problems.items[i].id;
-            return r->problems.items[i].message;
-        }
-        i -= r->problems.count;
-    }
-    return NULL;
+    RH_LOCKED(d);
+
+    return rh_problem_at(d->source.reader, i, ret_id);
 }
 
 int rh_disk_compare(rh_disk *a, rh_disk *b, int *ret_same, uint64_t *ret_offset,
                     rh_error **err)
 {
+    struct rh_reader *left = stored(a, err);
+    struct rh_reader *right = left ? stored(b, err) : NULL;
     bool same = false;
 
-    if (rh_disk_source_store(&a->source, err) < 0 ||
-        rh_disk_source_store(&b->source, err) < 0 ||
-        rh_copy_compare(a->lib, a->source.reader, b->source.reader, &same,
-                        ret_offset, err) < 0)
+    if (!right ||
+        rh_copy_compare(a->lib, left, right, &same, ret_offset, err) < 0)
         return -1;
     *ret_same = same;
     return 0;
@@ -240,8 +267,7 @@ static int copy_to(rh_disk *d, struct rh_out *out, const char *format,
 
     if (!w)
         return -1;
-    rh_disk_source_go(&d->source);
-    if (rh_copy_run(&c, err) < 0)
+    if (rh_disk_source_go(&d->source, err) < 0 || rh_copy_run(&c, err) < 0)
         return -1;
     return rh_out_finish(out, sink.file_size, err);
 }
@@ -275,12 +301,11 @@ static int check_room(const rh_disk *d, int fd, rh_error **err)
 {
     off_t room = lseek(fd, 0, SEEK_END);
 
-    if (room >= 0 && lseek(fd, 0, SEEK_SET) == 0 &&
-        (uint64_t)room >= d->source.reader->size)
+    if (room >= 0 && lseek(fd, 0, SEEK_SET) == 0 && (uint64_t)room >= d->size)
         return 0;
     return rh_fail(err, RH_ERR_NO_SPACE,
                    "the device has %lld bytes, the disk %llu", (long long)room,
-                   (unsigned long long)d->source.reader->size);
+                   (unsigned long long)d->size);
 }
 
 /* A FIFO or a device is written front to back; a file that takes its name
@@ -347,9 +372,9 @@ int rh_disk_convert(rh_disk *d, const char *path, const rh_options *options,
 {
     const char *format = rh_option(options, "format");
     bool overwrite = rh_option_yes(options, "overwrite");
-    struct rh_create_options o = {.lib = d->lib,
-                                  .size = d->source.reader->size};
+    struct rh_create_options o = {.lib = d->lib, .size = d->size};
     RH_AUTO(rh_freep) char *real = NULL;
+    RH_LOCKED(d);
     struct stat st = {0};
 
     if (rh_option_compress(options, &o.compress, err) < 0 ||

@@ -13,8 +13,9 @@
  *            A report stands alone but for the library.
  * Threads    one thread per rh_lib at a time; different ones are independent.
  *            Exceptions, from any thread and from signal handlers: rh_cancel.
- *            From any thread: rh_disk_read.  The library starts threads of its
- *            own ("threads") and has ended them when a call returns.
+ *            From any thread, side by side, on one disk: every rh_disk_* call
+ *            but rh_disk_open and rh_disk_free.  The library starts threads of
+ *            its own ("threads") and has ended them when a call returns.
  * Callbacks  come on the thread that made the call, while it lasts, but for the
  *            log's lines, which may come from any; they may call rh_cancel and
  *            no other call on the same rh_lib.
@@ -184,7 +185,10 @@ RH_PUBLIC int rh_verify(rh_lib *, const char *source, const char *result_dir,
 typedef int rh_extent_fn(void *user, uint64_t offset, uint64_t length,
                          int kind);
 
-/* `format` NULL: by content. "-" reads standard input forward. */
+/* `format` NULL: by content.  "-" reads standard input forward: such a disk is
+ * stored on disk by the first call that needs to seek, or goes into one
+ * rh_disk_convert.  A call that failed changes nothing: the disk can still be
+ * asked, and what failed fails again. */
 RH_PUBLIC rh_disk *rh_disk_open(rh_lib *, const char *path, const char *format,
                                 rh_error **);
 RH_PUBLIC uint64_t rh_disk_size(const rh_disk *);
