@@ -17,6 +17,9 @@
         {"vm", 0, "ID-OR-NAME", N_("one VM of a collection"), TO_OPTIONS},     \
         {"configuration", 0, "ID", N_("one OVF deployment option"),            \
          TO_OPTIONS},                                                          \
+        {"datastore-map", 0, "PREFIX=DIR",                                     \
+         N_("files named by PREFIX (/vmfs/volumes/ds1) lie in DIR"),           \
+         TO_OPTIONS},                                                          \
         {"require-manifest", 0, NULL,                                          \
          N_("refuse a package without a manifest"), TO_LIB},                   \
         {"trust", 0, "CA-FILE",                                                \

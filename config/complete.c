@@ -385,32 +385,15 @@ static void review_nics(const struct review *r)
     }
 }
 
-/* What an earlier look said, before more was known. */
-static void forget(struct rh_findings *list)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < list->count; i++) {
-        struct rh_finding *f = &list->items[i];
-
-        if (f->id == RH_F_CONFIG_GUESS || f->id == RH_F_CONFIG_MISSING) {
-            free(f->subject);
-            free(f->message);
-            free(f->remedy);
-        } else {
-            list->items[kept++] = *f;
-        }
-    }
-    list->count = kept;
-}
-
 void rh_package_review(struct rh_package *p, size_t vm,
                        const struct rh_profiles *profiles, bool strict)
 {
     struct review r = {p, p->vms.items[vm], &p->vm_findings.items[vm], strict};
     const struct rh_profile *profile = apply_profile(profiles, r.vm);
 
-    forget(r.findings);
+    /* What an earlier look said, before more was known. */
+    rh_findings_drop(r.findings, RH_F_CONFIG_GUESS);
+    rh_findings_drop(r.findings, RH_F_CONFIG_MISSING);
     review_machine(&r, profile);
     review_nics(&r);
 }

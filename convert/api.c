@@ -51,6 +51,24 @@ static bool reads_once(const rh_options *o)
            (rh_option_yes(o, "no-guest-fix") || rh_option_yes(o, "no-guest"));
 }
 
+enum { DATASTORES_MAX = 64 };
+
+static int datastores(const rh_options *options, const char **maps,
+                      struct rh_package_options *to, rh_error **err)
+{
+    const char *map;
+
+    for (to->datastores = maps;
+         (map = rh_option_at(options, "datastore-map", to->datastore_count));
+         to->datastore_count++) {
+        if (to->datastore_count == DATASTORES_MAX)
+            return rh_fail(err, RH_ERR_USAGE, "more than %d --datastore-map",
+                           DATASTORES_MAX);
+        maps[to->datastore_count] = map;
+    }
+    return 0;
+}
+
 rh_package *rh_package_load(rh_lib *lib, const char *source,
                             const rh_options *options, rh_error **err)
 {
@@ -60,8 +78,12 @@ rh_package *rh_package_load(rh_lib *lib, const char *source,
         .will_read = rh_option(options, "out") != NULL,
         .forward = reads_once(options),
     };
-    rh_package *p = rh_package_open(lib, source, &o, err);
+    const char *maps[DATASTORES_MAX];
+    rh_package *p;
 
+    if (datastores(options, maps, &o, err) < 0)
+        return NULL;
+    p = rh_package_open(lib, source, &o, err);
     if (!p)
         return NULL;
     if (fill_and_set(p, options, err) < 0 || look_inside(p, options, err) < 0) {

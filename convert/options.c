@@ -8,12 +8,12 @@
 
 /* Every name that some call understands. */
 static const char *const known[] = {
-    "cluster-size", "compress",       "configuration", "devices",  "drivers",
-    "fill",         "format",         "guest",         "key",      "name",
-    "need",         "network-map",    "no-guest-fix",  "no-guest", "out",
-    "overwrite",    "screenshot",     "set",           "sr",       "storage",
-    "strict",       "target-version", "timeout",       "to",       "vm",
-    "vmid",         "xva-sum",
+    "cluster-size", "compress",  "configuration",  "datastore-map", "devices",
+    "drivers",      "fill",      "format",         "guest",         "key",
+    "name",         "need",      "network-map",    "no-guest-fix",  "no-guest",
+    "out",          "overwrite", "screenshot",     "set",           "sr",
+    "storage",      "strict",    "target-version", "timeout",       "to",
+    "vm",           "vmid",      "xva-sum",
 };
 
 int rh_options_add(rh_options *o, const char *key, const char *value,

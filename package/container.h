@@ -15,6 +15,13 @@ struct rh_unpacked {
     char *name;
     struct rh_io *io;
 };
+/* --datastore-map: where a datastore of the source lies here. */
+struct rh_datastore {
+    char *prefix; /* of the descriptor's names */
+    char *folder; /* absolute */
+    struct rh_place *place;
+    struct rh_container *container;
+};
 /* The members that reading a disk takes, as indexes in p->members. */
 struct rh_trail {
     size_t vm, disk;
@@ -38,6 +45,7 @@ struct rh_container {
     RH_VEC(struct rh_trail) trails;
     RH_VEC(struct rh_place *) views; /* readers may still look through them */
     struct rh_package *package;
+    RH_VEC(struct rh_datastore) datastores;
     size_t watched; /* the trail that what is opened now belongs to */
 };
 
@@ -49,6 +57,17 @@ static inline struct rh_container *rh_container_of(const struct rh_package *p)
 /* --- source.c ------------------------------------------------------------ */
 /* Find out what p->path is: fills kind, base, io, name. */
 int rh_source_open(struct rh_package *p, const char *source, rh_error **err);
+
+/* --- datastore.c ---------------------------------------------------------- */
+int rh_datastores_open(struct rh_package *p, const struct rh_package_options *o,
+                       rh_error **err);
+void rh_datastores_close(struct rh_container *c);
+/* The datastore that a resolved name lies on, and the name there; or NULL. */
+struct rh_datastore *rh_datastore_of(const struct rh_package *p,
+                                     const char *name, const char **ret_rest);
+/* A file by its resolved name, of the package or of a datastore. */
+struct rh_io *rh_file_open(struct rh_package *p, const char *name,
+                           rh_error **err);
 
 /* --- files.c: the files that a descriptor names -------------------------- */
 /* The stored file, or its chunks; count 0: it is not there. */
@@ -76,6 +95,8 @@ int rh_file_missing(const struct rh_package *p, const char *href,
 /* Fill p->members; check what the descriptor names: hostile names are an
  * error, absent files and odd sizes are findings. */
 int rh_files_list(struct rh_package *p, rh_error **err);
+/* Disks that are read from one file, as findings; those said before go. */
+void rh_files_shared(struct rh_package *p);
 struct rh_member *rh_member_find(struct rh_package *p, const char *name);
 /* Its index; made when it is not there yet. */
 size_t rh_member_of(struct rh_package *p, const char *name, uint64_t size);

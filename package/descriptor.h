@@ -41,6 +41,8 @@ struct rh_disk_note {
  * a fill file can be parsed into a scratch package. */
 void rh_package_note_file(struct rh_package *p, const struct rh_file_note *f);
 void rh_package_note_disk(struct rh_package *p, const struct rh_disk_note *d);
+/* The name under which --datastore-map finds a file, or NULL. */
+const char *rh_package_mapped(const struct rh_package *p, const char *name);
 /* Its index in p->vms and p->vm_findings. */
 size_t rh_package_add_vm(struct rh_package *p, struct rh_vm *vm);
 

@@ -398,14 +398,21 @@ void rh_digests_count(struct rh_package *p)
             all_verified(p) ? RH_MANIFEST_VERIFIED : RH_MANIFEST_UNVERIFIED;
 }
 
-int rh_package_check_digest(struct rh_package *p, struct rh_member *m,
-                            const char *hex, rh_error **err)
+static int check_hex(struct rh_member *m, const char *hex, rh_error **err)
 {
     if (!m->digest)
         return 0;
     if (strcasecmp(m->digest, hex))
         return mismatch(m->name, m->algorithm, m->digest, hex, err);
     m->verified = true;
+    return 0;
+}
+
+int rh_package_check_digest(struct rh_package *p, struct rh_member *m,
+                            const char *hex, rh_error **err)
+{
+    if (check_hex(m, hex, err) < 0)
+        return -1;
     rh_digests_count(p);
     return 0;
 }
@@ -432,7 +439,7 @@ static int digest_member(struct rh_package *p, struct rh_member *m,
         rh_progress(p->lib, "verify", *done, total);
     }
     rh_digest_hex(d, hex);
-    return rh_package_check_digest(p, m, hex, err);
+    return check_hex(m, hex, err);
 }
 
 int rh_package_verify(struct rh_package *p, rh_error **err)
@@ -448,9 +455,10 @@ int rh_package_verify(struct rh_package *p, rh_error **err)
 
         if (!m->digest || m->verified)
             continue;
-        io = rh_place_open(p->place, m->name, err);
+        io = rh_file_open(p, m->name, err);
         if (!io || digest_member(p, m, io, &done, total, err) < 0)
             return -1;
     }
+    rh_digests_count(p);
     return 0;
 }

@@ -52,8 +52,7 @@ static struct rh_io *join_parts(struct rh_package *p,
     struct rh_io **ios = rh_calloc(parts->list.count, sizeof *ios);
 
     for (; count < parts->list.count; count++) {
-        ios[count] =
-            rh_place_open(p->place, parts->list.items[count].name, err);
+        ios[count] = rh_file_open(p, parts->list.items[count].name, err);
         if (!ios[count])
             break;
     }
@@ -168,25 +167,47 @@ static bool is_raw_name(const char *href)
     return false;
 }
 
+static void watch_elsewhere(void *user, const char *name, uint64_t size)
+{
+    const struct rh_datastore *d = user;
+    RH_AUTO(rh_freep) char *full = rh_printf("%s/%s", d->folder, name);
+
+    watch(d->container->package, full, size);
+}
+
+/* The files beside a disk. */
+static struct rh_place *place_beside(struct rh_package *p, const char *folder)
+{
+    struct rh_container *c = rh_container_of(p);
+    struct rh_place **view = rh_vec_add(&c->views);
+    RH_AUTO(rh_freep) char *whole = rh_printf("%s/", folder);
+    RH_AUTO(rh_freep) char *below = NULL;
+    const char *rest;
+    struct rh_datastore *d = rh_datastore_of(p, whole, &rest);
+
+    if (d) {
+        below = rh_strndup(rest, rest[0] ? strlen(rest) - 1 : 0);
+        return *view = rh_view_new(d->place, below, watch_elsewhere, d);
+    }
+    below = c->folder[0] && folder[0]
+                ? rh_printf("%s/%s", c->folder, folder)
+                : rh_strdup(c->folder[0] ? c->folder : folder);
+    return *view = rh_view_new(c->base, below, watch_opened, c);
+}
+
 /* Content decides.  Plain bytes have no mark: they need the descriptor's word,
  * or a name that says so. */
 static struct rh_reader *open_reader(const struct opening *o, struct rh_io *io,
                                      const char *href, const char *folder,
                                      bool is_delta, rh_error **err)
 {
-    struct rh_container *c = rh_container_of(o->p);
-    struct rh_place **view = rh_vec_add(&c->views);
-    struct rh_open_options options = {
-        .lib = o->p->lib, .depth = o->depth, .ignore_parent = is_delta};
+    struct rh_open_options options = {.lib = o->p->lib,
+                                      .place = place_beside(o->p, folder),
+                                      .depth = o->depth,
+                                      .ignore_parent = is_delta};
     rh_error *cause = NULL;
     struct rh_reader *r;
 
-    RH_AUTO(rh_freep)
-    char *below = c->folder[0] && folder[0]
-                      ? rh_printf("%s/%s", c->folder, folder)
-                      : rh_strdup(c->folder[0] ? c->folder : folder);
-    *view = rh_view_new(c->base, below, watch_opened, c);
-    options.place = *view;
     r = rh_reader_open(io, NULL, &options, &cause);
     if (!r && rh_error_number(cause) == RH_ERR_DISK_FORMAT_UNKNOWN &&
         (o->raw || is_raw_name(href))) {
@@ -409,6 +430,7 @@ struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm, size_t disk,
     r = open_configured(p, d, err);
     if (r && !d->empty)
         rh_disk_learn(p, vm, disk, r);
+    rh_digests_count(p); /* what it takes may not be listed */
     return r;
 }
 

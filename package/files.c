@@ -91,11 +91,16 @@ static const char *without_dot(const char *name)
     return name;
 }
 
-static enum reach reach_of_href(const char *href)
+static enum reach reach_of_href(const struct rh_package *p, const char *href)
 {
     RH_AUTO(rh_freep) char *plain = unescape(href);
-    enum reach as_is = reach_of(href), decoded = reach_of(plain);
+    const char *rest;
+    enum reach as_is, decoded;
 
+    if (rh_datastore_of(p, href, &rest))
+        return rh_check_name(rest, NULL) < 0 ? FOREIGN : INSIDE;
+    as_is = reach_of(href);
+    decoded = reach_of(plain);
     return RH_MAX(as_is, decoded);
 }
 
@@ -134,13 +139,15 @@ int rh_file_look(struct rh_package *p, const char *name, bool *ret_there,
 {
     rh_error *cause = NULL;
     struct rh_io *io;
+    const char *rest;
+    bool elsewhere = rh_datastore_of(p, name, &rest) != NULL;
 
     *ret_there = false;
-    if (rh_check_name(name, NULL) < 0)
+    if (rh_check_name(elsewhere ? rest : name, NULL) < 0)
         return 0; /* "a:b", "../c": no file of a package has that name */
-    if (rh_container_of(p)->archive)
+    if (rh_container_of(p)->archive && !elsewhere)
         return look_in_archive(p, name, ret_there, ret_size);
-    io = rh_place_open(p->place, name, &cause);
+    io = rh_file_open(p, name, &cause);
     *ret_there = io != NULL;
     if (io) {
         *ret_size = io->size;
@@ -241,7 +248,7 @@ int rh_parts_find(struct rh_package *p, const char *href, uint64_t chunk_size,
                   struct rh_parts *ret, rh_error **err)
 {
     RH_AUTO(rh_freep) char *plain = unescape(href);
-    enum reach reach = reach_of_href(href);
+    enum reach reach = reach_of_href(p, href);
 
     if (reach != INSIDE)
         return refuse(href, reach, err);
@@ -371,7 +378,7 @@ const struct rh_file_note *rh_file_note_of(const struct rh_package *p,
 static int check_reach(struct rh_package *p, const char *href, rh_error **err)
 {
     const struct rh_container *c = rh_container_of(p);
-    enum reach reach = reach_of_href(href);
+    enum reach reach = reach_of_href(p, href);
 
     /* A .vmx may well name a disk on another datastore. */
     if (reach == INSIDE || c->kind == RH_SOURCE_VMX ||
@@ -387,7 +394,7 @@ static int check_note(struct rh_package *p, const struct rh_file_note *note,
 
     if (check_reach(p, note->href, err) < 0)
         return -1;
-    if (reach_of_href(note->href) != INSIDE)
+    if (reach_of_href(p, note->href) != INSIDE)
         return 0;
     if (rh_parts_find(p, note->href, note->chunk_size, &parts, err) < 0)
         return -1;
@@ -416,7 +423,7 @@ static int check_disk(struct rh_package *p, size_t vm, size_t disk,
     snprintf(subject, sizeof subject, "disks/%zu", disk);
     if (check_reach(p, href, err) < 0)
         return -1;
-    if (reach_of_href(href) != INSIDE) {
+    if (reach_of_href(p, href) != INSIDE) {
         rh_finding_add(findings, RH_F_DISK_FILE_OUTSIDE, subject,
                        "\"%s\" lies outside the package and is not read", href);
         return 0;
@@ -430,6 +437,91 @@ static int check_disk(struct rh_package *p, size_t vm, size_t disk,
     rh_finding_add(findings, RH_F_DISK_FILE_MISSING, subject,
                    "the file \"%s\" is not in the package", href);
     return 0;
+}
+
+/* --- two disks, one file -------------------------------------------------- */
+
+/* Which file a disk is read from. */
+struct use {
+    const char *file;
+    size_t vm, disk;
+};
+
+static int by_file(const void *a, const void *b)
+{
+    const struct use *x = a, *y = b;
+    int order = strcmp(x->file, y->file);
+
+    if (order)
+        return order;
+    if (x->vm != y->vm)
+        return x->vm < y->vm ? -1 : 1;
+    return x->disk < y->disk ? -1 : x->disk > y->disk;
+}
+
+static const char *file_of(struct rh_package *p, const struct rh_disk_config *d)
+{
+    RH_AUTO(rh_parts_free) struct rh_parts parts = {0};
+
+    if (d->empty || d->file.kind != RH_VALUE_TEXT)
+        return NULL;
+    rh_parts_find(p, d->file.text, d->chunk_size, &parts, NULL);
+    return parts.list.count ? parts.list.items[0].name : d->file.text;
+}
+
+/* "scsi0:1 (/vmfs/volumes/b/b.vmdk)" */
+static char *name_disk(const struct rh_disk_config *d)
+{
+    return rh_printf("%s (\"%s\")", d->id.text ? d->id.text : "?",
+                     d->named ? d->named : d->file.text);
+}
+
+/* One <File> that two disks ask for is what the descriptor wants; two names
+ * that meet in one file are not. */
+static void tell_shared(struct rh_package *p, const struct use *a,
+                        const struct use *b)
+{
+    const struct rh_disk_config *c = &p->vms.items[a->vm]->disks.items[a->disk];
+    const struct rh_disk_config *d = &p->vms.items[b->vm]->disks.items[b->disk];
+    bool meant = c->file_id && d->file_id && !strcmp(c->file_id, d->file_id);
+    RH_AUTO(rh_freep) char *x = name_disk(c);
+    RH_AUTO(rh_freep) char *y = name_disk(d);
+    struct rh_findings *findings = &p->vm_findings.items[b->vm];
+    char subject[32];
+
+    snprintf(subject, sizeof subject, "disks/%zu", b->disk);
+    if (a->vm == b->vm)
+        rh_finding_add(findings, RH_F_DISK_SAME_FILE, subject,
+                       "the disks %s and %s are one file here, \"%s\": the "
+                       "result would hold it twice",
+                       x, y, b->file)
+            ->severity = meant ? RH_SEVERITY_CAUTION : RH_SEVERITY_BLOCKER;
+    else if (!rh_findings_has(findings, RH_F_OVF_SHARED_DISK))
+        rh_finding_add(findings, RH_F_OVF_SHARED_DISK, subject,
+                       "the file \"%s\" is the disk %s of the VM \"%s\", too; "
+                       "each VM gets a copy of its own",
+                       b->file, x, p->vms.items[a->vm]->id);
+}
+
+void rh_files_shared(struct rh_package *p)
+{
+    RH_VEC(struct use) uses = {0};
+
+    for (size_t vm = 0; vm < p->vms.count; vm++) {
+        rh_findings_drop(&p->vm_findings.items[vm], RH_F_DISK_SAME_FILE);
+        for (size_t i = 0; i < p->vms.items[vm]->disks.count; i++) {
+            const char *file = file_of(p, &p->vms.items[vm]->disks.items[i]);
+
+            if (file)
+                *rh_vec_add(&uses) = (struct use){file, vm, i};
+        }
+    }
+    if (uses.count)
+        qsort(uses.items, uses.count, sizeof *uses.items, by_file);
+    for (size_t i = 1; i < uses.count; i++)
+        if (!strcmp(uses.items[i - 1].file, uses.items[i].file))
+            tell_shared(p, &uses.items[i - 1], &uses.items[i]);
+    free(uses.items);
 }
 
 int rh_files_list(struct rh_package *p, rh_error **err)
@@ -447,5 +539,6 @@ int rh_files_list(struct rh_package *p, rh_error **err)
         for (size_t i = 0; i < p->vms.items[vm]->disks.count; i++)
             if (check_disk(p, vm, i, err) < 0)
                 return -1;
+    rh_files_shared(p);
     return 0;
 }

@@ -115,7 +115,8 @@ static int open_contents(struct rh_package *p,
 {
     struct rh_container *c = rh_container_of(p);
 
-    if (rh_source_open(p, p->path, err) < 0)
+    if (rh_datastores_open(p, o, err) < 0 ||
+        rh_source_open(p, p->path, err) < 0)
         return -1;
     c->folder = c->archive ? rh_folder_of(c->name) : rh_strdup("");
     p->place = rh_view_new(c->base, c->folder, NULL, NULL);
@@ -160,6 +161,7 @@ static void container_free(struct rh_container *c)
     for (size_t i = 0; i < c->views.count; i++)
         rh_place_close(c->views.items[i]);
     free(c->views.items);
+    rh_datastores_close(c);
     if (c->manifest)
         rh_manifest_free(c->manifest);
     rh_io_unref(c->io);

@@ -28,9 +28,12 @@ enum rh_signature_state {
 struct rh_package_options {
     const char *vm;            /* --vm: id or name of one VM, or NULL: all */
     const char *configuration; /* --configuration, or NULL: the default one */
-    bool will_read;            /* convert: disks will be read (spool now) */
-    bool forward; /* nothing will look into the disks but complete(): what can
-                     be read forward is not stored for that (forward.h) */
+    const char *const *datastores; /* "PREFIX=DIR": files that the descriptor
+                                      names by PREFIX lie in DIR */
+    size_t datastore_count;
+    bool will_read; /* convert: disks will be read (spool now) */
+    bool forward;   /* nothing will look into the disks but complete(): what can
+                       be read forward is not stored for that (forward.h) */
 };
 
 /* A file of the package with what its manifest says about it. */

@@ -125,6 +125,24 @@ struct rh_finding *rh_finding_add_named(struct rh_findings *list,
     return add(list, found, subject ? subject : "vm", rh_printable(message));
 }
 
+void rh_findings_drop(struct rh_findings *list, enum rh_finding_id id)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        struct rh_finding *f = &list->items[i];
+
+        if (f->id == id) {
+            free(f->subject);
+            free(f->message);
+            free(f->remedy);
+        } else {
+            list->items[kept++] = *f;
+        }
+    }
+    list->count = kept;
+}
+
 void rh_findings_copy(struct rh_findings *to, const struct rh_findings *from)
 {
     for (size_t i = 0; i < from->count; i++) {

@@ -41,6 +41,8 @@ struct rh_finding *rh_finding_add(struct rh_findings *list,
 struct rh_finding *rh_finding_add_named(struct rh_findings *list,
                                         const char *id, const char *subject,
                                         const char *message);
+/* Take away all of that id. */
+void rh_findings_drop(struct rh_findings *list, enum rh_finding_id id);
 void rh_findings_copy(struct rh_findings *to, const struct rh_findings *from);
 void rh_findings_sort(struct rh_findings *list); /* worst first, then id */
 enum rh_severity rh_findings_worst(const struct rh_findings *list);

@@ -49,6 +49,9 @@ struct rh_disk_config {
     struct rh_value id, file, format, variant, capacity_bytes, controller, bus,
         unit, boot_order, mode, serial;
     bool empty;              /* a new disk without a file */
+    const char *named;       /* the file's name in the descriptor, where
+                                `file` is another; NULL: the same */
+    const char *file_id;     /* of an OVF's <File>; NULL: none */
     const char *compression; /* of the file in the package: "gzip" or NULL */
     uint64_t chunk_size;     /* the file is in parts of this size; 0: whole */
     uint64_t file_size;      /* as the descriptor says it, 0: not said */

@@ -134,8 +134,13 @@ static void disk_file(struct rh_package *p, struct rh_vm *vm,
 {
     struct rh_file_note file = {0};
     struct rh_disk_note disk = {.id = d->id.text};
+    const char *mapped = rh_package_mapped(p, name);
 
-    if (is_absolute(name)) {
+    if (mapped || is_absolute(name))
+        d->named = rh_arena_strdup(vm->arena, name);
+    if (mapped) {
+        name = mapped;
+    } else if (is_absolute(name)) {
         rh_finding_add(
             findings, RH_F_VMX_PATH, subject,
             "the VMX names the disk \"%s\"; it is looked for beside the "

@@ -111,6 +111,7 @@ RH_PUBLIC char *rh_profiles_json_text(rh_lib *, const char *id, rh_error **);
 /* `source`: OVA, OVF, VMX, folder, bare disk, "-" (standard input), URL.
  * Options before opening go by rh_package_option: "vm", "configuration",
  * "fill" (repeat, most trusted first), "set" ("cpus=4"; repeat), "strict",
+ * "datastore-map" ("/vmfs/volumes/ds1=DIR"; repeat),
  * "guest" ("yes": inspect looks into the guest). */
 typedef struct rh_options rh_options; /* a list of key, value */
 RH_PUBLIC rh_options *rh_options_new(void);
