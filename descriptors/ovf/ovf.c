@@ -141,7 +141,8 @@ static int read_files(struct rh_ovf *o, const xmlNode *references,
         }
         f = rh_vec_add(&o->files);
         f->id = id;
-        f->href = href;
+        f->href = rh_package_mapped(o->p, href);
+        f->href = f->href ? f->href : href;
         f->compression =
             how && how[0] && !rh_same_word(how, "identity") ? how : NULL;
         f->size = number_attr(o, child, "size");
@@ -452,6 +453,9 @@ static int add_system(struct systems *s, xmlNode *system, rh_error **err)
     if (s->names.length < RH_LIMIT_NAME)
         rh_buf_printf(&s->names, "%s%s", s->names.length ? ", " : "", vm->id);
     if (!wanted(s->options, vm)) {
+        /* Its disks are not anybody's: they have to be known. */
+        read_vm(s->o, system, vm, &findings, NULL);
+        rh_findings_free(&findings);
         rh_vm_free(vm);
         return 0;
     }
@@ -502,6 +506,8 @@ static int read_systems(struct rh_ovf *o,
                          "there is no VM \"%s\"; there are: %s",
                          options ? options->vm : "", s.names.data);
     rh_buf_free(&s.names);
+    if (!status)
+        rh_ovf_unused(o);
     return status;
 }
 

@@ -18,11 +18,13 @@ enum rh_ovf_version { RH_OVF_0_9, RH_OVF_1, RH_OVF_2 };
 struct rh_ovf_file {
     const char *id, *href, *compression;
     uint64_t size, chunk_size;
+    bool used; /* by a disk or CD drive itself, without a <Disk> */
 };
 struct rh_ovf_disk {
     const char *id, *file_ref, *parent_ref, *interface;
     uint64_t capacity, populated; /* bytes; 0: not said */
     unsigned uses;
+    bool elsewhere; /* attached in a configuration that was not chosen */
 };
 struct rh_ovf {
     struct rh_package *p;
@@ -110,7 +112,9 @@ struct rh_item {
 struct rh_items {
     struct rh_item *items;
     size_t count, room;
-    struct rh_name_map ids;
+    struct rh_name_map ids, controllers; /* by InstanceID */
+    size_t twice; /* items whose InstanceID another one has, too */
+    const char *twice_id;
 };
 void rh_items_free(struct rh_items *items);
 int rh_ovf_items(struct rh_ovf *o, xmlNode *hardware, struct rh_items *ret,
@@ -154,8 +158,13 @@ struct rh_device *rh_vm_add_device(struct rh_vm *vm,
                                    const char *kind, const char *name,
                                    const char *detail, bool required);
 /* "ovf:/file/ID" and friends: the file's href, or NULL. */
-const struct rh_ovf_file *rh_ovf_file_at(struct rh_ovf *o, const char *id);
+struct rh_ovf_file *rh_ovf_file_at(struct rh_ovf *o, const char *id);
 struct rh_ovf_disk *rh_ovf_disk_at(struct rh_ovf *o, const char *id);
+/* The <Disk> that a HostResource names, or NULL. */
+struct rh_ovf_disk *rh_ovf_resource(struct rh_ovf *o, const char *resource);
+/* Disks that no VM has, as findings of the package; a VM that is left without
+ * disks because of that is blocked. */
+void rh_ovf_unused(struct rh_ovf *o);
 /* ${property} in a capacity: the property's value, or NULL. */
 const char *rh_ovf_property(struct rh_ovf *o, const char *key);
 

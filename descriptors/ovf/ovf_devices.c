@@ -25,11 +25,14 @@ enum {
     TYPE_CD = 15,
     TYPE_DVD = 16,
     TYPE_DISK = 17,
+    TYPE_EXTENT = 19,
     TYPE_STORAGE = 20,
     TYPE_SERIAL = 21,
     TYPE_PARALLEL = 22,
     TYPE_USB = 23,
     TYPE_VIDEO = 24,
+    TYPE_LOGICAL_DISK = 31,
+    TYPE_VOLUME = 32,
     TYPE_RESERVED_34 = 34,
     TYPE_SOUND = 35
 };
@@ -177,6 +180,8 @@ int rh_ovf_controllers(struct rh_ovf *o, struct rh_items *items,
         else if (!known_model(o, item))
             guess_model(o, item, findings);
         number_controller(items, item);
+        if (item->field[RH_ITEM_ID])
+            rh_name_map_add(&items->controllers, item->field[RH_ITEM_ID], i);
     }
     return 0;
 }
@@ -185,8 +190,11 @@ const struct rh_item *rh_ovf_parent(const struct rh_items *items,
                                     const struct rh_item *child)
 {
     const char *id = child->field[RH_ITEM_PARENT];
-    size_t i = id && id[0] ? rh_name_map_find(&items->ids, id) : SIZE_MAX;
+    size_t i =
+        id && id[0] ? rh_name_map_find(&items->controllers, id) : SIZE_MAX;
 
+    if (i == SIZE_MAX && id && id[0])
+        i = rh_name_map_find(&items->ids, id);
     return i == SIZE_MAX ? NULL : &items->items[i];
 }
 
@@ -354,12 +362,27 @@ static int nic_item(struct rh_ovf *o, const struct rh_item *item,
     return 0;
 }
 
+/* XenCenter and others write disks as storage extents (19), logical disks (31)
+ * or volumes (32). */
+static bool is_disk(struct rh_ovf *o, const struct rh_item *item)
+{
+    const char *resource = item->field[RH_ITEM_HOST_RESOURCE];
+
+    if (item->type == TYPE_DISK)
+        return true;
+    return (item->type == TYPE_EXTENT || item->type == TYPE_LOGICAL_DISK ||
+            item->type == TYPE_VOLUME) &&
+           resource && rh_ovf_resource(o, resource) != NULL;
+}
+
 /* --- all of them
  * ---------------------------------------------------------------------- */
 static int device(struct rh_ovf *o, const struct rh_items *items,
                   const struct rh_item *item, struct rh_vm *vm,
                   struct rh_findings *findings, rh_error **err)
 {
+    if (is_disk(o, item))
+        return 0; /* they came first, in their order */
     rh_ovf_item_settings(o, item, findings);
     switch (item->type) {
     case TYPE_CPU:
@@ -370,8 +393,6 @@ static int device(struct rh_ovf *o, const struct rh_items *items,
         return 0;
     case TYPE_ETHERNET:
         return nic_item(o, item, vm, findings, err);
-    case TYPE_DISK:
-        return 0; /* they came first, in their order */
     case TYPE_CD:
     case TYPE_DVD:
         rh_ovf_cdrom_item(o, items, item, vm, findings);
@@ -419,7 +440,7 @@ static int disks(struct rh_ovf *o, const struct rh_items *items,
     size_t n = 0;
 
     for (size_t i = 0; i < items->count; i++) {
-        if (items->items[i].type != TYPE_DISK)
+        if (!is_disk(o, &items->items[i]))
             continue;
         if (n == RH_COUNT(keys))
             return rh_fail(err, RH_ERR_OVF_LIMIT, "more than %d disks",

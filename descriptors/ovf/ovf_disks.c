@@ -9,7 +9,7 @@
 #include "base/limits.h"
 #include "descriptors/ovf/ovf.h"
 
-const struct rh_ovf_file *rh_ovf_file_at(struct rh_ovf *o, const char *id)
+struct rh_ovf_file *rh_ovf_file_at(struct rh_ovf *o, const char *id)
 {
     size_t i = id ? rh_name_map_find(&o->file_ids, id) : SIZE_MAX;
 
@@ -38,6 +38,13 @@ static bool host_resource(const char *text, const char *what,
         return false;
     *ret_id = text + n + 1;
     return true;
+}
+
+struct rh_ovf_disk *rh_ovf_resource(struct rh_ovf *o, const char *resource)
+{
+    const char *id;
+
+    return host_resource(resource, "disk", &id) ? rh_ovf_disk_at(o, id) : NULL;
 }
 
 /* --- where it is plugged
@@ -114,6 +121,7 @@ static void from_file(struct rh_vm *vm, struct rh_disk_config *disk,
                       const struct rh_ovf_file *file)
 {
     rh_set_text(vm, &disk->file, file->href, RH_FROM_OVF, NULL);
+    disk->file_id = rh_arena_strdup(vm->arena, file->id);
     disk->compression = rh_arena_strdup(vm->arena, file->compression);
     disk->chunk_size = file->chunk_size;
     disk->file_size = file->size;
@@ -204,15 +212,19 @@ static void add_disk(struct rh_ovf *o, const struct rh_items *items,
                        rh_ovf_item_name(item));
 }
 
-static bool not_a_disk(const struct rh_item *item, struct rh_vm *vm,
-                       struct rh_findings *findings)
+static bool not_a_disk(struct rh_ovf *o, const struct rh_item *item,
+                       struct rh_vm *vm, struct rh_findings *findings)
 {
     const char *subtype = item->field[RH_ITEM_SUBTYPE];
+    const char *resource = item->field[RH_ITEM_HOST_RESOURCE];
+    struct rh_ovf_disk *d = resource ? rh_ovf_resource(o, resource) : NULL;
 
     if (!subtype || !strcasestr(subtype, "passthrough"))
         return false;
     rh_vm_add_device(vm, findings, "scsi-passthrough", rh_ovf_item_name(item),
                      subtype, item->required);
+    if (d)
+        d->uses++;
     return true;
 }
 
@@ -225,7 +237,7 @@ void rh_ovf_disk_item(struct rh_ovf *o, const struct rh_items *items,
     const char *id = NULL;
     char subject[32];
 
-    if (not_a_disk(item, vm, findings))
+    if (not_a_disk(o, item, vm, findings))
         return;
     snprintf(subject, sizeof subject, "disks/%zu", vm->disks.count);
     if (!resource || !resource[0]) {
@@ -235,6 +247,7 @@ void rh_ovf_disk_item(struct rh_ovf *o, const struct rh_items *items,
     } else if (host_resource(resource, "file", &id) && rh_ovf_file_at(o, id)) {
         rh_set_text(vm, &disk.id, id, RH_FROM_OVF, NULL);
         from_file(vm, &disk, rh_ovf_file_at(o, id));
+        rh_ovf_file_at(o, id)->used = true;
     } else {
         rh_finding_add(
             findings, RH_F_OVF_REFERENCE, "vm",
@@ -253,7 +266,7 @@ void rh_ovf_cdrom_item(struct rh_ovf *o, const struct rh_items *items,
 {
     const char *resource = item->field[RH_ITEM_HOST_RESOURCE];
     struct rh_cdrom_config *cd;
-    const struct rh_ovf_file *file = NULL;
+    struct rh_ovf_file *file = NULL;
     struct place at;
     const char *id;
     char subject[32];
@@ -272,7 +285,11 @@ void rh_ovf_cdrom_item(struct rh_ovf *o, const struct rh_items *items,
     if (host_resource(resource, "file", &id))
         file = rh_ovf_file_at(o, id);
     else if (host_resource(resource, "disk", &id) && rh_ovf_disk_at(o, id))
-        file = rh_ovf_file_at(o, rh_ovf_disk_at(o, id)->file_ref);
+        file = rh_ovf_file_at(o, rh_ovf_resource(o, resource)->file_ref);
+    if (rh_ovf_resource(o, resource))
+        rh_ovf_resource(o, resource)->uses++;
+    if (file)
+        file->used = true;
     if (file)
         rh_set_text(vm, &cd->file, file->href, RH_FROM_OVF, NULL);
     else
@@ -281,4 +298,60 @@ void rh_ovf_cdrom_item(struct rh_ovf *o, const struct rh_items *items,
             "the CD drive \"%s\" asks for \"%s\", which is not in the "
             "package; the drive stays empty",
             rh_ovf_item_name(item), resource);
+}
+
+/* --- what nobody has
+ * --------------------------------------------------------------------- */
+/* A disk counts as used when one that is laid over it is. */
+static void use_parents(struct rh_ovf *o)
+{
+    for (size_t i = 0; i < o->disks.count; i++) {
+        struct rh_ovf_disk *d = &o->disks.items[i];
+
+        for (unsigned n = 0;
+             d && d->uses && d->parent_ref && n < RH_LIMIT_CHAIN; n++) {
+            d = rh_ovf_disk_at(o, d->parent_ref);
+            if (d && d->uses)
+                break;
+            if (d)
+                d->uses = 1;
+        }
+    }
+}
+
+static bool is_used(struct rh_ovf *o, const struct rh_ovf_disk *d)
+{
+    const struct rh_ovf_file *file = rh_ovf_file_at(o, d->file_ref);
+
+    return d->uses || (file && file->used);
+}
+
+void rh_ovf_unused(struct rh_ovf *o)
+{
+    size_t unused = 0;
+
+    use_parents(o);
+    for (size_t i = 0; i < o->disks.count; i++) {
+        const struct rh_ovf_disk *d = &o->disks.items[i];
+        const struct rh_ovf_file *file = rh_ovf_file_at(o, d->file_ref);
+
+        if (is_used(o, d))
+            continue;
+        rh_finding_add(&o->p->findings, RH_F_DISK_UNUSED, "package",
+                       d->elsewhere
+                           ? N_("the disk \"%s\" (\"%s\") belongs to "
+                                "another configuration")
+                           : N_("the disk \"%s\" (\"%s\") is attached to "
+                                "no VM, and is not converted"),
+                       d->id, file ? file->href : "")
+            ->severity = d->elsewhere ? RH_SEVERITY_INFO : RH_SEVERITY_CAUTION;
+        unused += !d->elsewhere && file;
+    }
+    for (size_t i = 0; unused && i < o->p->vms.count; i++)
+        if (!o->p->vms.items[i]->disks.count)
+            rh_finding_add(&o->p->vm_findings.items[i], RH_F_DISK_UNUSED, "vm",
+                           "the VM has no disk, and %zu disks of the package "
+                           "belong to nobody",
+                           unused)
+                ->severity = RH_SEVERITY_BLOCKER;
 }

@@ -1,7 +1,9 @@
 /* ovf_items.c - the hardware items that the chosen configuration has.
  *
- * An item of a configuration overrides, element by element, an earlier item
- * with the same InstanceID; ranges (rasd bound min and max) are no devices. */
+ * An item of a configuration (ovf:configuration) overrides, element by element,
+ * an earlier item with the same InstanceID and ResourceType.  Any other two
+ * items with one InstanceID are two devices, whatever the standard says.
+ * Ranges (rasd bound min and max) are no devices. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +81,16 @@ static unsigned type_of(const struct rh_item *item)
     return rh_xml_is(item->node[0], "EthernetPortItem") ? 10 : 0;
 }
 
+/* An override may leave out what it does not change, the type, too. */
+static bool overrides(struct rh_ovf *o, xmlNode *node,
+                      const struct rh_item *item)
+{
+    const char *type = rh_ovf_child_text(o, node, "ResourceType");
+
+    return rh_ovf_attr(o, node, "configuration") &&
+           (!type || !type[0] || rh_same_word(type, item->field[RH_ITEM_TYPE]));
+}
+
 static struct rh_item *same_instance(struct rh_items *items, const char *id)
 {
     size_t i = id && id[0] ? rh_name_map_find(&items->ids, id) : SIZE_MAX;
@@ -95,6 +107,11 @@ static void add_item(struct rh_ovf *o, xmlNode *node, struct rh_items *items)
     element = element ? element : rh_xml_child(node, "InstanceId");
     id = element ? rh_ovf_text(o, element) : NULL;
     item = same_instance(items, id);
+    if (item && !overrides(o, node, item)) {
+        items->twice++;
+        items->twice_id = id;
+        item = NULL;
+    }
     if (!item) {
         item = rh_vec_add(items);
         if (id && id[0])
@@ -105,10 +122,21 @@ static void add_item(struct rh_ovf *o, xmlNode *node, struct rh_items *items)
     item->type = type_of(item);
 }
 
+/* A disk of another configuration is not one that was forgotten. */
+static void note_elsewhere(struct rh_ovf *o, const xmlNode *node)
+{
+    const char *resource = rh_ovf_child_text(o, node, "HostResource");
+    struct rh_ovf_disk *d = resource ? rh_ovf_resource(o, resource) : NULL;
+
+    if (d)
+        d->elsewhere = true;
+}
+
 void rh_items_free(struct rh_items *items)
 {
     free(items->items);
     rh_name_map_free(&items->ids);
+    rh_name_map_free(&items->controllers);
 }
 
 int rh_ovf_items(struct rh_ovf *o, xmlNode *hardware, struct rh_items *ret,
@@ -124,13 +152,20 @@ int rh_ovf_items(struct rh_ovf *o, xmlNode *hardware, struct rh_items *ret,
         if (++seen > RH_LIMIT_ITEMS)
             return rh_fail(err, RH_ERR_OVF_LIMIT, "more than %d hardware items",
                            RH_LIMIT_ITEMS);
-        if (!rh_ovf_applies(o, child))
+        if (!rh_ovf_applies(o, child)) {
+            note_elsewhere(o, child);
             continue;
+        }
         if (is_range(o, child))
             ranges++;
         else
             add_item(o, child, ret);
     }
+    if (ret->twice)
+        rh_finding_add(findings, RH_F_OVF_INSTANCE_TWICE, "vm",
+                       "%zu hardware items have an InstanceID that another "
+                       "item has, too (\"%s\"); all of them were kept",
+                       ret->twice, ret->twice_id);
     if (ranges)
         rh_finding_add(
             findings, RH_F_OVF_RANGE, "vm",

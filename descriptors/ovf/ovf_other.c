@@ -95,8 +95,8 @@ void rh_ovf_other_item(struct rh_ovf *o, const struct rh_item *item,
     const char *subtype = item->field[RH_ITEM_SUBTYPE];
     const char *kind = kind_of(item);
     const char *type = item->field[RH_ITEM_TYPE];
-
-    (void)o;
+    const char *resource = item->field[RH_ITEM_HOST_RESOURCE];
+    struct rh_ovf_disk *d = resource ? rh_ovf_resource(o, resource) : NULL;
     if (!kind) {
         rh_finding_add(
             findings, RH_F_OVF_ITEM_UNKNOWN, "vm",
@@ -108,6 +108,8 @@ void rh_ovf_other_item(struct rh_ovf *o, const struct rh_item *item,
             item->required ? RH_SEVERITY_CAUTION : RH_SEVERITY_INFO;
         return;
     }
+    if (d)
+        d->uses++; /* the device is told, and so is what backs it */
     /* An NVDIMM is a controller and the devices on it; one finding is enough.
      */
     if (!strcmp(kind, "nvdimm") && strcasestr(subtype, "controller"))
