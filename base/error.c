@@ -28,11 +28,19 @@ static const struct {
 
 static const struct {
     int exit_status;
+    const char *name;
 } classes[] = {
-    [RH_CLASS_USAGE] = {2},   [RH_CLASS_INPUT] = {3},
-    [RH_CLASS_BLOCKED] = {4}, [RH_CLASS_IO] = {1},
-    [RH_CLASS_SERVICE] = {1}, [RH_CLASS_INTERNAL] = {1},
-    [RH_CLASS_MEMORY] = {1},  [RH_CLASS_CANCELLED] = {130},
+    [RH_CLASS_USAGE] = {2, "usage"},
+    [RH_CLASS_INPUT] = {3, "input"},
+    [RH_CLASS_BLOCKED] = {4, "blocked"},
+    [RH_CLASS_IO] = {1, "io"},
+    [RH_CLASS_SERVICE] = {1, "io"},
+    [RH_CLASS_NETWORK] = {1, "network"},
+    [RH_CLASS_AUTH] = {1, "auth"},
+    [RH_CLASS_BUSY] = {1, "busy"},
+    [RH_CLASS_INTERNAL] = {1, "bug"},
+    [RH_CLASS_MEMORY] = {1, "memory"},
+    [RH_CLASS_CANCELLED] = {130, "cancelled"},
 };
 
 enum rh_error_class rh_error_class_of(enum rh_error_id id)
@@ -53,6 +61,13 @@ const char *rh_error_hint_of(enum rh_error_id id)
 int rh_error_exit_of(enum rh_error_id id)
 {
     return classes[table[id].class].exit_status;
+}
+
+const char *rh_error_class_name(enum rh_error_id id)
+{
+    if (id == RH_ERR_NO_SPACE || id == RH_ERR_DELIVERY_SPACE)
+        return "no-space";
+    return classes[table[id].class].name;
 }
 
 /* Replace *slot by a printable copy of `text`; takes `text`. */

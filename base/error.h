@@ -26,6 +26,9 @@ enum rh_error_class {
     RH_CLASS_BLOCKED,
     RH_CLASS_IO,
     RH_CLASS_SERVICE,
+    RH_CLASS_NETWORK,
+    RH_CLASS_AUTH,
+    RH_CLASS_BUSY,
     RH_CLASS_INTERNAL,
     RH_CLASS_MEMORY,
     RH_CLASS_CANCELLED
@@ -62,6 +65,9 @@ enum rh_error_class rh_error_class_of(enum rh_error_id id);
 const char *rh_error_name_of(enum rh_error_id id); /* "VMDK_GRAIN_TABLE" */
 const char *rh_error_hint_of(enum rh_error_id id); /* untranslated or NULL */
 int rh_error_exit_of(enum rh_error_id id);         /* 1, 2, 3, 4 or 130 */
+/* What a program can do about it: "input blocked usage io no-space network auth
+ * busy memory cancelled bug". */
+const char *rh_error_class_name(enum rh_error_id id);
 
 /* Public ones (rehost.h): message without where; where may be "". */
 int rh_error_status(const rh_error *e);

@@ -60,10 +60,12 @@ void cli_json_string(FILE *f, const char *text)
 static void say_json(const char *id, const char *subject, const char *message,
                      const char *hint)
 {
-    const char *const pairs[][2] = {{"code", id},
-                                    {"message", message},
-                                    {"hint", hint},
-                                    {"subject", subject}};
+    const char *const pairs[][2] = {
+        {"code", id},
+        {"class", strcmp(id, "USAGE") ? "io" : "usage"},
+        {"message", message},
+        {"hint", hint},
+        {"subject", subject}};
 
     fputs("{\n  \"error\": {", stderr);
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {

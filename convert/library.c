@@ -146,10 +146,11 @@ const char *rh_error_list(size_t i, int *ret_status, const char **ret_hint)
 
 char *rh_error_json(const rh_error *e)
 {
-    json_t *doc =
-        json_pack("{s:{s:s, s:s, s:s, s:s}}", "error", "code", rh_error_id(e),
-                  "message", rh_error_message(e), "hint", rh_error_hint(e),
-                  "subject", rh_error_where(e));
+    json_t *doc = json_pack("{s:{s:s, s:s, s:s, s:s, s:s}}", "error", "code",
+                            rh_error_id(e), "class",
+                            rh_error_class_name(rh_error_number(e)), "message",
+                            rh_error_message(e), "hint", rh_error_hint(e),
+                            "subject", rh_error_where(e));
     char *text = json_dumps(doc, JSON_INDENT(2));
 
     json_decref(doc);

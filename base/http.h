@@ -1,0 +1,115 @@
+/* http.h - requests to one web server: a session, its log-in, its trust.
+ *
+ * An rh_http is a client of one server.  It holds what every request carries
+ * (headers, cookies: secrets), whom to believe in TLS, and connections that
+ * are used again.  Redirects are not followed: the caller sees them and decides
+ * where its secrets may go.  Any status is an answer; what fails is the
+ * network, TLS, a limit or the user's cancel.
+ *
+ * Nothing here shows a header, a cookie, a body or a query in a message or in
+ * the log; a URL with a user or password in it is refused.
+ * Threads: one request at a time and client. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_BASE_HTTP_H
+#define RH_BASE_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/io.h"
+#include "base/lib.h"
+#include "base/out.h"
+#include "base/secret.h"
+
+/* --- a client ---------------------------------------------------------------
+ */
+/* What follows the server's name may not be a path.  Texts are copied. */
+struct rh_http_site {
+    rh_lib *lib;
+    const char *url;         /* "https://HOST[:PORT]" */
+    const char *ca_file;     /* NULL: the system's CAs */
+    const char *const *pins; /* "[HOST=]SHA256" of certificates, ended by NULL;
+                                or NULL.  A server that a pin names must show
+                                that certificate, and needs no CA then. */
+};
+struct rh_http;
+struct rh_http *rh_http_new(const struct rh_http_site *site, rh_error **err);
+/* Another server with the same trust ("HOST[:PORT]"), without our secrets. */
+struct rh_http *rh_http_beside(const struct rh_http *h, const char *authority,
+                               rh_error **err);
+void rh_http_free(struct rh_http *h);
+RH_FREEP(rh_http_freep, struct rh_http, rh_http_free)
+const char *rh_http_name(const struct rh_http *h); /* "https://HOST:PORT" */
+const char *rh_http_host(const struct rh_http *h); /* "HOST:PORT", as given */
+/* "HOST" of "HOST:PORT" or "[V6]:PORT", without brackets; the caller frees. */
+char *rh_http_host_alone(const char *authority);
+
+/* Send "Name: value" with every request; takes `line`.  NULL is ignored. */
+void rh_http_add_header(struct rh_http *h, struct rh_secret *line);
+/* "Authorization: Basic ..." of these. */
+void rh_http_add_basic(struct rh_http *h, const struct rh_secret *user,
+                       const struct rh_secret *password);
+/* Cookies that the server sets are sent back to it; this sets one, too. */
+void rh_http_set_cookie(struct rh_http *h, const char *name, const char *value);
+void rh_http_forget(struct rh_http *h); /* headers and cookies */
+
+/* --- requests ---------------------------------------------------------------
+ */
+struct rh_http_request {
+    const char *method; /* NULL: "GET" */
+    const char *path;   /* "/jsonrpc", with its query, escaped */
+    const char *shown;  /* in messages; NULL: the path without its query */
+    const char *type;   /* Content-Type of the body, or NULL */
+    const void *body;
+    size_t size;
+    const char *const *headers; /* "Name: value", ended by NULL; or NULL */
+    uint64_t limit;             /* bytes of the answer; 0: RH_HTTP_ANSWER */
+    unsigned silence;           /* seconds without a byte; 0: 60 */
+    bool again; /* harmless when done twice: a broken connection and a busy
+                   server are tried again */
+};
+enum { RH_HTTP_ANSWER = 16 * 1024 * 1024 };
+
+struct rh_http_answer {
+    long status;
+    struct rh_buf body;    /* NUL-terminated where there is one */
+    struct rh_buf headers; /* of the last answer, lines as they came */
+};
+void rh_http_answer_free(struct rh_http_answer *a); /* also for RH_AUTO */
+/* A header's value, to be freed; NULL: there is none. */
+char *rh_http_answer_header(const struct rh_http_answer *a, const char *name);
+
+int rh_http_do(struct rh_http *h, const struct rh_http_request *r,
+               struct rh_http_answer *ret, rh_error **err);
+/* An error for an answer that the caller can't use: HTTP_STATUS with the status
+ * and, where given, `reason` (the server's own words, made printable). */
+int rh_http_refuse(const struct rh_http *h, const struct rh_http_request *r,
+                   const struct rh_http_answer *a, const char *reason,
+                   rh_error **err);
+/* "a b&c" -> "a%20b%26c"; the caller frees. */
+char *rh_http_escape(const char *text);
+
+/* --- uploads: a body that is still being made --------------------------------
+ */
+/* `size` is told as Content-Length; -1: neither a length nor chunks, the end of
+ * our sending is the body's end.  Whoever writes, waits until the server has
+ * taken the bytes.  The answer may come before the end (XAPI's does). */
+struct rh_http_upload;
+struct rh_http_upload *rh_http_upload_start(struct rh_http *h,
+                                            const struct rh_http_request *r,
+                                            int64_t size, rh_error **err);
+int rh_http_upload_write(struct rh_http_upload *u, const void *bytes, size_t n,
+                         rh_error **err);
+uint64_t rh_http_upload_sent(const struct rh_http_upload *u);
+/* The status of an answer that came already; 0: none yet. */
+long rh_http_upload_status(struct rh_http_upload *u);
+/* All was written: wait for the answer's end. */
+int rh_http_upload_finish(struct rh_http_upload *u, struct rh_http_answer *ret,
+                          rh_error **err);
+void rh_http_upload_close(struct rh_http_upload *u); /* breaks it off */
+RH_FREEP(rh_http_upload_closep, struct rh_http_upload, rh_http_upload_close)
+/* As a sink (bytes in order); the upload stays the caller's. */
+struct rh_out *rh_http_upload_out(struct rh_http_upload *u);
+
+#endif
