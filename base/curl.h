@@ -39,6 +39,13 @@ void rh_curl_trust_free(struct rh_curl_trust *t);
 /* The pin that holds for the host, or NULL: a CA must vouch. */
 const char *rh_curl_pin(const struct rh_curl_trust *t);
 
+/* http.c: what a client's own requests carry, for others that work with it. */
+struct rh_http;
+rh_lib *rh_http_lib(const struct rh_http *h);
+struct rh_curl_trust *rh_http_trust(struct rh_http *h); /* borrowed */
+/* Its headers and cookies: secrets, to be wiped and freed. */
+struct curl_slist *rh_http_lines(const struct rh_http *h);
+
 /* Load the library.  Any thread. */
 int rh_curl_load(rh_error **err);
 /* A handle: no redirects, no signals, TLS checked as `trust` (borrowed as long

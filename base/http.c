@@ -298,15 +298,14 @@ static void take_cookie(struct rh_http *h, const char *value)
     rh_http_set_cookie(h, name, text);
 }
 
-static void add_line(struct transfer *t, const char *line)
+static void add_line(struct curl_slist **lines, const char *line)
 {
-    t->lines = rh_curl.slist_append(t->lines, line);
+    *lines = rh_curl.slist_append(*lines, line);
 }
 
-static void add_cookies(struct transfer *t)
+static void add_cookies(const struct rh_http *h, struct curl_slist **lines)
 {
     RH_AUTO(rh_buf_free) struct rh_buf b = {0};
-    const struct rh_http *h = t->h;
 
     for (size_t i = 0; i < h->cookies.count; i++)
         rh_buf_printf(&b, "%s%s=%s",
@@ -314,8 +313,33 @@ static void add_cookies(struct transfer *t)
                       rh_secret_text(h->cookies.items[i].value));
     if (!b.data)
         return;
-    add_line(t, b.data);
+    add_line(lines, b.data);
     rh_wipe(b.data, b.length);
+}
+
+static void add_secrets(const struct rh_http *h, struct curl_slist **lines)
+{
+    for (size_t i = 0; i < h->headers.count; i++)
+        add_line(lines, rh_secret_text(h->headers.items[i]));
+    add_cookies(h, lines);
+}
+
+struct curl_slist *rh_http_lines(const struct rh_http *h)
+{
+    struct curl_slist *lines = NULL;
+
+    add_secrets(h, &lines);
+    return lines;
+}
+
+rh_lib *rh_http_lib(const struct rh_http *h)
+{
+    return h->lib;
+}
+
+struct rh_curl_trust *rh_http_trust(struct rh_http *h)
+{
+    return &h->trust;
 }
 
 static void add_lines(struct transfer *t)
@@ -323,13 +347,11 @@ static void add_lines(struct transfer *t)
     const struct rh_http_request *r = t->r;
     RH_AUTO(rh_freep) char *type = rh_printf("Content-Type: %s", r->type);
 
-    add_line(t, "Expect:"); /* many servers never answer it */
-    add_line(t, r->type ? type : "Content-Type:");
+    add_line(&t->lines, "Expect:"); /* many servers never answer it */
+    add_line(&t->lines, r->type ? type : "Content-Type:");
     for (size_t i = 0; r->headers && r->headers[i]; i++)
-        add_line(t, r->headers[i]);
-    for (size_t i = 0; i < t->h->headers.count; i++)
-        add_line(t, rh_secret_text(t->h->headers.items[i]));
-    add_cookies(t);
+        add_line(&t->lines, r->headers[i]);
+    add_secrets(t->h, &t->lines);
 }
 
 static void drop_lines(struct transfer *t)
@@ -654,7 +676,7 @@ static void set_upload(struct rh_http_upload *u, int64_t size)
     CURL *c = u->t.curl;
 
     if (size < 0) /* or libcurl would send chunks */
-        add_line(&u->t, "Transfer-Encoding:");
+        add_line(&u->t.lines, "Transfer-Encoding:");
     set_transfer(&u->t);
     rh_curl.easy_setopt(c, CURLOPT_UPLOAD, 1L);
     rh_curl.easy_setopt(c, CURLOPT_CUSTOMREQUEST, u->method);

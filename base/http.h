@@ -90,6 +90,13 @@ int rh_http_refuse(const struct rh_http *h, const struct rh_http_request *r,
 /* "a b&c" -> "a%20b%26c"; the caller frees. */
 char *rh_http_escape(const char *text);
 
+/* A resource of the server by ranges, several at once and ahead of who reads in
+ * order; with the client's headers and cookies as they are now.  It must not
+ * outlive the client.  `shown` is its name in messages (NULL: the path).  Reads
+ * from any thread.  HTTP_FAILED when the server has no ranges. */
+struct rh_io *rh_http_io(struct rh_http *h, const char *path, const char *shown,
+                         rh_error **err);
+
 /* --- uploads: a body that is still being made --------------------------------
  */
 /* `size` is told as Content-Length; -1: neither a length nor chunks, the end of

@@ -1,10 +1,16 @@
 /* io_http.c - an http(s) resource as random-access bytes, by libcurl.
  *
  * Ranges are asked for as reading needs them, into a few windows that grow
- * while reading goes on in order.  A broken connection is taken up where it
- * broke; a resource that changes meanwhile (ETag, size) is an error, since half
- * of each would be neither.  A server without ranges is a stream: it sends all
- * in answer to the first request, which waits while nobody reads on. */
+ * while reading goes on in order; then the next ones are asked for ahead, side
+ * by side, so that a distant server's delay is waited for once.  No thread of
+ * ours does that: one of the readers that wait drives the transfers for all,
+ * and who reads what is there gives them a push in passing; in between the
+ * kernel's buffers fill.  No byte is asked for twice while its window is kept.
+ *
+ * A broken connection is taken up where it broke; a resource that changes
+ * meanwhile (ETag, size) is an error, since half of each would be neither.  A
+ * server without ranges is a stream: it sends all in answer to the first
+ * request, which waits while nobody reads on. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/io.h"
 
@@ -12,81 +18,83 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/late.h"
+#include "base/curl.h"
+#include "base/http.h"
 #include "base/limits.h"
+#include "base/wait.h"
 
 #ifdef HAVE_LIBCURL
-#include <curl/curl.h>
 #include <pthread.h>
-#include <time.h>
 
 enum {
-    WINDOWS = 4,
+    WINDOWS = 8,
     WINDOW_MIN = 64 * 1024,
-    WINDOW_MAX = 4 * 1024 * 1024,
+    WINDOW_MAX = 2 * 1024 * 1024,
+    AHEAD = 4,               /* windows asked for before they are needed */
+    AHEAD_FROM = 512 * 1024, /* once a window is as large as this */
+    PUSH_EVERY = 128 * 1024, /* bytes read, and others' transfers go on */
     REDIRECTS = 5,
-    TRIES = 6,        /* in a row without a byte */
-    WAIT_FIRST = 200, /* milliseconds, doubled each time */
-    WAIT_MAX = 5000,
-    CONNECT_TIME = 30, /* seconds */
-    SILENCE = 60,      /* seconds without a byte: broken */
+    SILENCE = 60, /* seconds without a byte: broken */
     HEADER_MAX = 1024,
-    AHEAD = 512 * 1024, /* of a stream, before the server has to wait */
-    POLL_MS = 200,
+    STREAM_AHEAD = 512 * 1024, /* of a stream, before the server has to wait */
 };
 
-/* clang-format off */
-#define CALLS(X, p) \
-    X(p, easy_cleanup) X(p, easy_getinfo) X(p, easy_init) X(p, easy_pause) \
-    X(p, easy_perform) X(p, easy_setopt) X(p, easy_strerror) \
-    X(p, global_init) X(p, multi_add_handle) X(p, multi_cleanup) \
-    X(p, multi_info_read) X(p, multi_init) X(p, multi_perform) \
-    X(p, multi_poll) X(p, multi_remove_handle) X(p, slist_append) \
-    X(p, slist_free_all)
-/* clang-format on */
-RH_LATE_TABLE(curl, CALLS);
-
-struct window {
-    uint8_t *bytes;
-    uint64_t offset;
-    size_t size;
-    size_t ask;    /* how much was asked for, to grow from */
-    uint64_t used; /* when, for eviction */
-};
-
-struct http {
-    rh_lib *lib;
-    CURL *curl;
-    char *url;       /* may hold a password */
-    char *shown;     /* for messages */
-    char *validator; /* for If-Range, or NULL */
-    uint64_t size;
-    pthread_mutex_t lock; /* over all below, and the connection */
-    struct window windows[WINDOWS];
-    uint64_t clock;
-    struct pull *pull; /* a server without ranges, else NULL */
-};
+struct http;
 
 /* One request and what came of it. */
 struct transfer {
     struct http *h;
-    uint64_t offset;   /* asked for */
-    uint8_t *to;       /* room for `want` bytes */
-    size_t want, got;  /* of this request */
-    bool first;        /* the size is not known yet */
-    struct pull *pull; /* takes the bytes of a server that sends all */
+    CURL *curl;
+    struct window *window; /* takes the bytes, */
+    struct pull *pull;     /* or this: of a server that sends all */
+    uint64_t offset;       /* asked for */
+    size_t want, got;      /* of this request */
+    bool first;            /* the size is not known yet */
     char etag[HEADER_MAX], modified[HEADER_MAX];
     bool has_range;
     uint64_t range_start, range_total;
+    struct curl_slist *headers;
     rh_error *error; /* why the callback stopped it */
+};
+
+enum state { EMPTY, QUEUED, ACTIVE, BROKEN, DONE };
+
+/* Bytes [offset, offset + want) of the resource, the first `got` are there. */
+struct window {
+    uint8_t *bytes;
+    uint64_t offset;
+    size_t want, got;
+    size_t ask;    /* how much was asked for, to grow from */
+    uint64_t used; /* when, for eviction */
+    enum state state;
+    unsigned tries; /* in a row without a byte */
+    CURLcode code;  /* why it is BROKEN */
+    struct transfer t;
+};
+
+struct http {
+    rh_lib *lib;
+    struct rh_curl_trust own_trust, *trust;
+    struct curl_slist *session; /* headers of a session, secrets; or NULL */
+    bool follow;                /* redirects */
+    char *url;                  /* may hold a password */
+    char *shown;                /* for messages */
+    char *validator;            /* for If-Range, or NULL */
+    uint64_t size;
+    pthread_mutex_t lock; /* over all below but `multi` */
+    pthread_cond_t news;
+    bool driving; /* some thread is in `multi` */
+    CURLM *multi;
+    struct window windows[WINDOWS];
+    uint64_t clock;
+    size_t unpushed;   /* bytes read since the last push */
+    struct pull *pull; /* a server without ranges, else NULL */
 };
 
 /* A transfer that goes on while its bytes are read: the first one, as long as
  * it is not known whether the server has ranges; then that of one without. */
 struct pull {
-    CURLM *multi;
     struct transfer t;
-    struct curl_slist *headers;
     struct rh_buf bytes;
     size_t given; /* of them */
     bool whole;   /* the server sends all */
@@ -203,11 +211,29 @@ static int take_whole(struct pull *p, const void *bytes, size_t n)
     return 0;
 }
 
+static int take_piece(struct transfer *t, const void *bytes, size_t n)
+{
+    struct window *w = t->window;
+
+    if (t->got == 0 && check_range(t) < 0)
+        return -1;
+    if (n > t->want - t->got)
+        return rh_fail(&t->error, RH_ERR_HTTP_FAILED,
+                       "the server sends more than was asked for");
+    memcpy(w->bytes + w->got, bytes, n);
+    t->got += n;
+    pthread_mutex_lock(&t->h->lock);
+    w->got += n;
+    w->tries = 0;
+    pthread_mutex_unlock(&t->h->lock);
+    return 0;
+}
+
 static int take_body(struct transfer *t, const void *bytes, size_t n)
 {
     long status = 0;
 
-    curl.easy_getinfo(t->h->curl, CURLINFO_RESPONSE_CODE, &status);
+    rh_curl.easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
     if (status == 200 && t->pull)
         return take_whole(t->pull, bytes, n);
     if (status == 200)
@@ -215,14 +241,7 @@ static int take_body(struct transfer *t, const void *bytes, size_t n)
     if (status != 206)
         return rh_fail(&t->error, RH_ERR_HTTP_STATUS,
                        "the server answers with status %ld", status);
-    if (t->got == 0 && check_range(t) < 0)
-        return -1;
-    if (n > t->want - t->got)
-        return rh_fail(&t->error, RH_ERR_HTTP_FAILED,
-                       "the server sends more than was asked for");
-    memcpy(t->to + t->got, bytes, n);
-    t->got += n;
-    return 0;
+    return take_piece(t, bytes, n);
 }
 
 static size_t on_body(char *bytes, size_t one, size_t n, void *user)
@@ -230,7 +249,7 @@ static size_t on_body(char *bytes, size_t one, size_t n, void *user)
     struct transfer *t = user;
 
     (void)one;
-    if (t->pull && t->pull->bytes.length >= AHEAD) {
+    if (t->pull && t->pull->bytes.length >= STREAM_AHEAD) {
         t->pull->paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
@@ -249,187 +268,104 @@ static int on_progress(void *user, curl_off_t total, curl_off_t now,
 
 /* --- one request --------------------------------------------------------- */
 
-/* As the curl program takes them. */
-static const char *ca_file(void)
+static int open_handle(struct transfer *t, struct http *h, rh_error **err)
 {
-    const char *path = secure_getenv("CURL_CA_BUNDLE");
-
-    return path ? path : secure_getenv("SSL_CERT_FILE");
-}
-
-static void set_options(struct http *h)
-{
-    CURL *c = h->curl;
-    const char *ca = ca_file();
+    CURL *c = rh_curl_new(h->trust, err);
     bool tls = !strncasecmp(h->url, "https:", 6);
 
-    curl.easy_setopt(c, CURLOPT_URL, h->url);
-    curl.easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    t->h = h;
+    t->curl = c;
+    if (!c)
+        return -1;
+    rh_curl.easy_setopt(c, CURLOPT_URL, h->url);
     /* Who asked for https is not to be led to http. */
-    curl.easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR,
-                     tls ? "https" : "http,https");
-    curl.easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
-    curl.easy_setopt(c, CURLOPT_MAXREDIRS, (long)REDIRECTS);
-    curl.easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl.easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
-    if (ca)
-        curl.easy_setopt(c, CURLOPT_CAINFO, ca);
-    curl.easy_setopt(c, CURLOPT_FAILONERROR, 1L);
-    curl.easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl.easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIME);
-    curl.easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl.easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)SILENCE);
-    curl.easy_setopt(c, CURLOPT_USERAGENT, "rehost/" RH_VERSION);
-    curl.easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-    curl.easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-    curl.easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl.easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    rh_curl.easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR,
+                        tls ? "https" : "http,https");
+    rh_curl.easy_setopt(c, CURLOPT_FOLLOWLOCATION, h->follow ? 1L : 0L);
+    rh_curl.easy_setopt(c, CURLOPT_MAXREDIRS, (long)REDIRECTS);
+    rh_curl.easy_setopt(c, CURLOPT_FAILONERROR, 1L);
+    rh_curl.easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    rh_curl.easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)SILENCE);
+    rh_curl.easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+    rh_curl.easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    rh_curl.easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+    rh_curl.easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    rh_curl.easy_setopt(c, CURLOPT_HEADERDATA, t);
+    rh_curl.easy_setopt(c, CURLOPT_WRITEDATA, t);
+    rh_curl.easy_setopt(c, CURLOPT_XFERINFODATA, t);
+    return 0;
 }
 
-/* The caller frees *ret_headers once the transfer is over. */
-static void set_request(struct transfer *t, struct curl_slist **ret_headers)
+static void drop_headers(struct transfer *t)
 {
-    CURL *c = t->h->curl;
+    rh_curl.easy_setopt(t->curl, CURLOPT_HTTPHEADER, NULL);
+    for (struct curl_slist *l = t->headers; l; l = l->next)
+        rh_wipe(l->data, strlen(l->data));
+    rh_curl.slist_free_all(t->headers);
+    t->headers = NULL;
+}
+
+static int start_transfer(struct transfer *t, rh_error **err)
+{
     RH_AUTO(rh_freep)
     char *range = rh_printf("%llu-%llu", (unsigned long long)t->offset,
                             (unsigned long long)(t->offset + t->want - 1));
     RH_AUTO(rh_freep) char *condition = NULL;
 
-    *ret_headers = NULL;
+    t->got = 0;
+    t->has_range = false;
+    t->etag[0] = t->modified[0] = '\0';
+    for (struct curl_slist *l = t->h->session; l; l = l->next)
+        t->headers = rh_curl.slist_append(t->headers, l->data);
     if (t->h->validator) {
         condition = rh_printf("If-Range: %s", t->h->validator);
-        *ret_headers = curl.slist_append(NULL, condition);
+        t->headers = rh_curl.slist_append(t->headers, condition);
     }
-    curl.easy_setopt(c, CURLOPT_RANGE, range);
-    curl.easy_setopt(c, CURLOPT_HTTPHEADER, *ret_headers);
-    curl.easy_setopt(c, CURLOPT_HEADERDATA, t);
-    curl.easy_setopt(c, CURLOPT_WRITEDATA, t);
-    curl.easy_setopt(c, CURLOPT_XFERINFODATA, t);
+    rh_curl.easy_setopt(t->curl, CURLOPT_RANGE, range);
+    rh_curl.easy_setopt(t->curl, CURLOPT_HTTPHEADER, t->headers);
+    if (rh_curl.multi_add_handle(t->h->multi, t->curl) == CURLM_OK)
+        return 0;
+    return rh_fail(err, RH_ERR_MEMORY, "no memory for a connection");
 }
 
-static CURLcode request(struct transfer *t)
+static void close_handle(struct transfer *t)
 {
-    struct curl_slist *headers;
-    CURLcode code;
-
-    set_request(t, &headers);
-    code = curl.easy_perform(t->h->curl);
-    curl.easy_setopt(t->h->curl, CURLOPT_HTTPHEADER, NULL);
-    curl.slist_free_all(headers);
-    return code;
+    if (!t->curl)
+        return;
+    rh_curl.multi_remove_handle(t->h->multi, t->curl);
+    drop_headers(t);
+    rh_curl.easy_cleanup(t->curl);
+    rh_error_free(t->error);
 }
 
-static bool may_pass(CURL *c, CURLcode code)
+static int say_status(const struct transfer *t, rh_error **err)
 {
     long status = 0;
 
-    switch (code) {
-    case CURLE_HTTP_RETURNED_ERROR:
-        curl.easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-        return status >= 500 || status == 408 || status == 429;
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_OPERATION_TIMEDOUT:
-    case CURLE_GOT_NOTHING:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static int say_status(const struct http *h, rh_error **err)
-{
-    long status = 0;
-
-    curl.easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
+    rh_curl.easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
     rh_fail(err, RH_ERR_HTTP_STATUS, "the server answers with status %ld",
             status);
     if (status == 401 || status == 403)
         rh_hint(err, "the server wants a user and a password, or a fresh "
                      "link: https://USER:PASSWORD@HOST/...");
-    return rh_error_subject(err, h->shown);
+    return rh_error_subject(err, t->h->shown);
 }
 
-static int say(struct http *h, struct transfer *t, CURLcode code,
-               rh_error **err)
+static int say(struct transfer *t, CURLcode code, rh_error **err)
 {
-    enum rh_error_id id = RH_ERR_HTTP_FAILED;
-
     if (t->error) {
         if (err && !*err)
             *err = RH_TAKE(t->error);
-        return rh_error_subject(err, h->shown);
+        return rh_error_subject(err, t->h->shown);
     }
     if (code == CURLE_HTTP_RETURNED_ERROR)
-        return say_status(h, err);
-    if (code == CURLE_TOO_MANY_REDIRECTS || code == CURLE_UNSUPPORTED_PROTOCOL)
-        id = RH_ERR_HTTP_REDIRECT;
-    else if (code == CURLE_PEER_FAILED_VERIFICATION ||
-             code == CURLE_SSL_CONNECT_ERROR ||
-             code == CURLE_SSL_CACERT_BADFILE)
-        id = RH_ERR_HTTP_TLS;
-    rh_fail(err, id, "fetching failed at 0x%llx: %s",
-            (unsigned long long)(t->offset + t->got), curl.easy_strerror(code));
-    return rh_error_subject(err, h->shown);
-}
-
-/* Wait before the next try, a little longer each time, but not for the user. */
-static int wait_for(struct http *h, unsigned tries, rh_error **err)
-{
-    enum { SLICE = 50 };
-    unsigned wait = (unsigned)WAIT_FIRST << RH_MIN(tries, 10u);
-
-    for (unsigned ms = 0; ms < RH_MIN(wait, (unsigned)WAIT_MAX); ms += SLICE) {
-        struct timespec pause = {.tv_nsec = SLICE * 1000000L};
-
-        if (rh_go_on(h->lib, err) < 0)
-            return -1;
-        nanosleep(&pause, NULL);
-    }
-    return 0;
-}
-
-/* --- with patience ------------------------------------------------------- */
-
-/* Exactly n bytes from `offset` on. */
-static int fetch(struct http *h, uint64_t offset, uint8_t *to, size_t n,
-                 rh_error **err)
-{
-    size_t got = 0;
-
-    for (unsigned tries = 0; got < n;) {
-        struct transfer t = {
-            .h = h, .offset = offset + got, .to = to + got, .want = n - got};
-        CURLcode code = request(&t);
-
-        got += t.got;
-        tries = t.got ? 0 : tries + 1;
-        if (code == CURLE_OK && t.got)
-            continue; /* a server may send less than was asked for */
-        if (code == CURLE_OK)
-            code = CURLE_GOT_NOTHING;
-        if (t.error || !may_pass(h->curl, code) || tries == TRIES) {
-            say(h, &t, code, err);
-            rh_error_free(t.error);
-            return -1;
-        }
-        rh_log(h->lib, RH_LOG_WARN, "%s: %s; going on from 0x%llx", h->shown,
-               curl.easy_strerror(code), (unsigned long long)(offset + got));
-        if (wait_for(h, tries, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* A wrong address is likelier than a server that is just starting. */
-static bool nobody_there(CURLcode code)
-{
-    return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+        return say_status(t, err);
+    rh_fail(err, rh_curl_error(code), "fetching failed at 0x%llx: %s",
+            (unsigned long long)(t->offset + t->got),
+            rh_curl.easy_strerror(code));
+    if (code == CURLE_PEER_FAILED_VERIFICATION && t->h->session)
+        rh_curl_hint(t->h->trust, code, err);
+    return rh_error_subject(err, t->h->shown);
 }
 
 /* --- a server that sends all --------------------------------------------- */
@@ -438,53 +374,46 @@ static void pull_free(struct pull *p)
 {
     if (!p)
         return;
-    curl.multi_remove_handle(p->multi, p->t.h->curl);
-    curl.multi_cleanup(p->multi);
-    curl.easy_setopt(p->t.h->curl, CURLOPT_HTTPHEADER, NULL);
-    curl.slist_free_all(p->headers);
+    close_handle(&p->t);
     rh_buf_free(&p->bytes);
-    rh_error_free(p->t.error);
     free(p);
 }
 RH_FREEP(pull_freep, struct pull, pull_free)
 
 static struct pull *pull_start(struct http *h, rh_error **err)
 {
-    struct pull *p = rh_new0(struct pull);
+    RH_AUTO(pull_freep) struct pull *p = rh_new0(struct pull);
 
-    p->t = (struct transfer){.h = h,
-                             .first = true,
-                             .to = h->windows[0].bytes,
-                             .want = WINDOW_MIN,
-                             .pull = p};
-    p->multi = curl.multi_init();
-    set_request(&p->t, &p->headers);
-    if (p->multi && curl.multi_add_handle(p->multi, h->curl) == CURLM_OK)
-        return p;
-    rh_fail(err, RH_ERR_MEMORY, "no memory for a connection");
-    pull_free(p);
-    return NULL;
+    if (open_handle(&p->t, h, err) < 0)
+        return NULL;
+    p->t.first = true;
+    p->t.window = &h->windows[0];
+    p->t.window->got = 0;
+    p->t.want = WINDOW_MIN;
+    p->t.pull = p;
+    return start_transfer(&p->t, err) < 0 ? NULL : RH_TAKE(p);
 }
 
-/* Let some come; waits at most POLL_MS. */
+/* Let some come; waits a little at most. */
 static int pull_step(struct pull *p, rh_error **err)
 {
+    CURLM *multi = p->t.h->multi;
     CURLMsg *message;
     int running = 0, left;
 
     if (p->paused) {
         p->paused = false;
-        curl.easy_pause(p->t.h->curl, CURLPAUSE_CONT);
+        rh_curl.easy_pause(p->t.curl, CURLPAUSE_CONT);
     }
-    if (curl.multi_perform(p->multi, &running) != CURLM_OK)
+    if (rh_curl.multi_perform(multi, &running) != CURLM_OK)
         return rh_fail(err, RH_ERR_HTTP_FAILED, "the transfer cannot go on");
-    while ((message = curl.multi_info_read(p->multi, &left)))
+    while ((message = rh_curl.multi_info_read(multi, &left)))
         if (message->msg == CURLMSG_DONE) {
             p->done = true;
             p->code = message->data.result;
         }
     if (!p->done && p->given == p->bytes.length)
-        curl.multi_poll(p->multi, NULL, 0, POLL_MS, NULL);
+        rh_curl.multi_poll(multi, NULL, 0, RH_CURL_POLL, NULL);
     return rh_go_on(p->t.h->lib, err);
 }
 
@@ -494,7 +423,7 @@ static int broke_for_good(const struct rh_stream *s, CURLcode code,
     rh_fail(err, RH_ERR_HTTP_FAILED,
             "the connection broke after %llu bytes (%s), and the server "
             "offers no ranges to go on from there",
-            (unsigned long long)s->position, curl.easy_strerror(code));
+            (unsigned long long)s->position, rh_curl.easy_strerror(code));
     return rh_hint(err, "download the file with another tool and give its "
                         "path");
 }
@@ -516,7 +445,7 @@ static int pull_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
     p->given += *ret_n;
     if (*ret_n || p->code == CURLE_OK)
         return 0;
-    return p->t.error ? say(h, &p->t, p->code, err)
+    return p->t.error ? say(&p->t, p->code, err)
                       : broke_for_good(s, p->code, err);
 }
 
@@ -533,10 +462,13 @@ static int pull_head(struct pull *p, rh_error **err)
 
 static void take_first(struct http *h, const struct transfer *t)
 {
+    struct window *w = &h->windows[0];
+
     h->size = t->range_total;
     h->validator = rh_strdup(validator_of(t));
-    h->windows[0].size = t->got;
-    h->windows[0].ask = WINDOW_MIN;
+    w->want = w->got;
+    w->ask = WINDOW_MIN;
+    w->state = DONE;
 }
 
 /* It tells the size, and whether there are ranges. */
@@ -552,31 +484,55 @@ static int meet(struct http *h, rh_error **err)
             h->pull = RH_TAKE(p);
             return 0;
         }
-        if (p->t.got && (p->code == CURLE_OK || may_pass(h->curl, p->code))) {
+        if (p->t.got &&
+            (p->code == CURLE_OK || rh_curl_may_pass(p->t.curl, p->code))) {
             take_first(h, &p->t);
             return 0;
         }
         if (p->code == CURLE_OK)
             p->code = CURLE_GOT_NOTHING;
-        if (p->t.error || !may_pass(h->curl, p->code) ||
-            tries == (nobody_there(p->code) ? 2 : TRIES))
-            return say(h, &p->t, p->code, err);
-        if (wait_for(h, tries, err) < 0)
+        /* A wrong address is likelier than a server that is just starting. */
+        if (p->t.error || !rh_curl_may_pass(p->t.curl, p->code) ||
+            tries == (rh_curl_not_sent(p->code) ? 2 : RH_CURL_TRIES))
+            return say(&p->t, p->code, err);
+        if (rh_curl_wait(h->lib, tries, err) < 0)
             return -1;
     }
 }
 
 /* --- windows ------------------------------------------------------------- */
+/* From here to http_read() the lock is held, but for drive() while it is in
+ * libcurl; a QUEUED or ACTIVE window belongs to its transfer. */
 
 static struct window *window_with(struct http *h, uint64_t offset)
 {
     for (size_t i = 0; i < WINDOWS; i++) {
         struct window *w = &h->windows[i];
 
-        if (w->size && offset >= w->offset && offset - w->offset < w->size)
+        if (w->state != EMPTY && offset >= w->offset &&
+            offset - w->offset < w->want)
             return w;
     }
     return NULL;
+}
+
+static bool in_use(const struct window *w)
+{
+    return w->state == QUEUED || w->state == ACTIVE;
+}
+
+/* The one that was not needed for the longest time; NULL: all are under way. */
+static struct window *oldest_window(struct http *h)
+{
+    struct window *oldest = NULL;
+
+    for (size_t i = 0; i < WINDOWS; i++) {
+        struct window *w = &h->windows[i];
+
+        if (!in_use(w) && (!oldest || w->used < oldest->used))
+            oldest = w;
+    }
+    return oldest;
 }
 
 /* Whoever reads on where a window ends, or not far behind it, gets a larger
@@ -587,51 +543,223 @@ static size_t how_much(const struct http *h, uint64_t offset, size_t need)
 
     for (size_t i = 0; i < WINDOWS; i++) {
         const struct window *w = &h->windows[i];
-        uint64_t end = w->offset + w->size;
+        uint64_t end = w->offset + w->want;
 
-        if (w->size && offset >= end && offset - end <= w->ask)
+        if (w->state != EMPTY && offset >= end && offset - end <= w->ask)
             ask = RH_MAX(ask, w->ask * 2);
     }
-    ask = RH_MIN(RH_MAX(ask, need), (size_t)WINDOW_MAX);
-    return (size_t)RH_MIN((uint64_t)ask, h->size - offset);
+    return RH_MIN(RH_MAX(ask, need), (size_t)WINDOW_MAX);
 }
 
-static struct window *fill_window(struct http *h, uint64_t offset, size_t need,
-                                  rh_error **err)
+/* As much of it as nobody has asked for. */
+static size_t cut_to_fit(const struct http *h, uint64_t offset, size_t n)
 {
-    struct window *oldest = &h->windows[0];
-    size_t n = how_much(h, offset, need);
+    n = (size_t)RH_MIN((uint64_t)n, h->size - offset);
+    for (size_t i = 0; i < WINDOWS; i++) {
+        const struct window *w = &h->windows[i];
 
-    for (size_t i = 1; i < WINDOWS; i++)
-        if (h->windows[i].used < oldest->used)
-            oldest = &h->windows[i];
-    if (!oldest->bytes)
-        oldest->bytes = rh_malloc(WINDOW_MAX);
-    oldest->size = 0; /* in case it fails */
-    if (fetch(h, offset, oldest->bytes, n, err) < 0)
+        if (w->state != EMPTY && w->offset > offset && w->offset - offset < n)
+            n = (size_t)(w->offset - offset);
+    }
+    return n;
+}
+
+static struct window *queue_window(struct http *h, uint64_t offset, size_t ask)
+{
+    struct window *w = oldest_window(h);
+
+    if (!w)
         return NULL;
-    oldest->offset = offset;
-    oldest->size = oldest->ask = n;
-    return oldest;
+    if (!w->bytes)
+        w->bytes = rh_malloc(WINDOW_MAX);
+    rh_error_free(w->t.error); /* of what nobody came to read */
+    w->t.error = NULL;
+    w->state = EMPTY; /* it is no neighbour of its own */
+    w->want = cut_to_fit(h, offset, ask);
+    w->offset = offset;
+    w->ask = ask;
+    w->got = 0;
+    w->tries = 0;
+    w->used = ++h->clock;
+    w->state = QUEUED;
+    return w;
+}
+
+static size_t under_way(const struct http *h)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < WINDOWS; i++)
+        n += in_use(&h->windows[i]);
+    return n;
+}
+
+/* Whoever reads in a large window will want what follows it. */
+static void look_ahead(struct http *h, const struct window *from)
+{
+    uint64_t offset = from->offset + from->want;
+    size_t ask = from->ask;
+
+    for (size_t i = 0; ask >= AHEAD_FROM && i < AHEAD && offset < h->size;
+         i++) {
+        struct window *next = window_with(h, offset);
+
+        ask = RH_MIN(ask * 2, (size_t)WINDOW_MAX);
+        if (!next && under_way(h) < AHEAD)
+            next = queue_window(h, offset, ask);
+        if (!next)
+            break;
+        next->used = ++h->clock; /* not to be dropped before it is read */
+        offset = next->offset + next->want;
+    }
+}
+
+static void start_queued(struct http *h)
+{
+    for (size_t i = 0; i < WINDOWS; i++) {
+        struct window *w = &h->windows[i];
+
+        if (w->state != QUEUED)
+            continue;
+        w->t.window = w;
+        w->t.offset = w->offset + w->got;
+        w->t.want = w->want - w->got;
+        if ((w->t.curl || open_handle(&w->t, h, &w->t.error) == 0) &&
+            start_transfer(&w->t, &w->t.error) == 0) {
+            w->state = ACTIVE;
+            continue;
+        }
+        w->state = BROKEN;
+        w->code = CURLE_OUT_OF_MEMORY;
+    }
+}
+
+static void end_transfer(struct http *h, CURL *c, CURLcode code)
+{
+    for (size_t i = 0; i < WINDOWS; i++) {
+        struct window *w = &h->windows[i];
+
+        if (w->t.curl != c || w->state != ACTIVE)
+            continue;
+        rh_curl.multi_remove_handle(h->multi, c);
+        drop_headers(&w->t);
+        w->tries++;
+        /* A server may send less than was asked for. */
+        w->state = w->got == w->want ? DONE : w->t.got ? QUEUED : BROKEN;
+        w->code = code == CURLE_OK ? CURLE_GOT_NOTHING : code;
+        if (w->state == QUEUED && code != CURLE_OK)
+            w->state = BROKEN;
+    }
+}
+
+/* Let transfers go on; waits a little at most, and only when told to. */
+static void drive(struct http *h, bool wait)
+{
+    CURLMsg *message;
+    int running, left;
+
+    h->driving = true;
+    start_queued(h);
+    pthread_mutex_unlock(&h->lock);
+    rh_curl.multi_perform(h->multi, &running);
+    if (wait && running)
+        rh_curl.multi_poll(h->multi, NULL, 0, RH_CURL_POLL, NULL);
+    if (wait && running)
+        rh_curl.multi_perform(h->multi, &running);
+    pthread_mutex_lock(&h->lock);
+    while ((message = rh_curl.multi_info_read(h->multi, &left)))
+        if (message->msg == CURLMSG_DONE)
+            end_transfer(h, message->easy_handle, message->data.result);
+    h->driving = false;
+    pthread_cond_broadcast(&h->news);
+}
+
+/* What broke is asked for again from where it broke, after a while. */
+static int take_up(struct http *h, struct window *w, rh_error **err)
+{
+    int failed;
+
+    if (w->t.error || !rh_curl_may_pass(w->t.curl, w->code) ||
+        w->tries >= RH_CURL_TRIES) {
+        say(&w->t, w->code, err);
+        rh_error_free(w->t.error);
+        w->t.error = NULL;
+        w->state = EMPTY;
+        return -1;
+    }
+    rh_log(h->lib, RH_LOG_WARN, "%s: %s; going on from 0x%llx", h->shown,
+           rh_curl.easy_strerror(w->code),
+           (unsigned long long)(w->offset + w->got));
+    w->state = QUEUED; /* nobody else takes it up or drops it */
+    h->driving = true; /* and nobody starts it before its time */
+    pthread_mutex_unlock(&h->lock);
+    failed = rh_curl_wait(h->lib, w->tries, err);
+    pthread_mutex_lock(&h->lock);
+    h->driving = false;
+    pthread_cond_broadcast(&h->news);
+    return failed;
+}
+
+/* Wait until something of it has changed. */
+static int await(struct http *h, rh_error **err)
+{
+    if (h->driving)
+        rh_wait_cond(&h->news, &h->lock, RH_CURL_POLL);
+    else
+        drive(h, true);
+    return rh_go_on(h->lib, err);
+}
+
+/* The window with the byte at `offset`, which is there. */
+static struct window *window_for(struct http *h, uint64_t offset, size_t need,
+                                 rh_error **err)
+{
+    for (;;) {
+        struct window *w = window_with(h, offset);
+
+        if (w && w->got > offset - w->offset)
+            return w;
+        if (w && w->state == BROKEN && !h->driving) {
+            if (take_up(h, w, err) < 0)
+                return NULL;
+            continue;
+        }
+        if (!w) {
+            w = queue_window(h, offset, how_much(h, offset, need));
+            if (w)
+                look_ahead(h, w);
+        }
+        if (await(h, err) < 0)
+            return NULL;
+    }
+}
+
+static void push(struct http *h, size_t n)
+{
+    h->unpushed += n;
+    if (h->unpushed < PUSH_EVERY || h->driving || !under_way(h))
+        return;
+    h->unpushed = 0;
+    drive(h, false);
 }
 
 static int read_locked(struct http *h, uint8_t *to, size_t n, uint64_t offset,
                        rh_error **err)
 {
     while (n) {
-        struct window *w = window_with(h, offset);
+        struct window *w = window_for(h, offset, n, err);
         size_t part;
 
         if (!w)
-            w = fill_window(h, offset, n, err);
-        if (!w)
             return -1;
         w->used = ++h->clock;
-        part = (size_t)RH_MIN((uint64_t)n, w->size - (offset - w->offset));
+        part = (size_t)RH_MIN((uint64_t)n, w->got - (offset - w->offset));
         memcpy(to, w->bytes + (offset - w->offset), part);
         to += part;
         offset += part;
         n -= part;
+        look_ahead(h, w);
+        push(h, part);
     }
     return 0;
 }
@@ -653,14 +781,22 @@ static int http_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
 static void http_free(struct http *h)
 {
     pull_free(h->pull);
-    if (h->curl)
-        curl.easy_cleanup(h->curl);
-    for (size_t i = 0; i < WINDOWS; i++)
+    for (size_t i = 0; i < WINDOWS; i++) {
+        close_handle(&h->windows[i].t);
         free(h->windows[i].bytes);
+    }
+    if (h->multi)
+        rh_curl.multi_cleanup(h->multi);
+    for (struct curl_slist *l = h->session; l; l = l->next)
+        rh_wipe(l->data, strlen(l->data));
+    if (h->session)
+        rh_curl.slist_free_all(h->session);
+    pthread_cond_destroy(&h->news);
     pthread_mutex_destroy(&h->lock);
+    rh_curl_trust_free(&h->own_trust);
     free(h->validator);
     free(h->shown);
-    free(h->url);
+    rh_wipe_freep(&h->url);
     free(h);
 }
 RH_FREEP(http_freep, struct http, http_free)
@@ -670,11 +806,6 @@ static void http_close(struct rh_io *io)
     http_free(io->state);
 }
 
-static void start_curl(void)
-{
-    curl.global_init(CURL_GLOBAL_DEFAULT);
-}
-
 static void pull_close(struct rh_stream *s)
 {
     http_free(s->state);
@@ -682,31 +813,31 @@ static void pull_close(struct rh_stream *s)
 
 static struct http *http_new(rh_lib *lib, const char *url, rh_error **err)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct http *h;
 
-    if (RH_LATE_LOAD("libcurl.so.4", curl, err) < 0)
+    if (rh_curl_load(err) < 0)
         return NULL;
-    pthread_once(&once, start_curl);
     h = rh_new0(struct http);
     pthread_mutex_init(&h->lock, NULL);
+    rh_wait_cond_init(&h->news);
     h->lib = lib;
     h->url = rh_strdup(url);
     h->shown = shown_url(url);
-    h->curl = curl.easy_init();
-    if (h->curl) {
-        set_options(h);
+    h->trust = &h->own_trust;
+    h->follow = true;
+    h->multi = rh_curl.multi_init();
+    if (h->multi)
         return h;
-    }
     rh_fail(err, RH_ERR_MEMORY, "no memory for a connection");
     http_free(h);
     return NULL;
 }
 
+static const struct rh_io_ops http_ops = {http_read, NULL, http_close};
+
 int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
                  struct rh_stream **ret_stream, rh_error **err)
 {
-    static const struct rh_io_ops ops = {http_read, NULL, http_close};
     static const struct rh_stream_ops stream_ops = {pull_read, pull_close};
     RH_AUTO(http_freep) struct http *h = http_new(lib, url, err);
 
@@ -718,10 +849,40 @@ int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
         *ret_stream = rh_stream_make(&stream_ops, h->shown, h);
         (*ret_stream)->lib = lib;
     } else {
-        *ret_io = rh_io_make(&ops, h->shown, h->size, h);
+        *ret_io = rh_io_make(&http_ops, h->shown, h->size, h);
     }
     h = NULL;
     return 0;
+}
+
+struct rh_io *rh_http_io(struct rh_http *client, const char *path,
+                         const char *shown, rh_error **err)
+{
+    RH_AUTO(rh_wipe_freep)
+    char *url = rh_printf("%s%s", rh_http_name(client), path);
+    RH_AUTO(http_freep)
+    struct http *h = http_new(rh_http_lib(client), url, err);
+    struct rh_io *io;
+
+    if (!h)
+        return NULL;
+    h->trust = rh_http_trust(client);
+    h->session = rh_http_lines(client);
+    h->follow = false;
+    if (shown) {
+        free(h->shown);
+        h->shown = rh_strdup(shown);
+    }
+    if (meet(h, err) < 0)
+        return NULL;
+    if (h->pull) {
+        rh_fail(err, RH_ERR_HTTP_FAILED, "the server offers no ranges");
+        rh_error_subject(err, h->shown);
+        return NULL;
+    }
+    io = rh_io_make(&http_ops, h->shown, h->size, h);
+    h = NULL;
+    return io;
 }
 
 #else
@@ -735,6 +896,16 @@ int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
     return rh_fail(err, RH_ERR_UNAVAILABLE,
                    "addresses cannot be read from: libcurl was not there when "
                    "this was built");
+}
+
+struct rh_io *rh_http_io(struct rh_http *client, const char *path,
+                         const char *shown, rh_error **err)
+{
+    (void)client, (void)path, (void)shown;
+    rh_fail(err, RH_ERR_UNAVAILABLE,
+            "addresses cannot be read from: libcurl was not there when this "
+            "was built");
+    return NULL;
 }
 
 #endif

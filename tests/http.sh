@@ -116,6 +116,7 @@ test_a_bare_disk() {
 }
 # A lone disk: by ranges where there are some, else forward and never stored.
 converts() { # URL
+    local VMDK=${2-$VMDK}
     run env TMPDIR=/nonexistent timeout 100 "$REHOST" disk convert "$1" \
         out.qcow2 --overwrite
     expect_status 0
@@ -153,6 +154,21 @@ for i in range(40): sys.stdout.buffer.write(r.randbytes(1 << 20))' >noise.raw
     size=$(stat -c %s "$WWW/member.ova")
     expect_equal $(($(awk '/member.ova/ { n += $3 } END { print n }' \
         "$WWW/.log") < size * 3 / 2)) 1 "$(grep member.ova "$WWW/.log") of $size"
+}
+# A distant server: ranges side by side and ahead, and no byte twice.
+test_ranges_ahead_of_a_distant_server() {
+    local size
+    python3 -c 'import random, sys
+r = random.Random(2)
+for i in range(32): sys.stdout.buffer.write(r.randbytes(1 << 20))' >noise.raw
+    qemu-img convert -f raw -O vmdk -o subformat=streamOptimized noise.raw \
+        "$WWW/distant.vmdk"
+    converts "$URL/distant/distant.vmdk" "$WWW/distant.vmdk"
+    size=$(stat -c %s "$WWW/distant.vmdk")
+    expect_equal $(($(sent distant) <= size + size / 50)) 1 \
+        "$(sent distant) bytes travelled of $size"
+    expect_equal $(($(cat "$WWW/.most") >= 3)) 1 \
+        "requests side by side: $(cat "$WWW/.most")"
 }
 test_disk_that_must_be_stored() {
     qemu-img convert -f vmdk -O qcow2 "$VMDK" "$WWW/box.qcow2"

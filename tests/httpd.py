@@ -14,9 +14,12 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 
 CUT = 150000  # bytes before a breaking connection breaks
+DELAY = 0.05  # seconds before a distant server's answer
 seen = {}
+active = most = 0
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,7 +53,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(401)
         if not os.path.isfile(path):
             return self.answer(404, body=b"<html>not here</html>")
+        if manner == "distant":
+            return self.serve_distant(manner, path, count)
         self.serve(manner, path, count)
+
+    def serve_distant(self, manner, path, count):
+        """Answers late; .most holds how many were asked for side by side."""
+        global active, most
+        with LOCK:
+            active += 1
+            most = max(most, active)
+            with open(os.path.join(FOLDER, ".most"), "w") as f:
+                f.write(str(most))
+        time.sleep(DELAY)
+        try:
+            self.serve(manner, path, count)
+        finally:
+            with LOCK:
+                active -= 1
 
     def serve(self, manner, path, count):
         size = os.path.getsize(path)
@@ -98,6 +118,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 FOLDER = sys.argv[1]
+LOCK = threading.Lock()
 server = Server(("127.0.0.1", 0), Handler)
 if len(sys.argv) > 3:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -27,6 +27,6 @@ test_the_program_on_private_headers_is_refused() {
     refused cli/x.c '#include "base/mem.h"' "cli may not include base"
 }
 test_a_library_outside_its_fence_is_refused() {
-    refused vm/x.c '#include <curl/curl.h>' "belongs in base/io_http.c"
+    refused vm/x.c '#include <curl/curl.h>' "belongs in base/curl.h"
 }
 run_tests
