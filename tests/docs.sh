@@ -80,7 +80,7 @@ test_usage_errors_come_as_json_too() {
         run "$REHOST" $words --json
         expect_status 2
         expect_json .error.code USAGE .stderr
-        expect_json '.error | keys | join(" ")' "code hint message subject" \
+        expect_json '.error | keys | join(" ")' "class code hint message subject" \
             .stderr
     done
 }
