@@ -43,8 +43,8 @@ struct rh_lib {
                      uint64_t total);
     void *progress_user;
     atomic_uint_least64_t progress_last; /* monotonic ns of the last report */
-    rh_lib *of;             /* whom this one works for: it keeps; or NULL */
-    pthread_mutex_t lock;   /* zeroed is unlocked; guards what follows */
+    rh_lib *of;           /* whom this one works for: it keeps; or NULL */
+    pthread_mutex_t lock; /* zeroed is unlocked; guards what follows */
     RH_VEC(struct rh_kept) kept;
 };
 

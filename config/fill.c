@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,20 +52,93 @@ static int check_size(const char *text, size_t n, rh_error **err)
     return 0;
 }
 
+/* JSON; with `flags`, a prompt may follow it. */
 static int read_json(struct rh_fill *f, const char *text, size_t n,
-                     rh_error **err)
+                     size_t flags, rh_error **err)
 {
     RH_AUTO(free_json) json_t *doc = NULL;
     json_error_t e;
 
     if (check_size(text, n, err))
         return -1;
-    doc = json_loadb(text, n, 0, &e);
+    doc = json_loadb(text, n, flags, &e);
     if (!doc)
         return rh_fail(err, RH_ERR_FILL_SYNTAX, "line %d, column %d: %s",
                        e.line, e.column, e.text);
-    return rh_fill_is_prism(doc) ? rh_fill_prism(f, doc, err)
-                                 : rh_fill_overlay(f, doc, err);
+    if (rh_fill_is_prism(doc))
+        return rh_fill_prism(f, doc, err);
+    if (rh_fill_refusal(doc, err) < 0)
+        return -1;
+    return rh_fill_overlay(f, doc, err);
+}
+
+/* --- what was saved with more around it ----------------------------------- */
+
+static bool is_web_page(const char *text)
+{
+    char head[1024];
+
+    snprintf(head, sizeof head, "%s", text);
+    return strcasestr(head, "<!doctype html") || strcasestr(head, "<html") ||
+           strcasestr(head, "<head>");
+}
+
+/* HTTP/1.1 401 Unauthorized, as curl -i shows it. */
+static bool has_http_head(const char *text)
+{
+    return !strncmp(text, "HTTP/", 5);
+}
+
+/* A shell's or acli's prompt stands in its first line. */
+static bool is_session(const char *text)
+{
+    size_t n = strcspn(text, "\r\n");
+
+    if (!strncmp(text, "<acropolis>", 11))
+        return true;
+    for (size_t i = 0; i + 1 < n; i++)
+        if (strchr("$#>%", text[i]) && text[i + 1] == ' ' &&
+            memchr(text, ':', i) && !memchr(text, '"', i))
+            return true;
+    return has_http_head(text);
+}
+
+/* Where JSON or acli's text begins below the prompt; NULL: nowhere. */
+static const char *begin_below(const char *text)
+{
+    for (const char *p = text; *p;) {
+        size_t n = strcspn(p, "\r\n");
+
+        if (p[0] == '{' || p[0] == '[' || rh_fill_is_acli(p))
+            return p;
+        p += n;
+        p += strspn(p, "\r\n");
+    }
+    return NULL;
+}
+
+static int refuse_http_error(const char *text, rh_error **err)
+{
+    const char *status = strchr(text, ' ');
+    int n = (int)strcspn(text, "\r\n");
+
+    if (!status || strtol(status, NULL, 10) < 400)
+        return 0;
+    rh_fail(err, RH_ERR_FILL_KIND,
+            "this is an error that a service answered: \"%.*s\", no VM",
+            RH_MIN(n, 80), text);
+    return rh_hint(err, "log in and save the answer again");
+}
+
+static int read_session(struct rh_fill *f, const char *text, size_t n,
+                        rh_error **err)
+{
+    const char *from = begin_below(text);
+    size_t left = n - (size_t)(from - text);
+
+    return from[0] == '{' || from[0] == '['
+               ? read_json(f, from, left, JSON_DISABLE_EOF_CHECK, err)
+               : rh_fill_acli(f, from, left, err);
 }
 
 static int read_yaml(struct rh_fill *f, const char *text, size_t n,
@@ -148,10 +222,18 @@ int rh_fill_read(struct rh_fill *f, const char *text, size_t n, rh_error **err)
     first = blank < n ? text[blank] : '\0';
     if (!first)
         return rh_fail(err, RH_ERR_FILL_KIND, "the file is empty");
+    if (is_web_page(text + blank)) {
+        rh_fail(err, RH_ERR_FILL_KIND, "this is a web page, not an answer");
+        return rh_hint(err, "log in and save again");
+    }
+    if (has_http_head(text + blank) && refuse_http_error(text + blank, err) < 0)
+        return -1;
+    if (is_session(text + blank) && begin_below(text + blank))
+        return read_session(f, text + blank, n - blank, err);
     if (first == '<')
         return read_descriptor(f, text, n, err);
     if (first == '{' || first == '[')
-        return read_json(f, text, n, err);
+        return read_json(f, text, n, 0, err);
     if (rh_fill_is_acli(text))
         return rh_fill_acli(f, text, n, err);
     if (is_vmx(text))

@@ -25,9 +25,12 @@ void rh_fill_free(struct rh_fill *f); /* also for RH_AUTO */
 
 /* Recognise by shape and read. */
 int rh_fill_read(struct rh_fill *f, const char *text, size_t n, rh_error **err);
-/* prism.c: one answer or a list of version 2, 3 or 4; false: not one. */
+/* prism_kinds.c: one answer or a list of version 1 to 4, of acli -o json,
+ * Ansible or Terraform; false: not one. */
 bool rh_fill_is_prism(const json_t *doc);
 int rh_fill_prism(struct rh_fill *f, const json_t *doc, rh_error **err);
+/* Fails when a document without a VM is a service's error or an empty list. */
+int rh_fill_refusal(const json_t *doc, rh_error **err);
 /* acli.c: the text of `acli vm.get`, as a tree like Prism's v2. */
 bool rh_fill_is_acli(const char *text);
 int rh_fill_acli(struct rh_fill *f, const char *text, size_t n, rh_error **err);

@@ -136,6 +136,127 @@ check bare_disk_with_prism_v3 bare_disk_with v3 vlan.100
 check bare_disk_with_prism_v4 bare_disk_with v4 $subnet
 check bare_disk_with_acli bare_disk_with acli vlan.100
 
+# The same answers as other tools save them.
+respelled() { # PYTHON: v (v4's answer), a (acli's tree); prints the answer
+    python3 - "$(v4)" "$1" <<'PY'
+import json, re, sys
+v = json.loads(sys.argv[1])["data"]
+def snake(o):
+    if isinstance(o, dict):
+        return {re.sub("([A-Z])", lambda m: "_" + m[1].lower(), k): snake(x)
+                for k, x in o.items() if not k.startswith("$")}
+    return [snake(x) for x in o] if isinstance(o, list) else o
+def listed(o):  # Terraform's blocks
+    if isinstance(o, dict):
+        return {k: [listed(x)] if isinstance(x, dict) else listed(x) for k, x in o.items()}
+    return [listed(x) for x in o] if isinstance(o, list) else o
+s = snake(v)
+t = json.loads(json.dumps(s))
+for d in t["disks"]:
+    d["backing_info"] = {"vm_disk": d["backing_info"]}
+t["boot_config"] = {"uefi_boot": t["boot_config"], "legacy_boot": []}
+tree = {"config": {
+    "boot": {"secure_boot": False, "uefi_boot": True},
+    "disk_list": [{"addr": {"bus": "ide", "index": 0}, "cdrom": True, "empty": True},
+                  {"addr": {"bus": "scsi", "index": 0}, "vmdisk_size": 67108864}],
+    "hwclock_timezone": "UTC", "machine_type": "pc", "memory_mb": 8192,
+    "name": "app01", "num_cores_per_vcpu": 4, "num_vcpus": 2,
+    "nic_list": [{"mac_addr": v["nics"][0]["backingInfo"]["macAddress"],
+                  "network_name": "vlan.100"}]}, "uuid": v["extId"]}
+print(json.dumps(eval(sys.argv[2])))
+PY
+}
+acli_json() { respelled '{"status": 0, "error": None, "data": {v["extId"]: tree}}'; }
+acli_json_bare() { respelled '{"app01": tree}'; }
+ansible() { respelled '{"changed": False, "ext_id": s["ext_id"], "response": s}'; }
+terraform_state() {
+    respelled '{"version": 4, "resources": [{"type": "nutanix_virtual_machine_v2",
+        "instances": [{"attributes": listed(t)}]}]}'
+}
+terraform_show() {
+    respelled '{"values": {"root_module": {"resources": [{"values": listed(t)}]}}}'
+}
+prompt='nutanix@NTNX-18SM6-A-CVM:10.0.0.31:~$ '
+pasted_acli() {
+    printf '%sacli vm.get app01\r\n' "$prompt"
+    acli | sed 's/$/\r/'
+    printf '%s\r\n%sexit\r\n' "$prompt" "$prompt"
+}
+pasted_shell_of_acli() { echo '<acropolis> vm.get app01'; acli; echo '<acropolis> '; }
+pasted_curl() { printf '%scurl -k https://pc:9440/api\n' "$prompt"; v4; printf '%s\n' "$prompt"; }
+curl_with_heads() { printf 'HTTP/1.1 200 OK\r\nServer: x\r\n\r\n'; v3; }
+check bare_disk_with_acli_in_json bare_disk_with acli_json vlan.100
+check bare_disk_with_acli_in_bare_json bare_disk_with acli_json_bare vlan.100
+check bare_disk_with_ansible bare_disk_with ansible $subnet
+check bare_disk_with_a_terraform_state bare_disk_with terraform_state $subnet
+check bare_disk_with_terraform_show bare_disk_with terraform_show $subnet
+check bare_disk_with_a_pasted_session bare_disk_with pasted_acli vlan.100
+check bare_disk_with_a_session_in_aclis_shell bare_disk_with pasted_shell_of_acli vlan.100
+check bare_disk_with_a_pasted_curl bare_disk_with pasted_curl $subnet
+check bare_disk_with_the_heads_of_curl bare_disk_with curl_with_heads vlan.100
+
+test_prism_v1_says_what_it_knows() {
+    disk a.qcow2 64M
+    cat >v1.json <<JSON
+{"metadata": {}, "entities": [{"vmId": "0005::$uuid", "uuid": "$uuid", "vmName": "app01",
+ "numVCpus": 8, "memoryCapacityInBytes": 8589934592, "hypervisorType": "kKvm",
+ "nutanixVirtualDiskUuids": ["aaaaaaaa-0000-4000-8000-000000000001"],
+ "virtualNicIds": ["0005::$uuid:$mac"]}]}
+JSON
+    run "$REHOST" inspect --json a.qcow2 --fill v1.json
+    expect_status 0
+    expect_json '.vms[0] | [.name, .cpus, .memory_bytes, .nics[0].mac, .source] | join(" ")' \
+        "app01 8 8589934592 $mac nutanix"
+}
+test_an_error_or_a_page_is_no_answer() {
+    disk a.qcow2 64M
+    while IFS='|' read -r text says; do
+        printf '%b' "$text" >answer.json
+        run "$REHOST" inspect a.qcow2 --fill answer.json
+        expect_error FILL_KIND 3
+        expect_stderr "$says"
+        expect_stderr "log in and save"
+    done <<'END'
+<!DOCTYPE html><html><head><title>Prism</title>|this is a web page
+\n<HTML><body>Sign in</body>|this is a web page
+{"state": "ERROR", "code": 401, "message_list": [{"reason": "AUTHENTICATION_REQUIRED", "message": "Authentication required."}], "kind": "vm"}|an error.*Authentication required
+{"message": "An Authentication object was not found in the SecurityContext"}|an error.*Authentication object
+{"data": {"$objectType": "vmm.v4.error.ErrorResponse", "error": [{"message": "not signed in"}]}}|an error.*not signed in
+{"error_type": "UNAUTHENTICATED", "messages": []}|an error
+{"status": 3, "error": "Unknown name: app02", "data": null}|an error.*Unknown name: app02
+HTTP/1.1 401 Unauthorized\r\nServer: x\r\n\r\n|an error.*401 Unauthorized
+END
+    echo '{"metadata": {"total_matches": 0}, "entities": []}' >none.json
+    run "$REHOST" inspect a.qcow2 --fill none.json
+    expect_error FILL_KIND 3
+    expect_stderr "without any VM"
+}
+test_what_powershell_cut_is_told_with_what_to_do() {
+    disk a.qcow2 64M
+    told() { # ANSWER WORD
+        echo "$1" >cut.json
+        run "$REHOST" inspect --json a.qcow2 --fill cut.json
+        expect_status 0
+        expect_json "[.vms[0].findings[] | select(.id == \"FILL-VALUE\" and
+            (.message | contains(\"$2\")) and (.remedy | contains(\"-Depth 10\")))] |
+            length" 1
+    }
+    cut=$(v2 | jq -c '.boot = "@{uefi_boot=True; secure_boot=False}" |
+        .vm_disk_info = "System.Object[]" | .vm_nics = ["@{mac_address=x}"]')
+    told "$cut" boot
+    told "$cut" vm_disk_info
+    told "$cut" mac_address
+    expect_json .vms[0].firmware null
+    told "$(v3 | jq -c '.spec.resources = "@{num_sockets=2}"')" resources
+    told "$(v4 | jq -c '.data.bootConfig = "@{isSecureBootEnabled=False}"')" bootConfig
+    # Any other wrong type is told, too.
+    v2 | jq -c '.memory_mb = [8192] | .num_vcpus = "two" | .vm_nics = 3 | .machine_type = {"a": 1}' >wrong.json
+    run "$REHOST" inspect --json a.qcow2 --fill wrong.json
+    expect_status 0
+    expect_json '[.vms[0].findings[] | select(.id == "FILL-VALUE") | .message |
+        capture("\"(?<a>[a-z_]+)\"").a] | sort | join(" ")' \
+        'machine_type memory_mb num_vcpus vm_nics'
+}
 test_bare_disk_without_an_answer_lists_what_is_missing() {
     disk a.qcow2 64M
     run "$REHOST" inspect --json a.qcow2

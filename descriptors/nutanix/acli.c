@@ -107,6 +107,8 @@ static int read_line(struct acli *a, const char *p, size_t n, rh_error **err)
     }
     if (p[n - 1] == '{')
         return open_block(a, p, n - 1, err);
+    if (!a->depth)
+        return 0; /* a prompt, or a command that was typed */
     colon = memchr(p, ':', n);
     if (!colon || colon == p)
         return rh_fail(err, RH_ERR_FILL_SYNTAX,

@@ -1,7 +1,8 @@
-/* prism.c - a VM as Nutanix Prism answers it: v2, v3, v4, and acli's tree.
+/* prism.c - a VM as Nutanix Prism answers it: v1, v2, v3, v4, and acli's tree.
  *
  * A table says where each version keeps each field; lists of disks and network
- * cards are read by code.  "num_vcpus" of v2 and acli counts sockets. */
+ * cards are read by code.  "num_vcpus" of v2 and acli counts sockets.  What
+ * stands around an answer is prism_kinds.c's. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,29 +10,27 @@
 
 #include "base/limits.h"
 #include "descriptors/fill.h"
-#include "vm/order.h"
+#include "descriptors/nutanix/prism.h"
 #include "descriptors/ovf/ovf.h"
-
-enum version { NONE, V2, V3, V4, ACLI };
-
-/* One VM's answer, and the objects in which a path is looked for in turn: a v3
- * answer may repeat lists in its status only. */
-struct answer {
-    struct rh_fill *f;
-    struct rh_fill_vm *to;
-    enum version version;
-    const json_t *in[3];
-};
+#include "vm/order.h"
 
 /* --- looking up
  * --------------------------------------------------------------------- */
-static const json_t *at(const json_t *o, const char *path)
+/* Terraform writes a block as a list of one. */
+static const json_t *alone(const json_t *o)
+{
+    return json_is_array(o) && json_array_size(o) == 1 ? json_array_get(o, 0)
+                                                       : o;
+}
+
+const json_t *rh_prism_at(const json_t *o, const char *path)
 {
     char key[64];
 
     while (o && *path) {
         size_t n = strcspn(path, "/");
 
+        o = alone(o);
         snprintf(key, sizeof key, "%.*s", (int)RH_MIN(n, sizeof key - 1), path);
         o = json_object_get(o, key);
         path += n;
@@ -47,7 +46,7 @@ static bool is_empty(const json_t *v)
 }
 
 /* Several paths with '|' between; the first that holds something counts. */
-static const json_t *find(const struct answer *a, const char *paths)
+static const json_t *find(const struct rh_prism_answer *a, const char *paths)
 {
     char path[128];
 
@@ -57,7 +56,7 @@ static const json_t *find(const struct answer *a, const char *paths)
             const json_t *found;
 
             snprintf(path, sizeof path, "%.*s", (int)n, p);
-            found = at(a->in[i], path);
+            found = rh_prism_at(a->in[i], path);
             if (found && !is_empty(found))
                 return found;
             p += n;
@@ -69,7 +68,7 @@ static const json_t *find(const struct answer *a, const char *paths)
 
 static const char *text_in(const json_t *o, const char *paths)
 {
-    struct answer a = {.in = {o}};
+    struct rh_prism_answer a = {.in = {o}};
     const json_t *found = find(&a, paths);
     const char *text = json_string_value(found);
 
@@ -78,7 +77,7 @@ static const char *text_in(const json_t *o, const char *paths)
 
 static bool number_in(const json_t *o, const char *paths, uint64_t *ret)
 {
-    struct answer a = {.in = {o}};
+    struct rh_prism_answer a = {.in = {o}};
     const json_t *found = find(&a, paths);
 
     if (json_is_integer(found) && json_integer_value(found) >= 0) {
@@ -90,7 +89,7 @@ static bool number_in(const json_t *o, const char *paths, uint64_t *ret)
 
 static bool bool_in(const json_t *o, const char *paths, bool *ret)
 {
-    struct answer a = {.in = {o}};
+    struct rh_prism_answer a = {.in = {o}};
     const json_t *found = find(&a, paths);
 
     if (json_is_boolean(found)) {
@@ -102,44 +101,51 @@ static bool bool_in(const json_t *o, const char *paths, bool *ret)
 
 /* --- single values
  * ---------------------------------------------------------------------- */
-/* By version: v2, v3, v4, acli. */
 static const struct {
     const char *key;
     uint64_t factor; /* of a number */
-    const char *path[4];
+    const char *path[RH_PRISM_KINDS];
 } fields[] = {
-    {"name", 0, {"name", "name", "name", "name"}},
+    {"name", 0, {"vmName", "name", "name", "name", "name"}},
     {"annotation",
      0,
-     {"description", "description", "description", "annotation"}},
-    {"uuid", 0, {"uuid", "uuid", "biosUuid|extId", "uuid"}},
+     {"description", "description", "description", "description",
+      "annotation"}},
+    {"uuid", 0, {"uuid", "uuid", "uuid", "biosUuid|extId", "uuid"}},
     {"machine",
      0,
-     {"machine_type", "resources/machine_type", "machineType", "machine_type"}},
+     {NULL, "machine_type", "resources/machine_type", "machineType",
+      "machine_type"}},
     {"memory_bytes",
      RH_MIB,
-     {"memory_mb", "resources/memory_size_mib", NULL, "memory_mb"}},
-    {"memory_bytes", 1, {NULL, NULL, "memorySizeBytes", NULL}},
+     {NULL, "memory_mb", "resources/memory_size_mib", NULL, "memory_mb"}},
+    {"memory_bytes",
+     1,
+     {"memoryCapacityInBytes", NULL, NULL, "memorySizeBytes", NULL}},
+    {"cpus", 1, {"numVCpus", NULL, NULL, NULL, NULL}},
     {"secure_boot",
      0,
-     {"boot/secure_boot", NULL, "bootConfig/isSecureBootEnabled",
+     {NULL, "boot/secure_boot", NULL,
+      "bootConfig/isSecureBootEnabled|bootConfig/uefiBoot/isSecureBootEnabled",
       "boot/secure_boot"}},
     {"tpm",
      0,
-     {"vtpm_config/is_vtpm_enabled", "resources/vtpm_config/vtpm_enabled",
+     {NULL, "vtpm_config/is_vtpm_enabled", "resources/vtpm_config/vtpm_enabled",
       "vtpmConfig/isVtpmEnabled", "vtpm_config/is_vtpm_enabled"}},
     {"nested_virtualization",
      0,
-     {NULL, "resources/hardware_virtualization_enabled",
+     {NULL, NULL, "resources/hardware_virtualization_enabled",
       "isCpuPassthroughEnabled", NULL}},
-    {"os/vmware_id", 0, {NULL, "resources/guest_os_id", NULL, NULL}},
+    {"os/vmware_id", 0, {NULL, NULL, "resources/guest_os_id", NULL, NULL}},
     {"os/name",
      0,
-     {"guest_os", "resources/guest_tools/nutanix_guest_tools/guest_os_version",
+     {"guestOperatingSystem", "guest_os",
+      "resources/guest_tools/nutanix_guest_tools/guest_os_version",
       "guestTools/guestOsVersion", NULL}},
-    {"cpu_hot_add", 0, {NULL, NULL, "isCpuHotplugEnabled", NULL}},
+    {"cpu_hot_add", 0, {NULL, NULL, NULL, "isCpuHotplugEnabled", NULL}},
 };
 
+/* NULL: it is no single value, or no number. */
 static const char *as_text(const json_t *v, uint64_t factor, char *buf,
                            size_t n)
 {
@@ -152,15 +158,15 @@ static const char *as_text(const json_t *v, uint64_t factor, char *buf,
     if (json_is_integer(v) && json_integer_value(v) >= 0)
         number = (uint64_t)json_integer_value(v);
     else if (!rh_parse_u64(json_string_value(v), &number))
-        return "";
+        return NULL;
     if (rh_mul_overflows(number, factor ? factor : 1, &number))
-        return "";
+        return NULL;
     snprintf(buf, n, "%" PRIu64, number);
     return buf;
 }
 
 /* A value that is not what its field wants is left out, and said. */
-static void put(struct answer *a, const char *key, const char *text)
+static void put(struct rh_prism_answer *a, const char *key, const char *text)
 {
     rh_error *e = NULL;
 
@@ -172,38 +178,48 @@ static void put(struct answer *a, const char *key, const char *text)
     rh_error_drop(&e);
 }
 
-static void singles(struct answer *a)
+static void singles(struct rh_prism_answer *a)
 {
     char number[32];
+    const char *text;
 
     for (size_t i = 0; i < RH_COUNT(fields); i++) {
-        const char *path = fields[i].path[a->version - V2];
+        const char *path = fields[i].path[a->kind];
         const json_t *v = path ? find(a, path) : NULL;
 
         /* AHV's own UUIDs are sound; a made-up one is no reason to stop. */
-        if (v)
-            put(a, fields[i].key,
-                as_text(v, fields[i].factor, number, sizeof number));
+        if (!v)
+            continue;
+        text = as_text(v, fields[i].factor, number, sizeof number);
+        if (text)
+            put(a, fields[i].key, text);
+        else
+            rh_prism_wrong(a, path, v);
     }
 }
 
-static void topology(struct answer *a)
+static void topology(struct rh_prism_answer *a)
 {
-    static const char *const paths[][4] = {
-        {"num_vcpus", "resources/num_sockets", "numSockets", "num_vcpus"},
-        {"num_cores_per_vcpu", "resources/num_vcpus_per_socket",
+    static const char *const paths[][RH_PRISM_KINDS] = {
+        {"", "num_vcpus", "resources/num_sockets", "numSockets", "num_vcpus"},
+        {"", "num_cores_per_vcpu", "resources/num_vcpus_per_socket",
          "numCoresPerSocket", "num_cores_per_vcpu"},
-        {"num_threads_per_core", "resources/num_threads_per_core",
+        {"", "num_threads_per_core", "resources/num_threads_per_core",
          "numThreadsPerCore", "num_threads_per_core"}};
     struct rh_vm *vm = a->to->vm;
     uint64_t n[3] = {0};
+    char number[32] = "";
 
     for (size_t i = 0; i < 3; i++) {
-        const json_t *v = find(a, paths[i][a->version - V2]);
+        const json_t *v = find(a, paths[i][a->kind]);
 
-        if (json_is_integer(v) && json_integer_value(v) > 0 &&
-            json_integer_value(v) <= 4096)
-            n[i] = (uint64_t)json_integer_value(v);
+        if (!v)
+            continue;
+        if (!as_text(v, 1, number, sizeof number) ||
+            !rh_parse_u64(number, &n[i]) || n[i] > 4096) {
+            rh_prism_wrong(a, paths[i][a->kind], v);
+            n[i] = 0;
+        }
     }
     if (n[1])
         rh_set_number(vm, &vm->cores_per_socket, n[1], RH_FROM_FILL,
@@ -219,22 +235,45 @@ static void topology(struct answer *a)
 
 /* --- boot and clock
  * ------------------------------------------------------------------------ */
-static const char *firmware_of(struct answer *a)
+static bool in_answer(const struct rh_prism_answer *a, const char *path,
+                      bool *ret)
+{
+    const json_t *v = find(a, path);
+
+    if (json_is_boolean(v))
+        *ret = json_is_true(v);
+    return json_is_boolean(v) || rh_parse_bool(json_string_value(v), ret);
+}
+
+/* Ansible leaves $objectType out, Terraform names the block. */
+static const char *by_block(const struct rh_prism_answer *a)
+{
+    if (find(a, "bootConfig/uefiBoot|bootConfig/nvramDevice|"
+                "bootConfig/isSecureBootEnabled"))
+        return "uefi";
+    return find(a, "bootConfig/legacyBoot") ? "bios" : NULL;
+}
+
+static const char *firmware_of(struct rh_prism_answer *a)
 {
     const char *type = json_string_value(
-        find(a, a->version == V3 ? "resources/boot_config/boot_type"
-                                 : "bootConfig/$objectType"));
-    const json_t *uefi = find(a, "boot/uefi_boot");
-    const json_t *secure = find(a, "boot/secure_boot");
+        find(a, a->kind == RH_PRISM_V3
+                    ? "resources/boot_config/boot_type|resources/boot_type"
+                    : "bootConfig/$objectType"));
+    bool uefi = false, secure = false;
 
-    if (a->version == V2 || a->version == ACLI) {
-        if (json_is_true(uefi) || json_is_true(secure))
+    if (a->kind == RH_PRISM_V2 || a->kind == RH_PRISM_ACLI) {
+        bool said = in_answer(a, "boot/uefi_boot", &uefi);
+
+        in_answer(a, "boot/secure_boot", &secure);
+        if (uefi || secure)
             return "uefi";
         /* acli leaves the whole block out of a BIOS machine. */
-        return uefi || a->version == ACLI ? "bios" : NULL;
+        return said || (a->kind == RH_PRISM_ACLI && !find(a, "boot")) ? "bios"
+                                                                      : NULL;
     }
     if (!type)
-        return NULL;
+        return by_block(a);
     if (strstr(type, "LegacyBoot") || !strcmp(type, "LEGACY"))
         return "bios";
     return strstr(type, "UefiBoot") || !strcmp(type, "UEFI") ||
@@ -243,7 +282,7 @@ static const char *firmware_of(struct answer *a)
                : NULL;
 }
 
-static void boot(struct answer *a)
+static void boot(struct rh_prism_answer *a)
 {
     static const char *const words[][2] = {{"DISK", "disk"},
                                            {"CDROM", "cdrom"},
@@ -251,12 +290,16 @@ static void boot(struct answer *a)
                                            {"NIC", "network"}};
     RH_AUTO(rh_buf_free) struct rh_buf order = {0};
     const json_t *list = find(a, "boot/boot_device_order|resources/boot_config/"
-                                 "boot_device_order_list|bootConfig/bootOrder");
+                                 "boot_device_order_list|bootConfig/bootOrder|"
+                                 "bootConfig/legacyBoot/bootOrder|"
+                                 "bootConfig/uefiBoot/bootOrder|"
+                                 "resources/boot_device_order_list");
     const char *type =
-        json_string_value(find(a, "resources/boot_config/boot_type"));
+        json_string_value(find(a, "resources/boot_config/boot_type|"
+                                  "resources/boot_type"));
 
     put(a, "firmware", firmware_of(a));
-    if (type && a->version == V3)
+    if (type && a->kind == RH_PRISM_V3)
         put(a, "secure_boot", strcmp(type, "SECURE_BOOT") ? "false" : "true");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *word = json_string_value(json_array_get(list, i));
@@ -271,7 +314,7 @@ static void boot(struct answer *a)
     put(a, "boot_order", order.data);
 }
 
-static void clock_of(struct answer *a)
+static void clock_of(struct rh_prism_answer *a)
 {
     const char *zone =
         json_string_value(find(a, "timezone|resources/hardware_clock_timezone|"
@@ -309,7 +352,7 @@ static const char *controller_of(const char *bus)
     "disk_address/device_index|device_properties/disk_address/device_index|" \
     "diskAddress/index|addr/index"
 
-static void place(struct answer *a, const json_t *d,
+static void place(struct rh_prism_answer *a, const json_t *d,
                   struct rh_value *controller, struct rh_value *bus,
                   struct rh_value *unit)
 {
@@ -320,7 +363,7 @@ static void place(struct answer *a, const json_t *d,
                 a->f->name);
     rh_set_number(vm, bus, 0, RH_FROM_FILL, a->f->name);
     /* acli's text leaves out a zero. */
-    if (number_in(d, INDEX, &n) ? n <= 255 : a->version == ACLI)
+    if (number_in(d, INDEX, &n) ? n <= 255 : a->kind == RH_PRISM_ACLI)
         rh_set_number(vm, unit, n, RH_FROM_FILL, a->f->name);
 }
 
@@ -335,7 +378,7 @@ static bool is_cdrom(const json_t *d)
 
 static bool in_volume_group(const json_t *d)
 {
-    struct answer a = {.in = {d}};
+    struct rh_prism_answer a = {.in = {d}};
     const char *type = text_in(d, "backingInfo/$objectType");
 
     return find(&a, "volume_group_reference|volume_group_uuid|"
@@ -343,7 +386,7 @@ static bool in_volume_group(const json_t *d)
            (type && strstr(type, "VolumeGroup"));
 }
 
-static void add_disk(struct answer *a, const json_t *d)
+static void add_disk(struct rh_prism_answer *a, const json_t *d)
 {
     struct rh_vm *vm = a->to->vm;
     struct rh_disk_config *disk;
@@ -360,12 +403,13 @@ static void add_disk(struct answer *a, const json_t *d)
     disk = rh_vec_add(&vm->disks);
     rh_set_text(vm, &disk->id,
                 text_in(d, "disk_address/vmdisk_uuid|backingInfo/diskExtId|"
-                           "extId|vmdisk_uuid|uuid"),
+                           "backingInfo/vmDisk/diskExtId|extId|vmdisk_uuid|"
+                           "uuid"),
                 RH_FROM_FILL, a->f->name);
     place(a, d, &disk->controller, &disk->bus, &disk->unit);
     if (number_in(d,
                   "size|disk_size_bytes|backingInfo/diskSizeBytes|"
-                  "vmdisk_size",
+                  "backingInfo/vmDisk/diskSizeBytes|vmdisk_size",
                   &n) &&
         n)
         rh_set_number(vm, &disk->capacity_bytes, n, RH_FROM_FILL, a->f->name);
@@ -374,7 +418,24 @@ static void add_disk(struct answer *a, const json_t *d)
                       a->f->name);
 }
 
-static void disks(struct answer *a)
+/* v1 has no more than the UUIDs, in no order. */
+static void v1_disks(struct rh_prism_answer *a)
+{
+    const json_t *list = find(a, "nutanixVirtualDiskUuids");
+    struct rh_vm *vm = a->to->vm;
+
+    for (size_t i = 0; i < json_array_size(list) && i < RH_LIMIT_VM_DISKS;
+         i++) {
+        const char *id = json_string_value(json_array_get(list, i));
+
+        if (id)
+            rh_set_text(vm,
+                        &((struct rh_disk_config *)rh_vec_add(&vm->disks))->id,
+                        id, RH_FROM_FILL, a->f->name);
+    }
+}
+
+static void disks(struct rh_prism_answer *a)
 {
     const json_t *list =
         find(a, "vm_disk_info|resources/disk_list|disks|disk_list");
@@ -398,6 +459,8 @@ static void disks(struct answer *a)
             add_disk(a, d);
         }
     }
+    if (a->kind == RH_PRISM_V1)
+        v1_disks(a);
     /* The order of Prism's lists means nothing. */
     rh_vm_sort_disks(vm);
 }
@@ -415,7 +478,7 @@ static bool is_sriov(const json_t *n)
            rh_same_word(type, "DIRECT_NIC") || rh_same_word(type, "kDirectNic");
 }
 
-static void add_nic(struct answer *a, const json_t *n, size_t i)
+static void add_nic(struct rh_prism_answer *a, const json_t *n, size_t i)
 {
     const char *model =
         text_in(n, "model|backingInfo/model|nicBackingInfo/model");
@@ -456,20 +519,41 @@ static void add_nic(struct answer *a, const json_t *n, size_t i)
         put(a, key, b ? "true" : "false");
 }
 
-static void nics(struct answer *a)
+/* "CLUSTER::VM:50:6b:8d:c5:d4:8a" */
+static void v1_nics(struct rh_prism_answer *a)
+{
+    const json_t *list = find(a, "virtualNicIds");
+    char key[48];
+
+    for (size_t i = 0; i < json_array_size(list) && i < RH_LIMIT_VM_NICS; i++) {
+        const char *id = json_string_value(json_array_get(list, i));
+        size_t n = id ? strlen(id) : 0;
+
+        rh_vec_add(&a->to->vm->nics);
+        snprintf(key, sizeof key, "nics/%zu/mac", i);
+        if (n >= 17)
+            put(a, key, id + n - 17);
+        snprintf(key, sizeof key, "nics/%zu/model", i);
+        put(a, key, "virtio");
+    }
+}
+
+static void nics(struct rh_prism_answer *a)
 {
     const json_t *list = find(a, "vm_nics|resources/nic_list|nics|nic_list");
     size_t count = json_is_object(list) ? 1 : json_array_size(list);
 
     for (size_t i = 0; i < count && i < RH_LIMIT_VM_NICS; i++)
         add_nic(a, json_is_object(list) ? list : json_array_get(list, i), i);
+    if (a->kind == RH_PRISM_V1)
+        v1_nics(a);
 }
 
 /* --- what has no place
  * ------------------------------------------------------------------------------
  */
 /* One is an object in acli's text, and a list elsewhere. */
-static void gpus(struct answer *a, const json_t *list)
+static void gpus(struct rh_prism_answer *a, const json_t *list)
 {
     size_t count = json_is_object(list) ? 1 : json_array_size(list);
 
@@ -484,7 +568,7 @@ static void gpus(struct answer *a, const json_t *list)
     }
 }
 
-static void rest(struct answer *a)
+static void rest(struct rh_prism_answer *a)
 {
     static const char *const names[][2] = {
         {"categories|metadata/categories", N_("categories")},
@@ -513,39 +597,14 @@ static void rest(struct answer *a)
         rh_vm_add_device(vm, &a->to->findings, "tpm", "vTPM", NULL, true);
 }
 
-/* --- one VM, or a list
+/* --- one VM
  * ---------------------------------------------------------------------------------
  */
-static enum version version_of(const json_t *vm)
-{
-    if (!json_is_object(vm))
-        return NONE;
-    if (at(vm, "$objectType") || at(vm, "extId"))
-        return V4;
-    if (at(vm, "spec/resources") || at(vm, "status/resources"))
-        return V3;
-    return at(vm, "memory_mb") && at(vm, "num_vcpus") ? V2 : NONE;
-}
-
-/* {"data": {...}}, {"data": [...]}, {"entities": [...]}, [...], {...} */
-static const json_t *unwrapped(const json_t *doc)
-{
-    if (json_is_object(doc) && at(doc, "data"))
-        return at(doc, "data");
-    return json_is_object(doc) && at(doc, "entities") ? at(doc, "entities")
-                                                      : doc;
-}
-
-bool rh_fill_is_prism(const json_t *doc)
-{
-    doc = unwrapped(doc);
-    return version_of(json_is_array(doc) ? json_array_get(doc, 0) : doc) !=
-           NONE;
-}
-
-static void read_answer(struct answer *a)
+void rh_prism_read(struct rh_prism_answer *a)
 {
     a->to->vm->source_kind = "nutanix";
+    for (size_t i = 0; i < RH_COUNT(a->in); i++)
+        rh_prism_check(a, a->in[i]);
     singles(a);
     topology(a);
     boot(a);
@@ -555,46 +614,16 @@ static void read_answer(struct answer *a)
     rest(a);
 }
 
-static void read_vm(struct rh_fill *f, const json_t *vm)
-{
-    static const char *const kinds[] = {"", "Prism v2", "Prism v3", "Prism v4"};
-    enum version version = version_of(vm);
-    struct answer a = {.f = f, .version = version, .in = {vm}};
-
-    if (version == NONE)
-        return;
-    f->kind = kinds[version];
-    a.to = rh_fill_add(f, text_in(vm, "name|spec/name|status/name"));
-    if (version == V3) {
-        a.in[0] = at(vm, "spec");
-        a.in[1] = at(vm, "status");
-        a.in[2] = at(vm, "metadata");
-    }
-    read_answer(&a);
-}
-
-int rh_fill_prism(struct rh_fill *f, const json_t *doc, rh_error **err)
-{
-    doc = unwrapped(doc);
-    if (json_array_size(doc) > RH_LIMIT_ITEMS)
-        return rh_fail(err, RH_ERR_FILL_LIMIT, "more than %d VMs",
-                       RH_LIMIT_ITEMS);
-    if (json_is_object(doc))
-        read_vm(f, doc);
-    for (size_t i = 0; i < json_array_size(doc); i++)
-        read_vm(f, json_array_get(doc, i));
-    return 0;
-}
-
 int rh_fill_acli_vm(struct rh_fill *f, const char *name, const json_t *vm,
                     rh_error **err)
 {
-    struct answer a = {.f = f, .version = ACLI, .in = {at(vm, "config"), vm}};
+    struct rh_prism_answer a = {
+        .f = f, .kind = RH_PRISM_ACLI, .in = {rh_prism_at(vm, "config"), vm}};
 
-    if (!json_is_object(vm) || !a.in[0])
+    if (!json_is_object(vm) || !json_is_object(a.in[0]))
         return rh_fail(err, RH_ERR_FILL_KIND,
                        "the block \"%s\" has no \"config\"", name);
     a.to = rh_fill_add(f, name);
-    read_answer(&a);
+    rh_prism_read(&a);
     return 0;
 }
