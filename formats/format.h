@@ -268,12 +268,18 @@ const struct rh_format *rh_format_probe(struct rh_io *io, rh_error **err);
 
 /* --- overlay: a reader that is also writable
  * --------------------------------------- */
-/* Takes nothing: `base` must outlive it.  Changes live in an unlinked sparse
- * file, 64 KiB units; extent() and read() of the returned reader see them. */
+/* Takes nothing: `base` must outlive it.  Changes live in an unlinked file that
+ * is as long as what was changed, in units of 64 KiB; extent() and read() of
+ * the returned reader see them. */
 struct rh_reader *rh_overlay_new(struct rh_reader *base, rh_lib *lib,
                                  rh_error **err);
 int rh_overlay_write(struct rh_reader *r, const void *buf, size_t n,
                      uint64_t offset, rh_error **err);
+/* From here on what is written can be taken back, until it is kept.  A second
+ * mark keeps what came before it. */
+void rh_overlay_mark(struct rh_reader *r);
+void rh_overlay_keep(struct rh_reader *r);
+void rh_overlay_go_back(struct rh_reader *r); /* to the mark; it is gone then */
 uint64_t rh_overlay_changed(const struct rh_reader *r); /* bytes */
 /* The first changed run at or after `from`; false when there is none. */
 bool rh_overlay_change_at(const struct rh_reader *overlay, uint64_t from,

@@ -1,9 +1,16 @@
 /* overlay.c - a reader that is also writable: the guest's edits.
  *
- * Changed 64 KiB units live in an unlinked sparse temporary file at the same
- * offsets as on the disk; a two-level bitmap says which.  The base is never
- * written.  Writing is for one thread (the guest's editor); once that is done,
- * any number of threads may read. */
+ * Changed units of 64 KiB lie in the slots of an unlinked temporary file, in
+ * the order in which they were first written: the file is as long as what was
+ * edited, however large the disk.  A map, in pages that exist only where
+ * something changed, leads from a unit to its slot.  The base is never written.
+ *
+ * After rh_overlay_mark() a unit that is written gets a new slot, and its old
+ * one is kept: going back to the mark is putting the old slots into the map
+ * again, and gives the very bytes of before.
+ *
+ * Writing is for one thread (the guest's editor); once that is done, any number
+ * of threads may read. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,53 +23,134 @@
 
 enum {
     UNIT = 64 * 1024,
-    PAGE_UNITS = 8 * 4096, /* one bitmap page covers 2 GiB */
+    PAGE_UNITS = 8192, /* one page of the map covers 512 MiB */
+    NO_SLOT = 0,       /* slots are counted from 1 */
+};
+#define SINCE_MARK \
+    0x80000000u /* in the map: the slot is younger than the mark */
+
+struct page {
+    uint64_t index; /* of its first unit, in pages */
+    uint32_t *slots;
+};
+
+/* What a unit had before it was first written after the mark. */
+struct before {
+    uint64_t unit;
+    uint32_t slot;
 };
 
 struct overlay {
     struct rh_reader *base;
     int fd;
-    uint8_t **pages; /* NULL: nothing changed in those 2 GiB */
-    size_t page_count;
-    uint64_t changed; /* units */
+    RH_VEC(struct page) pages; /* by index, ascending */
+    uint64_t changed;          /* units */
+    uint32_t slots;            /* in the file */
+    RH_VEC(uint32_t) unused;   /* slots in the file that hold nothing */
+    bool marked;
+    RH_VEC(struct before) before;
     struct rh_codec *codec;
 };
 
+/* --- the map
+ * -------------------------------------------------------------------------- */
+/* The first page at or behind `index`. */
+static size_t page_from(const struct overlay *o, uint64_t index)
+{
+    size_t low = 0, high = o->pages.count;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+
+        if (o->pages.items[mid].index < index)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static uint32_t entry_of(const struct overlay *o, uint64_t unit)
+{
+    size_t p = page_from(o, unit / PAGE_UNITS);
+
+    if (p == o->pages.count || o->pages.items[p].index != unit / PAGE_UNITS)
+        return NO_SLOT;
+    return o->pages.items[p].slots[unit % PAGE_UNITS];
+}
+
 static bool is_changed(const struct overlay *o, uint64_t unit)
 {
-    const uint8_t *page = o->pages[unit / PAGE_UNITS];
-    uint64_t bit = unit % PAGE_UNITS;
-
-    return page && (page[bit / 8] >> (bit % 8) & 1);
+    return entry_of(o, unit) != NO_SLOT;
 }
 
-static void set_changed(struct overlay *o, uint64_t unit)
+static void set_entry(struct overlay *o, uint64_t unit, uint32_t entry)
 {
-    uint8_t **page = &o->pages[unit / PAGE_UNITS];
-    uint64_t bit = unit % PAGE_UNITS;
+    uint64_t index = unit / PAGE_UNITS;
+    size_t p = page_from(o, index);
 
-    if (!*page)
-        *page = rh_calloc(1, PAGE_UNITS / 8);
-    (*page)[bit / 8] |= (uint8_t)(1u << (bit % 8));
-    o->changed++;
+    if (p == o->pages.count || o->pages.items[p].index != index) {
+        rh_vec_add(&o->pages);
+        memmove(o->pages.items + p + 1, o->pages.items + p,
+                (o->pages.count - 1 - p) * sizeof *o->pages.items);
+        o->pages.items[p] = (struct page){
+            index, rh_calloc(PAGE_UNITS, sizeof *o->pages.items[p].slots)};
+    }
+    o->pages.items[p].slots[unit % PAGE_UNITS] = entry;
 }
 
-/* How far from `unit` on do units have the same state? In units; whole
- * unchanged pages are passed at once. */
+/* The first unit from `unit` on, before `end`, that is changed or is not. */
+static uint64_t next_unit(const struct overlay *o, uint64_t unit, uint64_t end,
+                          bool changed)
+{
+    while (unit < end) {
+        uint64_t index = unit / PAGE_UNITS;
+        uint64_t stop = RH_MIN((index + 1) * PAGE_UNITS, end);
+        size_t p = page_from(o, index);
+        const uint32_t *slots =
+            p < o->pages.count && o->pages.items[p].index == index
+                ? o->pages.items[p].slots
+                : NULL;
+
+        if (!slots && !changed)
+            return unit;
+        while (slots && unit < stop)
+            if ((slots[unit % PAGE_UNITS] != NO_SLOT) == changed)
+                return unit;
+            else
+                unit++;
+        /* Where no page is, nothing is changed up to the next one. */
+        if (!slots)
+            unit =
+                p < o->pages.count ? o->pages.items[p].index * PAGE_UNITS : end;
+    }
+    return end;
+}
+
+/* How far from `unit` on do units have the same state? In units. */
 static uint64_t run_length(const struct overlay *o, uint64_t unit,
                            uint64_t units, bool changed)
 {
-    uint64_t at = unit;
-
-    while (at < units && is_changed(o, at) == changed) {
-        if (!changed && !o->pages[at / PAGE_UNITS])
-            at = (at / PAGE_UNITS + 1) * PAGE_UNITS;
-        else
-            at++;
-    }
-    return RH_MIN(at, units) - unit;
+    return RH_MIN(next_unit(o, unit, units, !changed), units) - unit;
 }
 
+static uint64_t offset_of(uint32_t entry)
+{
+    return ((uint64_t)(entry & ~SINCE_MARK) - 1) * UNIT;
+}
+
+static uint32_t take_slot(struct overlay *o)
+{
+    return o->unused.count ? o->unused.items[--o->unused.count] : ++o->slots;
+}
+
+static void leave_slot(struct overlay *o, uint32_t entry)
+{
+    *rh_vec_add(&o->unused) = entry & ~SINCE_MARK;
+}
+
+/* --- reading
+ * -------------------------------------------------------------------------- */
 static int overlay_extent(struct rh_reader *r, uint64_t offset,
                           struct rh_extent *ret, rh_error **err)
 {
@@ -82,11 +170,15 @@ static int overlay_extent(struct rh_reader *r, uint64_t offset,
     return 0;
 }
 
-static int read_changed(struct overlay *o, char *buf, size_t n, uint64_t offset,
-                        rh_error **err)
+/* Of changed units, each from its slot. */
+static int read_changed(const struct overlay *o, char *buf, size_t n,
+                        uint64_t offset, rh_error **err)
 {
     while (n) {
-        ssize_t got = pread(o->fd, buf, n, (off_t)offset);
+        uint64_t inside = offset % UNIT;
+        size_t part = (size_t)RH_MIN((uint64_t)n, UNIT - inside);
+        uint64_t at = offset_of(entry_of(o, offset / UNIT)) + inside;
+        ssize_t got = pread(o->fd, buf, part, (off_t)at);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -164,9 +256,11 @@ static void overlay_close(struct rh_reader *r)
 {
     struct overlay *o = r->state;
 
-    for (size_t i = 0; i < o->page_count; i++)
-        free(o->pages[i]);
-    free(o->pages);
+    for (size_t i = 0; i < o->pages.count; i++)
+        free(o->pages.items[i].slots);
+    free(o->pages.items);
+    free(o->unused.items);
+    free(o->before.items);
     close(o->fd);
     rh_codec_free(o->codec);
     free(o);
@@ -195,18 +289,9 @@ struct rh_reader *rh_overlay_new(struct rh_reader *base, rh_lib *lib,
 
     if (fd < 0)
         return NULL;
-    if (ftruncate(fd, (off_t)rh_round_up(base->size, UNIT)) < 0) {
-        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
-                      "cannot make room for edits");
-        close(fd);
-        return NULL;
-    }
     o = rh_new0(struct overlay);
     o->base = base;
     o->fd = fd;
-    o->page_count =
-        (size_t)rh_div_up(rh_div_up(base->size, UNIT), PAGE_UNITS) + 1;
-    o->pages = rh_calloc(o->page_count, sizeof *o->pages);
     o->codec = rh_codec_new();
     r = rh_new0(struct rh_reader);
     r->format = &overlay_format;
@@ -222,19 +307,35 @@ struct rh_reader *rh_overlay_new(struct rh_reader *base, rh_lib *lib,
     return r;
 }
 
-/* Bring the whole unit over before a part of it changes. */
-static int bring_over(struct rh_reader *r, uint64_t unit, rh_error **err)
+/* --- writing
+ * -------------------------------------------------------------------------- */
+/* A part of a unit that has no slot yet, or one that is older than the mark:
+ * the unit goes to a new one as a whole. */
+static int write_new(struct rh_reader *r, uint64_t unit, const void *bytes,
+                     size_t n, size_t inside, rh_error **err)
 {
     struct overlay *o = r->state;
-    uint64_t offset = unit * UNIT;
-    size_t n = (size_t)RH_MIN((uint64_t)UNIT, r->size - offset);
+    uint32_t old = entry_of(o, unit), slot;
+    size_t whole = (size_t)RH_MIN((uint64_t)UNIT, r->size - unit * UNIT);
     char *buf = rh_codec_scratch(o->codec, 3, UNIT, err);
 
-    if (!buf || rh_reader_read(o->base, o->codec, buf, n, offset, err) < 0)
+    if (!buf)
         return -1;
-    if (rh_temp_write(r->lib, o->fd, buf, n, offset, r->name, err) < 0)
+    if (n < whole && (old ? read_changed(o, buf, whole, unit * UNIT, err)
+                          : rh_reader_read(o->base, o->codec, buf, whole,
+                                           unit * UNIT, err)) < 0)
         return -1;
-    set_changed(o, unit);
+    memcpy(buf + inside, bytes, n);
+    slot = take_slot(o);
+    if (rh_temp_write(r->lib, o->fd, buf, whole, offset_of(slot), r->name,
+                      err) < 0) {
+        leave_slot(o, slot);
+        return -1;
+    }
+    if (o->marked)
+        *rh_vec_add(&o->before) = (struct before){unit, old};
+    o->changed += !old;
+    set_entry(o, unit, slot | (o->marked ? SINCE_MARK : 0));
     return 0;
 }
 
@@ -242,25 +343,64 @@ int rh_overlay_write(struct rh_reader *r, const void *buf, size_t n,
                      uint64_t offset, rh_error **err)
 {
     struct overlay *o = r->state;
+    const char *p = buf;
 
     if (offset > r->size || n > r->size - offset)
         return rh_fail(err, RH_ERR_DISK_RANGE,
                        "an edit at 0x%llx lies outside the disk",
                        (unsigned long long)offset);
-    if (n == 0)
-        return 0;
-    for (uint64_t unit = offset / UNIT; unit <= (offset + n - 1) / UNIT;
-         unit++) {
-        uint64_t start = unit * UNIT, end = RH_MIN(start + UNIT, r->size);
+    while (n) {
+        uint64_t unit = offset / UNIT;
+        size_t inside = (size_t)(offset % UNIT);
+        size_t part = RH_MIN(n, UNIT - inside);
+        uint32_t entry = entry_of(o, unit);
+        bool new = !entry || (o->marked && !(entry & SINCE_MARK));
 
-        if (is_changed(o, unit))
-            continue;
-        if (offset <= start && offset + n >= end)
-            set_changed(o, unit); /* overwritten whole */
-        else if (bring_over(r, unit, err) < 0)
+        if ((new ? write_new(r, unit, p, part, inside, err)
+                 : rh_temp_write(r->lib, o->fd, p, part,
+                                 offset_of(entry) + inside, r->name, err)) < 0)
             return -1;
+        p += part;
+        n -= part;
+        offset += part;
     }
-    return rh_temp_write(r->lib, o->fd, buf, n, offset, r->name, err);
+    return 0;
+}
+
+void rh_overlay_mark(struct rh_reader *r)
+{
+    rh_overlay_keep(r);
+    ((struct overlay *)r->state)->marked = true;
+}
+
+void rh_overlay_keep(struct rh_reader *r)
+{
+    struct overlay *o = r->state;
+
+    for (size_t i = 0; i < o->before.count; i++) {
+        const struct before *b = &o->before.items[i];
+
+        if (b->slot)
+            leave_slot(o, b->slot);
+        set_entry(o, b->unit, entry_of(o, b->unit) & ~SINCE_MARK);
+    }
+    o->before.count = 0;
+    o->marked = false;
+}
+
+void rh_overlay_go_back(struct rh_reader *r)
+{
+    struct overlay *o = r->state;
+
+    for (size_t i = 0; i < o->before.count; i++) {
+        const struct before *b = &o->before.items[i];
+
+        leave_slot(o, entry_of(o, b->unit));
+        set_entry(o, b->unit, b->slot);
+        o->changed -= !b->slot;
+    }
+    o->before.count = 0;
+    o->marked = false;
 }
 
 uint64_t rh_overlay_changed(const struct rh_reader *r)
@@ -300,10 +440,9 @@ bool rh_overlay_change_at(const struct rh_reader *r, uint64_t from,
                           uint64_t *ret_start, uint64_t *ret_length)
 {
     const struct overlay *o = r->state;
-    uint64_t units = rh_div_up(r->size, UNIT), unit = from / UNIT, n;
+    uint64_t units = rh_div_up(r->size, UNIT), n;
+    uint64_t unit = next_unit(o, from / UNIT, units, true);
 
-    if (unit < units && !is_changed(o, unit))
-        unit += run_length(o, unit, units, false);
     if (unit >= units)
         return false;
     n = run_length(o, unit, units, true);
