@@ -242,7 +242,7 @@ compile_commands.json:
 $(B)/tables: $(B)/obj/docs/tables.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 docs: $(B)/tables all
-	@set -e; for t in errors findings; do $(B)/tables $$t >docs/$$t.md; done
+	@set -e; for t in errors findings fixes; do $(B)/tables $$t >docs/$$t.md; done
 	@scripts/man $(B)/rehost
 
 # --- install -----------------------------------------------------------------------

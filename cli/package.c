@@ -42,6 +42,9 @@
          N_("for formats that compress"), TO_OPTIONS},                         \
         {"no-guest-fix", 0, NULL, N_("leave the disks' contents as they are"), \
          TO_OPTIONS},                                                          \
+        {"fix", 0, "ID", N_("a fix that is off by default (repeat)"),          \
+         TO_OPTIONS},                                                          \
+        {"no-fix", 0, "ID", N_("leave this fix out (repeat)"), TO_OPTIONS},    \
         {"drivers", 0, "DIR-OR-ISO", N_("virtio-win or Xen PV drivers"),       \
          TO_OPTIONS},                                                          \
         {"network-map", 0, "FROM=TO", N_("a network's name on the target"),    \

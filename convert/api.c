@@ -183,6 +183,12 @@ const char *rh_list(rh_lib *lib, const char *what, size_t i)
         return rh_format_at(i) ? rh_format_at(i)->name : NULL;
     if (!strcmp(what, "targets"))
         return rh_target_at(i) ? rh_target_at(i)->name : NULL;
+    if (!strcmp(what, "fixes")) {
+        for (size_t n = 0; rh_fix_names[n]; n++)
+            if (n == i)
+                return rh_fix_names[n];
+        return NULL;
+    }
     if (!strcmp(what, "findings"))
         return i + 1 < RH_F_COUNT ? rh_finding_name((enum rh_finding_id)(i + 1))
                                   : NULL;

@@ -113,6 +113,26 @@ static int check_format(const rh_plan *plan, rh_error **err)
     return check_word(plan, "format", formats, err);
 }
 
+/* --fix and --no-fix, which may come again and again. */
+static int check_fixes(const rh_plan *plan, const char *key, rh_error **err)
+{
+    const char *given;
+
+    for (size_t i = 0; (given = rh_option_at(plan->options, key, i)); i++) {
+        size_t n = 0;
+
+        while (rh_fix_names[n] && strcmp(rh_fix_names[n], given))
+            n++;
+        if (rh_fix_names[n])
+            continue;
+        rh_fail(err, RH_ERR_PLAN_OPTION, "--%s: there is no fix \"%s\"", key,
+                given);
+        return rh_hint(err, "`rehost profiles --json` names the fixes of each "
+                            "system; docs/fixes.md lists them all");
+    }
+    return 0;
+}
+
 static int check_options(const rh_plan *plan, rh_error **err)
 {
     static const char *const devices[] = {"virtio", "vmware", "emulated",
@@ -125,6 +145,8 @@ static int check_options(const rh_plan *plan, rh_error **err)
                    check_format(plan, err) ||
                    check_word(plan, "compress", compress, err) ||
                    check_word(plan, "xva-sum", sums, err) ||
+                   check_fixes(plan, "fix", err) ||
+                   check_fixes(plan, "no-fix", err) ||
                    rh_plan_check_needs(plan, err)
                ? -1
                : 0;
@@ -273,6 +295,7 @@ static struct rh_guest_options guest_options(rh_plan *plan,
         .profiles = plan->profiles,
         .vm = plan->package->vms.items[v->index],
         .drivers = rh_option(plan->options, "drivers"),
+        .choices = plan->options,
     };
 }
 

@@ -1,5 +1,5 @@
-/* tables.c - writes docs/errors.md and docs/findings.md from the tables that
- * the library itself uses.  `make docs` runs it; a test compares. */
+/* tables.c - writes docs/errors.md, findings.md and fixes.md from the tables
+ * that the library itself uses.  `make docs` runs it; a test compares. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 #include <string.h>
@@ -62,12 +62,37 @@ static void findings(void)
     }
 }
 
+static void fixes(void)
+{
+    static const struct {
+        const char *name, *about;
+    } rows[] = {
+#define FIX(name, about) {name, about},
+#include "profiles/fixes.def"
+#undef FIX
+    };
+
+    puts(
+        "# Fixes\n\n"
+        "What `rehost convert` may change inside a guest. `--no-fix ID` leaves "
+        "one out, `--fix ID` adds\none that the guest's profile does not name. "
+        "How each ended stands in `report.json` (`guest.fixes`):\n`done`, "
+        "`nothing-to-do`, `not-possible` and `failed` (a finding says why; what "
+        "a failed one had\nchanged is undone), `left-out`. Made from "
+        "`profiles/fixes.def` by `make docs`.\n\n"
+        "| id | what is done |\n|---|---|");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        printf("| `%s` | %s |\n", rows[i].name, rows[i].about);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && !strcmp(argv[1], "errors"))
         errors();
     else if (argc == 2 && !strcmp(argv[1], "findings"))
         findings();
+    else if (argc == 2 && !strcmp(argv[1], "fixes"))
+        fixes();
     else
         return 2;
     return 0;

@@ -9,10 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/digest.h"
 #include "guestfix/backends/backends.h"
-
-enum { SHOWN_MAX = 64 * 1024 };
 
 /* --- firmware
  * ------------------------------------------------------------------------ */
@@ -309,7 +306,7 @@ static int run(struct rh_session *s, struct rh_guest_facts *ret, rh_error **err)
     if (r == 0) {
         tell_facts(s, ret);
         if (s->writing && s->guest && s->profile)
-            r = stopped(s, rh_run_fixes(s, &fault), &fault);
+            r = stopped(s, rh_run_fixes(s, ret, &fault), &fault);
     }
     if (r < 0) {
         rh_guest_facts_free(ret);
@@ -348,140 +345,4 @@ int rh_guest_fix(struct rh_reader **overlays, size_t count,
                  rh_error **err)
 {
     return session(overlays, count, true, o, ret, err);
-}
-
-/* --- edits
- * -------------------------------------------------------------------------------
- */
-char *rh_fix_shown(const void *bytes, size_t n)
-{
-    char hex[65];
-
-    if (n <= SHOWN_MAX && !memchr(bytes, 0, n) && rh_valid_utf8(bytes, n))
-        return rh_memdup0(bytes, n);
-    rh_sha256_hex(bytes, n, hex);
-    return rh_printf("sha256:%s", hex);
-}
-
-void rh_fix_note(struct rh_fix_job *j, const char *path, const char *what,
-                 char *before, char *after)
-{
-    struct rh_edit *e;
-
-    if (!j->o->edits) {
-        free(before);
-        free(after);
-        return;
-    }
-    e = rh_vec_add(j->o->edits);
-    e->where = rh_guest_real(j->guest, path);
-    e->what = rh_strdup(what);
-    e->before = before;
-    e->after = after;
-    e->fix = rh_strdup(j->name);
-}
-
-enum { FILE_MAX = 512 * 1024 * 1024, ROOM_LEAST = 256 * 1024 };
-
-int rh_fix_put(struct rh_fix_job *j, const char *path, const void *bytes,
-               size_t n, uint32_t mode, const char *what, rh_error **err)
-{
-    RH_AUTO(rh_error_freep) rh_error *why = NULL;
-    RH_AUTO(rh_freep) void *old = NULL;
-    size_t old_n = 0;
-
-    if (j->guest->ops->read(j->guest, path, FILE_MAX, &old, &old_n, &why) < 0 &&
-        rh_error_number(why) != RH_ERR_FILE_NOT_FOUND) {
-        if (err && !*err)
-            *err = RH_TAKE(why);
-        return -1;
-    }
-    if (old && old_n == n && !memcmp(old, bytes, n))
-        return 0;
-    if (j->guest->ops->write(j->guest, path, bytes, n, mode, err) < 0)
-        return -1;
-    rh_fix_note(j, path, what, old ? rh_fix_shown(old, old_n) : NULL,
-                rh_fix_shown(bytes, n));
-    return 0;
-}
-
-int rh_fix_drop(struct rh_fix_job *j, const char *path, const char *what,
-                rh_error **err)
-{
-    RH_AUTO(rh_freep) void *old = NULL;
-    size_t n;
-
-    if (!rh_guest_exists(j->guest, path))
-        return 0;
-    if (j->guest->ops->read(j->guest, path, FILE_MAX, &old, &n, err) < 0 ||
-        j->guest->ops->remove(j->guest, path, err) < 0)
-        return -1;
-    rh_fix_note(j, path, what, rh_fix_shown(old, n), NULL);
-    return 0;
-}
-
-/* --- running them
- * ------------------------------------------------------------------------- */
-static int run_one(struct rh_session *s, const struct rh_profile_fix *f,
-                   rh_error **err)
-{
-    struct rh_fix_job j = {.s = s,
-                           .facts = s->facts,
-                           .guest = s->guest,
-                           .o = s->o,
-                           .name = f->name,
-                           .arguments = f->arguments};
-
-    if (rh_go_on(s->o->lib, err) < 0)
-        return -1;
-    for (const struct rh_fix *row = s->family->fixes; row->name; row++)
-        if (!strcmp(row->name, f->name))
-            return row->run(&j, err) < 0 ? rh_error_context(err, "%s", f->name)
-                                         : 0;
-    return rh_fail(err, RH_ERR_BUG, "no code for the fix \"%s\"", f->name);
-}
-
-/* Small edits need some room as well: none are begun that could not end. */
-static int is_full(struct rh_session *s, bool *ret, rh_error **err)
-{
-    static const char *const folders[] = {"/", "/etc", "/boot"};
-
-    *ret = false;
-    for (size_t i = 0; i < RH_COUNT(folders); i++) {
-        uint64_t room;
-
-        if (!rh_guest_is_dir(s->guest, folders[i]))
-            continue;
-        if (s->guest->ops->free_space(s->guest, folders[i], &room, err) < 0)
-            return -1;
-        if (room >= ROOM_LEAST)
-            continue;
-        *ret = true;
-        rh_finding_add(
-            s->o->findings, RH_F_GUEST_BOOT_FULL, "os",
-            N_("the file system of %s is full; nothing in the guest is "
-               "changed"),
-            folders[i]);
-        return 0;
-    }
-    return 0;
-}
-
-int rh_run_fixes(struct rh_session *s, rh_error **err)
-{
-    const struct rh_profile_target *t =
-        rh_profile_on(s->profile, s->o->machine->model);
-    bool full;
-
-    /* A suspended system must not be changed under its feet. */
-    if (rh_findings_has(s->o->findings, RH_F_GUEST_HIBERNATED))
-        return 0;
-    if (is_full(s, &full, err) < 0)
-        return -1;
-    if (full)
-        return 0;
-    for (size_t i = 0; i < t->fixes.count; i++)
-        if (run_one(s, &t->fixes.items[i], err) < 0)
-            return -1;
-    return s->guest->ops->sync(s->guest, err);
 }

@@ -58,8 +58,16 @@ struct rh_guest_ops {
                      const void *bytes, size_t n, rh_error **err);
     int (*free_space)(struct rh_guest *g, const char *path, uint64_t *ret_bytes,
                       rh_error **err);
-    /* Write everything back; only after this do the overlays hold it. */
+    /* Write back what is held in memory, and go on. */
+    int (*flush)(struct rh_guest *g, rh_error **err);
+    /* Write everything back; only after this do the overlays hold it, and
+     * nothing comes after it. */
     int (*sync)(struct rh_guest *g, rh_error **err);
+    /* The overlays are put back to what they were at the last flush: hold
+     * nothing of them before that, look at them anew after it.  When take_up()
+     * fails only close() may follow. */
+    void (*let_go)(struct rh_guest *g);
+    int (*take_up)(struct rh_guest *g, rh_error **err);
     void (*close)(struct rh_guest *g);
 };
 
@@ -67,6 +75,7 @@ struct rh_guest {
     const struct rh_guest_ops *ops;
     size_t root_volume; /* index, SIZE_MAX: none found */
     bool read_only;     /* a file system of it can be read only */
+    uint64_t changes;   /* how often something was written; ops count it */
     void *state;
 };
 

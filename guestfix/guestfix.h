@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "base/lib.h"
+#include "base/options.h"
 #include "formats/format.h"
 #include "profiles/profile.h"
 #include "report/findings.h"
@@ -37,6 +38,8 @@ struct rh_guest_options {
     /* Where rh_guest_inspect() leaves the appliance it started, if it did, for
      * rh_guest_fix() on the same overlays; NULL: each starts its own. */
     struct rh_appliance **appliance;
+    /* "fix", "no-fix": ids of fixes, which exist; may be NULL. */
+    const struct rh_options *choices;
     struct rh_findings *findings;
     struct rh_edits *edits;
 };
@@ -56,8 +59,10 @@ struct rh_guest_facts {
 int rh_guest_inspect(struct rh_reader **overlays, size_t count,
                      const struct rh_guest_options *o,
                      struct rh_guest_facts *ret, rh_error **err);
-/* Look, then make the edits that machine needs, into the overlays.  Failing to
- * edit a guest that could be read is an error; nothing to do is none. */
+/* Look, then make the edits that machine needs, into the overlays.  How each
+ * fix ended stands in the facts ("fixes": done, nothing-to-do, not-possible,
+ * failed, left-out).  One that failed is undone, and a finding; it is an error
+ * only when the disks themselves, or we, failed. */
 int rh_guest_fix(struct rh_reader **overlays, size_t count,
                  const struct rh_guest_options *o, struct rh_guest_facts *ret,
                  rh_error **err);

@@ -26,6 +26,9 @@ struct rh_profile_fix {
     json_t *arguments; /* object, may be NULL */
 };
 
+/* Every fix there is (fixes.def), NULL-ended. */
+extern const char *const rh_fix_names[];
+
 struct rh_profile_target {
     bool supported; /* false: a blocker, `why` says it */
     const char *why;

@@ -78,7 +78,7 @@ const struct rh_schema_key rh_profile_schema[] = {
     {NULL, RH_SCHEMA_TEXT, NULL, NULL},
 };
 
-static const char *const fix_names[] = {
+const char *const rh_fix_names[] = {
 #define FIX(name, about) name,
 #include "profiles/fixes.def"
 #undef FIX
@@ -275,8 +275,8 @@ static json_t *fix(struct document *d, const yaml_node_t *n)
         name = yaml_document_get_node(d->yaml, p->key);
         arguments = yaml_document_get_node(d->yaml, p->value);
     }
-    if (!scalar(name) || !among(fix_names, scalar(name))) {
-        all = listed(fix_names);
+    if (!scalar(name) || !among(rh_fix_names, scalar(name))) {
+        all = listed(rh_fix_names);
         return bad(d, n, N_("unknown fix \"%s\"; known are %s"),
                    scalar(name) ? scalar(name) : "[...]", all);
     }

@@ -193,13 +193,20 @@ bool rh_findings_has(const struct rh_findings *list, enum rh_finding_id id)
     return false;
 }
 
+void rh_findings_cut(struct rh_findings *list, size_t count)
+{
+    while (list->count > count) {
+        struct rh_finding *f = &list->items[--list->count];
+
+        free(f->subject);
+        free(f->message);
+        free(f->remedy);
+    }
+}
+
 void rh_findings_free(struct rh_findings *list)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        free(list->items[i].subject);
-        free(list->items[i].message);
-        free(list->items[i].remedy);
-    }
+    rh_findings_cut(list, 0);
     free(list->items);
     *list = (struct rh_findings){0};
 }
@@ -221,15 +228,22 @@ json_t *rh_findings_json(const struct rh_findings *list)
     return array;
 }
 
+void rh_edits_cut(struct rh_edits *e, size_t count)
+{
+    while (e->count > count) {
+        struct rh_edit *last = &e->items[--e->count];
+
+        free(last->where);
+        free(last->what);
+        free(last->before);
+        free(last->after);
+        free(last->fix);
+    }
+}
+
 void rh_edits_free(struct rh_edits *e)
 {
-    for (size_t i = 0; i < e->count; i++) {
-        free(e->items[i].where);
-        free(e->items[i].what);
-        free(e->items[i].before);
-        free(e->items[i].after);
-        free(e->items[i].fix);
-    }
+    rh_edits_cut(e, 0);
     free(e->items);
     *e = (struct rh_edits){0};
 }

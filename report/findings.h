@@ -46,6 +46,8 @@ void rh_findings_drop(struct rh_findings *list, enum rh_finding_id id);
 void rh_findings_copy(struct rh_findings *to, const struct rh_findings *from);
 void rh_findings_sort(struct rh_findings *list); /* worst first, then id */
 enum rh_severity rh_findings_worst(const struct rh_findings *list);
+/* Only the first `count` stay. */
+void rh_findings_cut(struct rh_findings *list, size_t count);
 bool rh_findings_has(const struct rh_findings *list, enum rh_finding_id id);
 void rh_findings_free(struct rh_findings *list);          /* also for RH_AUTO */
 json_t *rh_findings_json(const struct rh_findings *list); /* array */
@@ -64,7 +66,8 @@ struct rh_edits {
     struct rh_edit *items;
     size_t count, room;
 };
-void rh_edits_free(struct rh_edits *e); /* also for RH_AUTO */
+void rh_edits_free(struct rh_edits *e);              /* also for RH_AUTO */
+void rh_edits_cut(struct rh_edits *e, size_t count); /* only the first stay */
 json_t *rh_edits_json(const struct rh_edits *e, bool with_contents);
 
 #endif

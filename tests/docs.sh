@@ -14,6 +14,10 @@ test_findings_page_is_current() {
     same_as_made findings
 }
 
+test_fixes_page_is_current() {
+    same_as_made fixes
+}
+
 test_man_pages_and_completion_are_current() {
     mkdir made
     MAN_OUT=$PWD/made run "$TOP/scripts/man" "$REHOST"

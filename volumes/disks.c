@@ -47,6 +47,12 @@ void rh_disks_free(struct rh_disks *d)
     free(d);
 }
 
+void rh_disks_forget(struct rh_disks *d)
+{
+    for (size_t i = 0; i < SLOTS; i++)
+        d->slots[i].used = false;
+}
+
 size_t rh_disks_count(const struct rh_disks *d)
 {
     return d->count;

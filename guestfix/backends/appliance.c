@@ -56,7 +56,7 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
 /* clang-format off */
 #define CALLS(X, p) \
     X(p, add_drive_opts) X(p, chmod) X(p, close) X(p, cp_a) \
-    X(p, create_flags) X(p, cryptsetup_open) X(p, findfs_label) \
+    X(p, create_flags) X(p, cryptsetup_open) X(p, drop_caches) X(p, findfs_label) \
     X(p, findfs_uuid) X(p, free_statns) X(p, free_statvfs) X(p, getxattr) \
     X(p, last_errno) X(p, last_error) X(p, launch) X(p, list_dm_devices) \
     X(p, list_md_devices) X(p, ln_s) X(p, ls) X(p, lsetxattr) X(p, lstatns) \
@@ -69,8 +69,13 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
 /* clang-format on */
 RH_LATE_TABLE(guestfs, CALLS);
 
+struct app_mount {
+    char *options, *device, *path;
+};
+
 struct rh_appliance {
     guestfs_h *g;
+    RH_VEC(struct app_mount) mounted; /* in this order */
     struct rh_nbd_server *server;
     const char *no_kvm;         /* why it runs in software emulation */
     struct rh_appliance **keep; /* where it goes instead of ending */
@@ -214,6 +219,7 @@ static int app_write(struct rh_guest *g, const char *path, const void *bytes,
     struct rh_guest_stat st;
     bool is_new = app_stat(g, path, true, &st, NULL) < 0;
 
+    g->changes++;
     if (upload(g, path, bytes, n, err) < 0)
         return -1;
     if (!is_new)
@@ -227,6 +233,7 @@ static int app_write(struct rh_guest *g, const char *path, const void *bytes,
 static int app_rename(struct rh_guest *g, const char *from, const char *to,
                       rh_error **err)
 {
+    g->changes++;
     return guestfs.rename(handle(g), from, to) < 0
                ? failed(handle(g), from, err)
                : 0;
@@ -235,12 +242,14 @@ static int app_rename(struct rh_guest *g, const char *from, const char *to,
 static int app_copy(struct rh_guest *g, const char *from, const char *to,
                     rh_error **err)
 {
+    g->changes++;
     return guestfs.cp_a(handle(g), from, to) < 0 ? failed(handle(g), from, err)
                                                  : 0;
 }
 
 static int app_remove(struct rh_guest *g, const char *path, rh_error **err)
 {
+    g->changes++;
     return guestfs.rm(handle(g), path) < 0 ? failed(handle(g), path, err) : 0;
 }
 
@@ -251,6 +260,7 @@ static int app_make_dir(struct rh_guest *g, const char *path, uint32_t mode,
 
     if (app_stat(g, path, true, &st, NULL) == 0)
         return 0;
+    g->changes++;
     if (guestfs.mkdir_p(handle(g), path) < 0 ||
         guestfs.chmod(handle(g), (int)mode, path) < 0)
         return failed(handle(g), path, err);
@@ -261,6 +271,7 @@ static int app_make_dir(struct rh_guest *g, const char *path, uint32_t mode,
 static int app_symlink(struct rh_guest *g, const char *target, const char *path,
                        rh_error **err)
 {
+    g->changes++;
     if (guestfs.ln_s(handle(g), target, path) < 0)
         return failed(handle(g), path, err);
     label_like_parent(g, path);
@@ -292,6 +303,7 @@ static int app_get_xattr(struct rh_guest *g, const char *path, const char *name,
 static int app_set_xattr(struct rh_guest *g, const char *path, const char *name,
                          const void *bytes, size_t n, rh_error **err)
 {
+    g->changes++;
     return guestfs.setxattr(handle(g), name, bytes, (int)n, path) < 0
                ? failed(handle(g), path, err)
                : 0;
@@ -307,6 +319,33 @@ static int app_free_space(struct rh_guest *g, const char *path,
     if (rh_mul_overflows((uint64_t)st->bavail, (uint64_t)st->bsize, ret_bytes))
         *ret_bytes = 0;
     guestfs.free_statvfs(st);
+    return 0;
+}
+
+static int app_flush(struct rh_guest *g, rh_error **err)
+{
+    return guestfs.sync(handle(g)) < 0
+               ? failed(handle(g), _("writing back"), err)
+               : 0;
+}
+
+/* What the kernel holds goes to the overlays, which are put back then. */
+static void app_let_go(struct rh_guest *g)
+{
+    guestfs.umount_all(handle(g));
+    guestfs.drop_caches(handle(g), 3);
+}
+
+static int app_take_up(struct rh_guest *g, rh_error **err)
+{
+    struct rh_appliance *a = g->state;
+
+    for (size_t i = 0; i < a->mounted.count; i++) {
+        const struct app_mount *m = &a->mounted.items[i];
+
+        if (guestfs.mount_options(a->g, m->options, m->device, m->path) < 0)
+            return failed(a->g, m->path, err);
+    }
     return 0;
 }
 
@@ -329,6 +368,17 @@ static int app_sync(struct rh_guest *g, rh_error **err)
     return 0;
 }
 
+static void forget_mounts(struct rh_appliance *a)
+{
+    for (size_t i = 0; i < a->mounted.count; i++) {
+        free(a->mounted.items[i].options);
+        free(a->mounted.items[i].device);
+        free(a->mounted.items[i].path);
+    }
+    free(a->mounted.items);
+    memset(&a->mounted, 0, sizeof a->mounted);
+}
+
 void rh_appliance_free(struct rh_appliance *a)
 {
     if (!a)
@@ -336,6 +386,7 @@ void rh_appliance_free(struct rh_appliance *a)
     if (a->g)
         guestfs.close(a->g);
     rh_nbd_stop(a->server);
+    forget_mounts(a);
     pthread_cond_destroy(&a->ended);
     pthread_mutex_destroy(&a->lock);
     free(a);
@@ -345,6 +396,7 @@ static void app_close(struct rh_guest *g)
 {
     struct rh_appliance *a = g->state;
 
+    forget_mounts(a);
     if (a->keep && guestfs.umount_all(a->g) == 0)
         *a->keep = a;
     else
@@ -367,7 +419,10 @@ static const struct rh_guest_ops app_ops = {
     .get_xattr = app_get_xattr,
     .set_xattr = app_set_xattr,
     .free_space = app_free_space,
+    .flush = app_flush,
     .sync = app_sync,
+    .let_go = app_let_go,
+    .take_up = app_take_up,
     .close = app_close,
 };
 
@@ -628,14 +683,18 @@ static void see_more(struct rh_session *s, guestfs_h *g)
     rh_name_list_free(all);
 }
 
-static int mount_at(struct rh_session *s, guestfs_h *g, const char *device,
-                    const char *options, const char *path)
+static int mount_at(struct rh_session *s, struct rh_appliance *a,
+                    const char *device, const char *options, const char *path)
 {
     RH_AUTO(rh_freep)
     char *all = rh_printf("%s%s%s", s->writing ? "rw" : "ro",
                           *options ? "," : "", options);
 
-    return guestfs.mount_options(g, all, device, path);
+    if (guestfs.mount_options(a->g, all, device, path) < 0)
+        return -1;
+    *rh_vec_add(&a->mounted) =
+        (struct app_mount){RH_TAKE(all), rh_strdup(device), rh_strdup(path)};
+    return 0;
 }
 
 static const struct rh_family *best_family(struct rh_guest *g,
@@ -671,12 +730,13 @@ static const struct rh_family *try_root(struct rh_session *s,
 
         if (i && strcmp(v->fstype, "btrfs"))
             break;
-        if (mount_at(s, handle(g), name, ways[i], "/") < 0)
+        if (mount_at(s, g->state, name, ways[i], "/") < 0)
             continue;
         f = best_family(g, v);
         if (f)
             return f;
         guestfs.umount_all(handle(g));
+        forget_mounts(g->state);
     }
     return NULL;
 }
@@ -730,7 +790,7 @@ static int add(struct rh_mounting *m, const struct rh_mount_wish *w,
     if (w->volume)
         *rh_vec_add(&a->asked) = w->volume;
     if (device)
-        mount_at(m->s, g, device, subvol ? subvol : "", w->path);
+        mount_at(m->s, m->root->state, device, subvol ? subvol : "", w->path);
     return 0;
 }
 

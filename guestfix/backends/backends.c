@@ -42,19 +42,23 @@ const struct rh_backend rh_backends[] = {
     {NULL, 0, NULL, NULL, NULL},
 };
 
+struct rh_fs *rh_backend_open(const struct rh_backend *b, struct rh_disks *d,
+                              const struct rh_volume *v, const char **ret_why,
+                              rh_error **err)
+{
+    struct rh_fs *fs = b->open(d, v, ret_why, err);
+
+    if (fs)
+        fs->backend = b;
+    return fs;
+}
+
 struct rh_fs *rh_volume_open(struct rh_session *s, const struct rh_volume *v,
                              const char **ret_why, rh_error **err)
 {
-    for (const struct rh_backend *b = rh_backends; b->name; b++) {
-        struct rh_fs *fs;
-
-        if (!b->open || !b->probe(s, v))
-            continue;
-        fs = b->open(s->disks, v, ret_why, err);
-        if (fs)
-            fs->backend = b;
-        return fs;
-    }
+    for (const struct rh_backend *b = rh_backends; b->name; b++)
+        if (b->open && b->probe(s, v))
+            return rh_backend_open(b, s->disks, v, ret_why, err);
     *ret_why = _("its file system is read by the appliance only");
     return NULL;
 }

@@ -24,6 +24,9 @@ struct rh_backend {
 };
 extern const struct rh_backend rh_backends[]; /* ended by name == NULL */
 
+struct rh_fs *rh_backend_open(const struct rh_backend *b, struct rh_disks *d,
+                              const struct rh_volume *v, const char **ret_why,
+                              rh_error **err);
 /* The volume by the first back end that reads its kind; NULL as rh_fs_opener
  * says. */
 struct rh_fs *rh_volume_open(struct rh_session *s, const struct rh_volume *v,

@@ -78,7 +78,13 @@ rh_fs_opener rh_ext_open, rh_fat_open;
 struct rh_mount {
     char *path; /* "/", "/boot" */
     struct rh_fs *fs;
-    bool again; /* the file system is an earlier mount's */
+    bool again;   /* the file system is an earlier mount's */
+    size_t first; /* that one, while `fs` is let go */
+    struct rh_left {
+        const struct rh_backend *backend;
+        struct rh_disks *disks;
+        const struct rh_volume *volume;
+    } left; /* what to open again */
 };
 struct rh_guest *rh_direct_new(struct rh_mount *mounts, size_t count);
 void rh_mounts_free(struct rh_mount *mounts, size_t count);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guestfix/backends/fs.h"
+#include "guestfix/backends/backends.h"
 
 enum { LINKS_MAX = 40, DEPTH_MAX = 128, PATH_BYTES_MAX = 16384 };
 
@@ -292,6 +292,7 @@ static int vfs_write(struct rh_guest *g, const char *path, const void *bytes,
     RH_AUTO(found_free) struct found f = {0};
     int r;
 
+    g->changes++;
     if (find(g, path, true, &f, err) < 0)
         return -1;
     if (f.exists && f.node_fs != f.fs)
@@ -308,6 +309,7 @@ static int vfs_rename(struct rh_guest *g, const char *from, const char *to,
     RH_AUTO(found_free) struct found a = {0};
     RH_AUTO(found_free) struct found b = {0};
 
+    g->changes++;
     if (find_existing(g, from, false, &a, err) < 0 ||
         find(g, to, false, &b, err) < 0)
         return -1;
@@ -326,6 +328,7 @@ static int vfs_copy(struct rh_guest *g, const char *from, const char *to,
     struct rh_guest_stat st;
     size_t n;
 
+    g->changes++;
     if (find_existing(g, from, true, &a, err) < 0 ||
         find(g, to, true, &b, err) < 0 ||
         a.node_fs->ops->stat(a.node_fs, a.node, &st, err) < 0 ||
@@ -342,6 +345,7 @@ static int vfs_remove(struct rh_guest *g, const char *path, rh_error **err)
 {
     RH_AUTO(found_free) struct found f = {0};
 
+    g->changes++;
     if (find_existing(g, path, false, &f, err) < 0)
         return -1;
     return f.fs->ops->remove(f.fs, f.dir, f.name, err);
@@ -356,6 +360,7 @@ static int make_one_dir(struct rh_guest *g, const char *path, uint32_t mode,
         return -1;
     if (f.exists)
         return 0;
+    g->changes++;
     return f.fs->ops->make_dir(f.fs, f.dir, f.name, mode, err);
 }
 
@@ -379,6 +384,7 @@ static int vfs_symlink(struct rh_guest *g, const char *target, const char *path,
 {
     RH_AUTO(found_free) struct found f = {0};
 
+    g->changes++;
     if (find(g, path, false, &f, err) < 0)
         return -1;
     if (f.exists)
@@ -412,6 +418,7 @@ static int vfs_set_xattr(struct rh_guest *g, const char *path, const char *name,
 {
     RH_AUTO(found_free) struct found f = {0};
 
+    g->changes++;
     if (find_existing(g, path, true, &f, err) < 0)
         return -1;
     return f.node_fs->ops->set_xattr(f.node_fs, f.node, name, bytes, n, err);
@@ -427,7 +434,7 @@ static int vfs_free_space(struct rh_guest *g, const char *path,
     return f.node_fs->ops->free_space(f.node_fs, ret_bytes, err);
 }
 
-static int vfs_sync(struct rh_guest *g, rh_error **err)
+static int vfs_flush(struct rh_guest *g, rh_error **err)
 {
     struct direct *d = g->state;
 
@@ -438,10 +445,51 @@ static int vfs_sync(struct rh_guest *g, rh_error **err)
     return 0;
 }
 
+/* Without writing what they hold. */
+static void vfs_let_go(struct rh_guest *g)
+{
+    struct direct *d = g->state;
+
+    for (size_t i = 0; i < d->count; i++) {
+        struct rh_mount *m = &d->mounts[i];
+
+        if (!m->again)
+            m->left =
+                (struct rh_left){m->fs->backend, m->fs->disks, m->fs->volume};
+        else
+            for (size_t k = 0; k < i; k++)
+                if (d->mounts[k].fs == m->fs)
+                    m->first = k;
+    }
+    for (size_t i = 0; i < d->count; i++)
+        if (!d->mounts[i].again)
+            d->mounts[i].fs->ops->close(d->mounts[i].fs);
+    for (size_t i = 0; i < d->count; i++)
+        d->mounts[i].fs = NULL;
+}
+
+static int vfs_take_up(struct rh_guest *g, rh_error **err)
+{
+    struct direct *d = g->state;
+
+    for (size_t i = 0; i < d->count; i++) {
+        struct rh_mount *m = &d->mounts[i];
+        const char *why = NULL;
+
+        m->fs = m->again ? d->mounts[m->first].fs
+                         : rh_backend_open(m->left.backend, m->left.disks,
+                                           m->left.volume, &why, err);
+        if (!m->fs)
+            return rh_fail(err, RH_ERR_GUEST_DAMAGED, "%s: %s", m->path,
+                           why ? why : _("it is damaged"));
+    }
+    return 0;
+}
+
 void rh_mounts_free(struct rh_mount *mounts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!mounts[i].again)
+        if (mounts[i].fs && !mounts[i].again)
             mounts[i].fs->ops->close(mounts[i].fs);
         free(mounts[i].path);
     }
@@ -472,7 +520,10 @@ static const struct rh_guest_ops direct_ops = {
     .get_xattr = vfs_get_xattr,
     .set_xattr = vfs_set_xattr,
     .free_space = vfs_free_space,
-    .sync = vfs_sync,
+    .flush = vfs_flush,
+    .sync = vfs_flush,
+    .let_go = vfs_let_go,
+    .take_up = vfs_take_up,
     .close = vfs_close,
 };
 

@@ -100,8 +100,8 @@ RH_PUBLIC void rh_on_progress(rh_lib *, rh_progress_fn *, void *user);
 /* The running call, and each later one, fails with CANCELLED and leaves nothing
  * half-made; for more work make a new rh_lib. */
 RH_PUBLIC void rh_cancel(rh_lib *);
-/* i-th name of "formats", "targets", "profiles", "findings"; NULL at the end.
- */
+/* i-th name of "formats", "targets", "profiles", "fixes", "findings"; NULL at
+ * the end. */
 RH_PUBLIC const char *rh_list(rh_lib *, const char *what, size_t i);
 /* All profiles, or one, as JSON. */
 RH_PUBLIC char *rh_profiles_json_text(rh_lib *, const char *id, rh_error **);
@@ -136,9 +136,9 @@ RH_PUBLIC char *rh_package_value(rh_package *, size_t vm, const char *key,
 /* --- plans: decide, look at the report, then run exactly that
  * -------------------- */
 /* Plan options: "to" (repeat), "out", "name", "devices", "format", "compress",
- * "no-guest-fix", "drivers", "network-map" (repeat), "storage", "vmid", "sr",
- * "xva-sum", "overwrite", "key" (repeat), "need" (repeat), "cluster-size",
- * "target-version". */
+ * "no-guest-fix", "fix" (repeat), "no-fix" (repeat), "drivers", "network-map"
+ * (repeat), "storage", "vmid", "sr", "xva-sum", "overwrite", "key" (repeat),
+ * "need" (repeat), "cluster-size", "target-version". */
 RH_PUBLIC rh_plan *rh_plan_new(rh_package *, const rh_options *, rh_error **);
 RH_PUBLIC rh_report *rh_plan_report(rh_plan *, rh_error **);
 /* Do it; results appear under the plan's "out". */

@@ -1,0 +1,75 @@
+/* edits.c - what fixes write by: every edit is recorded, with before and after.
+ */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "guestfix/engine.h"
+
+enum { SHOWN_MAX = 64 * 1024, FILE_MAX = 512 * 1024 * 1024 };
+
+char *rh_fix_shown(const void *bytes, size_t n)
+{
+    char hex[65];
+
+    if (n <= SHOWN_MAX && !memchr(bytes, 0, n) && rh_valid_utf8(bytes, n))
+        return rh_memdup0(bytes, n);
+    rh_sha256_hex(bytes, n, hex);
+    return rh_printf("sha256:%s", hex);
+}
+
+void rh_fix_note(struct rh_fix_job *j, const char *path, const char *what,
+                 char *before, char *after)
+{
+    struct rh_edit *e;
+
+    if (!j->o->edits) {
+        free(before);
+        free(after);
+        return;
+    }
+    e = rh_vec_add(j->o->edits);
+    e->where = rh_guest_real(j->guest, path);
+    e->what = rh_strdup(what);
+    e->before = before;
+    e->after = after;
+    e->fix = rh_strdup(j->name);
+}
+
+int rh_fix_put(struct rh_fix_job *j, const char *path, const void *bytes,
+               size_t n, uint32_t mode, const char *what, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+    RH_AUTO(rh_freep) void *old = NULL;
+    size_t old_n = 0;
+
+    if (j->guest->ops->read(j->guest, path, FILE_MAX, &old, &old_n, &why) < 0 &&
+        rh_error_number(why) != RH_ERR_FILE_NOT_FOUND) {
+        if (err && !*err)
+            *err = RH_TAKE(why);
+        return -1;
+    }
+    if (old && old_n == n && !memcmp(old, bytes, n))
+        return 0;
+    if (j->guest->ops->write(j->guest, path, bytes, n, mode, err) < 0)
+        return -1;
+    rh_fix_note(j, path, what, old ? rh_fix_shown(old, old_n) : NULL,
+                rh_fix_shown(bytes, n));
+    return 0;
+}
+
+int rh_fix_drop(struct rh_fix_job *j, const char *path, const char *what,
+                rh_error **err)
+{
+    RH_AUTO(rh_freep) void *old = NULL;
+    size_t n;
+
+    if (!rh_guest_exists(j->guest, path))
+        return 0;
+    if (j->guest->ops->read(j->guest, path, FILE_MAX, &old, &n, err) < 0 ||
+        j->guest->ops->remove(j->guest, path, err) < 0)
+        return -1;
+    rh_fix_note(j, path, what, rh_fix_shown(old, n), NULL);
+    return 0;
+}
