@@ -45,6 +45,15 @@ expect_unmatched() { # COUNT
     expect_equal "$(jq '[.vms[0].targets[0].findings[]|select(.id=="NIC-UNMATCHED")]|length' \
         out/g/report.json)" "$1" "findings of names without a NIC"
 }
+expect_guessed() { # COUNT
+    expect_equal "$(jq '[.vms[0].targets[0].findings[]|select(.id=="NIC-GUESSED")]|length' \
+        out/g/report.json)" "$1" "findings of guessed names"
+}
+expect_file() { # PATH: its whole text, on standard input
+    cat >.want
+    text "$1" >.found
+    expect_same_file .found .want
+}
 image() { # the initramfs, unpacked as the kernel would
     text "$1" >.image
     python3 "$here/unpack.py" .image .unpacked || fail "$1 does not unpack"
@@ -109,7 +118,7 @@ END
     expect_bound "ens192 $b ens224 $a "
 }
 test_netplan_by_driver_is_said() {
-    guest ubuntu "$a@192" -- --without /etc/netplan/00-installer-config.yaml <<'END'
+    guest ubuntu "$a@192" "$b@224" -- --without /etc/netplan/00-installer-config.yaml <<'END'
 == /etc/netplan/01.yaml 600
 network: {version: 2, ethernets: {lan: {match: {driver: vmxnet3}, dhcp4: true}}}
 END
@@ -149,7 +158,8 @@ BOOTPROTO=dhcp
 DEVICE=ens256
 END
     convert
-    expect_bound "ens192 $a ens224 $b "
+    # The third goes by its MAC address; the name of its slot is kept as well.
+    expect_bound "ens192 $a ens224 $b ens256 $c "
     expect_unmatched 0
 }
 test_an_interface_that_is_not_brought_up_does_not_stand_in_the_way() {
@@ -203,7 +213,7 @@ type=802-3-ethernet
 mac-address=00:50:56:01:01:01
 END
     convert
-    expect_bound ""
+    expect_bound "ens192 $a "
     text /etc/NetworkManager/system-connections/lan.nmconnection >.lan
     grep -q "^mac-address=$a\$" .lan || fail "the MAC address is not the NIC's" "$(cat .lan)"
 }
@@ -337,5 +347,268 @@ test_new_systemd_needs_no_change_of_a_full_initramfs() {
     expect_json '[.edits[].where]|map(select(startswith("/boot/initrd")))|length' 0 out/g/receipt.json
     text /etc/systemd/network/10-rehost-ens192.link | grep -q '^Type=ether$' || fail "no Type="
     held
+}
+# --- the slot, in every spelling ------------------------------------------------
+# 192 is 0b:00.0, 224 is 13:00.0, 1184 is 04:00.0, 33 is 02:01.0.
+test_names_by_bus_and_device_and_of_the_board() {
+    guest debian "$a@224" "$b@192" "$c@33" -- $debian <<'END'
+== /etc/network/interfaces
+auto enp11s0 enp19s0 eno16777736
+iface enp11s0 inet dhcp
+iface enp19s0 inet dhcp
+iface eno16777736 inet dhcp
+END
+    convert
+    expect_bound "eno16777736 $c enp11s0 $b enp19s0 $a "
+    expect_guessed 0
+}
+test_two_names_of_one_slot_are_both_kept() {
+    { echo "== /usr/lib/systemd/libsystemd-shared-252.so"
+      cat <<'END'
+== /etc/network/interfaces
+auto ens192
+iface ens192 inet dhcp
+iface enp11s0 inet6 auto
+END
+    } | guest debian "$a@192" "$b@224" -- $debian
+    convert
+    text /etc/systemd/network/10-rehost-enp11s0.link >.link
+    grep -qx Name=enp11s0 .link && grep -qx AlternativeName=ens192 .link ||
+        fail "both names" "$(cat .link)"
+    expect_unmatched 0
+}
+test_netplan_matches_by_name() {
+    guest ubuntu "$a@224" "$b@192" -- --without /etc/netplan/00-installer-config.yaml <<'END'
+== /etc/netplan/01.yaml 600
+network:
+  ethernets:
+    one: {match: {name: ens192}, dhcp4: true}
+    two: {match: {name: enp19s0}, dhcp4: true}
+END
+    convert
+    expect_bound "enp19s0 $a ens192 $b "
+    expect_guessed 0
+}
+test_links_and_networks_by_path() {
+    guest arch "$a@224" "$b@192" -- --without /etc/systemd/network/20-wired.network <<'END'
+== /etc/systemd/network/10-wan.link
+[Match]
+Path=pci-0000:0b:00.0
+[Link]
+Name=wan
+== /etc/systemd/network/10-wan.network
+[Match]
+Name=wan
+[Network]
+Address=192.0.2.9/24
+== /etc/systemd/network/20-lan.network
+[Match]
+Path=pci-0000:13:00.0
+[Network]
+DHCP=yes
+END
+    convert
+    expect_bound "ens224 $a wan $b "
+    expect_file /etc/systemd/network/20-lan.network <<'END'
+[Match]
+# rehost: Path=pci-0000:13:00.0
+Name=ens224
+[Network]
+DHCP=yes
+END
+    expect_json '.vms[0].targets[0].guest.nics|map([.name,.mac,.slot,.addresses[0],.dhcp])|tostring' \
+        "[[\"wan\",\"$b\",192,\"192.0.2.9/24\",false],[\"ens224\",\"$a\",224,null,true]]" out/g/report.json
+}
+test_keyfiles_by_path() {
+    guest rocky "$a@224" "$b@192" -- \
+        --without /etc/NetworkManager/system-connections/ens192.nmconnection <<'END'
+== /etc/NetworkManager/system-connections/lan.nmconnection 600
+[connection]
+id=lan
+type=ethernet
+[match]
+path=pci-0000:0b:00.0;
+[ipv4]
+method=manual
+address1=192.0.2.5/24,192.0.2.1
+dns=192.0.2.53;
+END
+    convert
+    expect_bound "ens192 $b ens224 $a "
+    text /etc/NetworkManager/system-connections/lan.nmconnection >.lan
+    grep -qx interface-name=ens192 .lan && grep -qx '# rehost: path=.*' .lan ||
+        fail "the match" "$(cat .lan)"
+}
+test_rules_of_yast_by_place() {
+    guest sles "$a@224" "$b@192" -- --without /etc/sysconfig/network/ifcfg-eth0 <<'END'
+== /etc/udev/rules.d/70-persistent-net.rules
+SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", KERNELS=="0000:0b:00.0", NAME="lan0"
+SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", KERNELS=="0000:13:00.0", NAME="lan1"
+== /etc/sysconfig/network/ifcfg-lan0
+STARTMODE='auto'
+BOOTPROTO='static'
+IPADDR='192.0.2.12/24'
+== /etc/sysconfig/network/ifcfg-lan1
+STARTMODE='auto'
+BOOTPROTO='dhcp'
+== /etc/sysconfig/network/routes
+default 192.0.2.1 - -
+== /etc/resolv.conf
+nameserver 192.0.2.53
+END
+    convert
+    expect_bound "lan0 $b lan1 $a "
+    expect_guessed 0
+    expect_json '.vms[0].targets[0].guest.nics|map(select(.name=="lan0"))[0]|[.addresses,.gateways,.dns]|tostring' \
+        '[["192.0.2.12/24"],["192.0.2.1"],["192.0.2.53"]]' out/g/report.json
+}
+test_plain_eth_names_go_by_the_order_on_the_bus() {
+    guest rhel6 "$a@192" "$b@1184" "$c@256" -- --without /etc/sysconfig/network-scripts/ifcfg-eth0 \
+        --without /etc/udev/rules.d/70-persistent-net.rules <<'END'
+== /etc/sysconfig/network-scripts/ifcfg-eth0
+DEVICE=eth0
+ONBOOT=yes
+== /etc/sysconfig/network-scripts/ifcfg-eth1
+DEVICE=eth1
+ONBOOT=yes
+END
+    convert
+    text /etc/udev/rules.d/70-persistent-net.rules >.rules
+    grep -q "\"$b\".*NAME=\"eth0\"" .rules && grep -q "\"$a\".*NAME=\"eth1\"" .rules ||
+        fail "the rules" "$(cat .rules)"
+    expect_guessed 0
+}
+test_in_order_is_called_a_guess() {
+    guest debian "$b@" "$a@" -- $debian <<'END'
+== /etc/network/interfaces
+auto lan0 lan1
+iface lan0 inet dhcp
+iface lan1 inet dhcp
+END
+    convert
+    expect_bound "lan0 $b lan1 $a "
+    expect_guessed 1
+    convert --set nic1.guest_name=lan0
+    expect_bound "lan0 $a lan1 $b "
+    convert --set nic0.guest_name=lan1 --set nic1.guest_name=lan0
+    expect_bound "lan0 $a lan1 $b "
+    expect_guessed 0
+}
+test_every_nic_keeps_its_name_though_no_file_is_known_to_use_it() {
+    guest debian "$a@192" "$b@224" -- $debian <<'END'
+== /etc/keepalived/keepalived.conf
+vrrp_instance a { interface ens224 }
+== /etc/nftables.conf
+iifname "ens192" accept
+END
+    convert
+    expect_bound "ens192 $a ens224 $b "
+    expect_equal "$(jq '[.vms[0].targets[0].findings[]|select(.id=="GUEST-NO-NETWORK")]|length' \
+        out/g/report.json)" 1 "findings of no network configuration"
+}
+test_files_that_others_source() {
+    guest debian "$a@224" "$b@192" -- $debian <<'END'
+== /etc/network/interfaces
+source /etc/network/more/*.cfg
+== /etc/network/more/a.cfg
+auto enp19s0
+iface enp19s0 inet static
+  address 192.0.2.8
+  netmask 255.255.255.128
+  gateway 192.0.2.1
+  dns-nameservers 192.0.2.53 192.0.2.54
+END
+    convert
+    expect_bound "enp19s0 $a ens192 $b "
+    expect_json '.vms[0].targets[0].guest.nics|map(select(.name=="enp19s0"))[0]|del(.mac)|tojson' \
+        '{"name":"enp19s0","slot":224,"addresses":["192.0.2.8/25"],"gateways":["192.0.2.1"],"dns":["192.0.2.53","192.0.2.54"],"dhcp":false}' \
+        out/g/report.json
+}
+test_distributions_that_go_their_own_way() {
+    guest arch "$a@224" "$b@192" "$c@256" -- --without /etc/systemd/network/20-wired.network <<'END'
+== /etc/conf.d/net
+config_enp11s0="192.0.2.4/24"
+routes_enp11s0="default via 192.0.2.1"
+== /etc/netctl/lan
+Interface=ens224
+Connection=ethernet
+IP=static
+Address=('192.0.2.5/24')
+== /etc/dhcpcd.conf
+interface enp27s0
+static ip_address=192.0.2.6/24
+END
+    convert
+    expect_bound "enp11s0 $b enp27s0 $c ens224 $a "
+    expect_json '.vms[0].targets[0].guest.nics|map(.addresses[0])|sort|tostring' \
+        '["192.0.2.4/24","192.0.2.5/24","192.0.2.6/24"]' out/g/report.json
+}
+# --- a MAC address that changes, in every file that holds it ------------------------
+test_every_file_with_the_old_address_follows() {
+    guest rhel6 "$a@192" -- --without /etc/sysconfig/network-scripts/ifcfg-eth0 \
+        --without /etc/udev/rules.d/70-persistent-net.rules <<'END'
+== /etc/sysconfig/network-scripts/ifcfg-eth0
+DEVICE=eth0
+HWADDR=00:0C:29:11:22:33
+ONBOOT=yes
+== /etc/udev/rules.d/70-persistent-net.rules
+SUBSYSTEM=="net", ACTION=="add", ATTR{address}=="00:0c:29:11:22:33", NAME="eth0"
+END
+    convert
+    text /etc/sysconfig/network-scripts/ifcfg-eth0 | grep -qx "HWADDR=$a" || fail "HWADDR"
+    expect_equal "$(text /etc/udev/rules.d/70-persistent-net.rules | grep -c 00:0c:29:11:22:33)" 0 \
+        "rules of the old address"
+    guest ubuntu "$a@192" -- --without /etc/netplan/00-installer-config.yaml <<'END'
+== /etc/netplan/50-cloud-init.yaml 600
+network: {ethernets: {ens192: {match: {macaddress: "00:0c:29:11:22:33"}, set-name: ens192}}}
+== /etc/netplan/90-more.yaml 600
+network: {ethernets: {ens192: {match: {macaddress: "00:0C:29:11:22:33"}, dhcp4: true}}}
+== /etc/systemd/network/50-cloud-init-ens192.link
+[Match]
+MACAddress=00-0c-29-11-22-33
+[Link]
+Name=ens192
+END
+    convert
+    text /etc/netplan/50-cloud-init.yaml | grep -q "macaddress: \"$a\"" || fail 50-cloud-init.yaml
+    text /etc/netplan/90-more.yaml | grep -q "macaddress: \"$a\"" || fail 90-more.yaml
+    text /etc/systemd/network/50-cloud-init-ens192.link | grep -qx "MACAddress=${a//:/-}" ||
+        fail "the .link of cloud-init"
+}
+test_a_match_by_driver_beside_another_is_dropped() {
+    guest ubuntu "$a@192" "$b@224" -- --without /etc/netplan/00-installer-config.yaml <<END
+== /etc/netplan/50-cloud-init.yaml 600
+network:
+  ethernets:
+    eth0:
+      match:
+        driver: hv_netvsc
+        macaddress: "$a"
+      dhcp4: true
+END
+    convert
+    expect_file /etc/netplan/50-cloud-init.yaml <<END
+network:
+  ethernets:
+    eth0:
+      match:
+        # rehost: driver: hv_netvsc
+        macaddress: "$a"
+      dhcp4: true
+END
+    expect_unmatched 0
+}
+test_cloud_init_that_has_never_run_keeps_its_first_start() {
+    guest debian "$a@192" -- --without /var/lib/cloud/data/instance-id <<'END'
+== /etc/hostname
+template
+END
+    convert
+    expect_equal "$(text /etc/cloud/cloud.cfg.d/99-rehost.cfg | wc -c)" 0 "bytes of 99-rehost.cfg"
+    guest debian "$a@192" -- --without /var/lib/cloud/data/instance-id <<'END'
+== /var/lib/cloud/instances/i-1/sem/config_set_hostname
+END
+    convert
+    text /etc/cloud/cloud.cfg.d/99-rehost.cfg | grep -q 'config: disabled' || fail "99-rehost.cfg"
 }
 run_tests

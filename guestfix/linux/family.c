@@ -36,6 +36,7 @@ static int detect(struct rh_session *s, void **ret_facts, struct rh_system *ret,
     *ret_facts = l;
     l->guest = s->guest;
     l->volumes = &s->volumes;
+    l->vm = s->o->vm;
     if (rh_linux_detect(l, s->o, err) < 0)
         return -1;
     if (s->o->vm)

@@ -4,6 +4,7 @@
 #define RH_GUESTFIX_LINUX_LINUX_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "guestfix/guest.h"
 #include "guestfix/guestfix.h"
@@ -19,25 +20,70 @@ struct rh_kernel {
     bool unknown; /* it could not be understood */
 };
 
+/* Addresses that the configuration gives an interface; in the arena. */
+enum { RH_NET_MAX = 12 };
+struct rh_net {
+    const char *addresses[RH_NET_MAX]; /* "192.0.2.10/24" */
+    const char *gateways[RH_NET_MAX], *dns[RH_NET_MAX];
+    bool dhcp;
+};
+
+/* Where a device sits on the PCI bus, in one number; never 0. */
+#define RH_PCI(bus, device, function)                                \
+    (0x80000000u | (uint32_t)(bus) << 16 | (uint32_t)(device) << 8 | \
+     (uint32_t)(function))
+
+/* How a name was given to a NIC of the VM. */
+enum rh_nic_how {
+    RH_NIC_UNKNOWN,
+    RH_NIC_SET,     /* --set nicN.guest_name= */
+    RH_NIC_MAC,     /* a file binds the name to the NIC's MAC address */
+    RH_NIC_SLOT,    /* the name, or a match by path, tells the slot */
+    RH_NIC_BUS,     /* ethN: the order on the PCI bus */
+    RH_NIC_ONLY,    /* one name, one NIC */
+    RH_NIC_GUESSED, /* in order */
+    RH_NIC_DERIVED, /* no file is known to say it: the slot's own name */
+};
+
 /* A network interface as the guest's own files name it. */
 struct rh_nic_name {
     const char *name;
     char mac[18];      /* "" unless a file binds it to one */
     const char *where; /* the file */
     size_t nic;        /* of the VM; SIZE_MAX: not known */
-    bool pinned;       /* a .link or rule binds it already */
-    bool idle;         /* configured, but not brought up by itself */
+    enum rh_nic_how how;
+    uint32_t path;    /* RH_PCI(...) that a file binds it to, or 0 */
+    bool pinned;      /* a .link or rule binds it to its MAC already */
+    bool idle;        /* configured, but not brought up by itself */
+    bool alternative; /* another name that the same NIC has as well */
+    struct rh_net net;
+};
+
+/* Made in software: a bond, a bridge, a VLAN. */
+struct rh_soft_name {
+    const char *name, *where;
+    struct rh_net net;
 };
 
 /* Configuration that goes by a MAC address alone, whatever the name. */
 struct rh_mac_use {
     char mac[18];
     const char *where;
+    struct rh_net net;
+    bool named; /* its NIC has a name, which has the addresses then */
+};
+
+/* Configuration that goes by the place on the PCI bus alone. */
+struct rh_path_use {
+    uint32_t path;
+    const char *where;
+    struct rh_net net;
 };
 
 struct rh_linux {
     struct rh_guest *guest;
     const struct rh_volumes *volumes;
+    const struct rh_vm *vm; /* tells slots and MAC addresses; may be NULL */
     struct rh_arena *arena;
     const char *id, *id_like, *version, *pretty, *hostname;
     const char *family; /* "debian rhel suse arch alpine other" */
@@ -48,10 +94,14 @@ struct rh_linux {
     RH_VEC(const char *) networks; /* "ifupdown", "netplan" ... */
     RH_VEC(struct rh_nic_name) nics;
     RH_VEC(struct rh_mac_use) macs;
-    RH_VEC(const char *) soft; /* bonds, bridges, VLANs of any name */
-    bool any_name;         /* the configuration matches any interface ("en*") */
-    bool persistent_rules; /* udev rules that name NICs by MAC */
-    const char *by_driver; /* a file that matches NICs by their driver */
+    RH_VEC(struct rh_path_use) paths;
+    RH_VEC(struct rh_soft_name) soft;
+    bool any_name;       /* the configuration matches any interface ("en*") */
+    bool named_by_rules; /* udev's rules give names; .link files are not read */
+    bool kernel_names;   /* the kernel's own eth0, eth1 stay */
+    bool predictable;    /* udev makes names of the slot: "ens192" */
+    bool persistent_rules;    /* udev rules that name NICs by MAC */
+    const char *by_driver;    /* a file that matches NICs by their driver */
     unsigned systemd_version; /* 0: cannot be told, or none */
     const char *tools;        /* "open-vm-tools", "vmware-tools", NULL */
     bool qemu_agent, xen_agent;
@@ -68,10 +118,20 @@ void rh_linux_free(struct rh_linux *l);
 int rh_linux_kernels(struct rh_linux *l, rh_error **err);
 void rh_linux_loaders(struct rh_linux *l);
 int rh_linux_network(struct rh_linux *l, rh_error **err);
+/* Who gives NICs their names. */
+void rh_linux_naming(struct rh_linux *l);
 /* Which NIC of the VM bears which name; takes MACs that only the guest knows
  * over into the VM. */
 void rh_linux_match_nics(struct rh_linux *l, struct rh_vm *vm);
 json_t *rh_linux_json(const struct rh_linux *l);
+/* Where VMware put the NIC, as RH_PCI(); 0: its slot is not known. */
+uint32_t rh_nic_place(const struct rh_nic_config *nic);
+/* Is this a name that udev makes of the NIC's slot? */
+bool rh_nic_slot_name(const struct rh_nic_config *nic, const char *name);
+/* How many NICs stand before this one on the bus; SIZE_MAX: cannot be told. */
+size_t rh_nic_bus_rank(const struct rh_vm *vm, size_t nic);
+/* The N of "ethN"; SIZE_MAX: another name. */
+size_t rh_nic_eth_number(const char *name);
 
 /* The module's name in one form: "xen-blkfront" and "xen_blkfront.ko.xz" are
  * alike. */

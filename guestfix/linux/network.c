@@ -1,20 +1,20 @@
 /* network.c - which interface names the guest's configuration counts on.
  *
- * Only names and MAC addresses are taken out of each form; addresses stay where
- * they are.  Names come from hostile files: what is not a plausible interface
- * name is passed over. */
+ * Each form has a reader of its own (net_*.c); here what they found comes
+ * together.  Names, MAC addresses and IP addresses come from hostile files:
+ * what is no plausible one is passed over. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guestfix/linux/network.h"
+
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
-
-#include "guestfix/linux/linux.h"
 
 enum { NICS_MAX = 64 };
 
-static bool good_name(const char *name)
+bool rh_nic_good_name(const char *name)
 {
     size_t n = strlen(name);
 
@@ -41,18 +41,24 @@ static bool is_physical(const char *name)
     return true;
 }
 
-static struct rh_nic_name *add_nic(struct rh_linux *l, const char *name,
-                                   const char *mac, const char *where)
+static void copy_mac(char to[18], const char *mac)
+{
+    for (size_t i = 0; i < 17; i++)
+        to[i] = (char)tolower((unsigned char)mac[i]);
+}
+
+struct rh_nic_name *rh_nic_add(struct rh_linux *l, const char *name,
+                               const char *mac, const char *where)
 {
     struct rh_nic_name *n = NULL;
 
-    if (name && (!good_name(name) || !is_physical(name)))
+    if (!name || !rh_nic_good_name(name) || !is_physical(name))
         return NULL;
-    for (size_t i = 0; name && i < l->nics.count; i++)
-        if (l->nics.items[i].name && !strcmp(l->nics.items[i].name, name))
+    for (size_t i = 0; i < l->nics.count; i++)
+        if (!strcmp(l->nics.items[i].name, name))
             n = &l->nics.items[i];
     if (!n) {
-        if (l->nics.count == NICS_MAX || !name)
+        if (l->nics.count == NICS_MAX)
             return NULL;
         n = rh_vec_add(&l->nics);
         n->name = rh_arena_strdup(l->arena, name);
@@ -60,24 +66,42 @@ static struct rh_nic_name *add_nic(struct rh_linux *l, const char *name,
         n->nic = SIZE_MAX;
     }
     if (mac && rh_valid_mac(mac) && !n->mac[0])
-        for (size_t i = 0; i < 17; i++)
-            n->mac[i] = (char)tolower((unsigned char)mac[i]);
+        copy_mac(n->mac, mac);
     return n;
 }
 
-static void add_mac(struct rh_linux *l, const char *mac, const char *where)
+struct rh_nic_name *rh_nic_add_base(struct rh_linux *l, const char *name,
+                                    const char *where)
+{
+    RH_AUTO(rh_freep) char *parent = rh_strndup(name, strcspn(name, ".:"));
+
+    return rh_nic_add(l, parent, NULL, where);
+}
+
+void rh_nic_add_words(struct rh_linux *l, const char *words, const char *where)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(words);
+    char *save;
+
+    for (char *w = strtok_r(copy, " \t;", &save); w;
+         w = strtok_r(NULL, " \t;", &save))
+        rh_nic_add_base(l, w, where);
+}
+
+struct rh_mac_use *rh_nic_add_mac(struct rh_linux *l, const char *mac,
+                                  const char *where)
 {
     struct rh_mac_use *m;
 
     if (!rh_valid_mac(mac) || l->macs.count == NICS_MAX)
-        return;
+        return NULL;
     m = rh_vec_add(&l->macs);
-    for (size_t i = 0; i < 17; i++)
-        m->mac[i] = (char)tolower((unsigned char)mac[i]);
+    copy_mac(m->mac, mac);
     m->where = rh_arena_strdup(l->arena, where);
+    return m;
 }
 
-static void uses(struct rh_linux *l, const char *kind)
+void rh_network_uses(struct rh_linux *l, const char *kind)
 {
     for (size_t i = 0; i < l->networks.count; i++)
         if (!strcmp(l->networks.items[i], kind))
@@ -85,40 +109,225 @@ static void uses(struct rh_linux *l, const char *kind)
     *rh_vec_add(&l->networks) = kind;
 }
 
-/* Made in software: whatever else speaks of it, there is no NIC to pin. */
-static void add_soft(struct rh_linux *l, const char *name)
+void rh_nic_add_soft(struct rh_linux *l, const char *name, const char *where,
+                     const struct rh_net *net)
 {
-    if (good_name(name) && l->soft.count < NICS_MAX)
-        *rh_vec_add(&l->soft) = rh_arena_strdup(l->arena, name);
+    struct rh_soft_name *s = NULL;
+
+    if (!rh_nic_good_name(name))
+        return;
+    for (size_t i = 0; i < l->soft.count && !s; i++)
+        if (!strcmp(l->soft.items[i].name, name))
+            s = &l->soft.items[i];
+    if (!s && l->soft.count < NICS_MAX) {
+        s = rh_vec_add(&l->soft);
+        s->name = rh_arena_strdup(l->arena, name);
+        s->where = rh_arena_strdup(l->arena, where);
+    }
+    if (s && net)
+        rh_net_merge(&s->net, net);
 }
 
+/* Whatever else speaks of a software interface, there is no NIC to pin. */
 static void drop_soft(struct rh_linux *l)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < l->nics.count; i++) {
+        struct rh_nic_name *n = &l->nics.items[i];
         bool soft = false;
 
-        for (size_t k = 0; k < l->soft.count; k++)
-            soft |= !strcmp(l->soft.items[k], l->nics.items[i].name);
+        for (size_t k = 0; k < l->soft.count && !soft; k++)
+            if (!strcmp(l->soft.items[k].name, n->name)) {
+                rh_net_merge(&l->soft.items[k].net, &n->net);
+                soft = true;
+            }
         if (!soft)
-            l->nics.items[kept++] = l->nics.items[i];
+            l->nics.items[kept++] = *n;
     }
     l->nics.count = kept;
 }
 
-/* --- lines
- * ---------------------------------------------------------------------- */
-static char *next_line(char **text)
+/* --- what one file says of an interface
+ * ----------------------------------------------------------- */
+/* Goes by what no name tells: its address, or its place on the bus. */
+static void add_nameless(struct rh_linux *l, const struct rh_said *s,
+                         const char *where)
 {
-    return strsep(text, "\n");
+    struct rh_mac_use *m;
+
+    if (s->soft || s->elsewhere)
+        return;
+    if (s->mac && (m = rh_nic_add_mac(l, s->mac, where)))
+        m->net = s->net;
+    if (s->path && l->paths.count < NICS_MAX)
+        *rh_vec_add(&l->paths) = (struct rh_path_use){
+            s->path, rh_arena_strdup(l->arena, where), s->net};
 }
 
-/* `key = value` below `[section]` (shell has none): blanks and quotes go. */
-typedef void line_fn(void *user, const char *section, const char *key,
-                     char *value);
+static struct rh_nic_name *add_one(struct rh_linux *l, struct rh_said *s,
+                                   const char *name, const char *where)
+{
+    size_t before = l->nics.count;
+    struct rh_nic_name *n;
 
-static char *trimmed(char *text, const char *also)
+    if (s->soft || s->elsewhere) {
+        rh_nic_add_soft(l, name, where, &s->net);
+        return NULL;
+    }
+    if (strpbrk(name, "*?[!")) {
+        l->any_name = true;
+        return NULL;
+    }
+    n = rh_nic_add(l, name, s->mac, where);
+    if (!n) {
+        if (!is_physical(name))
+            rh_nic_add_soft(l, name, where, &s->net);
+        return NULL;
+    }
+    if (l->nics.count > before)
+        n->idle = s->idle;
+    if (!s->idle)
+        n->idle = false;
+    if (s->path && !n->path)
+        n->path = s->path;
+    rh_net_merge(&n->net, &s->net);
+    return n;
+}
+
+struct rh_nic_name *rh_nic_add_said(struct rh_linux *l, struct rh_said *s,
+                                    const char *where)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(s->names ? s->names : "");
+    struct rh_nic_name *n = NULL;
+    char *save;
+
+    for (size_t i = 0; i < RH_NET_MAX; i++)
+        rh_net_address(l, &s->net, s->address[i], s->mask[i]);
+    if (s->lower)
+        rh_nic_add_words(l, s->lower, where);
+    for (char *w = strtok_r(copy, " \t;", &save); w;
+         w = strtok_r(NULL, " \t;", &save))
+        n = add_one(l, s, w, where);
+    if (!s->names)
+        add_nameless(l, s, where);
+    if (s->by_driver)
+        l->by_driver = rh_arena_strdup(l->arena, where);
+    return n;
+}
+
+/* --- addresses
+ * ------------------------------------------------------------------ */
+static void add_text(struct rh_linux *l, const char **list, const char *text)
+{
+    for (size_t i = 0; i < RH_NET_MAX; i++) {
+        if (list[i] && strcmp(list[i], text))
+            continue;
+        if (!list[i])
+            list[i] = rh_arena_strdup(l->arena, text);
+        return;
+    }
+}
+
+/* Bits of "255.255.255.0" or "24"; SIZE_MAX: neither. */
+static size_t bits_of(const char *mask, size_t most)
+{
+    struct in_addr a;
+    char *end;
+    size_t n;
+
+    if (inet_pton(AF_INET, mask, &a) == 1) {
+        uint32_t m = ntohl(a.s_addr);
+
+        n = m ? (size_t)__builtin_popcount(m) : 0;
+        return most == 32 && (m == 0 || ~m + 1 == 1u << (32 - n)) ? n
+                                                                  : SIZE_MAX;
+    }
+    n = strtoul(mask, &end, 10);
+    return isdigit((unsigned char)*mask) && !*end && n <= most ? n : SIZE_MAX;
+}
+
+/* 4, 6, or 0: no IP address. */
+static unsigned family_of(const char *text)
+{
+    struct in6_addr six;
+    struct in_addr four;
+
+    if (inet_pton(AF_INET, text, &four) == 1)
+        return 4;
+    return inet_pton(AF_INET6, text, &six) == 1 ? 6 : 0;
+}
+
+void rh_net_address(struct rh_linux *l, struct rh_net *net, const char *text,
+                    const char *mask)
+{
+    RH_AUTO(rh_freep) char *ip = NULL;
+    RH_AUTO(rh_freep) char *whole = NULL;
+    unsigned family;
+    size_t n, bits;
+
+    if (!text)
+        return;
+    n = strcspn(text, "/ \t,;");
+    ip = rh_strndup(text, n);
+    family = family_of(ip);
+    if (!family)
+        return;
+    if (text[n] == '/') {
+        RH_AUTO(rh_freep)
+        char *own = rh_strndup(text + n + 1, strcspn(text + n + 1, " \t,;"));
+
+        bits = bits_of(own, family == 4 ? 32 : 128);
+    } else {
+        bits = mask && *mask ? bits_of(mask, family == 4 ? 32 : 128) : SIZE_MAX;
+    }
+    whole = bits == SIZE_MAX ? rh_strdup(ip) : rh_printf("%s/%zu", ip, bits);
+    add_text(l, net->addresses, whole);
+}
+
+static void add_list(struct rh_linux *l, const char **list, const char *text)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(text);
+    char *save;
+
+    for (char *w = strtok_r(copy, " \t,;[]()'\"", &save); w;
+         w = strtok_r(NULL, " \t,;[]()'\"", &save))
+        if (family_of(w))
+            add_text(l, list, w);
+}
+
+void rh_net_gateways(struct rh_linux *l, struct rh_net *net, const char *text)
+{
+    add_list(l, net->gateways, text);
+}
+
+void rh_net_dns(struct rh_linux *l, struct rh_net *net, const char *text)
+{
+    add_list(l, net->dns, text);
+}
+
+static void merge_list(const char **to, const char *const *from)
+{
+    for (size_t i = 0; i < RH_NET_MAX && from[i]; i++)
+        for (size_t k = 0; k < RH_NET_MAX; k++) {
+            if (to[k] && strcmp(to[k], from[i]))
+                continue;
+            to[k] = from[i];
+            break;
+        }
+}
+
+void rh_net_merge(struct rh_net *to, const struct rh_net *from)
+{
+    merge_list(to->addresses, from->addresses);
+    merge_list(to->gateways, from->gateways);
+    merge_list(to->dns, from->dns);
+    to->dhcp |= from->dhcp;
+}
+
+/* --- lines
+ * ---------------------------------------------------------------------- */
+char *rh_trimmed(char *text, const char *also)
 {
     char *end;
 
@@ -131,144 +340,32 @@ static char *trimmed(char *text, const char *also)
     return text;
 }
 
-static void each_assignment(char *text, line_fn *fn, void *user)
+void rh_each_assignment(char *text, rh_line_fn *fn, void *user)
 {
     const char *section = "";
     char *line, *value;
 
-    while ((line = next_line(&text))) {
-        line = trimmed(line, "");
+    while ((line = strsep(&text, "\n"))) {
+        line = rh_trimmed(line, "");
         if (*line == '[') {
-            section = trimmed(line, "[]");
+            section = rh_trimmed(line, "[]");
             continue;
         }
         value = strchr(line, '=');
         if (*line == '#' || *line == ';' || !value)
             continue;
         *value++ = '\0';
-        fn(user, section, trimmed(line, ""), trimmed(value, "\"'"));
+        fn(user, section, rh_trimmed(line, ""), rh_trimmed(value, "\"'"));
     }
 }
 
-/* --- ifupdown
- * ------------------------------------------------------------------- */
-/* Options that say what is below an interface made in software. */
-static const char *const below[] = {
-    "bridge_ports", "bridge-ports",    "bond-slaves",     "bond_slaves",
-    "slaves",       "vlan-raw-device", "vlan_raw_device", "bond-ports"};
-static const char *const above[] = {"bond-mode", "bond_mode", "bridge_stp",
-                                    "bridge-stp"};
-
-static bool is_one_of(const char *word, const char *const *words, size_t n)
+bool rh_says_no(const char *value)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(word, words[i]))
-            return true;
-    return false;
+    return !strcasecmp(value, "no") || !strcasecmp(value, "false") ||
+           !strcasecmp(value, "off") || !strcmp(value, "0");
 }
 
-/* eth0.100 is a VLAN on eth0, which need not be mentioned elsewhere. */
-static struct rh_nic_name *add_name(struct rh_linux *l, const char *name,
-                                    const char *where)
-{
-    RH_AUTO(rh_freep) char *parent = rh_strndup(name, strcspn(name, ".:"));
-
-    return add_nic(l, parent, NULL, where);
-}
-
-static void iface_words(struct rh_linux *l, char **save, bool brought_up,
-                        const char *path)
-{
-    char *word;
-
-    while ((word = strtok_r(NULL, " \t\r", save))) {
-        size_t before = l->nics.count;
-        struct rh_nic_name *n = add_name(l, word, path);
-
-        if (n && brought_up)
-            n->idle = false;
-        else if (n && l->nics.count > before)
-            n->idle = true;
-        if (!brought_up)
-            break;
-    }
-}
-
-static void option_words(struct rh_linux *l, const char *option,
-                         const char *iface, char **save, const char *path)
-{
-    bool lower = is_one_of(option, below, RH_COUNT(below));
-    char *word;
-
-    if (lower || is_one_of(option, above, RH_COUNT(above)))
-        add_soft(l, iface);
-    while (lower && (word = strtok_r(NULL, " \t\r", save)))
-        if (strcmp(word, "none") && strcmp(word, "all") &&
-            strcmp(word, "regex")) {
-            struct rh_nic_name *n = add_name(l, word, path);
-
-            if (n)
-                n->idle = false;
-        }
-}
-
-static void interfaces_text(struct rh_linux *l, char *text, const char *path)
-{
-    char iface[64] = "", *line, *save;
-
-    while ((line = next_line(&text))) {
-        char *word = strtok_r(line, " \t\r", &save);
-
-        if (!word)
-            continue;
-        if (!strcmp(word, "iface")) {
-            save += strspn(save, " \t");
-            snprintf(iface, sizeof iface, "%.*s", (int)strcspn(save, " \t\r"),
-                     save);
-            iface_words(l, &save, false, path);
-        } else if (!strcmp(word, "auto") || !strncmp(word, "allow-", 6)) {
-            iface_words(l, &save, true, path);
-        } else {
-            option_words(l, word, iface, &save, path);
-        }
-    }
-}
-
-static int ifupdown(struct rh_linux *l, rh_error **err)
-{
-    RH_AUTO(rh_freep)
-    char *text = rh_guest_text(l->guest, "/etc/network/interfaces", err);
-    RH_AUTO(rh_name_list_freep)
-    char **names = rh_guest_names(l->guest, "/etc/network/interfaces.d");
-
-    if (text) {
-        uses(l, "ifupdown");
-        interfaces_text(l, text, "/etc/network/interfaces");
-    }
-    for (size_t i = 0; names && names[i]; i++) {
-        RH_AUTO(rh_freep)
-        char *path = rh_printf("/etc/network/interfaces.d/%s", names[i]);
-        RH_AUTO(rh_freep) char *more = rh_guest_text(l->guest, path, err);
-
-        if (more)
-            interfaces_text(l, more, path);
-    }
-    return 0;
-}
-
-/* --- what one file says of an interface
- * ----------------------------------------------------------- */
-struct said {
-    const char *names; /* separated by blanks; NULL: none */
-    const char *lower; /* the interfaces that a software one stands on */
-    const char *mac;
-    bool soft, idle;
-    bool elsewhere; /* no Ethernet: Wi-Fi and the like */
-    bool by_driver;
-};
-
-/* One form of a MAC address: systemd takes dashes, too. */
-static const char *plain_mac(char *value)
+const char *rh_plain_mac(char *value)
 {
     value[strcspn(value, " \t")] = '\0';
     for (char *p = value; *p; p++)
@@ -277,135 +374,7 @@ static const char *plain_mac(char *value)
     return value;
 }
 
-static void add_words(struct rh_linux *l, const char *words, const char *path)
-{
-    RH_AUTO(rh_freep) char *copy = rh_strdup(words);
-    char *save;
-
-    for (char *w = strtok_r(copy, " \t;", &save); w;
-         w = strtok_r(NULL, " \t;", &save))
-        add_name(l, w, path);
-}
-
-static struct rh_nic_name *add_said(struct rh_linux *l, const struct said *s,
-                                    const char *path)
-{
-    RH_AUTO(rh_freep) char *copy = rh_strdup(s->names ? s->names : "");
-    struct rh_nic_name *n = NULL;
-    size_t before;
-    char *save;
-
-    if (s->lower)
-        add_words(l, s->lower, path);
-    for (char *w = strtok_r(copy, " \t;", &save); w;
-         w = strtok_r(NULL, " \t;", &save)) {
-        if (s->soft || s->elsewhere) {
-            add_soft(l, w);
-            continue;
-        }
-        if (strpbrk(w, "*?[!")) {
-            l->any_name = true;
-            continue;
-        }
-        before = l->nics.count;
-        n = add_nic(l, w, s->mac, path);
-        if (n && l->nics.count > before)
-            n->idle = s->idle;
-        if (n && !s->idle)
-            n->idle = false;
-    }
-    if (s->by_driver)
-        l->by_driver = rh_arena_strdup(l->arena, path);
-    return n;
-}
-
-/* --- ifcfg (Red Hat, SUSE)
- * ----------------------------------------------------------- */
-static bool says_no(const char *value)
-{
-    return !strcasecmp(value, "no") || !strcasecmp(value, "false") ||
-           !strcasecmp(value, "off") || !strcmp(value, "0");
-}
-
-static void ifcfg_line(void *user, const char *section, const char *key,
-                       char *value)
-{
-    struct said *s = user;
-
-    (void)section;
-    if (!*value)
-        return;
-    if (!strcmp(key, "DEVICE")) {
-        s->names = value;
-    } else if (!strcmp(key, "HWADDR")) {
-        s->mac = plain_mac(value);
-    } else if (!strcmp(key, "TYPE")) {
-        s->soft |= strcasecmp(value, "Ethernet") != 0;
-    } else if (!strcmp(key, "DEVICETYPE")) {
-        s->soft |= strcmp(value, "TeamPort") != 0;
-    } else if (!strcmp(key, "VLAN") || !strcmp(key, "BONDING_MASTER")) {
-        s->soft |= !says_no(value);
-    } else if (!strcmp(key, "BRIDGE")) { /* Red Hat: the bridge above */
-        s->soft |= !strcasecmp(value, "yes");
-    } else if (!strcmp(key, "BONDING_OPTS")) {
-        s->soft = true;
-    } else if (!strcmp(key, "PHYSDEV") || !strcmp(key, "ETHERDEVICE") ||
-               !strcmp(key, "BRIDGE_PORTS")) {
-        s->lower = value;
-        s->soft |= strcmp(key, "PHYSDEV") != 0;
-    } else if (!strcmp(key, "ONBOOT")) {
-        s->idle = says_no(value);
-    } else if (!strcmp(key, "STARTMODE")) {
-        s->idle = says_no(value) || !strcmp(value, "manual");
-    }
-}
-
-struct slaves {
-    struct rh_linux *l;
-    const char *path;
-};
-
-static void slave_line(void *user, const char *section, const char *key,
-                       char *value)
-{
-    struct slaves *s = user;
-
-    (void)section;
-    if (!strncmp(key, "BONDING_SLAVE", 13))
-        add_words(s->l, value, s->path);
-}
-
-/* SUSE names the interface by the file; Red Hat by DEVICE alone, and a file
- * without one goes by its MAC. */
-static void ifcfg_file(struct rh_linux *l, const char *folder, const char *name,
-                       bool by_file, rh_error **err)
-{
-    RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, name);
-    RH_AUTO(rh_freep) char *text = rh_guest_text(l->guest, path, err);
-    RH_AUTO(rh_freep) char *again = rh_strdup(text);
-    RH_AUTO(rh_freep) char *parent = NULL;
-    struct said s = {0};
-
-    if (!text)
-        return;
-    each_assignment(text, ifcfg_line, &s);
-    if (by_file)
-        s.names = name + 6;
-    if (s.names && strpbrk(s.names, ".:")) {
-        parent = rh_strndup(s.names, strcspn(s.names, ".:"));
-        if (!s.lower)
-            s.lower = parent;
-        s.soft = true;
-    }
-    add_said(l, &s, path);
-    if (by_file)
-        each_assignment(again, slave_line, &(struct slaves){l, path});
-    if (!s.names && s.mac && !s.soft)
-        add_mac(l, s.mac, path);
-}
-
-/* What editors and package managers leave is read by nobody. */
-static bool is_leftover(const char *name)
+bool rh_is_leftover(const char *name)
 {
     static const char *const marks[] = {".rpm",  ".bak", ".orig", ".old",
                                         ".save", ".swp", ".dpkg", "-range"};
@@ -417,328 +386,55 @@ static bool is_leftover(const char *name)
     return !n || name[0] == '.' || name[n - 1] == '~';
 }
 
-static void ifcfg(struct rh_linux *l, const char *folder, const char *kind,
-                  bool by_file, rh_error **err)
+uint32_t rh_pci_in(const char *text)
 {
-    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(l->guest, folder);
+    for (const char *p = strstr(text, "0000:"); p; p = strstr(p + 1, "0000:")) {
+        unsigned bus, device, function;
 
-    for (size_t i = 0; names && names[i]; i++) {
-        if (strncmp(names[i], "ifcfg-", 6) || !strcmp(names[i], "ifcfg-lo") ||
-            is_leftover(names[i]))
-            continue;
-        uses(l, kind);
-        ifcfg_file(l, folder, names[i], by_file, err);
+        if (sscanf(p, "0000:%2x:%2x.%1x", &bus, &device, &function) == 3)
+            return RH_PCI(bus, device, function);
     }
+    return 0;
 }
 
-/* --- INI-like: NetworkManager, networkd, .link, .netdev
- * ------------------------------------------ */
-static bool is_key(const char *section, const char *key, const char *want)
+/* --- all forms
+ * ------------------------------------------------------------------ */
+/* Where no file of the interface names a resolver, the system's own does. */
+static void system_dns(struct rh_linux *l)
 {
-    size_t n = strlen(section);
+    RH_AUTO(rh_freep)
+    char *text = rh_guest_text(l->guest, "/etc/resolv.conf", NULL);
+    char *rest = text, *line;
+    struct rh_net net = {0};
 
-    return !strncmp(want, section, n) && want[n] == '.' &&
-           !strcmp(want + n + 1, key);
-}
-
-static void nm_line(void *user, const char *section, const char *key,
-                    char *value)
-{
-    struct said *s = user;
-
-    if (!*value)
+    while (text && (line = strsep(&rest, "\n"))) {
+        line += strspn(line, " \t");
+        if (!strncmp(line, "nameserver", 10))
+            rh_net_dns(l, &net, line + 10);
+    }
+    /* The stub of systemd-resolved says nothing. */
+    if (net.dns[0] && !strncmp(net.dns[0], "127.", 4))
         return;
-    if (is_key(section, key, "connection.type")) {
-        s->elsewhere =
-            strcmp(value, "ethernet") && strcmp(value, "802-3-ethernet");
-    } else if (is_key(section, key, "connection.interface-name") ||
-               is_key(section, key, "match.interface-name")) {
-        s->names = value;
-    } else if (is_key(section, key, "connection.autoconnect")) {
-        s->idle = says_no(value);
-    } else if (is_key(section, key, "ethernet.mac-address") ||
-               is_key(section, key, "802-3-ethernet.mac-address")) {
-        s->mac = plain_mac(value);
-    } else if (is_key(section, key, "vlan.parent")) {
-        s->lower = value;
-    } else if (is_key(section, key, "match.driver")) {
-        s->by_driver = true;
-    }
-}
-
-static void network_line(void *user, const char *section, const char *key,
-                         char *value)
-{
-    struct said *s = user;
-
-    if (!*value)
-        return;
-    if (is_key(section, key, "Match.Name"))
-        s->names = value;
-    else if (is_key(section, key, "Match.MACAddress") ||
-             is_key(section, key, "Match.PermanentMACAddress"))
-        s->mac = plain_mac(value);
-    else if (is_key(section, key, "Match.Driver"))
-        s->by_driver = true;
-    else if (is_key(section, key, "Match.Kind"))
-        s->soft = true;
-}
-
-static void link_line(void *user, const char *section, const char *key,
-                      char *value)
-{
-    struct said *s = user;
-
-    if (is_key(section, key, "Link.Name"))
-        s->names = value;
-    else if (is_key(section, key, "Match.MACAddress") ||
-             is_key(section, key, "Match.PermanentMACAddress"))
-        s->mac = plain_mac(value);
-}
-
-static void netdev_line(void *user, const char *section, const char *key,
-                        char *value)
-{
-    struct said *s = user;
-
-    if (is_key(section, key, "NetDev.Name")) {
-        s->names = value;
-        s->soft = true;
-    }
-}
-
-static const struct form {
-    const char *folder, *suffix, *kind;
-    line_fn *line;
-    bool is_link;
-} forms[] = {
-    {"/etc/NetworkManager/system-connections", "", "NetworkManager", nm_line,
-     false},
-    {"/etc/systemd/network", ".network", "systemd-networkd", network_line,
-     false},
-    {"/etc/systemd/network", ".netdev", NULL, netdev_line, false},
-    {"/etc/systemd/network", ".link", NULL, link_line, true},
-};
-
-static void form_file(struct rh_linux *l, const char *path,
-                      const struct form *f, rh_error **err)
-{
-    RH_AUTO(rh_freep) char *text = rh_guest_text(l->guest, path, err);
-    struct said s = {0};
-    struct rh_nic_name *n;
-
-    if (!text)
-        return;
-    each_assignment(text, f->line, &s);
-    if (f->is_link && !s.names)
-        return;
-    n = add_said(l, &s, path);
-    if (n && f->is_link && s.mac)
-        n->pinned = true;
-    if (!s.names && s.mac && !s.elsewhere && !s.soft)
-        add_mac(l, s.mac, path);
-}
-
-static void form_folder(struct rh_linux *l, const struct form *f,
-                        rh_error **err)
-{
-    RH_AUTO(rh_name_list_freep)
-    char **names = rh_guest_names(l->guest, f->folder);
-    size_t m = strlen(f->suffix);
-
-    for (size_t i = 0; names && names[i]; i++) {
-        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", f->folder, names[i]);
-        size_t n = strlen(names[i]);
-
-        if (n < m || strcmp(names[i] + n - m, f->suffix) ||
-            is_leftover(names[i]))
-            continue;
-        if (f->kind)
-            uses(l, f->kind);
-        form_file(l, path, f, err);
-    }
-}
-
-/* --- netplan
- * ----------------------------------------------------------------------------
- */
-struct plan {
-    struct rh_linux *l;
-    yaml_document_t *doc;
-    const char *path;
-};
-
-static yaml_node_t *member(struct plan *p, yaml_node_t *map, const char *key)
-{
-    if (!map || map->type != YAML_MAPPING_NODE)
-        return NULL;
-    for (yaml_node_pair_t *i = map->data.mapping.pairs.start;
-         i < map->data.mapping.pairs.top; i++) {
-        yaml_node_t *k = yaml_document_get_node(p->doc, i->key);
-
-        if (k->type == YAML_SCALAR_NODE &&
-            !strcmp((char *)k->data.scalar.value, key))
-            return yaml_document_get_node(p->doc, i->value);
-    }
-    return NULL;
-}
-
-static const char *scalar(yaml_node_t *n)
-{
-    return n && n->type == YAML_SCALAR_NODE ? (char *)n->data.scalar.value
-                                            : NULL;
-}
-
-static void netplan_one(struct plan *p, const char *key, yaml_node_t *body)
-{
-    yaml_node_t *match = member(p, body, "match");
-    const char *set = scalar(member(p, body, "set-name"));
-    const char *name = scalar(member(p, match, "name"));
-    const char *mac = scalar(member(p, match, "macaddress"));
-
-    if (member(p, match, "driver"))
-        p->l->by_driver = rh_arena_strdup(p->l->arena, p->path);
-    if (match && !set && !name && !mac)
-        return;
-    if (match && !set && (mac || (name && strpbrk(name, "*?[")))) {
-        /* Any name will do, or the MAC decides. */
-        if (mac)
-            add_mac(p->l, mac, p->path);
-        else
-            p->l->any_name = true;
-        return;
-    }
-    add_nic(p->l, set ? set : name ? name : key, mac, p->path);
-}
-
-static void netplan_text(struct rh_linux *l, const char *text, const char *path)
-{
-    yaml_parser_t parser;
-    yaml_document_t doc;
-    struct plan p = {l, &doc, path};
-    yaml_node_t *all;
-
-    if (!yaml_parser_initialize(&parser))
-        return;
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text,
-                                 strlen(text));
-    if (yaml_parser_load(&parser, &doc)) {
-        all =
-            member(&p, member(&p, yaml_document_get_root_node(&doc), "network"),
-                   "ethernets");
-        if (all && all->type == YAML_MAPPING_NODE)
-            for (yaml_node_pair_t *i = all->data.mapping.pairs.start;
-                 i < all->data.mapping.pairs.top; i++) {
-                const char *key = scalar(yaml_document_get_node(&doc, i->key));
-
-                if (key)
-                    netplan_one(&p, key,
-                                yaml_document_get_node(&doc, i->value));
-            }
-        yaml_document_delete(&doc);
-    }
-    yaml_parser_delete(&parser);
-}
-
-static void netplan(struct rh_linux *l, rh_error **err)
-{
-    RH_AUTO(rh_name_list_freep)
-    char **names = rh_guest_names(l->guest, "/etc/netplan");
-
-    for (size_t i = 0; names && names[i]; i++) {
-        RH_AUTO(rh_freep) char *path = rh_printf("/etc/netplan/%s", names[i]);
-        RH_AUTO(rh_freep) char *text = rh_guest_text(l->guest, path, err);
-
-        if (!text || !strstr(names[i], ".yaml"))
-            continue;
-        uses(l, "netplan");
-        netplan_text(l, text, path);
-    }
-}
-
-/* --- udev's old rules
- * ------------------------------------------------------------------------ */
-/* key=="value" in a rule; copies the value. */
-static bool rule_value(const char *line, const char *key, char *ret, size_t n)
-{
-    const char *p = strstr(line, key);
-    size_t length;
-
-    if (!p)
-        return false;
-    p += strlen(key);
-    p += strspn(p, "=");
-    if (*p++ != '"')
-        return false;
-    length = strcspn(p, "\"");
-    if (length >= n)
-        return false;
-    memcpy(ret, p, length);
-    ret[length] = '\0';
-    return true;
-}
-
-/* What udev noted by itself, of NICs long gone, too: a rule tells the MAC of a
- * name that is configured; its name alone counts when nothing else does. */
-static struct rh_nic_name *by_rule(struct rh_linux *l, const char *name,
-                                   const char *mac, const char *path,
-                                   bool alone)
-{
-    for (size_t i = 0; !alone && i < l->nics.count; i++)
-        if (!strcmp(l->nics.items[i].name, name))
-            return add_nic(l, name, mac, path);
-    return alone ? add_nic(l, name, mac, path) : NULL;
-}
-
-static void rules_file(struct rh_linux *l, const char *path, bool alone,
-                       rh_error **err)
-{
-    RH_AUTO(rh_freep) char *text = rh_guest_text(l->guest, path, err);
-    char *rest = text, *line, mac[32], name[32];
-
-    while (text && (line = next_line(&rest))) {
-        struct rh_nic_name *n;
-
-        if (line[strspn(line, " \t")] == '#' ||
-            !rule_value(line, "ATTR{address}", mac, sizeof mac) ||
-            !rule_value(line, "NAME", name, sizeof name))
-            continue;
-        l->persistent_rules = true;
-        n = by_rule(l, name, mac, path, alone);
-        if (n && !strcasecmp(n->mac, mac))
-            n->pinned = true;
-    }
-}
-
-static void rules(struct rh_linux *l, rh_error **err)
-{
-    static const char folder[] = "/etc/udev/rules.d";
-    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(l->guest, folder);
-    bool alone = l->nics.count == 0;
-
-    for (size_t i = 0; names && names[i]; i++) {
-        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[i]);
-        size_t n = strlen(names[i]);
-
-        if (n > 6 && !strcmp(names[i] + n - 6, ".rules"))
-            rules_file(l, path, alone, err);
-    }
+    for (size_t i = 0; i < l->nics.count; i++)
+        if (l->nics.items[i].net.addresses[0] && !l->nics.items[i].net.dns[0])
+            rh_net_merge(&l->nics.items[i].net, &net);
+    for (size_t i = 0; i < l->soft.count; i++)
+        if (l->soft.items[i].net.addresses[0] && !l->soft.items[i].net.dns[0])
+            rh_net_merge(&l->soft.items[i].net, &net);
 }
 
 int rh_linux_network(struct rh_linux *l, rh_error **err)
 {
+    static void (*const forms[])(struct rh_linux *, rh_error **) = {
+        rh_net_ifupdown, rh_net_netplan, rh_net_ifcfg, rh_net_ini,
+        rh_net_other};
     rh_error *why = NULL;
 
-    ifupdown(l, &why);
-    netplan(l, &why);
-    ifcfg(l, "/etc/sysconfig/network-scripts", "ifcfg", false, &why);
-    ifcfg(l, "/etc/sysconfig/network",
-          rh_guest_is_dir(l->guest, "/etc/wicked") ? "wicked" : "ifcfg", true,
-          &why);
     for (size_t i = 0; i < RH_COUNT(forms); i++)
-        form_folder(l, &forms[i], &why);
+        forms[i](l, &why);
     drop_soft(l);
-    rules(l, &why);
+    rh_net_rules(l, &why);
+    system_dns(l);
     if (why) {
         if (err && !*err)
             *err = why;

@@ -257,6 +257,7 @@ int rh_linux_detect(struct rh_linux *l, const struct rh_guest_options *o,
     if (rh_linux_kernels(l, err) < 0)
         return -1;
     rh_linux_loaders(l);
+    rh_linux_naming(l);
     return rh_linux_network(l, err);
 }
 
@@ -270,6 +271,7 @@ void rh_linux_free(struct rh_linux *l)
     free(l->nics.items);
     free(l->macs.items);
     free(l->soft.items);
+    free(l->paths.items);
     rh_arena_free(l->arena);
     memset(l, 0, sizeof *l);
 }
@@ -342,6 +344,74 @@ static bool hides_disks(struct rh_guest *g)
     return open || rh_guest_exists(g, "/etc/lvm/devices/system.devices");
 }
 
+/* --- its NICs
+ * ------------------------------------------------------------------ */
+static json_t *texts(const char *const *list)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < RH_NET_MAX && list[i]; i++)
+        json_array_append_new(all, text(list[i]));
+    return all;
+}
+
+static json_t *nic_json(const char *name, const char *mac, json_t *slot,
+                        const struct rh_net *net)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "name", text(name),
+                     "mac", text(mac && *mac ? mac : NULL), "slot",
+                     slot ? slot : json_null(), "addresses",
+                     texts(net->addresses), "gateways", texts(net->gateways),
+                     "dns", texts(net->dns), "dhcp", net->dhcp);
+}
+
+static json_t *slot_json(const struct rh_nic_config *c)
+{
+    return c->slot.kind == RH_VALUE_NUMBER
+               ? json_integer((json_int_t)c->slot.number)
+               : NULL;
+}
+
+static json_t *named_json(const struct rh_nic_name *n, const struct rh_vm *vm)
+{
+    const struct rh_nic_config *c =
+        vm && n->nic < vm->nics.count ? &vm->nics.items[n->nic] : NULL;
+
+    return nic_json(n->name,
+                    c && c->mac.kind == RH_VALUE_TEXT ? c->mac.text : n->mac,
+                    c ? slot_json(c) : NULL, &n->net);
+}
+
+static json_t *by_mac_json(const struct rh_mac_use *m, const struct rh_vm *vm)
+{
+    for (size_t k = 0; vm && k < vm->nics.count; k++) {
+        const struct rh_nic_config *c = &vm->nics.items[k];
+
+        if (c->mac.kind == RH_VALUE_TEXT && !strcasecmp(c->mac.text, m->mac))
+            return nic_json(
+                c->guest_name.kind == RH_VALUE_TEXT ? c->guest_name.text : NULL,
+                m->mac, slot_json(c), &m->net);
+    }
+    return nic_json(NULL, m->mac, NULL, &m->net);
+}
+
+/* Addresses may stand on what is made above the NICs: those come last. */
+static json_t *nics_json(const struct rh_linux *l, const struct rh_vm *vm)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < l->nics.count; i++)
+        json_array_append_new(all, named_json(&l->nics.items[i], vm));
+    for (size_t i = 0; i < l->macs.count; i++)
+        if (!l->macs.items[i].named)
+            json_array_append_new(all, by_mac_json(&l->macs.items[i], vm));
+    for (size_t i = 0; i < l->soft.count; i++)
+        if (l->soft.items[i].net.addresses[0] || l->soft.items[i].net.dhcp)
+            json_array_append_new(all, nic_json(l->soft.items[i].name, NULL,
+                                                NULL, &l->soft.items[i].net));
+    return all;
+}
+
 json_t *rh_linux_json(const struct rh_linux *l)
 {
     json_t *kernels = json_array(), *loaders = json_array();
@@ -359,7 +429,7 @@ json_t *rh_linux_json(const struct rh_linux *l)
                             "configured_in", text(l->nics.items[i].where)));
     return json_pack(
         "{s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:b, s:b, s:b, s:b, "
-        "s:o, s:o, s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o, s:o, s:o}",
         "family", "linux", "distribution", text(l->id), "version",
         text(l->version), "name", text(l->pretty), "hostname",
         text(l->hostname), "systemd", l->systemd, "selinux", l->selinux,
@@ -368,5 +438,5 @@ json_t *rh_linux_json(const struct rh_linux *l)
         "persistent_net_rules", l->persistent_rules, "lvm_device_filter",
         hides_disks(l->guest), "free_bytes", free_json(l->guest),
         "boot_loaders", loaders, "kernels", kernels, "network_configuration",
-        networks, "interfaces", nics);
+        networks, "interfaces", nics, "nics", nics_json(l, l->vm));
 }

@@ -218,6 +218,7 @@ def debian(t, line, swap, image):
     put(t, "/etc/initramfs-tools/conf.d/resume", "RESUME=%s\n" % (swap or "none"))
     put(t, "/etc/network/interfaces", "auto lo\niface lo inet loopback\nallow-hotplug ens192\niface ens192 inet static\n\taddress 192.0.2.10/24\n")
     put(t, "/etc/cloud/cloud.cfg", "cloud_init_modules: []\n")
+    put(t, "/var/lib/cloud/data/instance-id", "i-0001\n")
     put(t, "/usr/bin/vmtoolsd", b"\x7fELF", 0o755)
 
 

@@ -17,57 +17,6 @@ static const char *mac_of(struct rh_fix_job *j, const struct rh_nic_name *n,
     return ret;
 }
 
-/* eth0 of a single NIC is eth0 everywhere, where the kernel's own names are
- * kept (net.ifnames=0, old systems); on newer ones it would not be. */
-static bool text_says(struct rh_guest *g, const char *path)
-{
-    RH_AUTO(rh_freep) char *text = rh_guest_text(g, path, NULL);
-
-    return text && strstr(text, "net.ifnames=0");
-}
-
-/* Systems whose udev wrote such rules by itself keep the kernel's names, with
- * systemd, too (Debian 8), and read .link files only when asked to. */
-static bool by_rules(struct rh_fix_job *j)
-{
-    static const char *const generators[] = {
-        "/lib/udev/rules.d/75-persistent-net-generator.rules",
-        "/usr/lib/udev/rules.d/75-persistent-net-generator.rules"};
-
-    for (size_t i = 0; i < RH_COUNT(generators); i++)
-        if (rh_guest_exists(j->guest, generators[i]))
-            return true;
-    return !rh_linux_of(j)->systemd;
-}
-
-static bool kernel_names(struct rh_fix_job *j)
-{
-    static const char *const files[] = {"/etc/default/grub",
-                                        "/boot/grub/grub.cfg",
-                                        "/boot/grub2/grub.cfg",
-                                        "/boot/grub2/grubenv",
-                                        "/etc/kernel/cmdline",
-                                        "/boot/extlinux/extlinux.conf",
-                                        "/boot/efi/EFI/redhat/grub.cfg"};
-    static const char entries[] = "/boot/loader/entries";
-    RH_AUTO(rh_name_list_freep)
-    char **names = rh_guest_names(j->guest, entries);
-
-    if (by_rules(j) ||
-        rh_guest_exists(j->guest, "/etc/udev/rules.d/80-net-setup-link.rules"))
-        return true;
-    for (size_t i = 0; i < RH_COUNT(files); i++)
-        if (text_says(j->guest, files[i]))
-            return true;
-    for (size_t i = 0; names && names[i]; i++) {
-        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", entries, names[i]);
-
-        if (text_says(j->guest, path))
-            return true;
-    }
-    return false;
-}
-
 static void say_renamed(struct rh_fix_job *j, const struct rh_nic_name *n,
                         const char *mac)
 {
@@ -80,18 +29,41 @@ static void say_renamed(struct rh_fix_job *j, const struct rh_nic_name *n,
         n->name, mac);
 }
 
-/* Does this name have to be bound, and to which address? */
+/* Does this name have to be bound, and to which address?  eth0 of a single NIC
+ * is eth0 everywhere, where the kernel's own names are kept (net.ifnames=0, old
+ * systems); on newer ones it would not be. */
 static bool must_pin(struct rh_fix_job *j, const struct rh_nic_name *n,
-                     bool plain, char mac[18])
+                     char mac[18])
 {
-    if (!mac_of(j, n, mac))
+    if (n->alternative || !mac_of(j, n, mac))
         return false;
     /* Bound already, to the MAC that the NIC keeps. */
     if (n->pinned && !strcmp(n->mac, mac) &&
         strncmp(n->where, "/etc/systemd/network/10-rehost-", 31))
         return false;
-    return !(plain && !strcmp(n->name, "eth0") &&
+    return !(rh_linux_of(j)->kernel_names && !strcmp(n->name, "eth0") &&
              rh_linux_of(j)->nics.count == 1 && j->o->vm->nics.count == 1);
+}
+
+/* A NIC that files know by two names keeps both, from systemd 245 on. */
+static void other_names(struct rh_fix_job *j, const struct rh_nic_name *n,
+                        struct rh_buf *b)
+{
+    enum { HAS_ALTERNATIVES = 245 };
+
+    for (size_t i = 0; i < rh_linux_of(j)->nics.count; i++) {
+        const struct rh_nic_name *other = &rh_linux_of(j)->nics.items[i];
+
+        if (!other->alternative || other->nic != n->nic)
+            continue;
+        if (rh_linux_of(j)->systemd_version >= HAS_ALTERNATIVES)
+            rh_buf_printf(b, "AlternativeName=%s\n", other->name);
+        else
+            rh_finding_add(
+                j->o->findings, RH_F_NIC_UNMATCHED, "os",
+                N_("%s and %s are names of one NIC; only %s is kept"), n->name,
+                other->name, n->name);
+    }
 }
 
 /* systemd's udev: a .link file by MAC.  Type= keeps bonds and VLANs, which
@@ -102,17 +74,21 @@ char *rh_nic_link(struct rh_fix_job *j, const struct rh_nic_name *n,
                   char **ret_path)
 {
     enum { TYPE_ETHER = 246 };
+    struct rh_buf b = {0};
     char mac[18];
 
-    if (by_rules(j) || !must_pin(j, n, kernel_names(j), mac))
+    if (rh_linux_of(j)->named_by_rules || !must_pin(j, n, mac))
         return NULL;
     *ret_path = rh_printf("/etc/systemd/network/10-rehost-%s.link", n->name);
-    return rh_printf(
-        "# Keeps the name that this system's configuration uses.\n"
-        "[Match]\nMACAddress=%s\n%s\n[Link]\nName=%s\n",
-        mac,
-        rh_linux_of(j)->systemd_version >= TYPE_ETHER ? "Type=ether\n" : "",
-        n->name);
+    rh_buf_printf(&b,
+                  "# Keeps the name that this system's configuration uses.\n"
+                  "[Match]\nMACAddress=%s\n%s\n[Link]\nName=%s\n",
+                  mac,
+                  rh_linux_of(j)->systemd_version >= TYPE_ETHER ? "Type=ether\n"
+                                                                : "",
+                  n->name);
+    other_names(j, n, &b);
+    return rh_buf_take(&b);
 }
 
 static int pin_by_link(struct rh_fix_job *j, const struct rh_nic_name *n,
@@ -148,7 +124,7 @@ static bool gives_name(const char *line, const char *name)
 }
 
 /* What is there, without rules of the names that are bound here. */
-static void other_rules(struct rh_fix_job *j, const char *text, bool plain,
+static void other_rules(struct rh_fix_job *j, const char *text,
                         struct rh_buf *b)
 {
     char mac[18];
@@ -161,7 +137,7 @@ static void other_rules(struct rh_fix_job *j, const char *text, bool plain,
         n += p[n] == '\n';
         for (size_t i = 0; line[0] != '#' && i < rh_linux_of(j)->nics.count;
              i++)
-            ours |= must_pin(j, &rh_linux_of(j)->nics.items[i], plain, mac) &&
+            ours |= must_pin(j, &rh_linux_of(j)->nics.items[i], mac) &&
                     gives_name(line, rh_linux_of(j)->nics.items[i].name);
         if (!ours)
             rh_buf_add(b, p, n);
@@ -175,7 +151,7 @@ static int pin_by_rules(struct rh_fix_job *j, const char *old, rh_error **err)
     RH_AUTO(rh_buf_free) struct rh_buf b = {0};
     char mac[18];
 
-    other_rules(j, old, true, &b);
+    other_rules(j, old, &b);
     if (b.length && b.data[b.length - 1] != '\n')
         rh_buf_putc(&b, '\n');
     if (!old || !strstr(old, head))
@@ -183,7 +159,7 @@ static int pin_by_rules(struct rh_fix_job *j, const char *old, rh_error **err)
     for (size_t i = 0; i < rh_linux_of(j)->nics.count; i++) {
         const struct rh_nic_name *n = &rh_linux_of(j)->nics.items[i];
 
-        if (must_pin(j, n, true, mac))
+        if (must_pin(j, n, mac))
             rh_buf_printf(&b,
                           "SUBSYSTEM==\"net\", ACTION==\"add\", "
                           "DRIVERS==\"?*\", ATTR{address}==\"%s\", "
@@ -263,119 +239,80 @@ static void say_unmatched(struct rh_fix_job *j)
     rh_buf_free(&names);
 }
 
-/* netplan and networkd may go by the driver, which is another one now. */
-static void say_by_driver(struct rh_fix_job *j)
+/* Names that went to NICs in order, each with its NIC. */
+static void say_guessed(struct rh_fix_job *j)
 {
-    const char *nic = j->o->machine->nic;
+    struct rh_buf names = {0};
 
-    if (rh_linux_of(j)->by_driver && nic && strcmp(nic, "vmxnet3"))
+    for (size_t i = 0; i < rh_linux_of(j)->nics.count; i++) {
+        const struct rh_nic_name *n = &rh_linux_of(j)->nics.items[i];
+
+        if (n->how == RH_NIC_GUESSED)
+            rh_buf_printf(&names, "%s%s = nic%zu", names.length ? ", " : "",
+                          n->name, n->nic);
+    }
+    if (names.length)
         rh_finding_add(
-            j->o->findings, RH_F_NIC_UNMATCHED, "os",
-            N_("%s finds its NIC by the driver's name, which is another "
-               "one on the new machine"),
-            rh_linux_of(j)->by_driver);
+            j->o->findings, RH_F_NIC_GUESSED, "os",
+            N_("neither MAC addresses nor slots tell which interface is which "
+               "NIC; they are taken in order: %s"),
+            names.data);
+    rh_buf_free(&names);
+}
+
+/* The kernel counts NICs in the order of the new machine; udev with systemd
+ * cannot give one the name that another has at that moment. */
+static void say_swapped(struct rh_fix_job *j)
+{
+    for (size_t i = 0;
+         rh_linux_of(j)->systemd && i < rh_linux_of(j)->nics.count; i++) {
+        const struct rh_nic_name *n = &rh_linux_of(j)->nics.items[i];
+        size_t number = rh_nic_eth_number(n->name);
+
+        if (n->nic == SIZE_MAX || number == SIZE_MAX || n->nic == number ||
+            number >= j->o->vm->nics.count)
+            continue;
+        rh_finding_add(
+            j->o->findings, RH_F_NIC_GUESSED, "os",
+            N_("%s is nic%zu, which the kernel of the new machine may call "
+               "eth%zu first; udev cannot exchange the two names"),
+            n->name, n->nic, n->nic);
+        return;
+    }
+}
+
+static void say_no_network(struct rh_fix_job *j)
+{
+    const struct rh_linux *l = rh_linux_of(j);
+
+    if (!j->o->vm || !j->o->vm->nics.count || l->networks.count || l->any_name)
+        return;
+    for (size_t i = 0; i < l->nics.count; i++)
+        if (l->nics.items[i].how != RH_NIC_DERIVED)
+            return;
+    rh_finding_add(
+        j->o->findings, RH_F_GUEST_NO_NETWORK, "os",
+        N_("no network configuration of a kind that is known was found; "
+           "whether the guest gets its addresses cannot be told"));
 }
 
 int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
 {
-    bool any = false, rules = by_rules(j);
+    bool any = false, rules = rh_linux_of(j)->named_by_rules;
     char mac[18];
 
+    say_no_network(j);
     say_unmatched(j);
-    say_by_driver(j);
+    if (j->o->vm) {
+        say_guessed(j);
+        say_swapped(j);
+    }
     for (size_t i = 0; i < rh_linux_of(j)->nics.count; i++) {
         const struct rh_nic_name *n = &rh_linux_of(j)->nics.items[i];
 
         if (!rules && pin_by_link(j, n, err) < 0)
             return -1;
-        any |= rules && must_pin(j, n, true, mac);
+        any |= rules && must_pin(j, n, mac);
     }
     return drop_stale_rules(j, any, err);
-}
-
-/* --- configuration that names a MAC
- * ---------------------------------------------------- */
-static int replace_mac(struct rh_fix_job *j, const char *path, const char *old,
-                       const char *mac, rh_error **err)
-{
-    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, err);
-    RH_AUTO(rh_freep) char *after = NULL;
-    char *at = text ? strcasestr(text, old) : NULL;
-
-    if (!at)
-        return 0;
-    after = rh_printf("%.*s%s%s", (int)(at - text), text, mac, at + 17);
-    return rh_fix_put(j, path, after, strlen(after), 0644,
-                      _("the MAC address that the NIC has now"), err);
-}
-
-/* Configuration by MAC alone, of a MAC that no NIC has any more. */
-static int fix_mac_uses(struct rh_fix_job *j, rh_error **err)
-{
-    struct rh_vm *vm = j->o->vm;
-    char mac[18];
-
-    for (size_t i = 0; vm && i < rh_linux_of(j)->macs.count; i++) {
-        const struct rh_mac_use *m = &rh_linux_of(j)->macs.items[i];
-        bool known = false;
-
-        for (size_t k = 0; k < vm->nics.count; k++) {
-            rh_vm_nic_mac(vm, k, mac);
-            known |= !strcmp(mac, m->mac);
-        }
-        if (known || !vm->nics.count)
-            continue;
-        if (vm->nics.count > 1 || rh_linux_of(j)->macs.count > 1) {
-            rh_finding_add(
-                j->o->findings, RH_F_NIC_UNMATCHED, "os",
-                N_("%s configures the NIC with the address %s, which none "
-                   "of this VM has"),
-                m->where, m->mac);
-            continue;
-        }
-        rh_vm_nic_mac(vm, 0, mac);
-        if (replace_mac(j, m->where, m->mac, mac, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* Only the MAC of that file's interface, and only when the NIC has another. */
-int rh_fix_nic_macs(struct rh_fix_job *j, rh_error **err)
-{
-    for (size_t i = 0; i < rh_linux_of(j)->nics.count; i++) {
-        const struct rh_nic_name *n = &rh_linux_of(j)->nics.items[i];
-        char mac[18];
-
-        if (!n->mac[0] || !mac_of(j, n, mac) || !strcmp(n->mac, mac) ||
-            n->pinned)
-            continue;
-        if (replace_mac(j, n->where, n->mac, mac, err) < 0)
-            return -1;
-    }
-    return fix_mac_uses(j, err);
-}
-
-/* --- cloud-init
- * -------------------------------------------------------------------------- */
-int rh_fix_cloud_init(struct rh_fix_job *j, rh_error **err)
-{
-    static const char path[] = "/etc/cloud/cloud.cfg.d/99-rehost.cfg";
-    static const char text[] =
-        "# This system was moved: keep its network configuration and its\n"
-        "# identity instead of taking them from the new platform.\n"
-        "network: {config: disabled}\n"
-        "manual_cache_clean: true\n";
-
-    if (!rh_linux_of(j)->cloud_init)
-        return 0;
-    rh_finding_add(j->o->findings, RH_F_GUEST_CLOUD_INIT, "os",
-                   N_("cloud-init would configure the network anew on the new "
-                      "platform; it is told not to"));
-    if (j->guest->ops->make_dir(j->guest, "/etc/cloud/cloud.cfg.d", 0755, err) <
-        0)
-        return -1;
-    return rh_fix_put(j, path, text, sizeof text - 1, 0644,
-                      _("cloud-init keeps network and identity as they are"),
-                      err);
 }
