@@ -225,7 +225,7 @@ static const struct cli_option convert_options[] = {
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
-static char *results_json(const rh_plan *plan)
+static char *results_json(const rh_job *job)
 {
     char *text = NULL;
     size_t n = 0;
@@ -235,7 +235,7 @@ static char *results_json(const rh_plan *plan)
     if (!f)
         return NULL;
     fputs("{\"results\": [", f);
-    for (size_t i = 0; (path = rh_plan_result(plan, i)); i++) {
+    for (size_t i = 0; (path = rh_job_result(job, i)); i++) {
         fputs(i ? ", " : "", f);
         cli_json_string(f, path);
     }
@@ -247,14 +247,14 @@ static char *results_json(const rh_plan *plan)
 /* Of several VMs some may be there when a later one fails: they are told. */
 static int convert(struct cli *cli, rh_package *p, rh_error **err)
 {
-    rh_plan *plan = rh_plan_new(p, cli->options, err);
-    int failed = !plan || rh_plan_run(plan, err) < 0;
+    rh_job *job = rh_job_new(p, cli->options, err);
+    int failed = !job || rh_job_run(job, err) < 0;
 
     cli_progress_end();
-    if (plan && rh_plan_result(plan, 0))
-        cli_print(cli, cli->json ? results_json(plan) : rh_plan_summary(plan),
+    if (job && rh_job_result(job, 0))
+        cli_print(cli, cli->json ? results_json(job) : rh_job_summary(job),
                   NULL);
-    rh_plan_free(plan);
+    rh_job_free(job);
     return failed ? -1 : 0;
 }
 

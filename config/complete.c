@@ -385,10 +385,11 @@ static void review_nics(const struct review *r)
     }
 }
 
-void rh_package_review(struct rh_package *p, size_t vm,
+void rh_package_review(const struct rh_package *p, struct rh_vm *vm,
+                       struct rh_findings *findings,
                        const struct rh_profiles *profiles, bool strict)
 {
-    struct review r = {p, p->vms.items[vm], &p->vm_findings.items[vm], strict};
+    struct review r = {p, vm, findings, strict};
     const struct rh_profile *profile = apply_profile(profiles, r.vm);
 
     /* What an earlier look said, before more was known. */
@@ -420,7 +421,8 @@ int rh_package_complete(struct rh_package *p, bool strict, rh_error **err)
     for (size_t i = 0; i < p->vms.count; i++) {
         if (check_profile(p->vms.items[i], profiles, err) || disks(p, i, err))
             return -1;
-        rh_package_review(p, i, profiles, strict);
+        rh_package_review(p, p->vms.items[i], &p->vm_findings.items[i],
+                          profiles, strict);
     }
     return 0;
 }

@@ -6,9 +6,11 @@
 #include "package/package.h"
 #include "profiles/profile.h"
 
-/* Defaults and the findings CONFIG-GUESS and CONFIG-MISSING of one VM, made
- * anew: after the guest was looked at, less is guessed. */
-void rh_package_review(struct rh_package *p, size_t vm,
+/* Defaults and the findings CONFIG-GUESS and CONFIG-MISSING of one VM of the
+ * package (or of a copy of it), made anew: after the guest was looked at, less
+ * is guessed. */
+void rh_package_review(const struct rh_package *p, struct rh_vm *vm,
+                       struct rh_findings *findings,
                        const struct rh_profiles *profiles, bool strict);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/codec.h"
 #include "base/features.h"
 #include "convert/documents.h"
-#include "convert/plan.h"
+#include "convert/job.h"
 #include "config/describe.h"
 #include "rehost/rehost.h"
 #include "report/render.h"
@@ -40,7 +40,7 @@ static int look_inside(rh_package *p, const rh_options *o, rh_error **err)
     if (!profiles)
         return -1;
     for (size_t i = 0; i < p->vms.count && !failed; i++)
-        failed = rh_plan_inspect_vm(p, i, profiles, o, err);
+        failed = rh_job_inspect_vm(p, i, profiles, o, err);
     return failed;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert/rows.h"
 #include "rehost/rehost.h"
 #include "report/render.h"
 #include "targets/model.h"
@@ -43,69 +44,6 @@ json_t *rh_report_document(rh_lib *lib, rh_error **err)
                      "lang", rh_text_lang(), "vms", "failed", "models", models);
 }
 
-/* In the words of those who plan such moves: easy, some caution, manual. */
-static const char *effort_of(enum rh_verdict verdict)
-{
-    static const char *const efforts[] = {"easy", "some-caution", "manual"};
-
-    return efforts[verdict];
-}
-
-/* The same without what rehost takes care of. */
-static const char *effort_by_hand(const struct rh_plan_target *t)
-{
-    bool handled = t->edits.count > 0;
-
-    for (size_t i = 0; i < t->findings.count; i++)
-        handled |= t->findings.items[i].automatic &&
-                   t->findings.items[i].severity == RH_SEVERITY_CAUTION;
-    return effort_of(handled ? RH_MAX(t->verdict, RH_CAUTION) : t->verdict);
-}
-
-static json_t *target_json(const struct rh_plan_vm *v,
-                           const struct rh_plan_target *t)
-{
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:b, "
-        "s:{s:s, s:s?, s:s?, s:s, s:s}, s:O?}",
-        "target", t->target->name, "verdict", rh_verdict_name(t->verdict),
-        "effort", effort_of(t->verdict), "effort_by_hand", effort_by_hand(t),
-        "findings", rh_findings_json(&t->findings), "edits",
-        rh_edits_json(&t->edits, false), "output_bytes",
-        (json_int_t)t->output_bytes, "seconds", (json_int_t)t->seconds,
-        "measured", !v->disks_missing && !v->disks_forward, "devices", "choice",
-        t->options.devices, "disk", t->machine.disk, "nic", t->machine.nic,
-        "firmware", t->machine.firmware, "machine", t->job.machine, "guest",
-        t->guest.json);
-}
-
-static json_t *entry_json(struct rh_plan *plan, struct rh_plan_vm *v,
-                          json_t *targets)
-{
-    return json_pack("{s:o, s:s, s:o, s:o, s:O?}", "source",
-                     rh_json_text(plan->package->path), "result", v->name, "vm",
-                     rh_vm_json(plan->package->vms.items[v->index]), "targets",
-                     targets, "recommendation", v->recommendation);
-}
-
-json_t *rh_plan_vm_json(struct rh_plan *plan, struct rh_plan_vm *v)
-{
-    json_t *targets = json_array();
-
-    for (size_t i = 0; i < v->targets.count; i++)
-        json_array_append_new(targets, target_json(v, &v->targets.items[i]));
-    return entry_json(plan, v, targets);
-}
-
-json_t *rh_plan_json(struct rh_plan *plan)
-{
-    json_t *vms = json_array();
-
-    for (size_t i = 0; i < plan->vms.count; i++)
-        json_array_append_new(vms, rh_plan_vm_json(plan, &plan->vms.items[i]));
-    return vms;
-}
-
 /* --- the receipt
  * ---------------------------------------------------------------------- */
 
@@ -136,7 +74,7 @@ static json_t *source_json(const struct rh_package *p)
 }
 
 /* Where the guest's edits lie on the disk: all else is the source's. */
-static json_t *changes_json(const struct rh_plan_target *t, size_t i)
+static json_t *changes_json(const struct rh_job_target *t, size_t i)
 {
     json_t *list = json_array();
     uint64_t at = 0, start, length;
@@ -150,7 +88,7 @@ static json_t *changes_json(const struct rh_plan_target *t, size_t i)
     return list;
 }
 
-static json_t *disks_json(const struct rh_plan_target *t,
+static json_t *disks_json(const struct rh_job_target *t,
                           const struct rh_receipt_disk *receipts)
 {
     json_t *list = json_array();
@@ -192,40 +130,36 @@ static json_t *files_json(const struct rh_delivery *d)
     return list;
 }
 
-static json_t *receipt_json(struct rh_plan *plan, struct rh_plan_vm *v,
-                            struct rh_plan_target *t,
+static json_t *receipt_json(struct rh_job *job, struct rh_job_vm *v,
+                            struct rh_job_target *t,
                             const struct rh_receipt_disk *disks)
 {
-    const struct rh_vm *vm = plan->package->vms.items[v->index];
-
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}",
                      "schema", "rehost.receipt/1", "tool", "rehost", "version",
-                     rh_version(), "vm", v->name, "vm_id", rh_json_text(vm->id),
-                     "target", t->target->name, "source",
-                     source_json(plan->package), "disks", disks_json(t, disks),
-                     "files", files_json(t->delivery), "edits",
-                     rh_edits_json(&t->edits, true));
+                     rh_version(), "vm", v->name, "vm_id",
+                     rh_json_text(v->vm->id), "target", t->target->name,
+                     "source", source_json(job->package), "disks",
+                     disks_json(t, disks), "files", files_json(t->delivery),
+                     "edits", rh_edits_json(&t->edits, true));
 }
 
-static json_t *one_target_report(struct rh_plan *plan, struct rh_plan_vm *v,
-                                 struct rh_plan_target *t, rh_error **err)
+static json_t *one_target_report(struct rh_job *job, struct rh_job_target *t,
+                                 rh_error **err)
 {
-    json_t *doc = rh_report_document(plan->lib, err);
-    json_t *targets;
+    json_t *doc = rh_report_document(job->lib, err);
+    RH_AUTO(rh_rows_free) struct rh_rows rows = {0};
 
     if (!doc)
         return NULL;
-    targets = json_array();
-    json_array_append_new(targets, target_json(v, t));
-    json_array_append_new(json_object_get(doc, "vms"),
-                          entry_json(plan, v, targets));
+    rh_rows_of_target(&rows, job, t);
+    json_object_set_new(doc, "vms", rh_rows_json(&rows));
     return doc;
 }
 
-static int put_report(struct rh_plan *plan, struct rh_plan_vm *v,
-                      struct rh_plan_target *t, rh_error **err)
+static int put_report(struct rh_job *job, struct rh_job_target *t,
+                      rh_error **err)
 {
-    json_t *doc = one_target_report(plan, v, t, err);
+    json_t *doc = one_target_report(job, t, err);
     RH_AUTO(rh_freep) char *html = NULL;
     int failed = !doc || rh_put_json(t->delivery, "report.json", doc, err) < 0;
 
@@ -238,31 +172,30 @@ static int put_report(struct rh_plan *plan, struct rh_plan_vm *v,
     return failed ? -1 : 0;
 }
 
-/* vm.json: rehost.vm/1 with this VM alone. */
-static int put_vm(struct rh_plan *plan, struct rh_plan_vm *v,
-                  struct rh_plan_target *t, rh_error **err)
+/* vm.json: rehost.vm/1 with this VM alone, as it is known by now. */
+static int put_vm(struct rh_job *job, struct rh_job_vm *v,
+                  struct rh_job_target *t, rh_error **err)
 {
-    json_t *doc = rh_package_json(plan->package);
-    json_t *all = json_object_get(doc, "vms");
-    json_t *one = json_incref(json_array_get(all, v->index));
+    json_t *doc = rh_package_json(job->package), *vm = rh_vm_json(v->vm);
     int failed;
 
-    json_object_set_new(doc, "vms", json_pack("[o]", one));
+    json_object_set_new(vm, "findings", rh_findings_json(&v->found));
+    json_object_set_new(doc, "vms", json_pack("[o]", vm));
     failed = rh_put_json(t->delivery, "vm.json", doc, err);
     json_decref(doc);
     return failed;
 }
 
-int rh_write_documents(struct rh_plan *plan, struct rh_plan_vm *v,
-                       struct rh_plan_target *t,
+int rh_write_documents(struct rh_job *job, struct rh_job_vm *v,
+                       struct rh_job_target *t,
                        const struct rh_receipt_disk *disks, rh_error **err)
 {
     json_t *receipt;
     int failed;
 
-    if (put_vm(plan, v, t, err) < 0 || put_report(plan, v, t, err) < 0)
+    if (put_vm(job, v, t, err) < 0 || put_report(job, t, err) < 0)
         return -1;
-    receipt = receipt_json(plan, v, t, disks);
+    receipt = receipt_json(job, v, t, disks);
     failed = rh_put_json(t->delivery, "receipt.json", receipt, err);
     json_decref(receipt);
     return failed;

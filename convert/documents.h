@@ -3,7 +3,7 @@
 #ifndef RH_CONVERT_DOCUMENTS_H
 #define RH_CONVERT_DOCUMENTS_H
 
-#include "convert/plan.h"
+#include "convert/job.h"
 #include "deliver/deliver.h"
 
 struct rh_receipt_disk {
@@ -13,12 +13,14 @@ struct rh_receipt_disk {
 };
 
 /* Put them into t->delivery. */
-int rh_write_documents(struct rh_plan *plan, struct rh_plan_vm *v,
-                       struct rh_plan_target *t,
+int rh_write_documents(struct rh_job *job, struct rh_job_vm *v,
+                       struct rh_job_target *t,
                        const struct rh_receipt_disk *disks, rh_error **err);
 /* The caller has the reference. */
 /* A rehost.report/1 without VMs: the models are in it. */
 json_t *rh_report_document(rh_lib *lib, rh_error **err);
+/* {"error":{...}}; the caller has the reference. */
+json_t *rh_error_object(const rh_error *e);
 int rh_put_json(struct rh_delivery *d, const char *name, json_t *doc,
                 rh_error **err);
 

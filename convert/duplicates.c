@@ -3,11 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/out.h"
-#include "convert/fleet.h"
+#include "convert/rows.h"
 
 struct claim {
-    size_t vm; /* in "vms" */
+    size_t vm; /* its row, or its number in the job */
     char *key; /* what is compared, in lower case */
     char *subject;
 };
@@ -51,59 +50,6 @@ static void claims_free(claims *list)
     free(list->items);
 }
 
-/* --- telling it
- * ------------------------------------------------------------------ */
-
-static size_t place_for(const json_t *findings)
-{
-    const json_t *f;
-    size_t i;
-
-    json_array_foreach (findings, i, f)
-        if (!strcmp(word(f, "severity"), "info"))
-            return i;
-    return json_array_size(findings);
-}
-
-/* A target of the document learns of one more caution. */
-static void tell_target(json_t *target, json_t *finding)
-{
-    json_t *findings = json_object_get(target, "findings");
-
-    json_array_insert(findings, place_for(findings), finding);
-    if (strcmp(word(finding, "severity"), "caution"))
-        return;
-    if (!strcmp(word(target, "verdict"), "ready"))
-        json_object_set_new(target, "verdict", json_string("caution"));
-    if (!strcmp(word(target, "effort"), "easy"))
-        json_object_set_new(target, "effort", json_string("some-caution"));
-    if (!strcmp(word(target, "effort_by_hand"), "easy"))
-        json_object_set_new(target, "effort_by_hand",
-                            json_string("some-caution"));
-}
-
-static void tell(json_t *entry, enum rh_finding_id id, const char *subject,
-                 const char *message)
-{
-    struct rh_findings list = {0};
-    json_t *target, *made;
-    size_t i;
-
-    rh_finding_add(&list, id, subject, "%s", message);
-    made = rh_findings_json(&list);
-    json_array_foreach (json_object_get(entry, "targets"), i, target)
-        tell_target(target, json_array_get(made, 0));
-    json_decref(made);
-    rh_findings_free(&list);
-}
-
-static const char *title(const json_t *vms, size_t i)
-{
-    const json_t *vm = json_object_get(json_array_get(vms, i), "vm");
-
-    return word(vm, "name")[0] ? word(vm, "name") : word(vm, "id");
-}
-
 /* Calls fn for every two that claim the same, both ways round. */
 typedef void pair_fn(void *user, const struct claim *mine,
                      const struct claim *other);
@@ -136,24 +82,36 @@ static char *message_of(enum rh_finding_id id, const char *key,
 #pragma GCC diagnostic pop
 }
 
-/* --- between packages: in the finished document
- * ------------------------------------------------------------------ */
+/* --- between packages
+ * --------------------------------------------------------- */
 
-struct fleet_job {
-    json_t *vms;
-    const size_t *package;
+struct rows_claims {
+    struct rh_rows *rows;
     enum rh_finding_id id;
 };
 
-static void tell_entry(void *user, const struct claim *mine,
-                       const struct claim *other)
+static const char *title(const struct rh_row *row)
 {
-    const struct fleet_job *j = user;
-    RH_AUTO(rh_freep)
-    char *text = message_of(j->id, mine->key, title(j->vms, other->vm));
+    const json_t *vm = json_object_get(row->about, "vm");
 
-    if (j->package[mine->vm] != j->package[other->vm])
-        tell(json_array_get(j->vms, mine->vm), j->id, mine->subject, text);
+    return word(vm, "name")[0] ? word(vm, "name") : word(vm, "id");
+}
+
+static void tell_row(void *user, const struct claim *mine,
+                     const struct claim *other)
+{
+    const struct rows_claims *j = user;
+    struct rh_row *row = &j->rows->list.items[mine->vm];
+    const struct rh_row *twin = &j->rows->list.items[other->vm];
+    RH_AUTO(rh_freep)
+    char *text = message_of(j->id, mine->key, title(twin));
+
+    for (size_t t = 0; t < row->target_count && row->package != twin->package;
+         t++) {
+        rh_finding_add(&row->targets[t].findings, j->id, mine->subject, "%s",
+                       text);
+        rh_findings_sort(&row->targets[t].findings);
+    }
 }
 
 static void claim_macs(const json_t *vm, size_t number, claims *ret)
@@ -168,25 +126,24 @@ static void claim_macs(const json_t *vm, size_t number, claims *ret)
     }
 }
 
-void rh_fleet_duplicates(json_t *vms, const size_t *package)
+void rh_rows_duplicates(struct rh_rows *rows)
 {
     claims macs = {0}, uuids = {0}, names = {0};
-    struct fleet_job j = {vms, package, RH_F_FLEET_DUPLICATE_MAC};
-    const json_t *entry;
-    size_t i;
+    struct rows_claims j = {rows, RH_F_FLEET_DUPLICATE_MAC};
 
-    json_array_foreach (vms, i, entry) {
-        const json_t *vm = json_object_get(entry, "vm");
+    for (size_t i = 0; i < rows->list.count; i++) {
+        const json_t *about = rows->list.items[i].about;
+        const json_t *vm = json_object_get(about, "vm");
 
         claim_macs(vm, i, &macs);
         claim(&uuids, i, word(vm, "uuid"), "uuid");
-        claim(&names, i, word(entry, "result"), "name");
+        claim(&names, i, word(about, "result"), "name");
     }
-    each_pair(&macs, tell_entry, &j);
+    each_pair(&macs, tell_row, &j);
     j.id = RH_F_FLEET_DUPLICATE_UUID;
-    each_pair(&uuids, tell_entry, &j);
+    each_pair(&uuids, tell_row, &j);
     j.id = RH_F_FLEET_DUPLICATE_NAME;
-    each_pair(&names, tell_entry, &j);
+    each_pair(&names, tell_row, &j);
     claims_free(&macs);
     claims_free(&uuids);
     claims_free(&names);
@@ -196,41 +153,42 @@ void rh_fleet_duplicates(json_t *vms, const size_t *package)
  * tells the same
  * ------------------------------------------------------------------ */
 
-struct plan_job {
-    struct rh_package *package;
+struct job_claims {
+    struct rh_job *job;
     enum rh_finding_id id;
 };
 
 static void tell_vm(void *user, const struct claim *mine,
                     const struct claim *other)
 {
-    const struct plan_job *j = user;
-    const struct rh_vm *vm = j->package->vms.items[other->vm];
+    const struct job_claims *j = user;
+    const struct rh_vm *vm = j->job->vms.items[other->vm].vm;
     const char *name = vm->name.kind == RH_VALUE_TEXT ? vm->name.text : vm->id;
     RH_AUTO(rh_freep)
     char *text = message_of(j->id, mine->key, name ? name : "?");
 
-    rh_finding_add(&j->package->vm_findings.items[mine->vm], j->id,
-                   mine->subject, "%s", text);
+    rh_finding_add(&j->job->vms.items[mine->vm].found, j->id, mine->subject,
+                   "%s", text);
 }
 
-void rh_plan_duplicates(struct rh_plan *plan)
+void rh_job_duplicates(struct rh_job *job)
 {
     claims macs = {0}, uuids = {0};
-    struct plan_job j = {plan->package, RH_F_FLEET_DUPLICATE_MAC};
+    struct job_claims j = {job, RH_F_FLEET_DUPLICATE_MAC};
 
-    for (size_t i = 0; i < plan->vms.count; i++) {
-        size_t at = plan->vms.items[i].index;
-        const struct rh_vm *vm = plan->package->vms.items[at];
+    for (size_t i = 0; i < job->vms.count; i++) {
+        const struct rh_vm *vm = job->vms.items[i].vm;
 
+        if (!vm)
+            continue;
         if (vm->uuid.kind == RH_VALUE_TEXT)
-            claim(&uuids, at, vm->uuid.text, "uuid");
+            claim(&uuids, i, vm->uuid.text, "uuid");
         for (size_t n = 0; n < vm->nics.count; n++) {
             const struct rh_value *mac = &vm->nics.items[n].mac;
             RH_AUTO(rh_freep) char *subject = rh_printf("nics/%zu", n);
 
             if (mac->kind == RH_VALUE_TEXT)
-                claim(&macs, at, mac->text, subject);
+                claim(&macs, i, mac->text, subject);
         }
     }
     each_pair(&macs, tell_vm, &j);

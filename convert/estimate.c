@@ -55,8 +55,8 @@ static void measure(void)
 
 /* The most that it can be: what the descriptor says of disks that are not
  * there, or whose map is not known before they are read. */
-static uint64_t described(const struct rh_plan_vm *v,
-                          const struct rh_plan_target *t)
+static uint64_t described(const struct rh_job_vm *v,
+                          const struct rh_job_target *t)
 {
     const struct rh_vm *vm = t->job.vm;
     uint64_t sum = v->data_bytes;
@@ -66,14 +66,14 @@ static uint64_t described(const struct rh_plan_vm *v,
         uint64_t most =
             d->populated_size ? d->populated_size : d->capacity_bytes.number;
 
-        if (!v->disks[i] || rh_plan_disk_forward(v->disks[i]))
+        if (!v->disks[i] || rh_job_disk_forward(v->disks[i]))
             sum += RH_MIN(most, UINT64_MAX / 8 / (vm->disks.count + 1));
     }
     return sum;
 }
 
-void rh_estimate(rh_lib *lib, const struct rh_plan_vm *v,
-                 struct rh_plan_target *t)
+void rh_estimate(rh_lib *lib, const struct rh_job_vm *v,
+                 struct rh_job_target *t)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     uint64_t data =

@@ -46,7 +46,7 @@ struct need {
 typedef RH_VEC(struct need) need_list;
 
 struct candidate {
-    const struct rh_plan_target *target;
+    const struct rh_job_target *target;
     const json_t *model;
     int met, unmet;  /* needs */
     unsigned manual; /* findings that are left to people */
@@ -116,17 +116,17 @@ static bool find_need(const json_t *models, const char *name, struct need *ret)
 }
 
 /* The n-th word over all --need options, which hold lists; it lives as long as
- * the package. */
-static const char *need_word(const struct rh_plan *plan, size_t n)
+ * the job. */
+static const char *need_word(const struct rh_job *job, size_t n)
 {
     const char *list;
 
-    for (size_t i = 0; (list = rh_option_at(plan->options, "need", i)); i++)
+    for (size_t i = 0; (list = rh_option_at(job->options, "need", i)); i++)
         while (*list) {
             size_t length = strcspn(list, ",");
 
             if (length && n-- == 0)
-                return rh_arena_strndup(plan->package->arena, list, length);
+                return rh_arena_strndup(job->arena, list, length);
             list += length + (list[length] == ',');
         }
     return NULL;
@@ -140,21 +140,20 @@ static bool has_need(const need_list *list, const char *offer)
     return false;
 }
 
-static void list_needs(const struct rh_plan *plan, const struct rh_plan_vm *v,
+static void list_needs(const struct rh_job *job, const struct rh_job_vm *v,
                        need_list *ret)
 {
-    const struct rh_findings *found =
-        &plan->package->vm_findings.items[v->index];
+    const struct rh_findings *found = &v->found;
     const char *name;
     struct need need;
 
-    for (size_t i = 0; (name = need_word(plan, i)); i++)
-        if (find_need(plan->models, name, &need) && !has_need(ret, need.offer))
+    for (size_t i = 0; (name = need_word(job, i)); i++)
+        if (find_need(job->models, name, &need) && !has_need(ret, need.offer))
             *rh_vec_add(ret) = need;
     for (size_t i = 0; i < RH_COUNT(own_needs); i++) {
         if (!rh_findings_has(found, own_needs[i].found) ||
             has_need(ret, own_needs[i].offer) ||
-            !find_need(plan->models, own_needs[i].offer, &need))
+            !find_need(job->models, own_needs[i].offer, &need))
             continue;
         need.own = true;
         *rh_vec_add(ret) = need;
@@ -184,17 +183,17 @@ static char *known_words(const json_t *models)
     return rh_buf_take(&all);
 }
 
-int rh_plan_check_needs(const struct rh_plan *plan, rh_error **err)
+int rh_job_check_needs(const struct rh_job *job, rh_error **err)
 {
     const char *name;
     struct need need;
 
-    for (size_t i = 0; (name = need_word(plan, i)); i++) {
+    for (size_t i = 0; (name = need_word(job, i)); i++) {
         RH_AUTO(rh_freep) char *known = NULL;
 
-        if (find_need(plan->models, name, &need))
+        if (find_need(job->models, name, &need))
             continue;
-        known = known_words(plan->models);
+        known = known_words(job->models);
         rh_fail(err, RH_ERR_PLAN_OPTION, "there is no need \"%s\"", name);
         return rh_hint(err, "use some of: %s", known);
     }
@@ -224,8 +223,8 @@ static void weigh(struct candidate *c, const need_list *list)
 /* Does a fit better than b? */
 static bool better(const struct candidate *a, const struct candidate *b)
 {
-    bool a_out = a->target->verdict == RH_BLOCKED;
-    bool b_out = b->target->verdict == RH_BLOCKED;
+    bool a_out = a->target->judgement.verdict == RH_BLOCKED;
+    bool b_out = b->target->judgement.verdict == RH_BLOCKED;
 
     if (a_out != b_out)
         return b_out;
@@ -382,7 +381,7 @@ static void explain_others(const struct candidate *best, const candidates *all,
 
         if (other == best)
             continue;
-        if (other->target->verdict == RH_BLOCKED) {
+        if (other->target->judgement.verdict == RH_BLOCKED) {
             give_reason(reasons, "FIT-OTHER-BLOCKED",
                         _("%s cannot take this VM as it is: %s"),
                         name_of(other), first_blocker(other));
@@ -397,16 +396,16 @@ static void explain_others(const struct candidate *best, const candidates *all,
  * ----------------------------------------------------------------- */
 
 /* A target's every model, its own first. */
-static void list_candidates(const struct rh_plan *plan,
-                            const struct rh_plan_vm *v, candidates *ret)
+static void list_candidates(const struct rh_job *job, const struct rh_job_vm *v,
+                            candidates *ret)
 {
     const json_t *model;
     size_t n;
 
-    for (size_t i = 0; i < v->targets.count; i++) {
-        const struct rh_plan_target *t = &v->targets.items[i];
+    for (size_t i = 0; i < v->target_count; i++) {
+        const struct rh_job_target *t = &v->targets[i];
 
-        json_array_foreach (plan->models, n, model)
+        json_array_foreach (job->models, n, model)
             if (!strcmp(word(model, "target"), t->target->name)) {
                 struct candidate *c = rh_vec_add(ret);
 
@@ -424,7 +423,7 @@ static json_t *recommend(const candidates *all, const need_list *list)
     for (size_t i = 1; i < all->count; i++)
         if (better(&all->items[i], best))
             best = &all->items[i];
-    if (best->target->verdict == RH_BLOCKED) {
+    if (best->target->judgement.verdict == RH_BLOCKED) {
         give_reason(reasons, "FIT-NONE",
                     _("no model takes this VM before its blockers are gone"));
         return json_pack("{s:n, s:n, s:o}", "target", "model", "reasons",
@@ -440,13 +439,13 @@ static json_t *recommend(const candidates *all, const need_list *list)
                      "model", word(best->model, "model"), "reasons", reasons);
 }
 
-void rh_plan_recommend(struct rh_plan *plan, struct rh_plan_vm *v)
+void rh_job_recommend(struct rh_job *job, struct rh_job_vm *v)
 {
     candidates all = {0};
     need_list list = {0};
 
-    list_candidates(plan, v, &all);
-    list_needs(plan, v, &list);
+    list_candidates(job, v, &all);
+    list_needs(job, v, &list);
     for (size_t i = 0; i < all.count; i++)
         weigh(&all.items[i], &list);
     json_decref(v->recommendation);

@@ -124,13 +124,22 @@ void rh_fleet_list(const char *const *sources, size_t count, rh_fleet *ret)
     }
 }
 
+static void item_free(struct rh_fleet_item *item)
+{
+    free(item->source);
+    rh_rows_free(&item->rows);
+    for (size_t i = 0; i < item->failed.count; i++) {
+        free(item->failed.items[i].vm);
+        rh_error_free(item->failed.items[i].error);
+    }
+    free(item->failed.items);
+    rh_error_free(item->error);
+}
+
 void rh_fleet_free(rh_fleet *fleet)
 {
-    for (size_t i = 0; i < fleet->count; i++) {
-        free(fleet->items[i].source);
-        json_decref(fleet->items[i].vms);
-        rh_error_free(fleet->items[i].error);
-    }
+    for (size_t i = 0; i < fleet->count; i++)
+        item_free(&fleet->items[i]);
     free(fleet->items);
     *fleet = (rh_fleet){0};
 }
@@ -138,18 +147,34 @@ void rh_fleet_free(rh_fleet *fleet)
 /* --- one package
  * ---------------------------------------------------------------- */
 
+/* VMs of a package fail on their own. */
+static void take_rows(struct rh_fleet_item *item, const struct rh_job *job)
+{
+    rh_rows_of_job(&item->rows, job, 0);
+    for (size_t i = 0; i < job->vms.count; i++) {
+        const struct rh_job_vm *v = &job->vms.items[i];
+        struct rh_fleet_failed *failed;
+
+        if (!v->error)
+            continue;
+        failed = rh_vec_add(&item->failed);
+        failed->vm = rh_strdup(v->name);
+        rh_error_again(&failed->error, v->error);
+    }
+}
+
 static void plan_item(rh_lib *lib, struct rh_fleet_item *item,
                       const rh_options *options)
 {
     rh_package *p = rh_package_load(lib, item->source, options, &item->error);
-    rh_plan *plan = p ? rh_plan_new(p, options, &item->error) : NULL;
+    rh_job *job = p ? rh_job_new(p, options, &item->error) : NULL;
 
-    if (plan) {
-        plan->for_report = true;
-        if (rh_plan_prepare(plan, &item->error) == 0)
-            item->vms = rh_plan_json(plan);
+    if (job) {
+        job->for_report = true;
+        if (rh_job_prepare(job, &item->error) == 0)
+            take_rows(item, job);
     }
-    rh_plan_free(plan);
+    rh_job_free(job);
     rh_package_unload(p);
 }
 

@@ -3,12 +3,17 @@
 #ifndef RH_CONVERT_FLEET_H
 #define RH_CONVERT_FLEET_H
 
-#include "convert/plan.h"
+#include "convert/rows.h"
 
+struct rh_fleet_failed {
+    char *vm;
+    rh_error *error;
+};
 struct rh_fleet_item {
     char *source;
-    json_t *vms;     /* the report's "vms" of it, or NULL */
-    rh_error *error; /* why it was refused, or NULL */
+    struct rh_rows rows;                   /* of its VMs */
+    RH_VEC(struct rh_fleet_failed) failed; /* VMs that could not be known */
+    rh_error *error;                       /* why it was refused, or NULL */
 };
 typedef RH_VEC(struct rh_fleet_item) rh_fleet;
 
@@ -20,9 +25,5 @@ void rh_fleet_list(const char *const *sources, size_t count, rh_fleet *ret);
 int rh_fleet_plan(rh_lib *lib, rh_fleet *fleet, const rh_options *options,
                   rh_error **err);
 void rh_fleet_free(rh_fleet *fleet);
-
-/* duplicates.c: what VMs of different packages claim, and only one may have;
- * package[i] is that of vms[i].  A package's own are found by its plan. */
-void rh_fleet_duplicates(json_t *vms, const size_t *package);
 
 #endif

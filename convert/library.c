@@ -9,6 +9,7 @@
 #include "base/codec.h"
 #include "base/lib.h"
 #include "base/limits.h"
+#include "convert/documents.h"
 #include "formats/format.h"
 #include "profiles/profile.h"
 #include "report/findings.h"
@@ -144,13 +145,18 @@ const char *rh_error_list(size_t i, int *ret_status, const char **ret_hint)
     return rh_error_name_of((enum rh_error_id)(i + 1));
 }
 
+json_t *rh_error_object(const rh_error *e)
+{
+    return json_pack("{s:{s:s, s:s, s:s, s:s, s:s}}", "error", "code",
+                     rh_error_id(e), "class",
+                     rh_error_class_name(rh_error_number(e)), "message",
+                     rh_error_message(e), "hint", rh_error_hint(e), "subject",
+                     rh_error_where(e));
+}
+
 char *rh_error_json(const rh_error *e)
 {
-    json_t *doc = json_pack("{s:{s:s, s:s, s:s, s:s, s:s}}", "error", "code",
-                            rh_error_id(e), "class",
-                            rh_error_class_name(rh_error_number(e)), "message",
-                            rh_error_message(e), "hint", rh_error_hint(e),
-                            "subject", rh_error_where(e));
+    json_t *doc = rh_error_object(e);
     char *text = json_dumps(doc, JSON_INDENT(2));
 
     json_decref(doc);

@@ -5,38 +5,16 @@
 
 #include "convert/documents.h"
 #include "convert/fleet.h"
-#include "convert/plan.h"
 #include "rehost/rehost.h"
 #include "report/render.h"
 
 struct rh_report {
     json_t *document; /* rehost.report/1 */
-    rh_error *cause;  /* why the only source was refused */
+    struct rh_rows rows;
+    rh_error *worst; /* of sources and VMs that were refused or failed */
+    rh_error *cause; /* why the only source was refused */
     int status;
 };
-
-static bool goes_somewhere(const json_t *entry)
-{
-    const json_t *target;
-    size_t i;
-
-    json_array_foreach (json_object_get(entry, "targets"), i, target)
-        if (strcmp(json_string_value(json_object_get(target, "verdict")),
-                   "blocked"))
-            return true;
-    return false;
-}
-
-/* A VM no asked target takes makes 4; a refused source 3, which is worse. */
-static void judge(rh_report *r)
-{
-    const json_t *entry;
-    size_t i;
-
-    json_array_foreach (json_object_get(r->document, "vms"), i, entry)
-        if (!goes_somewhere(entry) && r->status == 0)
-            r->status = 4;
-}
 
 static rh_report *report_new(rh_lib *lib, rh_error **err)
 {
@@ -49,56 +27,79 @@ static rh_report *report_new(rh_lib *lib, rh_error **err)
     return NULL;
 }
 
-rh_report *rh_plan_report(rh_plan *plan, rh_error **err)
+static bool goes_somewhere(const struct rh_row *row)
+{
+    for (size_t t = 0; t < row->target_count; t++)
+        if (rh_judge(&row->targets[t].findings, row->targets[t].edits)
+                .verdict != RH_BLOCKED)
+            return true;
+    return false;
+}
+
+/* A VM no asked target takes makes 4; what failed or was refused is worse. */
+static void finish(rh_report *r)
+{
+    rh_rows_duplicates(&r->rows);
+    json_object_set_new(r->document, "vms", rh_rows_json(&r->rows));
+    for (size_t i = 0; i < r->rows.list.count; i++)
+        if (!goes_somewhere(&r->rows.list.items[i]))
+            r->status = 4;
+    if (r->worst && rh_error_status(r->worst) != 4)
+        r->status = rh_error_status(r->worst);
+    else if (r->worst)
+        r->status = 4;
+}
+
+static void note_failed(rh_report *r, const char *source, const rh_error *why,
+                        const char *vm)
+{
+    json_t *row = rh_error_object(why);
+
+    json_object_set_new(row, "source", rh_json_text(source));
+    if (vm)
+        json_object_set_new(row, "vm", rh_json_text(vm));
+    json_array_append_new(json_object_get(r->document, "failed"), row);
+    if (!rh_error_outweighs(why, r->worst))
+        return;
+    rh_error_drop(&r->worst);
+    rh_error_again(&r->worst, why);
+}
+
+rh_report *rh_job_report(rh_job *job, rh_error **err)
 {
     rh_report *r;
 
-    if (rh_plan_prepare(plan, err) < 0)
+    if (rh_job_prepare(job, err) < 0)
         return NULL;
-    r = report_new(plan->lib, err);
+    r = report_new(job->lib, err);
     if (!r)
         return NULL;
-    json_object_set_new(r->document, "vms", rh_plan_json(plan));
-    judge(r);
+    rh_rows_of_job(&r->rows, job, 0);
+    for (size_t i = 0; i < job->vms.count; i++)
+        if (job->vms.items[i].error)
+            note_failed(r, job->package->path, job->vms.items[i].error,
+                        job->vms.items[i].name);
+    finish(r);
     return r;
-}
-
-/* Where one was refused the rest does not matter; a file that could not be
- * read says that only when nothing was refused. */
-static void note_failed(rh_report *r, struct rh_fleet_item *item)
-{
-    RH_AUTO(rh_freep) char *text = rh_error_json(item->error);
-    json_t *row = json_loads(text, 0, NULL);
-    int status = rh_error_status(item->error);
-
-    json_object_set_new(row, "source", rh_json_text(item->source));
-    json_array_append_new(json_object_get(r->document, "failed"), row);
-    if (status == 3 || (r->status != 3 && r->status != 1))
-        r->status = status;
 }
 
 static void collect(rh_report *r, rh_fleet *fleet)
 {
-    json_t *vms = json_object_get(r->document, "vms");
-    RH_AUTO(rh_freep) size_t *package = NULL;
-
     for (size_t i = 0; i < fleet->count; i++) {
         struct rh_fleet_item *item = &fleet->items[i];
-        size_t n = json_array_size(vms);
 
-        if (item->vms) {
-            json_array_extend(vms, item->vms);
-            package = rh_realloc_array(package, json_array_size(vms) + 1,
-                                       sizeof *package);
-            while (n < json_array_size(vms))
-                package[n++] = i;
-        } else if (item->error)
-            note_failed(r, item);
+        for (size_t n = 0; n < item->rows.list.count; n++)
+            item->rows.list.items[n].package = i;
+        rh_rows_move(&r->rows, &item->rows);
+        for (size_t n = 0; n < item->failed.count; n++)
+            note_failed(r, item->source, item->failed.items[n].error,
+                        item->failed.items[n].vm);
+        if (item->error)
+            note_failed(r, item->source, item->error, NULL);
     }
     if (fleet->count == 1)
         r->cause = RH_TAKE(fleet->items[0].error);
-    rh_fleet_duplicates(vms, package);
-    judge(r);
+    finish(r);
 }
 
 rh_report *rh_report_run(rh_lib *lib, const char *const *sources, size_t count,
@@ -147,6 +148,8 @@ void rh_report_free(rh_report *r)
     if (!r)
         return;
     json_decref(r->document);
+    rh_rows_free(&r->rows);
+    rh_error_free(r->worst);
     rh_error_free(r->cause);
     free(r);
 }

@@ -1,20 +1,20 @@
-/* run.c - carry a plan out: one pass over each disk, then the configuration,
- * then the name. */
+/* run.c - one VM to all its targets: one pass over each disk, then the
+ * configuration, then the name. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
 
 #include "convert/copy/copy.h"
 #include "convert/documents.h"
-#include "convert/plan.h"
+#include "convert/job.h"
 #include "package/forward.h"
 #include "rehost/rehost.h"
 
 /* One VM going to one target by its delivery. */
 struct run {
-    struct rh_plan *plan;
-    struct rh_plan_vm *vm;
-    struct rh_plan_target *target;
+    struct rh_job *job;
+    struct rh_job_vm *vm;
+    struct rh_job_target *target;
     struct rh_out *archive_out; /* NAME.FORMAT */
     struct rh_archive *archive;
     struct rh_out *out; /* of the disk that is being written */
@@ -26,8 +26,8 @@ struct run {
 
 /* All targets of one VM: its disks are read once for them together. */
 struct runs {
-    struct rh_plan *plan;
-    struct rh_plan_vm *vm;
+    struct rh_job *job;
+    struct rh_job_vm *vm;
     struct run *items;
     size_t count;
     uint64_t done, total; /* progress over all disks; total 0: not known */
@@ -54,7 +54,7 @@ static void digests_free(struct digests *d)
 static int collect_digests(struct runs *runs, size_t disk, struct digests *ret,
                            rh_error **err)
 {
-    struct rh_package *p = runs->plan->package;
+    struct rh_package *p = runs->job->package;
     struct rh_member *m;
 
     for (size_t i = 0;
@@ -81,7 +81,7 @@ static int check_digests(struct runs *runs, const struct digests *d,
                          rh_error **err)
 {
     for (size_t i = 0; i < d->count; i++)
-        if (rh_package_check_digest(runs->plan->package, d->members[i],
+        if (rh_package_check_digest(runs->job->package, d->members[i],
                                     d->items[i].hex, err) < 0)
             return -1;
     return 0;
@@ -99,13 +99,13 @@ static int open_file_disk(struct run *run, size_t i, rh_error **err)
 {
     struct rh_target_disk *d = &run->target->job.disks[i];
     struct rh_reader *source = source_of(run, i);
-    bool forward = rh_plan_disk_forward(source);
-    struct rh_create_options o = {.lib = run->plan->lib,
+    bool forward = rh_job_disk_forward(source);
+    struct rh_create_options o = {.lib = run->job->lib,
                                   .size = d->virtual_size,
                                   .cluster_size = run->cluster_size,
                                   .compress = run->compress,
                                   .source = forward ? NULL : source};
-    const char *format = rh_plan_format(run->target);
+    const char *format = rh_job_format(run->target);
 
     run->out = rh_delivery_disk(run->target->delivery, i, d->file,
                                 d->virtual_size, err);
@@ -165,16 +165,16 @@ static void drop_disk(struct run *run)
 static int rewind_disk(struct runs *runs, size_t i, struct rh_tee **ret_tee,
                        rh_error **err)
 {
-    struct rh_plan_vm *v = runs->vm;
+    struct rh_job_vm *v = runs->vm;
 
-    if (!rh_plan_disk_forward(v->disks[i]))
+    if (!rh_job_disk_forward(v->disks[i]))
         return 0;
     rh_reader_close(v->disks[i]);
-    v->disks[i] = rh_package_disk_forward(runs->plan->package, v->index,
+    v->disks[i] = rh_package_disk_forward(runs->job->package, v->index,
                                           v->order[i], ret_tee);
     if (!v->disks[i]) /* it is no more what it was: its reader says why */
         v->disks[i] =
-            rh_package_disk(runs->plan->package, v->index, v->order[i], err);
+            rh_package_disk(runs->job->package, v->index, v->order[i], err);
     return v->disks[i] ? 0 : -1;
 }
 
@@ -182,7 +182,7 @@ static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
                      struct rh_tee *tee, rh_error **err)
 {
     __attribute__((cleanup(digests_free))) struct digests digests = {0};
-    struct rh_copy c = {.lib = runs->plan->lib,
+    struct rh_copy c = {.lib = runs->job->lib,
                         .source = runs->vm->disks[i],
                         .sinks = sinks,
                         .sink_count = runs->count,
@@ -196,12 +196,12 @@ static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
     c.digest_count = digests.count;
     c.trusted = digests.count > 0;
     if (rh_copy_run(&c, err) < 0 || check_digests(runs, &digests, err) < 0 ||
-        (tee && rh_tee_check(tee, runs->plan->package, err) < 0))
+        (tee && rh_tee_check(tee, runs->job->package, err) < 0))
         return -1;
     runs->done += c.data_bytes;
     for (size_t r = 0; r < runs->count; r++) {
-        rh_plan_note_problems(&runs->items[r].target->findings,
-                              runs->vm->disks[i], runs->vm->order[i]);
+        rh_job_note_problems(&runs->items[r].target->findings,
+                             runs->vm->disks[i], runs->vm->order[i]);
         if (close_disk(&runs->items[r], i, &c, &sinks[r], err) < 0)
             return -1;
     }
@@ -234,25 +234,6 @@ static int write_disk(struct runs *runs, size_t i, rh_error **err)
  * -----------------------------------------------------------------------------------
  */
 
-/* The first blocker is the reason; the report has them all. */
-static int refuse_blocked(const struct run *run, rh_error **err)
-{
-    const struct rh_findings *list = &run->target->findings;
-
-    for (size_t i = 0; i < list->count; i++) {
-        const struct rh_finding *f = &list->items[i];
-
-        if (f->severity != RH_SEVERITY_BLOCKER)
-            continue;
-        rh_fail(err, RH_ERR_PLAN_BLOCKED, "%s: %s (%s)", f->subject, f->message,
-                rh_finding_name(f->id));
-        if (f->remedy)
-            rh_hint(err, "%s", f->remedy);
-        return rh_error_subject(err, run->vm->name);
-    }
-    return 0;
-}
-
 /* Enough room for what will be written?  Asked before the work, not after. */
 static int check_space(const struct run *run, rh_error **err)
 {
@@ -274,15 +255,14 @@ static int check_space(const struct run *run, rh_error **err)
     return rh_error_subject(err, d->where);
 }
 
-static void tell(const struct run *run, uint64_t done)
+static void tell(struct run *run, uint64_t done)
 {
-    struct rh_buf *b = &run->plan->summary;
+    struct rh_buf *b = &run->job->summary;
     const char *where = run->target->delivery->where;
     RH_AUTO(rh_freep) char *size = rh_human_size(done);
     size_t cautions = 0;
-    char **result = rh_vec_add(&run->plan->results);
 
-    *result = rh_strdup(where);
+    run->target->result = rh_strdup(where);
     for (size_t i = 0; i < run->target->findings.count; i++)
         cautions +=
             run->target->findings.items[i].severity == RH_SEVERITY_CAUTION;
@@ -308,7 +288,7 @@ static struct rh_out *packed_or_plain(struct run *run, struct rh_out *out,
 {
     if (!out || run->compress != RH_COMPRESS_ZSTD)
         return out;
-    return rh_out_pack(out, "zstd", 3, run->plan->lib->threads, err);
+    return rh_out_pack(out, "zstd", 3, run->job->lib->threads, err);
 }
 
 static int open_archive(struct run *run, rh_error **err)
@@ -327,14 +307,14 @@ static int open_archive(struct run *run, rh_error **err)
 
 static int begin(struct run *run, rh_error **err)
 {
-    if (rh_option_compress(run->plan->options, &run->compress, err) < 0 ||
-        rh_option_cluster(run->plan->options, &run->cluster_size, err) < 0)
+    if (rh_option_compress(run->job->options, &run->compress, err) < 0 ||
+        rh_option_cluster(run->job->options, &run->cluster_size, err) < 0)
         return -1;
     run->disks = rh_calloc(run->target->job.disk_count, sizeof *run->disks);
     if (rh_delivery_begin(run->target->delivery, err) < 0 ||
         check_space(run, err) < 0)
         return -1;
-    return rh_plan_is_archive(run->target) ? open_archive(run, err) : 0;
+    return rh_job_is_archive(run->target) ? open_archive(run, err) : 0;
 }
 
 static int end_archive(struct run *run, rh_error **err)
@@ -354,7 +334,7 @@ static int end(struct run *run, rh_error **err)
         return 0;
     if (run->target->target->emit(&run->target->job, err) < 0)
         return -1;
-    return rh_write_documents(run->plan, run->vm, run->target, run->disks, err);
+    return rh_write_documents(run->job, run->vm, run->target, run->disks, err);
 }
 
 static void run_free(struct run *run)
@@ -366,7 +346,7 @@ static void run_free(struct run *run)
     free(run->disks);
 }
 
-static int run_all(struct runs *runs, rh_error **err)
+static int write_all(struct runs *runs, rh_error **err)
 {
     for (size_t r = 0; r < runs->count; r++)
         if (begin(&runs->items[r], err) < 0)
@@ -377,80 +357,97 @@ static int run_all(struct runs *runs, rh_error **err)
     for (size_t r = 0; r < runs->count; r++)
         if (end(&runs->items[r], err) < 0)
             return -1;
-    for (size_t r = 0; r < runs->count; r++) {
-        struct run *run = &runs->items[r];
-
-        if (rh_delivery_commit(run->target->delivery, err) < 0)
-            return -1;
-        if (run->target->delivery->where)
-            tell(run, runs->done);
-    }
     return 0;
 }
 
-/* For the progress; how much of a disk that is read forward is data shows at
- * its end only. */
-static int count_data(struct runs *runs, rh_error **err)
+static void failed(struct rh_job_target *t, const rh_error *why)
 {
-    const struct rh_plan_vm *v = runs->vm;
+    t->state = RH_OUTCOME_FAILED;
+    rh_error_again(&t->error, why);
+}
+
+/* Until here all targets fail together; a name is given to each alone. */
+static void commit(struct runs *runs)
+{
+    for (size_t r = 0; r < runs->count; r++) {
+        struct run *run = &runs->items[r];
+        struct rh_job_target *t = run->target;
+
+        if (rh_delivery_commit(t->delivery, &t->error) < 0) {
+            t->state = RH_OUTCOME_FAILED;
+            continue;
+        }
+        t->state = RH_OUTCOME_DONE;
+        if (t->delivery->where)
+            tell(run, runs->done);
+    }
+}
+
+/* For the progress; how much of a disk that is read forward is data shows at
+ * its end only.  What can't be read now fails in the copy. */
+static void count_data(struct runs *runs)
+{
+    const struct rh_job_vm *v = runs->vm;
 
     for (size_t i = 0; i < v->disk_count && !v->disks_forward; i++) {
         uint64_t data = 0;
 
-        if (rh_reader_allocated(v->disks[i], &data, err) < 0)
-            return -1;
+        rh_reader_allocated(v->disks[i], &data, NULL);
         runs->total += data;
     }
-    return 0;
 }
 
-static int run_vm(struct rh_plan *plan, struct rh_plan_vm *v, rh_error **err)
+/* The first blocker is the reason; the report has them all. */
+static bool is_blocked(const struct rh_job_target *t, rh_error **why)
 {
-    struct runs runs = {plan, v, NULL, v->targets.count, 0, 0};
-    int failed;
+    const struct rh_findings *list = &t->findings;
 
-    if (count_data(&runs, err) < 0)
-        return -1;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct rh_finding *f = &list->items[i];
+
+        if (f->severity != RH_SEVERITY_BLOCKER)
+            continue;
+        rh_fail(why, RH_ERR_PLAN_BLOCKED, "%s: %s (%s)", f->subject, f->message,
+                rh_finding_name(f->id));
+        if (f->remedy)
+            rh_hint(why, "%s", f->remedy);
+        rh_error_subject(why, t->vm->name);
+        return true;
+    }
+    return false;
+}
+
+/* A blocker on one of the targets is said before anything is written for the
+ * others: what was asked for is one thing. */
+static bool any_blocked(const struct rh_job_vm *v, rh_error **why)
+{
+    for (size_t t = 0; t < v->target_count; t++)
+        if (is_blocked(&v->targets[t], why))
+            return true;
+    return false;
+}
+
+void rh_job_run_vm(struct rh_job *job, struct rh_job_vm *v)
+{
+    struct runs runs = {.job = job, .vm = v, .count = v->target_count};
+    rh_error *why = NULL;
+    bool done = false;
+
     runs.items = rh_calloc(runs.count, sizeof *runs.items);
-    for (size_t r = 0; r < runs.count; r++) {
-        runs.items[r].plan = plan;
-        runs.items[r].vm = v;
-        runs.items[r].target = &v->targets.items[r];
-    }
-    failed = run_all(&runs, err);
     for (size_t r = 0; r < runs.count; r++)
-        run_free(&runs.items[r]);
-    free(runs.items);
-    return failed;
-}
-
-/* A blocker anywhere is said before anything is written. */
-static int refuse_any_blocked(struct rh_plan *plan, rh_error **err)
-{
-    for (size_t i = 0; i < plan->vms.count; i++)
-        for (size_t t = 0; t < plan->vms.items[i].targets.count; t++) {
-            struct run run = {.plan = plan,
-                              .vm = &plan->vms.items[i],
-                              .target = &plan->vms.items[i].targets.items[t]};
-
-            if (refuse_blocked(&run, err) < 0)
-                return -1;
-        }
-    return 0;
-}
-
-int rh_plan_run(rh_plan *plan, rh_error **err)
-{
-    const char *out = rh_option(plan->options, "out");
-
-    if (!out || !out[0]) {
-        rh_fail(err, RH_ERR_PLAN_OPTION, "it was not said where to write");
-        return rh_hint(err, "add --out DIR");
+        runs.items[r] =
+            (struct run){.job = job, .vm = v, .target = &v->targets[r]};
+    if (!any_blocked(v, &why)) {
+        count_data(&runs);
+        done = write_all(&runs, &why) == 0;
     }
-    if (rh_plan_prepare(plan, err) < 0 || refuse_any_blocked(plan, err) < 0)
-        return -1;
-    for (size_t i = 0; i < plan->vms.count; i++)
-        if (run_vm(plan, &plan->vms.items[i], err) < 0)
-            return -1;
-    return 0;
+    if (done)
+        commit(&runs);
+    for (size_t r = 0; r < runs.count; r++) {
+        if (!done)
+            failed(&v->targets[r], why);
+        run_free(&runs.items[r]);
+    }
+    free(runs.items);
+    rh_error_free(why);
 }

@@ -8,7 +8,7 @@
 
 #include "base/limits.h"
 #include "convert/copy/copy.h"
-#include "convert/plan.h"
+#include "convert/job.h"
 #include "convert/result.h"
 #include "rehost/rehost.h"
 

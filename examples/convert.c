@@ -19,19 +19,19 @@ static int convert(rh_lib *lib, const char *source, const char *target,
 {
     rh_options *options = rh_options_new();
     rh_package *package = NULL;
-    rh_plan *plan = NULL;
+    rh_job *job = NULL;
     int failed = -1;
 
     if (rh_options_add(options, "to", target, e) == 0 &&
         rh_options_add(options, "out", out, e) == 0)
         package = rh_package_load(lib, source, options, e);
     if (package)
-        plan = rh_plan_new(package, options, e);
-    if (plan)
-        failed = rh_plan_run(plan, e);
+        job = rh_job_new(package, options, e);
+    if (job)
+        failed = rh_job_run(job, e);
     if (!failed)
-        printf("%s\n", rh_plan_result(plan, 0));
-    rh_plan_free(plan);
+        printf("%s\n", rh_job_result(job, 0));
+    rh_job_free(job);
     rh_package_unload(package);
     rh_options_free(options);
     return failed;

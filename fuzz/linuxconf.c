@@ -155,8 +155,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                           .partition = 1,
                           .spans = &span,
                           .span_count = 1};
-    struct rh_machine machine = {"kvm",    "virtio", "virtio-scsi",
-                                 "virtio", "uefi",   false};
+    struct rh_machine machine = {.model = "kvm",
+                                 .devices = "virtio",
+                                 .disk = "virtio-scsi",
+                                 .nic = "virtio",
+                                 .firmware = "uefi"};
     struct rh_lib lib = {.threads = 1};
     struct rh_findings findings = {0};
     struct rh_edits edits = {0};

@@ -25,6 +25,7 @@ struct rh_machine {
     const char *nic;  /* "virtio", "vmxnet3", "e1000", "xen" ... */
     const char *firmware; /* "bios" or "uefi" */
     bool secure_boot;
+    bool needs_pv_drivers; /* of the hypervisor's own, see target.h */
 };
 
 struct rh_guest_options {

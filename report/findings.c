@@ -4,9 +4,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "report/findings.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "rehost/rehost.h"
 #include "vm/vm.h"
 
 #define INFO    RH_SEVERITY_INFO
@@ -35,14 +37,68 @@ static void dashed(const char *name, char *to, size_t room)
     to[i] = '\0';
 }
 
-/* Made once per thread, so that the pointer stays good without a lock. */
+static char printed[RH_F_COUNT][48];
+
+static void print_names(void)
+{
+    for (size_t i = 0; i < RH_F_COUNT; i++)
+        dashed(table[i].name, printed[i], sizeof printed[i]);
+}
+
 const char *rh_finding_name(enum rh_finding_id id)
 {
-    static _Thread_local char printed[RH_F_COUNT][48];
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    if (!printed[id][0])
-        dashed(table[id].name, printed[id], sizeof printed[id]);
+    pthread_once(&once, print_names);
     return printed[id];
+}
+
+/* --- for the public header
+ * ---------------------------------------------------- */
+
+const char *rh_finding_id(const rh_finding *f)
+{
+    return rh_finding_name(f->id);
+}
+
+int rh_finding_severity(const rh_finding *f)
+{
+    return (int)f->severity;
+}
+
+int rh_finding_automatic(const rh_finding *f)
+{
+    return f->automatic;
+}
+
+const char *rh_finding_subject(const rh_finding *f)
+{
+    return f->subject;
+}
+
+const char *rh_finding_message(const rh_finding *f)
+{
+    return f->message;
+}
+
+const char *rh_finding_remedy(const rh_finding *f)
+{
+    return f->remedy ? f->remedy : "";
+}
+
+const char *rh_edit_where(const rh_edit *e)
+{
+    return e->where;
+}
+
+const char *rh_edit_what(const rh_edit *e)
+{
+    return e->what ? e->what : "";
+}
+
+const char *rh_edit_fix(const rh_edit *e)
+{
+    return e->fix ? e->fix : "";
 }
 
 const char *rh_severity_name(enum rh_severity s)

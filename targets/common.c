@@ -4,6 +4,11 @@
 
 #include "targets/target.h"
 
+const char *rh_target_option(const struct rh_target_job *job, const char *name)
+{
+    return rh_option(job->options->given, name);
+}
+
 const char *rh_target_network(const struct rh_target_options *o,
                               const char *from)
 {

@@ -7,6 +7,7 @@
 #define RH_TARGETS_TARGET_H
 
 #include "base/lib.h"
+#include "base/options.h"
 #include "base/out.h"
 #include "formats/format.h"
 #include "profiles/profile.h"
@@ -18,16 +19,12 @@ struct rh_network_map {
 };
 
 struct rh_target_options {
-    const char *format;  /* --format, or NULL: the target's own */
-    const char *devices; /* "virtio vmware emulated": decided, never "auto" */
+    const rh_options *given; /* all of the caller's: a target reads its own */
+    const char *format;      /* --format, or NULL: the target's own */
+    const char *devices;  /* "virtio vmware emulated": decided, never "auto" */
+    const char *compress; /* "none zlib zstd keep", or NULL */
     struct rh_network_map *networks;
     size_t network_count;
-    const char *storage;      /* --storage (Proxmox), or NULL */
-    const char *vmid;         /* --vmid, or NULL */
-    const char *sr;           /* --sr (Xen), or NULL */
-    const char *xva_sum;      /* "sha1" or "xxhash" */
-    const char *compress;     /* "none zlib zstd keep" */
-    const char *host_version; /* "8.2", "8.3" for xen; "8", "9" for kvm; NULL */
 };
 
 /* One disk of the result. */
@@ -62,12 +59,22 @@ struct rh_target_job {
     rh_lib *lib;
 };
 
+/* What others must know of a target to do their part. */
+enum {
+    /* Disks and network cards at full speed by the hypervisor's own protocol:
+     * the guest must have drivers for it (Xen's blkfront and netfront). */
+    RH_TARGET_NEEDS_PV_DRIVERS = 1,
+};
+
 struct rh_target {
     const char *name; /* "kvm", "xen" */
     const char *about;
     const char *folder;  /* "xcp-ng": of targets/FOLDER/model.yaml */
     const char *profile; /* the key of profiles/ID.yaml that holds for it */
     const char *format;  /* default of --format */
+    unsigned abilities;  /* RH_TARGET_... */
+    /* Options that this target alone takes; NULL-ended, or NULL. */
+    const struct rh_option_row *options;
     /* Compare VM and choices with the limits; only findings. */
     int (*check)(const struct rh_target_job *job, struct rh_findings *findings,
                  rh_error **err);
@@ -106,6 +113,8 @@ const struct rh_target *rh_target_at(size_t i);
 
 /* --- common.c: for the targets' own use ------------------------------------
  */
+/* The last value of an option of the target's own, or NULL. */
+const char *rh_target_option(const struct rh_target_job *job, const char *name);
 /* What --network-map says for a network of the package; NULL: nothing. */
 const char *rh_target_network(const struct rh_target_options *o,
                               const char *from);

@@ -93,14 +93,14 @@ static void convert(const char *source, const char *out, bool stop)
     rh_options_add(o, "out", out, &e);
     rh_on_progress(lib, progress, &run);
     rh_package *p = rh_package_load(lib, source, o, &e);
-    rh_plan *plan = p ? rh_plan_new(p, o, &e) : nullptr;
+    rh_job *plan = p ? rh_job_new(p, o, &e) : nullptr;
     rh_options_free(o); // they were copied
-    int failed = plan ? rh_plan_run(plan, &e) : -1;
-    const char *result = plan ? rh_plan_result(plan, 0) : nullptr;
+    int failed = plan ? rh_job_run(plan, &e) : -1;
+    const char *result = plan ? rh_job_result(plan, 0) : nullptr;
     std::printf("%d %d [%s] %s%s%s\n", failed, rh_error_status(e),
                 rh_error_id(e), result ? result : "-",
                 run.calls ? " progress" : "", run.strange ? " strange" : "");
-    rh_plan_free(plan);
+    rh_job_free(plan);
     rh_package_unload(p);
     rh_error_free(e);
     rh_free(lib);
@@ -115,7 +115,7 @@ int main(int argc, char **argv)
     convert("none.ova", "two", false);
     rh_error_free(nullptr);
     rh_free(nullptr);
-    rh_plan_free(nullptr);
+    rh_job_free(nullptr);
     rh_package_unload(nullptr);
     rh_disk_free(nullptr);
     rh_report_free(nullptr);

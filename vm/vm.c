@@ -56,6 +56,25 @@ struct rh_vm *rh_vm_new(const char *id)
     return vm;
 }
 
+struct rh_vm *rh_vm_copy(const struct rh_vm *vm)
+{
+    struct rh_vm *copy = rh_new0(struct rh_vm);
+
+    *copy = *vm;
+    copy->arena = rh_arena_new();
+#define COPY(list)                                                        \
+    copy->list.items = rh_calloc(vm->list.count, sizeof *vm->list.items); \
+    copy->list.room = vm->list.count;                                     \
+    for (size_t i = 0; i < vm->list.count; i++)                           \
+        copy->list.items[i] = vm->list.items[i];
+    COPY(disks)
+    COPY(nics)
+    COPY(cdroms)
+    COPY(devices)
+#undef COPY
+    return copy;
+}
+
 void rh_vm_free(struct rh_vm *vm)
 {
     if (!vm)

@@ -9,7 +9,7 @@
  *            free() it.  A `const char *` is borrowed from the object it came
  *            from and dies with it, or with the next call that changes it.
  *            What you pass in is yours still: texts and options are copied.
- * Parents    free children first: plan and disk, then package, then library.
+ * Parents    free children first: job and disk, then package, then library.
  *            A report stands alone but for the library.
  * Threads    one thread per rh_lib at a time; different ones are independent.
  *            Exceptions, from any thread and from signal handlers: rh_cancel.
@@ -55,7 +55,7 @@ typedef struct rh_lib rh_lib;         /* settings, log, progress, cancel flag */
 typedef struct rh_error rh_error;     /* why a call failed and what to do */
 typedef struct rh_package rh_package; /* one opened export: VMs + disks */
 typedef struct rh_disk rh_disk;       /* a virtual disk, readable anywhere */
-typedef struct rh_plan rh_plan;       /* package + targets + decisions */
+typedef struct rh_job rh_job;         /* a conversion: decided, then run */
 typedef struct rh_report rh_report;   /* dry runs of one or many packages */
 
 /* --- errors ------------------------------------------------------------------
@@ -133,20 +133,76 @@ RH_PUBLIC const char *rh_package_vm_name(const rh_package *, size_t vm);
 RH_PUBLIC char *rh_package_value(rh_package *, size_t vm, const char *key,
                                  char **ret_from);
 
-/* --- plans: decide, look at the report, then run exactly that
- * -------------------- */
-/* Plan options: "to" (repeat), "out", "name", "devices", "format", "compress",
+/* --- jobs: look, decide, and copy exactly what was decided
+ * --------------------- */
+/* A job goes RH_JOB_NEW -> RH_JOB_READY (by rh_job_report, rh_job_decision or
+ * rh_job_run) -> RH_JOB_DONE; or RH_JOB_FAILED, and then every call on it gives
+ * the same error again: make another one.  It leaves its package as it is, so
+ * that several jobs may be made of one, one after the other.
+ * Options: "to" (repeat), "out", "name", "devices", "format", "compress",
  * "no-guest-fix", "fix" (repeat), "no-fix" (repeat), "drivers", "network-map"
- * (repeat), "storage", "vmid", "sr", "xva-sum", "overwrite", "key" (repeat),
- * "need" (repeat), "cluster-size", "target-version". */
-RH_PUBLIC rh_plan *rh_plan_new(rh_package *, const rh_options *, rh_error **);
-RH_PUBLIC rh_report *rh_plan_report(rh_plan *, rh_error **);
-/* Do it; results appear under the plan's "out". */
-RH_PUBLIC int rh_plan_run(rh_plan *, rh_error **);
+ * (repeat), "storage", "vmid", "sr", "xva-sum", "overwrite", "key" (repeat;
+ * file:PATH or env:NAME), "need" (repeat), "cluster-size", "target-version". */
+#define RH_JOB_NEW    0
+#define RH_JOB_READY  1
+#define RH_JOB_DONE   2
+#define RH_JOB_FAILED 3
+RH_PUBLIC rh_job *rh_job_new(rh_package *, const rh_options *, rh_error **);
+RH_PUBLIC int rh_job_state(const rh_job *);
+/* Look and decide without writing. */
+RH_PUBLIC rh_report *rh_job_report(rh_job *, rh_error **);
+/* What was decided, as rehost.decision/1: the same text for the same package,
+ * options and version. */
+RH_PUBLIC char *rh_job_decision(rh_job *, rh_error **);
+/* A job that does what such a text says, or fails (DECISION_CHANGED) where it
+ * would have to do something else.  `more` are options laid over the text's
+ * ("out"); may be NULL. */
+RH_PUBLIC rh_job *rh_job_from_decision(rh_package *, const char *decision,
+                                       const rh_options *more, rh_error **);
+/* Do it; results appear under "out".  VMs succeed and fail on their own: -1
+ * when one failed, with the error that matters most; the outcomes tell all. */
+RH_PUBLIC int rh_job_run(rh_job *, rh_error **);
 /* i-th result folder after a run; NULL at the end. */
-RH_PUBLIC const char *rh_plan_result(const rh_plan *, size_t i);
-RH_PUBLIC char *rh_plan_summary(rh_plan *); /* what was done, for people */
-RH_PUBLIC void rh_plan_free(rh_plan *);
+RH_PUBLIC const char *rh_job_result(const rh_job *, size_t i);
+RH_PUBLIC char *rh_job_summary(rh_job *); /* what was done, for people */
+RH_PUBLIC void rh_job_free(rh_job *);
+
+/* One VM on one target: VMs in the package's order, targets as asked; NULL at
+ * the end.  Borrowed from the job, like all that is asked of it.  There are
+ * none before the job is ready. */
+#define RH_OUTCOME_PENDING 0
+#define RH_OUTCOME_DONE    1
+#define RH_OUTCOME_FAILED  2
+typedef struct rh_job_target rh_outcome;
+typedef struct rh_finding rh_finding;
+typedef struct rh_edit rh_edit;
+RH_PUBLIC const rh_outcome *rh_job_outcome(const rh_job *, size_t i);
+RH_PUBLIC size_t rh_outcome_vm(const rh_outcome *);        /* in the package */
+RH_PUBLIC const char *rh_outcome_name(const rh_outcome *); /* of the result */
+RH_PUBLIC const char *rh_outcome_target(const rh_outcome *);
+RH_PUBLIC int rh_outcome_state(const rh_outcome *);
+/* Why it failed (blocked, too), else NULL; not yours to free. */
+RH_PUBLIC const rh_error *rh_outcome_error(const rh_outcome *);
+/* Where it is, once it is done, else NULL. */
+RH_PUBLIC const char *rh_outcome_result(const rh_outcome *);
+RH_PUBLIC const char *rh_outcome_verdict(const rh_outcome *);
+RH_PUBLIC const char *rh_outcome_effort(const rh_outcome *);
+/* What a person should know, worst first, and what is changed inside the guest;
+ * NULL at the end. */
+RH_PUBLIC const rh_finding *rh_outcome_finding(const rh_outcome *, size_t i);
+RH_PUBLIC const rh_edit *rh_outcome_edit(const rh_outcome *, size_t i);
+#define RH_FINDING_INFO    0
+#define RH_FINDING_CAUTION 1
+#define RH_FINDING_BLOCKER 2
+RH_PUBLIC const char *rh_finding_id(const rh_finding *); /* "NIC-RENAME" */
+RH_PUBLIC int rh_finding_severity(const rh_finding *);
+RH_PUBLIC int rh_finding_automatic(const rh_finding *); /* is taken care of */
+RH_PUBLIC const char *rh_finding_subject(const rh_finding *);
+RH_PUBLIC const char *rh_finding_message(const rh_finding *);
+RH_PUBLIC const char *rh_finding_remedy(const rh_finding *); /* or "" */
+RH_PUBLIC const char *rh_edit_where(const rh_edit *); /* the guest's file */
+RH_PUBLIC const char *rh_edit_what(const rh_edit *);
+RH_PUBLIC const char *rh_edit_fix(const rh_edit *); /* stable name, or "" */
 
 /* --- reports
  * ----------------------------------------------------------------------- */
@@ -211,6 +267,18 @@ RH_PUBLIC int rh_disk_convert(rh_disk *, const char *path, const rh_options *,
 RH_PUBLIC int rh_disk_compare(rh_disk *, rh_disk *, int *ret_same,
                               uint64_t *ret_offset, rh_error **);
 RH_PUBLIC void rh_disk_free(rh_disk *);
+
+/* --- names of 0.1
+ * ------------------------------------------------------------- */
+#ifndef RH_WITHOUT_OLD_NAMES
+#define rh_plan         rh_job
+#define rh_plan_new     rh_job_new
+#define rh_plan_report  rh_job_report
+#define rh_plan_run     rh_job_run
+#define rh_plan_result  rh_job_result
+#define rh_plan_summary rh_job_summary
+#define rh_plan_free    rh_job_free
+#endif
 
 #ifdef __cplusplus
 }

@@ -44,21 +44,22 @@ static bool valid_storage(const char *s)
                      "0123456789_.-") == n;
 }
 
-static int check_options(const struct rh_target_options *o, rh_error **err)
+static int check_options(const struct rh_target_job *job, rh_error **err)
 {
+    const char *storage = rh_target_option(job, "storage");
+    const char *id = rh_target_option(job, "vmid");
     uint64_t vmid;
 
-    if (o->storage && !valid_storage(o->storage)) {
+    if (storage && !valid_storage(storage)) {
         rh_fail(err, RH_ERR_TARGET_OPTION,
-                "\"%s\" cannot be the name of a Proxmox VE storage",
-                o->storage);
+                "\"%s\" cannot be the name of a Proxmox VE storage", storage);
         return rh_hint(err, "names start with a letter and hold letters, "
                             "digits, dots, dashes and underscores");
     }
-    if (!o->vmid || (rh_parse_u64(o->vmid, &vmid) && vmid >= 100 &&
-                     vmid <= 999999999 && o->vmid[0] != '0'))
+    if (!id || (rh_parse_u64(id, &vmid) && vmid >= 100 && vmid <= 999999999 &&
+                id[0] != '0'))
         return 0;
-    rh_fail(err, RH_ERR_TARGET_OPTION, "--vmid cannot be \"%s\"", o->vmid);
+    rh_fail(err, RH_ERR_TARGET_OPTION, "--vmid cannot be \"%s\"", id);
     return rh_hint(err, "use a number from 100 to 999999999");
 }
 
@@ -316,7 +317,7 @@ int rh_kvm_check(const struct rh_target_job *job, struct rh_findings *findings,
     struct rh_kvm k;
     struct check c;
 
-    if (check_options(job->options, err) < 0)
+    if (check_options(job, err) < 0)
         return -1;
     model = rh_model_of(job->lib, "kvm", err);
     if (!model)

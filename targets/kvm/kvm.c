@@ -30,12 +30,20 @@ static int emit(const struct rh_target_job *job, rh_error **err)
     return failed;
 }
 
+static const struct rh_option_row options[] = {
+    {"storage", NULL},
+    {"target-version", NULL},
+    {"vmid", NULL},
+    {NULL, NULL},
+};
+
 const struct rh_target rh_target_kvm = {
     .name = "kvm",
     .about = N_("Proxmox VE 8 and 9, libvirt"),
     .folder = "kvm",
     .profile = "kvm",
     .format = "qcow2",
+    .options = options,
     .check = rh_kvm_check,
     .assign = rh_kvm_assign,
     .emit = emit,

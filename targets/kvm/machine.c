@@ -269,8 +269,12 @@ void rh_kvm_decide(struct rh_kvm *k, const struct rh_target_job *job)
     decide_scsi(k);
     decide_cdrom(k);
     decide_serial(k);
-    k->storage = job->options->storage ? job->options->storage : "local-lvm";
-    k->vmid = job->options->vmid ? job->options->vmid : "100";
+    k->storage = rh_target_option(job, "storage");
+    if (!k->storage)
+        k->storage = "local-lvm";
+    k->vmid = rh_target_option(job, "vmid");
+    if (!k->vmid)
+        k->vmid = "100";
     k->nic_count = job->vm->nics.count;
     k->nics = rh_calloc(k->nic_count, sizeof *k->nics);
     for (size_t i = 0; i < k->nic_count; i++)

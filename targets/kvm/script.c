@@ -137,6 +137,7 @@ static void put_needs(struct rh_buf *b, const struct rh_kvm *k)
 
 char *rh_kvm_import_script(const struct rh_kvm *k)
 {
+    const char *vmid = rh_target_option(k->job, "vmid");
     struct rh_kvm_settings s;
     struct rh_buf b = {0};
 
@@ -145,7 +146,7 @@ char *rh_kvm_import_script(const struct rh_kvm *k)
     rh_buf_puts(&b, "storage=");
     rh_shell_quote(&b, k->storage);
     rh_buf_puts(&b, "\nvmid=");
-    rh_shell_quote(&b, k->job->options->vmid ? k->job->options->vmid : "");
+    rh_shell_quote(&b, vmid ? vmid : "");
     rh_buf_putc(&b, '\n');
     rh_buf_puts(&b, options);
     put_needs(&b, k);

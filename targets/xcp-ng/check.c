@@ -20,7 +20,7 @@ static uint64_t limit(const struct check *c, const char *key)
 /* "8.2", "8.2.1": the release before vTPM and qcow2. */
 static bool is_8_2(const struct rh_target_job *job)
 {
-    const char *v = job->options->host_version;
+    const char *v = rh_target_option(job, "target-version");
 
     return v && !strncmp(v, "8.2", 3);
 }

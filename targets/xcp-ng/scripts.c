@@ -105,13 +105,14 @@ static void add_head(struct rh_buf *b, const struct rh_target_job *job,
                      const char *about)
 {
     RH_AUTO(rh_freep) char *name = rh_xen_name(job);
+    const char *sr = rh_target_option(job, "sr");
 
     rh_buf_printf(b, "#!/bin/sh\n# %s\nset -eu\n", about);
     rh_buf_puts(b, "here=$(cd \"$(dirname \"$0\")\" && pwd)\n");
     add_setting(b, "name", name);
     rh_buf_printf(b, "metadata=%s-metadata.xva\n", job->name);
     rh_buf_puts(b, "sr=");
-    rh_shell_quote(b, job->options->sr ? job->options->sr : "");
+    rh_shell_quote(b, sr ? sr : "");
     rh_buf_puts(b, "\n\n");
     rh_buf_puts(b, usage);
     rh_buf_puts(b, options);

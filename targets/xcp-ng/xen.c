@@ -85,12 +85,22 @@ static int emit(const struct rh_target_job *job, rh_error **err)
                          true, err);
 }
 
+static const char *const sums[] = {"sha1", "xxhash", NULL};
+static const struct rh_option_row options[] = {
+    {"sr", NULL},
+    {"target-version", NULL},
+    {"xva-sum", sums},
+    {NULL, NULL},
+};
+
 const struct rh_target rh_target_xen = {
     .name = "xen",
     .about = N_("XCP-ng 8.2 and 8.3, with Xen Orchestra"),
     .folder = "xcp-ng",
     .profile = "xen",
     .format = "xva",
+    .abilities = RH_TARGET_NEEDS_PV_DRIVERS,
+    .options = options,
     .check = rh_xen_check,
     .assign = assign,
     .emit = emit,

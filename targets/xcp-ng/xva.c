@@ -280,7 +280,7 @@ RH_FREEP(archive_closep, struct rh_archive, archive_close)
 static struct rh_archive *archive_open(const struct rh_target_job *job,
                                        struct rh_out *out, rh_error **err)
 {
-    const char *sum = job->options->xva_sum;
+    const char *sum = rh_target_option(job, "xva-sum");
     RH_AUTO(archive_closep) struct rh_archive *a = rh_new0(struct rh_archive);
     RH_AUTO(rh_freep) char *metadata = rh_xen_metadata(job, err);
 

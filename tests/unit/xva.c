@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "convert/copy/copy.h"
+#include "rehost/rehost.h"
 #include "targets/xcp-ng/xen.h"
 #include "targets/xcp-ng/xva_read.h"
 
@@ -48,7 +49,8 @@ static struct rh_reader *source(size_t disk)
 /* An archive in a temporary file, named by *ret_path. */
 static void write_archive(const char *sum, char *path)
 {
-    struct rh_target_options options = {.xva_sum = sum};
+    rh_options *given = rh_options_new();
+    struct rh_target_options options = {.given = given};
     struct rh_target_disk disks[DISKS] = {0};
     struct rh_vm *vm = rh_vm_new("vm");
     struct rh_target_job job = {.vm = vm,
@@ -63,6 +65,7 @@ static void write_archive(const char *sum, char *path)
     struct rh_archive *a;
     uint64_t size;
 
+    rh_options_put(given, "xva-sum", sum);
     assert_true(fd >= 0);
     close(fd);
     unlink(path);
@@ -91,6 +94,7 @@ static void write_archive(const char *sum, char *path)
     assert_int_equal(rh_out_finish(out, size, NULL), 0);
     rh_xen_archive.close(a);
     rh_out_close(out);
+    rh_options_free(given);
     rh_vm_free(vm);
 }
 

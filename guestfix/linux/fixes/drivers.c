@@ -253,7 +253,7 @@ void rh_addition_plan(struct rh_fix_job *j, const struct rh_kernel *k,
     const struct rh_machine *to = j->o->machine;
     json_t *boot = json_object_get(j->arguments, "boot");
     json_t *also = json_object_get(j->arguments, "also");
-    bool xen = !strcmp(to->model, "xen");
+    bool xen = to->needs_pv_drivers;
 
     wanted_list(ret, m, k, json_object_get(boot, to->disk ? to->disk : ""),
                 true);

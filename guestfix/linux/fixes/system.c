@@ -232,7 +232,7 @@ static int stop_tools(struct rh_fix_job *j, rh_error **err)
 
 int rh_fix_vmware_tools(struct rh_fix_job *j, rh_error **err)
 {
-    bool xen = !strcmp(j->o->machine->model, "xen");
+    bool xen = j->o->machine->needs_pv_drivers;
 
     if (rh_linux_of(j)->tools)
         rh_finding_add(

@@ -1,0 +1,251 @@
+/* decide.c - one VM for one target: devices, disks, findings, edits.  Writes
+ * nothing. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/estimate.h"
+#include "convert/job.h"
+
+/* --- devices
+ * ------------------------------------------------------------------ */
+
+static const struct rh_profile_devices *devices_named(
+    const struct rh_profile_target *p, const char *name)
+{
+    if (!strcmp(name, "vmware"))
+        return &p->vmware;
+    return !strcmp(name, "emulated") ? &p->emulated : &p->virtio;
+}
+
+/* What was asked for when the profile has it, else the profile's own choice,
+ * else whatever it has. */
+static void choose_devices(struct rh_job_target *t,
+                           const struct rh_profile_target *p, const char *asked)
+{
+    const char *tries[] = {asked, p->devices_auto, "virtio", "emulated",
+                           "vmware"};
+    bool was_asked = asked && strcmp(asked, "auto");
+
+    for (size_t i = was_asked ? 0 : 1; i < RH_COUNT(tries); i++) {
+        const struct rh_profile_devices *d;
+
+        if (!tries[i])
+            continue;
+        d = devices_named(p, tries[i]);
+        if (!d->disk)
+            continue;
+        t->options.devices = tries[i];
+        t->devices = *d;
+        if (was_asked && i)
+            rh_finding_add(
+                &t->findings, RH_F_DEVICES_CHANGED, "vm",
+                _("--devices %s is not offered for this system on %s; "
+                  "%s is used"),
+                asked, t->target->name, tries[i]);
+        return;
+    }
+    t->options.devices = "emulated";
+    t->devices = (struct rh_profile_devices){"sata", "e1000", NULL};
+}
+
+/* --- what the target is told
+ * -------------------------------------------------- */
+
+static void fill_options(const struct rh_job *job, struct rh_job_target *t)
+{
+    t->options.given = job->options;
+    t->options.format = rh_option(job->options, "format");
+    t->options.compress = rh_option(job->options, "compress");
+    t->options.networks = job->networks;
+    t->options.network_count = job->network_count;
+}
+
+static void fill_disks(const struct rh_job_vm *v, struct rh_target_job *to)
+{
+    to->disk_count = v->vm->disks.count;
+    to->disks = rh_calloc(to->disk_count, sizeof *to->disks);
+    for (size_t i = 0; i < to->disk_count; i++) {
+        const struct rh_disk_config *d = &v->vm->disks.items[v->order[i]];
+
+        to->disks[i].index = v->order[i];
+        to->disks[i].virtual_size =
+            v->disks[i] ? v->disks[i]->size : d->capacity_bytes.number;
+    }
+}
+
+static void fill_job(const struct rh_job *job, const struct rh_job_vm *v,
+                     struct rh_job_target *t)
+{
+    const struct rh_vm *vm = v->vm;
+    struct rh_target_job *to = &t->job;
+
+    to->vm = vm;
+    to->profile = v->profile;
+    to->devices = &t->devices;
+    to->options = &t->options;
+    to->name = v->name;
+    to->firmware = vm->firmware.kind == RH_VALUE_TEXT ? vm->firmware.text
+                   : v->profile->default_firmware ? v->profile->default_firmware
+                                                  : "bios";
+    to->lib = job->lib;
+    fill_disks(v, to);
+    t->machine = (struct rh_machine){
+        .model = t->target->profile,
+        .needs_pv_drivers = t->target->abilities & RH_TARGET_NEEDS_PV_DRIVERS,
+        .devices = t->options.devices,
+        .disk = t->devices.disk,
+        .nic = t->devices.nic,
+        .firmware = to->firmware,
+        .secure_boot = vm->secure_boot.boolean,
+    };
+}
+
+/* --- the guest
+ * ---------------------------------------------------------------- */
+
+static int fix(struct rh_job *job, struct rh_job_vm *v, struct rh_job_target *t,
+               rh_error **err)
+{
+    struct rh_guest_options o = rh_job_guest_options(job, v);
+    char **keys = rh_job_keys(job->options, err);
+    int failed;
+
+    if (!keys)
+        return -1;
+    o.machine = &t->machine;
+    o.keys = (const char *const *)keys;
+    o.findings = &t->findings;
+    o.edits = &t->edits;
+    o.appliance = &v->appliance;
+    failed = rh_guest_fix(t->overlays, t->job.disk_count, &o, &t->guest, err);
+    rh_appliance_free(RH_TAKE(v->appliance));
+    rh_job_keys_free(keys);
+    return failed;
+}
+
+static int fix_guest(struct rh_job *job, struct rh_job_vm *v,
+                     struct rh_job_target *t, rh_error **err)
+{
+    if (rh_job_leaves_guest(job->options)) {
+        rh_finding_add(&t->findings, RH_F_GUEST_NOT_FIXED, "os",
+                       _("what is inside the disks stays as it is"));
+        return 0;
+    }
+    if (v->disks_missing) {
+        rh_finding_add(
+            &t->findings, RH_F_GUEST_NOT_SEEN, "os",
+            _("the guest could not be looked at: a disk's file is not "
+              "there"));
+        return 0;
+    }
+    if (t->job.disk_count == 0)
+        return 0;
+    t->overlays = RH_TAKE(v->looked_at);
+    if (!t->overlays && rh_job_make_overlays(v, &t->overlays, t->job.disk_count,
+                                             job->lib, err) < 0)
+        return -1;
+    return fix(job, v, t, err);
+}
+
+/* --- findings
+ * ----------------------------------------------------------------- */
+
+/* A report on a descriptor alone says what could be done once the disks are
+ * there; where some of them are, the others are really missing. */
+static void insist_on_disks(const struct rh_job_vm *v,
+                            struct rh_findings *findings)
+{
+    bool some = false;
+
+    for (size_t i = 0; v->disks_missing && i < v->disk_count; i++)
+        some |= v->disks[i] && !v->vm->disks.items[v->order[i]].empty;
+    for (size_t i = 0; some && i < findings->count; i++)
+        if (findings->items[i].id == RH_F_DISK_FILE_MISSING)
+            findings->items[i].severity = RH_SEVERITY_BLOCKER;
+}
+
+/* What licences and people go by, on every target. */
+static void note_identity(const struct rh_job_vm *v, struct rh_job_target *t)
+{
+    const char *name = rh_text_of(&t->job.vm->name);
+
+    if (*name && strcmp(name, v->name))
+        rh_finding_add(&t->findings, RH_F_RESULT_NAME, "name",
+                       _("the result of \"%s\" is kept as %s"), name, v->name);
+    if (v->profile->family && !strcmp(v->profile->family, "windows"))
+        rh_finding_add(
+            &t->findings, RH_F_WINDOWS_ACTIVATION, "os",
+            _("Windows sees another mainboard, other disks and network "
+              "cards: it may have to be activated again"));
+}
+
+/* --- where it goes
+ * ------------------------------------------------------------ */
+
+const char *rh_job_format(const struct rh_job_target *t)
+{
+    return t->options.format ? t->options.format : t->target->format;
+}
+
+bool rh_job_is_archive(const struct rh_job_target *t)
+{
+    const struct rh_archive_ops *archive = t->target->archive;
+
+    return archive && !strcmp(rh_job_format(t), archive->format);
+}
+
+/* The other side may have something to say, too. */
+static int ask_delivery(struct rh_job *job, struct rh_job_vm *v,
+                        struct rh_job_target *t, rh_error **err)
+{
+    const char *compress = t->options.compress;
+    struct rh_delivery_request request = {
+        .lib = job->lib,
+        .out = rh_option(job->options, "out"),
+        .options = job->options,
+        .target = t->target,
+        .job = &t->job,
+        .format = rh_job_format(t),
+        .archive = rh_job_is_archive(t),
+        .compressed = compress && strcmp(compress, "none"),
+        .target_count = v->target_count,
+        .vm_count = job->vms.count,
+    };
+
+    if (!request.out || !request.out[0])
+        return 0;
+    t->delivery = rh_delivery_open(&request, err);
+    return t->delivery ? rh_delivery_preflight(t->delivery, &t->findings, err)
+                       : -1;
+}
+
+int rh_job_decide(struct rh_job *job, struct rh_job_vm *v,
+                  struct rh_job_target *t, rh_error **err)
+{
+    const struct rh_profile_target *p =
+        rh_profile_on(v->profile, t->target->profile);
+
+    rh_findings_copy(&t->findings, &job->package->findings);
+    rh_findings_copy(&t->findings, &v->found);
+    insist_on_disks(v, &t->findings);
+    fill_options(job, t);
+    choose_devices(t, p, rh_option(job->options, "devices"));
+    fill_job(job, v, t);
+    note_identity(v, t);
+    if (!p->supported)
+        rh_finding_add(&t->findings, RH_F_OS_UNSUPPORTED, "os", "%s",
+                       p->why ? _(p->why)
+                              : _("this system does not run on this model"));
+    if (t->target->assign(&t->job, &t->findings, err) < 0)
+        return -1;
+    /* The target may keep another controller than the profile's. */
+    t->machine.disk = t->job.devices->disk;
+    if (t->target->check(&t->job, &t->findings, err) < 0 ||
+        fix_guest(job, v, t, err) < 0 || ask_delivery(job, v, t, err) < 0)
+        return -1;
+    rh_findings_sort(&t->findings);
+    t->judgement = rh_judge(&t->findings, t->edits.count);
+    rh_estimate(job->lib, v, t);
+    return 0;
+}

@@ -1,0 +1,240 @@
+/* look.c - what a VM is: all that does not depend on a target.
+ *
+ * The VM is a copy of the package's: what its guest says goes into the copy,
+ * and the package stays as it was for the next job. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/complete.h"
+#include "convert/job.h"
+
+/* --- order and name
+ * ----------------------------------------------------------- */
+
+/* The boot disk first, then as the controllers have them. */
+static void order_disks(const struct rh_vm *vm, struct rh_job_vm *v)
+{
+    size_t n = 0;
+
+    v->order = rh_calloc(vm->disks.count, sizeof *v->order);
+    for (size_t i = 0; i < vm->disks.count; i++)
+        if (vm->disks.items[i].boot && n == 0)
+            v->order[n++] = i;
+    for (size_t i = 0; i < vm->disks.count; i++)
+        if (n == 0 || i != v->order[0] || !vm->disks.items[v->order[0]].boot)
+            v->order[n++] = i;
+}
+
+static bool name_taken(const struct rh_job *job, const struct rh_job_vm *v,
+                       const char *name)
+{
+    for (size_t i = 0; i < job->vms.count; i++)
+        if (&job->vms.items[i] != v && job->vms.items[i].name &&
+            !strcmp(job->vms.items[i].name, name))
+            return true;
+    return false;
+}
+
+static void name_vm(struct rh_job *job, struct rh_job_vm *v)
+{
+    const struct rh_vm *vm = job->package->vms.items[v->index];
+    const char *given = rh_option(job->options, "name");
+    RH_AUTO(rh_freep)
+    char *base = rh_safe_name(given && job->package->vms.count == 1 ? given
+                              : vm->name.kind == RH_VALUE_TEXT ? vm->name.text
+                              : vm->id                         ? vm->id
+                                                               : "vm");
+    char *name = rh_strdup(base);
+
+    for (unsigned i = 2; name_taken(job, v, name); i++) {
+        free(name);
+        name = rh_printf("%s-%u", base, i);
+    }
+    v->name = name;
+}
+
+/* --- overlays
+ * ----------------------------------------------------------------- */
+
+int rh_job_make_overlays(struct rh_job_vm *v, struct rh_reader ***ret,
+                         size_t count, rh_lib *lib, rh_error **err)
+{
+    struct rh_reader **list = rh_calloc(count, sizeof *list);
+
+    *ret = list;
+    for (size_t i = 0; i < count; i++) {
+        list[i] = rh_overlay_new(v->disks[i], lib, err);
+        if (!list[i])
+            return -1;
+    }
+    return 0;
+}
+
+void rh_job_free_overlays(struct rh_reader **list, size_t count)
+{
+    for (size_t i = 0; list && i < count; i++)
+        rh_reader_close(list[i]);
+    free(list);
+}
+
+/* --- the guest
+ * ---------------------------------------------------------------- */
+
+struct rh_guest_options rh_job_guest_options(const struct rh_job *job,
+                                             struct rh_job_vm *v)
+{
+    return (struct rh_guest_options){
+        .lib = job->lib,
+        .profiles = job->profiles,
+        .vm = v->vm,
+        .drivers = rh_option(job->options, "drivers"),
+        .choices = job->options,
+    };
+}
+
+static int inspect(struct rh_job *job, struct rh_job_vm *v, char **keys,
+                   rh_error **err)
+{
+    /* Of several VMs none keeps its appliance: each takes a GiB of memory. */
+    bool keep = job->package->vms.count == 1;
+    struct rh_guest_options o = rh_job_guest_options(job, v);
+    size_t count = v->vm->disks.count;
+    struct rh_guest_facts facts = {0};
+    struct rh_findings ignored = {0}; /* the fix will say them again */
+    struct rh_edits none = {0};
+    struct rh_reader **overlays = NULL;
+    int failed;
+
+    o.keys = (const char *const *)keys;
+    o.findings = &ignored;
+    o.edits = &none;
+    o.appliance = keep ? &v->appliance : NULL;
+    failed = rh_job_make_overlays(v, &overlays, count, job->lib, err);
+    if (!failed)
+        failed = rh_guest_inspect(overlays, count, &o, &facts, err);
+    if (v->appliance)
+        v->looked_at = RH_TAKE(overlays);
+    rh_job_free_overlays(overlays, count);
+    rh_guest_facts_free(&facts);
+    rh_findings_free(&ignored);
+    rh_edits_free(&none);
+    return failed;
+}
+
+/* Look once, before devices are chosen: the OS decides the profile. */
+static int look_at_guest(struct rh_job *job, struct rh_job_vm *v,
+                         rh_error **err)
+{
+    char **keys;
+    int failed;
+
+    if (v->disks_missing || v->vm->disks.count == 0 ||
+        rh_job_leaves_guest(job->options))
+        return 0;
+    keys = rh_job_keys(job->options, err);
+    if (!keys)
+        return -1;
+    failed = inspect(job, v, keys, err);
+    rh_job_keys_free(keys);
+    return failed;
+}
+
+int rh_job_inspect_vm(struct rh_package *p, size_t vm,
+                      const struct rh_profiles *profiles,
+                      const rh_options *options, rh_error **err)
+{
+    struct rh_job job = {.lib = p->lib,
+                         .package = p,
+                         .options = (rh_options *)(uintptr_t)options,
+                         .profiles = profiles,
+                         .for_report = true};
+    struct rh_job_vm v = {.index = vm, .vm = p->vms.items[vm]};
+    int failed;
+
+    order_disks(v.vm, &v);
+    failed = rh_job_open_disks(&job, &v, err) < 0 ||
+             look_at_guest(&job, &v, err) < 0;
+    rh_findings_copy(&p->vm_findings.items[vm], &v.found);
+    if (!failed)
+        rh_package_review(p, v.vm, &p->vm_findings.items[vm], profiles,
+                          rh_option_yes(options, "strict"));
+    v.vm = NULL;
+    rh_job_vm_free(&v);
+    return failed ? -1 : 0;
+}
+
+/* --- all of it
+ * ---------------------------------------------------------------- */
+
+/* Every NIC has its MAC before the guest is fixed: names are bound to it, and
+ * all targets use the same. */
+static void settle_macs(struct rh_job_vm *v)
+{
+    struct rh_vm *vm = v->vm;
+
+    for (size_t i = 0; i < vm->nics.count; i++) {
+        struct rh_value *mac = &vm->nics.items[i].mac;
+        RH_AUTO(rh_freep) char *subject = rh_printf("nics/%zu", i);
+        char made[18];
+
+        if (!rh_vm_nic_mac(vm, i, made))
+            continue;
+        rh_set_text(vm, mac, made, RH_FROM_DEFAULT, v->profile->id);
+        rh_finding_add(
+            &v->found, RH_F_MAC_MADE_UP, subject,
+            _("the package does not say the MAC address of NIC %zu; it "
+              "gets %s"),
+            i, made);
+    }
+}
+
+int rh_job_look(struct rh_job *job, struct rh_job_vm *v, rh_error **err)
+{
+    const struct rh_package *p = job->package;
+
+    name_vm(job, v);
+    order_disks(p->vms.items[v->index], v);
+    if (rh_job_open_disks(job, v, err) < 0)
+        return -1;
+    /* What the package itself learned by opening them is in the copy. */
+    v->vm = rh_vm_copy(p->vms.items[v->index]);
+    rh_findings_copy(&v->found, &p->vm_findings.items[v->index]);
+    if (look_at_guest(job, v, err) < 0)
+        return -1;
+    rh_package_review(p, v->vm, &v->found, job->profiles,
+                      rh_option_yes(job->options, "strict"));
+    v->profile = rh_profile_match(job->profiles, v->vm);
+    settle_macs(v);
+    return 0;
+}
+
+static void target_free(struct rh_job_target *t)
+{
+    rh_delivery_close(t->delivery);
+    rh_job_free_overlays(t->overlays, t->job.disk_count);
+    free(t->job.disks);
+    rh_findings_free(&t->findings);
+    rh_edits_free(&t->edits);
+    rh_guest_facts_free(&t->guest);
+    rh_error_free(t->error);
+    free(t->result);
+}
+
+void rh_job_vm_free(struct rh_job_vm *v)
+{
+    rh_appliance_free(v->appliance);
+    rh_job_free_overlays(v->looked_at, v->disk_count);
+    for (size_t i = 0; i < v->target_count; i++)
+        target_free(&v->targets[i]);
+    free(v->targets);
+    for (size_t i = 0; v->disks && i < v->disk_count; i++)
+        rh_reader_close(v->disks[i]);
+    free(v->disks);
+    free(v->order);
+    free(v->name);
+    rh_findings_free(&v->found);
+    rh_vm_free(v->vm);
+    rh_error_free(v->error);
+    json_decref(v->recommendation);
+}
