@@ -217,7 +217,7 @@ hdr-check: $(HEADERS:%=$(B)/hdr/%.ok)
 $(B)/hdr/%.ok: % $(B)/obj/flags
 	@mkdir -p $(@D)
 	@printf '#include "%s"\n#include "%s"\n' $< $< | $(COMPILE) -Wno-unused \
-	  -Wno-unused-function -MMD -MF $@.d -MT $@ -fsyntax-only -x c - && touch $@
+	  -Wno-unused-function -MMD -MP -MF $@.d -MT $@ -fsyntax-only -x c - && touch $@
 abi-check: $(B)/$(SONAME)
 	@scripts/abi check $<
 abi-accept:
