@@ -7,6 +7,7 @@
 #include "package/archive.h"
 #include "package/descriptor.h"
 #include "package/manifest.h"
+#include "package/witness.h"
 
 enum rh_source_kind { RH_SOURCE_OVF, RH_SOURCE_VMX, RH_SOURCE_DISK };
 
@@ -14,6 +15,11 @@ enum rh_source_kind { RH_SOURCE_OVF, RH_SOURCE_VMX, RH_SOURCE_DISK };
 struct rh_unpacked {
     char *name;
     struct rh_io *io;
+};
+/* A remote file whose digest comes from what passes. */
+struct rh_watched {
+    size_t member;
+    struct rh_witness *witness;
 };
 /* --datastore-map: where a datastore of the source lies here. */
 struct rh_datastore {
@@ -45,6 +51,7 @@ struct rh_container {
     RH_VEC(struct rh_trail) trails;
     RH_VEC(struct rh_place *) views; /* readers may still look through them */
     struct rh_package *package;
+    RH_VEC(struct rh_watched) witnesses;
     RH_VEC(struct rh_datastore) datastores;
     size_t watched; /* the trail that what is opened now belongs to */
 };

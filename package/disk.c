@@ -43,9 +43,64 @@ static void watch_opened(void *user, const char *name, uint64_t size)
     watch(c->package, name, size);
 }
 
+/* A remote file with a digest to be checked: it is computed from what passes.
+ * Takes `io`. */
+static struct rh_io *witnessed(struct rh_package *p, struct rh_io *io,
+                               const struct rh_part *part)
+{
+    struct rh_container *c = rh_container_of(p);
+    size_t member = rh_member_of(p, part->name, part->size), i = 0;
+    const struct rh_member *m = &p->members.items[member];
+    struct rh_witness *w;
+    struct rh_io *seen;
+
+    if (!io || io->fd >= 0 || !m->digest || m->verified)
+        return io;
+    while (i < c->witnesses.count && c->witnesses.items[i].member != member)
+        i++;
+    if (i == c->witnesses.count) {
+        w = rh_witness_new(io, m->algorithm);
+        if (!w)
+            return io;
+        *rh_vec_add(&c->witnesses) = (struct rh_watched){member, w};
+    }
+    seen = rh_witness_io(c->witnesses.items[i].witness);
+    rh_io_unref(io);
+    return seen;
+}
+
+static struct rh_witness *witness_of(const struct rh_package *p,
+                                     const struct rh_member *m)
+{
+    const struct rh_container *c = rh_container_of(p);
+
+    for (size_t i = 0; i < c->witnesses.count; i++)
+        if (&p->members.items[c->witnesses.items[i].member] == m)
+            return c->witnesses.items[i].witness;
+    return NULL;
+}
+
+bool rh_package_witnesses(const struct rh_package *p, const struct rh_member *m)
+{
+    return witness_of(p, m) != NULL;
+}
+
+int rh_package_witness(struct rh_package *p, struct rh_member *m,
+                       rh_error **err)
+{
+    struct rh_witness *w = witness_of(p, m);
+    char hex[RH_DIGEST_HEX];
+
+    if (!w || m->verified)
+        return 0;
+    return rh_witness_hex(w, hex, err) < 0
+               ? -1
+               : rh_package_check_digest(p, m, hex, err);
+}
+
 static struct rh_io *join_parts(struct rh_package *p,
                                 const struct rh_parts *parts, const char *name,
-                                rh_error **err)
+                                bool watched, rh_error **err)
 {
     size_t count = 0;
     RH_AUTO(rh_freep)
@@ -55,6 +110,8 @@ static struct rh_io *join_parts(struct rh_package *p,
         ios[count] = rh_file_open(p, parts->list.items[count].name, err);
         if (!ios[count])
             break;
+        if (watched)
+            ios[count] = witnessed(p, ios[count], &parts->list.items[count]);
     }
     if (count == parts->list.count)
         return count == 1 ? ios[0] : rh_io_join(ios, count, name, err);
@@ -134,7 +191,7 @@ static struct rh_io *open_stored(struct rh_package *p, const char *href,
     for (size_t i = 0; i < parts.list.count; i++)
         watch(p, parts.list.items[i].name, parts.list.items[i].size);
     *ret_folder = rh_folder_of(parts.list.items[0].name);
-    return join_parts(p, &parts, href, err);
+    return join_parts(p, &parts, href, true, err);
 }
 
 /* The same as a disk format wants it. */
@@ -468,7 +525,7 @@ struct rh_io *rh_package_file(struct rh_package *p, const char *name,
         if (!parts.list.count)
             rh_file_missing(p, name, err);
         else
-            io = join_parts(p, &parts, name, err);
+            io = join_parts(p, &parts, name, false, err);
         if (io && ret_member && parts.list.count == 1)
             *ret_member = rh_member_find(p, parts.list.items[0].name);
     }
