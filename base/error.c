@@ -148,7 +148,7 @@ int rh_error_again(rh_error **err, const rh_error *earlier)
 int(rh_error_subject)(rh_error **err, const char *subject)
 {
     if (err && *err && !(*err)->where[0] && subject)
-        keep(&(*err)->where, rh_strdup(subject));
+        keep(&(*err)->where, rh_source_shown(subject));
     return -1;
 }
 

@@ -102,21 +102,6 @@ struct pull {
     CURLcode code; /* once done */
 };
 
-/* --- names --------------------------------------------------------------- */
-
-/* Without user, password, query and fragment, which may be secrets. */
-static char *shown_url(const char *url)
-{
-    const char *rest = strstr(url, "://");
-    const char *host = rest ? rest + 3 : url;
-    size_t authority = strcspn(host, "/?#");
-    const char *at = memrchr(host, '@', authority);
-    const char *from = at ? at + 1 : host;
-
-    return rh_printf("%.*s%.*s", (int)(host - url), url,
-                     (int)strcspn(from, "?#"), from);
-}
-
 /* --- what the answer says ------------------------------------------------ */
 
 static bool header_is(const char *line, size_t n, const char *name,
@@ -822,7 +807,7 @@ static struct http *http_new(rh_lib *lib, const char *url, rh_error **err)
     rh_wait_cond_init(&h->news);
     h->lib = lib;
     h->url = rh_strdup(url);
-    h->shown = shown_url(url);
+    h->shown = rh_source_shown(url);
     h->trust = &h->own_trust;
     h->follow = true;
     h->multi = rh_curl.multi_init();

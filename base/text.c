@@ -229,3 +229,20 @@ bool rh_same_word(const char *a, const char *b)
 {
     return a && b && strcasecmp(a, b) == 0;
 }
+
+/* Also "https:/host", as it is mistyped; "C:/folder" is no address. */
+char *rh_source_shown(const char *source)
+{
+    size_t n = strcspn(source, ":/?#"), authority;
+    const char *host, *at, *from;
+
+    if (n < 2 || source[n] != ':' || source[n + 1] != '/')
+        return rh_strdup(source);
+    host = source + n + 1;
+    host += strspn(host, "/");
+    authority = strcspn(host, "/?#");
+    at = memrchr(host, '@', authority);
+    from = at ? at + 1 : host;
+    return rh_printf("%.*s%.*s", (int)(host - source), source,
+                     (int)strcspn(from, "?#"), from);
+}

@@ -26,6 +26,12 @@ const char *rh_text_lang(void);
  * bidirectional overrides and broken UTF-8 become \xNN.  The caller frees. */
 char *rh_printable(const char *text);
 
+/* A source as it may be shown: an address without user, password, query and
+ * fragment, which may be secrets; anything else as it is.  Nothing prints a
+ * source but through this; rh_error_subject() does so by itself.  The caller
+ * frees. */
+char *rh_source_shown(const char *source);
+
 /* "10.5 GiB" for people; the caller frees. */
 char *rh_human_size(uint64_t bytes);
 

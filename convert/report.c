@@ -54,8 +54,9 @@ static void note_failed(rh_report *r, const char *source, const rh_error *why,
                         const char *vm)
 {
     json_t *row = rh_error_object(why);
+    RH_AUTO(rh_freep) char *shown = rh_source_shown(source);
 
-    json_object_set_new(row, "source", rh_json_text(source));
+    json_object_set_new(row, "source", rh_json_text(shown));
     if (vm)
         json_object_set_new(row, "vm", rh_json_text(vm));
     json_array_append_new(json_object_get(r->document, "failed"), row);

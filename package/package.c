@@ -110,13 +110,12 @@ static void tell_about_end(struct rh_package *p)
             "something follows the end of the archive; it is not read");
 }
 
-static int open_contents(struct rh_package *p,
+static int open_contents(struct rh_package *p, const char *source,
                          const struct rh_package_options *o, rh_error **err)
 {
     struct rh_container *c = rh_container_of(p);
 
-    if (rh_datastores_open(p, o, err) < 0 ||
-        rh_source_open(p, p->path, err) < 0)
+    if (rh_datastores_open(p, o, err) < 0 || rh_source_open(p, source, err) < 0)
         return -1;
     c->folder = c->archive ? rh_folder_of(c->name) : rh_strdup("");
     p->place = rh_view_new(c->base, c->folder, NULL, NULL);
@@ -140,9 +139,9 @@ struct rh_package *rh_package_open(rh_lib *lib, const char *source,
     p->state = c;
     p->lib = lib;
     p->arena = rh_arena_new();
-    p->path = rh_strdup(source);
+    p->path = rh_source_shown(source);
     p->forward = o && o->forward;
-    if (open_contents(p, o, err) == 0)
+    if (open_contents(p, source, o, err) == 0)
         return RH_TAKE(p);
     rh_error_subject(err, p->path);
     return NULL;
@@ -162,6 +161,9 @@ static void container_free(struct rh_container *c)
         rh_place_close(c->views.items[i]);
     free(c->views.items);
     rh_datastores_close(c);
+    for (size_t i = 0; i < c->witnesses.count; i++)
+        rh_witness_free(c->witnesses.items[i].witness);
+    free(c->witnesses.items);
     if (c->manifest)
         rh_manifest_free(c->manifest);
     rh_io_unref(c->io);

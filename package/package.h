@@ -48,7 +48,7 @@ struct rh_member {
 
 struct rh_package {
     rh_lib *lib;
-    char *path;       /* as given */
+    char *path;       /* as given, fit to be shown */
     const char *kind; /* "ova ovf vmx disk" + "ova.gz" ... as vm.json says */
     enum rh_manifest_state manifest;
     enum rh_signature_state signature;
@@ -93,6 +93,13 @@ struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm, size_t disk,
  * next disk is opened. */
 struct rh_member *rh_package_disk_member(struct rh_package *p, size_t vm,
                                          size_t disk, size_t i);
+/* Is the digest of this member, which lies at a server, computed from what
+ * passes while its disk is read?  Then nobody else has to read it for that. */
+bool rh_package_witnesses(const struct rh_package *p,
+                          const struct rh_member *m);
+/* Once its disk was read: read what is left of it, and compare. */
+int rh_package_witness(struct rh_package *p, struct rh_member *m,
+                       rh_error **err);
 /* Compare; the error is MANIFEST_MISMATCH (exit 3). */
 int rh_package_check_digest(struct rh_package *p, struct rh_member *m,
                             const char *hex, rh_error **err);

@@ -468,8 +468,6 @@ static int open_url(struct rh_package *p, const char *url, rh_error **err)
     io = rh_io_http(p->lib, url, err);
     if (!io)
         return -1;
-    free(p->path);
-    p->path = rh_strdup(io->name); /* without a password in it */
     return take_io(p, io, NULL, err);
 }
 

@@ -103,6 +103,50 @@ test_a_page_that_is_not_there() {
     expect_error HTTP_STATUS 1
     expect_stderr "404"
 }
+# With a manifest the digests are computed beside a copy that is slower, or
+# faster, than they are: no byte travels twice for that.
+travels_once() { # OPTION...
+    [ -e "$SCRATCH/heavy.raw" ] || {
+        head -c 96000000 /dev/urandom >"$SCRATCH/heavy.raw"
+        qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized \
+            "$SCRATCH/heavy.raw" "$SCRATCH/heavy.vmdk"
+        made=$(python3 "$TOP/tests/mkpackage.py" make plain-ustar "$SCRATCH/heavy.vmdk" heavy)
+        mv "$made" "$WWW/heavy.ova"
+    }
+    : >"$WWW/.log"
+    run timeout 100 "$REHOST" convert "$URL/heavy/heavy.ova" --to kvm --out out \
+        --no-guest-fix --overwrite "$@"
+    expect_status 0
+    expect_json .source.manifest verified out/box/receipt.json
+    size=$(stat -c %s "$WWW/heavy.ova")
+    expect_equal $(($(sent heavy) < size + size / 20)) 1 "$(sent heavy) bytes of $size sent"
+}
+test_a_manifest_and_slow_workers_take_the_bytes_once() { travels_once --compress zlib; }
+test_a_manifest_and_one_slow_worker_take_the_bytes_once() {
+    travels_once --compress zlib --threads 1
+}
+test_a_manifest_and_fast_workers_take_the_bytes_once() { travels_once --format raw; }
+
+# Not in text, JSON or page, receipts, errors or progress; nor a query's token.
+test_no_secret_of_a_source_is_shown_anywhere() {
+    secret="${URL/:\/\//:\/\/user:pass@}/secret/plain-ustar.ova?sig=t0ken"
+    bad="${URL/:\/\//:\/\/user:pass@}x/secret/plain-ustar.ova?sig=t0ken"
+    gone=http://user:pass@127.0.0.1:9/secret/plain.ova?sig=t0ken
+    for source in "$secret" "$bad" "$gone" ftp://user:pass@host/a.ova https:/user:pass@host/a.ova; do
+        for command in "inspect" "inspect --json" "report --to all" "report --to all --json" \
+            "report --to all --html page.html" "verify" "disk info" "disk convert" "disk compare" \
+            "convert --to kvm --no-guest-fix --progress json --overwrite --out out"; do
+            extra=()
+            case $command in verify | "disk c"*) extra=(out) ;; esac
+            # shellcheck disable=SC2086 # words
+            run timeout 60 "$REHOST" ${command%% --*} "$source" "${extra[@]}" \
+                $(case $command in *--*) echo "--${command#* --}" ;; esac)
+            found=$(grep -rlE 'user:|pass@|t0ken' .stdout .stderr out page.html 2>/dev/null)
+            expect_equal "$found" "" "secrets after $command $source"
+        done
+    done
+    expect_file out/box/receipt.json page.html
+}
 test_a_password_is_used_and_never_shown() {
     inspects "${URL/:\/\//:\/\/user:pass@}/secret/plain-ustar.ova"
     expect_no_stdout "pass"
