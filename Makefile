@@ -29,16 +29,18 @@ LIB_DIRS := base vm formats formats/* volumes report profiles package config \
             targets targets/* deliver deliver/* convert convert/*
 LIB_SRC  := $(sort $(wildcard $(LIB_DIRS:=/*.c)))
 CLI_SRC  := $(sort $(wildcard cli/*.c))
+NTFS_SRC := $(sort $(wildcard ntfs/*.c))
 EX_SRC   := $(sort $(wildcard examples/*.c))
 FUZZ_SRC := $(sort $(wildcard fuzz/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
 HEADERS  := $(sort $(wildcard $(LIB_DIRS:=/*.h) cli/*.h include/rehost/*.h))
-C_FILES  := $(LIB_SRC) $(CLI_SRC) $(EX_SRC) $(FUZZ_SRC) $(UNIT_SRC) \
+C_FILES  := $(LIB_SRC) $(CLI_SRC) $(NTFS_SRC) $(wildcard ntfs/*.h) $(EX_SRC) $(FUZZ_SRC) $(UNIT_SRC) \
             $(wildcard tests/*.c bench/*.c) $(HEADERS)
 PO       := $(sort $(wildcard po/*.po))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 PROGRAM  := $(if $(CLI_SRC),$(B)/rehost)
+NTFS      = $(if $(call have,libntfs-3g),$(B)/rehost-ntfs)
 LIBS     := $(B)/$(SONAME) $(B)/librehost.so $(B)/librehost.a
 MO       := $(PO:po/%.po=$(B)/locale/%/LC_MESSAGES/rehost.mo)
 UNITS    := $(UNIT_SRC:tests/unit/%.c=$(B)/unit-%)
@@ -85,7 +87,7 @@ NO_UNDEFINED := $(if $(SAN),,-Wl,-z,defs)
 
 # --- build ---------------------------------------------------------------------
 .PHONY: all
-all: $(LIBS) $(PROGRAM) $(MO)
+all: $(LIBS) $(PROGRAM) $(NTFS) $(MO)
 
 # A change of compiler or flags rebuilds, a change of the file list links again.
 .PHONY: FORCE
@@ -104,7 +106,8 @@ $(B)/obj/places: FORCE
 
 # Only base/data.c knows where data lies: in the tree as long as the library is
 # loaded from it (the folder above build/), else below RH_DATADIR.
-$(B)/obj/base/data.o: CPPFLAGS += -DRH_DATADIR='"$(PREFIX)/share/rehost"'
+$(B)/obj/base/data.o: CPPFLAGS += -DRH_DATADIR='"$(PREFIX)/share/rehost"' \
+  -DRH_LIBEXECDIR='"$(PREFIX)/libexec/rehost"'
 $(B)/obj/base/data.o: $(B)/obj/places
 
 $(B)/obj/%.o: %.c $(B)/obj/flags
@@ -129,6 +132,14 @@ $(B)/librehost.so: $(B)/$(SONAME)
 RPATH = -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 $(B)/rehost: $(call obj,$(CLI_SRC)) $(B)/librehost.so $(B)/obj/files
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) $(RPATH) -o $@ $(filter %.o,$^) -L$(B) -lrehost $(PKG_LIBS)
+
+# The NTFS helper is a program of its own, under the GPL (ntfs/README.md): it
+# links libntfs-3g and C's library alone.  Its clock stands in for C's.
+$(call obj,$(NTFS_SRC)): CPPFLAGS += $(if $(SAN),-DREHOST_SANITIZED) \
+  $(shell pkg-config --cflags libntfs-3g 2>/dev/null)
+$(B)/rehost-ntfs: $(call obj,$(NTFS_SRC))
+	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -Wl,--export-dynamic-symbol=clock_gettime \
+	  -o $@ $^ $(shell pkg-config --libs libntfs-3g)
 
 $(B)/examples/%: examples/%.c $(B)/librehost.so $(B)/obj/flags
 	@mkdir -p $(@D)
@@ -258,6 +269,8 @@ $(B)/rehost.pc: rehost.pc.in $(B)/obj/places
 .PHONY: install uninstall clean help
 install: all $(B)/rehost.pc
 	install -D -m 755 $(B)/rehost $(DESTDIR)$(PREFIX)/bin/rehost
+	@set -e; for f in $(NTFS); do \
+	  install -D -m 755 $$f $(DESTDIR)$(PREFIX)/libexec/rehost/$${f##*/}; done
 	install -D -m 755 $(B)/$(SONAME) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/librehost.so
 	$(call put,$(B)/librehost.a,$(DESTDIR)$(LIBDIR)/librehost.a)
@@ -275,7 +288,7 @@ install: all $(B)/rehost.pc
 	  $(call put,$$f,$(DATA)/schemas/$${f##*/}); done
 	@set -e; for f in $(MO:$(B)/%=%); do $(call put,$(B)/$$f,$(DATA)/$$f); done
 uninstall:
-	rm -rf $(DATA)
+	rm -rf $(DATA) $(DESTDIR)$(PREFIX)/libexec/rehost
 	rm -f $(DESTDIR)$(PREFIX)/bin/rehost $(DESTDIR)$(LIBDIR)/$(SONAME) \
 	  $(DESTDIR)$(LIBDIR)/librehost.so $(DESTDIR)$(LIBDIR)/librehost.a \
 	  $(DESTDIR)$(LIBDIR)/pkgconfig/rehost.pc $(COMPDIR)/rehost \
@@ -300,5 +313,5 @@ help:
 	@echo 'make compile_commands.json hdr-check abi-check clean'
 	@echo 'V=1 (commands)  CC=clang  B=build-clang (folder)  WERROR=1  OPT="-O0 -g"'
 
--include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(FUZZ_SRC) \
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(NTFS_SRC) $(FUZZ_SRC) \
   $(UNIT_SRC) tests/replay.c docs/tables.c)) $(EXAMPLES:=.d) $(HEADERS:%=$(B)/hdr/%.ok.d)

@@ -14,6 +14,9 @@
 #ifndef RH_DATADIR
 #define RH_DATADIR "/usr/local/share/rehost"
 #endif
+#ifndef RH_LIBEXECDIR
+#define RH_LIBEXECDIR "/usr/local/libexec/rehost"
+#endif
 
 /* In the source tree some folders have another name than when installed. */
 static const struct {
@@ -106,4 +109,24 @@ char *rh_data_path(const char *name)
     if (!path)
         path = if_there(rh_printf("%s/%s", RH_DATADIR, name));
     return path;
+}
+
+/* PREFIX/libexec/rehost, from PREFIX/lib or PREFIX/lib/TRIPLET. */
+char *rh_helper_path(const char *name)
+{
+    static const char *const ways[] = {"../libexec/rehost",
+                                       "../../libexec/rehost"};
+    const char *root = secure_getenv("REHOST_LIBEXEC");
+    RH_AUTO(rh_freep) char *folder = NULL;
+    RH_AUTO(rh_freep) char *mark = in_tree("base/errors.def");
+    char *path = NULL;
+
+    if (root)
+        return if_there(rh_printf("%s/%s", root, name));
+    folder = own_folder();
+    if (folder && mark)
+        return if_there(rh_printf("%s/%s", folder, name));
+    for (size_t i = 0; folder && !path && i < RH_COUNT(ways); i++)
+        path = if_there(rh_printf("%s/%s/%s", folder, ways[i], name));
+    return path ? path : if_there(rh_printf("%s/%s", RH_LIBEXECDIR, name));
 }

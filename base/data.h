@@ -9,4 +9,9 @@
  * caller frees. */
 char *rh_data_path(const char *name);
 
+/* The path of a helper program ("rehost-ntfs"), or NULL when there is none:
+ * under $REHOST_LIBEXEC if that is set, else beside the library in the tree it
+ * was built in, else where it was installed.  The caller frees. */
+char *rh_helper_path(const char *name);
+
 #endif

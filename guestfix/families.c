@@ -4,9 +4,11 @@
 
 #include "guestfix/engine.h"
 #include "guestfix/linux/family.h"
+#include "guestfix/windows/windows.h"
 
 const struct rh_family *const rh_families[] = {
     &rh_linux_family,
+    &rh_windows_family,
     NULL,
 };
 

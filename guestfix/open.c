@@ -148,7 +148,10 @@ static int add(struct rh_mounting *m, const struct rh_mount_wish *w,
 static void say_trouble(struct rh_session *s, const struct rh_mount *m)
 {
     if (m->fs->trouble && !m->again)
-        rh_finding_add(s->o->findings, RH_F_GUEST_DIRTY_FS, "os",
+        rh_finding_add(s->o->findings,
+                       m->fs->trouble_id ? m->fs->trouble_id
+                                         : RH_F_GUEST_DIRTY_FS,
+                       "os",
                        N_("the file system on %s (%s): %s"),
                        m->fs->volume->device, m->path, m->fs->trouble);
 }
@@ -176,7 +179,8 @@ static int mount_all(struct direct_mounting *d, const struct rh_family *family,
 static bool all_writable(const struct direct_mounting *d)
 {
     for (size_t i = 0; i < d->count; i++)
-        if (!(d->mounts[i].fs->backend->abilities & RH_CAN_WRITE))
+        if (!(d->mounts[i].fs->backend->abilities & RH_CAN_WRITE) ||
+            d->mounts[i].fs->read_only)
             return false;
     return true;
 }

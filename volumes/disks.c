@@ -53,6 +53,11 @@ void rh_disks_forget(struct rh_disks *d)
         d->slots[i].used = false;
 }
 
+rh_lib *rh_disks_lib(const struct rh_disks *d)
+{
+    return d->lib;
+}
+
 size_t rh_disks_count(const struct rh_disks *d)
 {
     return d->count;

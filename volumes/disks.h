@@ -16,6 +16,7 @@ RH_FREEP(rh_disks_freep, struct rh_disks, rh_disks_free)
 
 /* The overlays were put back: hold nothing of what was read. */
 void rh_disks_forget(struct rh_disks *d);
+rh_lib *rh_disks_lib(const struct rh_disks *d);
 size_t rh_disks_count(const struct rh_disks *d);
 uint64_t rh_disks_size(const struct rh_disks *d, size_t disk);
 int rh_disks_read(struct rh_disks *d, size_t disk, void *buf, size_t n,

@@ -16,6 +16,12 @@ static bool is_fat(const struct rh_session *s, const struct rh_volume *v)
     return v->span_count && v->fstype && !strcmp(v->fstype, "vfat");
 }
 
+static bool is_ntfs(const struct rh_session *s, const struct rh_volume *v)
+{
+    (void)s;
+    return v->span_count && v->fstype && !strcmp(v->fstype, "ntfs");
+}
+
 /* A kernel reads them; LUKS with a key only. */
 static bool is_for_a_kernel(const struct rh_session *s,
                             const struct rh_volume *v)
@@ -37,6 +43,7 @@ static bool is_for_a_kernel(const struct rh_session *s,
 const struct rh_backend rh_backends[] = {
     {"ext", RH_CAN_READ | RH_CAN_WRITE, is_ext, rh_ext_open, NULL},
     {"fat", RH_CAN_READ | RH_CAN_WRITE, is_fat, rh_fat_open, NULL},
+    {"ntfs", RH_CAN_READ | RH_CAN_WRITE, is_ntfs, rh_ntfs_open, NULL},
     {"appliance", RH_CAN_READ | RH_CAN_WRITE, is_for_a_kernel, NULL,
      rh_open_appliance},
     {NULL, 0, NULL, NULL, NULL},

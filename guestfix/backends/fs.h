@@ -9,6 +9,7 @@
 
 #include "volumes/disks.h"
 #include "guestfix/guest.h"
+#include "report/findings.h"
 #include "volumes/volumes.h"
 
 struct rh_fs;
@@ -39,6 +40,11 @@ struct rh_fs_ops {
     int (*create)(struct rh_fs *fs, uint64_t dir, const char *name,
                   const void *bytes, size_t n, uint32_t mode, uint64_t like,
                   rh_error **err);
+    /* NULL, or new contents for a file that stays the same file: where more
+     * than its bytes hangs on it (NTFS: its number, its ACL, its short name).
+     */
+    int (*rewrite)(struct rh_fs *fs, uint64_t node, const void *bytes, size_t n,
+                   rh_error **err);
     int (*remove)(struct rh_fs *fs, uint64_t dir, const char *name,
                   rh_error **err);
     int (*rename)(struct rh_fs *fs, uint64_t from_dir, const char *from,
@@ -65,6 +71,8 @@ struct rh_fs {
     /* What is wrong with it, though it can be used: "has errors"; NULL: none.
      * Translated. */
     const char *trouble;
+    enum rh_finding_id trouble_id; /* NONE: GUEST_DIRTY_FS */
+    bool read_only;                /* this one, whatever its back end can do */
 };
 
 /* Opens its kind or says by NULL and *ret_why (static, translated; may be NULL)
@@ -72,7 +80,7 @@ struct rh_fs {
 typedef struct rh_fs *rh_fs_opener(struct rh_disks *d,
                                    const struct rh_volume *v,
                                    const char **ret_why, rh_error **err);
-rh_fs_opener rh_ext_open, rh_fat_open;
+rh_fs_opener rh_ext_open, rh_fat_open, rh_ntfs_open;
 
 /* The guest over its mounted volumes: takes the file systems in *mounts*. */
 struct rh_mount {

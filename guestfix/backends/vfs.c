@@ -273,6 +273,8 @@ static int replace(struct found *f, const void *bytes, size_t n, rh_error **err)
     struct rh_fs *fs = f->fs;
     uint64_t left;
 
+    if (fs->ops->rewrite)
+        return fs->ops->rewrite(fs, f->node, bytes, n, err);
     if (fs->ops->any_case)
         return fs->ops->remove(fs, f->dir, f->name, err) < 0
                    ? -1
