@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guestfix/windows/windows.h"
+#include "guestfix/windows/start.h"
 
 static const char system_name[] = "HKLM\\SYSTEM";
 static const char software_name[] = "HKLM\\SOFTWARE";
@@ -342,6 +342,8 @@ int rh_win_detect(struct rh_windows *w, struct rh_session *s, rh_error **err)
         read_software(w, software);
     if (system)
         read_system(w, system);
+    if (system && software)
+        rh_win_starts(w, system);
     w->readable = software && system;
     return 0;
 }

@@ -33,6 +33,18 @@ static json_t *nic_json(const struct rh_win_nic *n)
         text(n->device->id));
 }
 
+static json_t *starts_json(const struct rh_windows *w)
+{
+    static const char *const words_of[] = {"starts", "off", "staged", "no-file",
+                                           "no-driver"};
+    json_t *o = json_object();
+
+    for (size_t i = 0; w->readable && i < RH_WIN_DISKS; i++)
+        json_object_set_new(o, w->starts[i].disk,
+                            json_string(words_of[w->starts[i].start]));
+    return o;
+}
+
 static json_t *devices_json(const struct rh_windows *w)
 {
     json_t *all = json_array();
@@ -71,6 +83,7 @@ json_t *rh_win_json(const struct rh_windows *w)
     json_object_set_new(o, "log_pages_replayed",
                         json_integer((json_int_t)w->replayed));
     json_object_set_new(o, "nics", nics);
+    json_object_set_new(o, "starts_on", starts_json(w));
     json_object_set_new(o, "network_teams", words(&w->teams));
     json_object_set_new(o, "vmware_services", words(&w->vmware_services));
     json_object_set_new(o, "pci_devices", devices_json(w));

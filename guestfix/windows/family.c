@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guestfix/windows/windows.h"
+#include "guestfix/windows/fixes/fixes.h"
 
 static const char *const root_types[] = {"ntfs", NULL};
 static const char esp_type[] = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
@@ -73,6 +73,7 @@ static void facts_free(void *facts)
 }
 
 static const struct rh_fix fixes[] = {
+    {"windows.boot-start", RH_STAKE_BOOT, rh_fix_win_boot_start},
     {NULL, RH_STAKE_COMFORT, NULL},
 };
 

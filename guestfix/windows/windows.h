@@ -39,6 +39,21 @@ struct rh_win_nic {
     uint64_t metric, netbios, mtu; /* 0: automatic, by DHCP, as it is */
 };
 
+/* How a boot disk's driver stands; what comes later is worse. */
+enum rh_win_start {
+    RH_WIN_STARTS,   /* at boot, as it is */
+    RH_WIN_OFF,      /* once Start is 0 and no StartOverride is there */
+    RH_WIN_STAGED,   /* it lies ready; Windows has not installed it */
+    RH_WIN_NO_FILE,  /* its service is there, its file is not */
+    RH_WIN_NO_DRIVER /* nothing of it is there */
+};
+enum { RH_WIN_DISKS = 8 };
+struct rh_win_disk {
+    const char *disk; /* "ide"; see start.c */
+    enum rh_win_start start;
+    const char *service; /* that lacks something, or NULL */
+};
+
 struct rh_windows {
     struct rh_arena *arena;
     struct rh_guest *guest;
@@ -59,6 +74,7 @@ struct rh_windows {
     rh_words sets;   /* "ControlSet001": those that can boot, current first */
     RH_VEC(struct rh_win_device) devices;
     RH_VEC(struct rh_win_nic) nics;
+    struct rh_win_disk starts[RH_WIN_DISKS];
     rh_words teams; /* teams, bridges, virtual switches */
     rh_words vmware_services;
 };
