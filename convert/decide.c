@@ -18,9 +18,25 @@ static const struct rh_profile_devices *devices_named(
     return !strcmp(name, "emulated") ? &p->emulated : &p->virtio;
 }
 
+/* The guest was seen, and would not start from such a disk. */
+static bool would_not_start(const struct rh_job_vm *v, struct rh_job_target *t,
+                            const struct rh_profile_devices *d)
+{
+    const char *why;
+
+    if (rh_guest_starts_on(&v->seen, d->disk, &why))
+        return false;
+    rh_finding_add(&t->findings, RH_F_DEVICES_CHANGED, "vm",
+                   _("the guest would not start from a disk on %s: %s; other "
+                     "devices are taken"),
+                   d->disk, why);
+    return true;
+}
+
 /* What was asked for when the profile has it, else the profile's own choice,
- * else whatever it has. */
-static void choose_devices(struct rh_job_target *t,
+ * else whatever it has; of these the first that the guest is seen to start on.
+ */
+static void choose_devices(const struct rh_job_vm *v, struct rh_job_target *t,
                            const struct rh_profile_target *p, const char *asked)
 {
     const char *tries[] = {asked, p->devices_auto, "virtio", "emulated",
@@ -33,7 +49,8 @@ static void choose_devices(struct rh_job_target *t,
         if (!tries[i])
             continue;
         d = devices_named(p, tries[i]);
-        if (!d->disk)
+        /* What was asked for is taken all the same: the fix will block it. */
+        if (!d->disk || (!(was_asked && i == 0) && would_not_start(v, t, d)))
             continue;
         t->options.devices = tries[i];
         t->devices = *d;
@@ -230,7 +247,7 @@ int rh_job_decide(struct rh_job *job, struct rh_job_vm *v,
     rh_findings_copy(&t->findings, &v->found);
     insist_on_disks(v, &t->findings);
     fill_options(job, t);
-    choose_devices(t, p, rh_option(job->options, "devices"));
+    choose_devices(v, t, p, rh_option(job->options, "devices"));
     fill_job(job, v, t);
     note_identity(v, t);
     if (!p->supported)

@@ -51,12 +51,13 @@ struct rh_job_vm {
     const struct rh_profile *profile;
     char *name; /* safe and unique within the package */
     size_t disk_count;
-    size_t *order;            /* vm->disks by the result's order */
-    struct rh_reader **disks; /* opened source disks, in that order */
-    uint64_t data_bytes;      /* allocated in them, where that is known */
-    uint64_t packed_bytes;    /* files of the disks that are read forward */
-    bool disks_forward;       /* there are such; see forward.h */
-    bool disks_missing;       /* some file is not there: report only */
+    size_t *order;              /* vm->disks by the result's order */
+    struct rh_reader **disks;   /* opened source disks, in that order */
+    uint64_t data_bytes;        /* allocated in them, where that is known */
+    uint64_t packed_bytes;      /* files of the disks that are read forward */
+    bool disks_forward;         /* there are such; see forward.h */
+    bool disks_missing;         /* some file is not there: report only */
+    struct rh_guest_facts seen; /* in the guest, before devices are chosen */
     /* What looking at the guest leaves for the first target; or NULL. */
     struct rh_appliance *appliance;
     struct rh_reader **looked_at; /* the overlays that it sees */

@@ -116,7 +116,7 @@ static int inspect(struct rh_job *job, struct rh_job_vm *v, char **keys,
     if (v->appliance)
         v->looked_at = RH_TAKE(overlays);
     rh_job_free_overlays(overlays, count);
-    rh_guest_facts_free(&facts);
+    v->seen = facts;
     rh_findings_free(&ignored);
     rh_edits_free(&none);
     return failed;
@@ -236,5 +236,6 @@ void rh_job_vm_free(struct rh_job_vm *v)
     rh_findings_free(&v->found);
     rh_vm_free(v->vm);
     rh_error_free(v->error);
+    rh_guest_facts_free(&v->seen);
     json_decref(v->recommendation);
 }

@@ -144,6 +144,27 @@ static void tell_facts(struct rh_session *s, struct rh_guest_facts *ret)
     json_object_set_new(ret->json, "volumes", volumes_json(s));
 }
 
+bool rh_guest_starts_on(const struct rh_guest_facts *f, const char *disk,
+                        const char **ret_why)
+{
+    static const struct {
+        const char *word, *why;
+    } reasons[] = {
+        {"staged", N_("its driver lies ready but was never installed")},
+        {"no-file", N_("its driver's file is not there")},
+        {"no-driver", N_("it has no driver for it")},
+    };
+    const char *word = json_string_value(
+        json_object_get(json_object_get(f->json, "starts_on"), disk));
+
+    for (size_t i = 0; word && i < RH_COUNT(reasons); i++)
+        if (!strcmp(word, reasons[i].word)) {
+            *ret_why = _(reasons[i].why);
+            return false;
+        }
+    return true;
+}
+
 void rh_guest_facts_free(struct rh_guest_facts *f)
 {
     json_decref(f->json);

@@ -67,6 +67,10 @@ int rh_guest_inspect(struct rh_reader **overlays, size_t count,
 int rh_guest_fix(struct rh_reader **overlays, size_t count,
                  const struct rh_guest_options *o, struct rh_guest_facts *ret,
                  rh_error **err);
+/* Would it start from a disk of this kind ("pvscsi"), as far as was seen?
+ * Nothing seen: yes.  *ret_why (static, translated) is set when it would not. */
+bool rh_guest_starts_on(const struct rh_guest_facts *f, const char *disk,
+                        const char **ret_why);
 void rh_guest_facts_free(struct rh_guest_facts *f);
 
 #endif

@@ -1,0 +1,238 @@
+#!/bin/bash
+# windows.sh - Windows guests: what their registry tells, and what is edited in
+# it, judged by hivexregedit, ntfsfix, libregf and the hives of real systems.
+. "$(dirname "$0")/lib.sh"
+
+hives=$RH_SHARED/corpus/hives
+tools=$TOP/tests/guests
+[ -x "$BUILD/rehost-ntfs" ] || {
+    skip "windows" "built without the NTFS helper"
+    finish
+    exit 0
+}
+for tool in ntfs-3g ntfscp ntfscat ntfsfix hivexregedit mkntfs; do
+    command -v "$tool" >/dev/null || {
+        skip "windows" "$tool is not installed"
+        finish
+        exit 0
+    }
+done
+
+# One disk of each kind is made; the registries of others are put into copies.
+disk() { # NAME PROFILE [VARIABLE=...]
+    local name=$1 profile=$2
+    shift 2
+    [ -e "$SCRATCH/$name.raw" ] ||
+        env SIZE_MIB=64 "$@" sh "$tools/mkwindows.sh" "$SCRATCH/$name.raw" \
+            "$profile" >"$SCRATCH/mkwindows.log" 2>&1 ||
+        fail "$(cat "$SCRATCH/mkwindows.log")"
+}
+real() { # NAME PROFILE HIVE [VARIABLE=...]
+    local name=$1 profile=$2 hive=$3 e
+    shift 3
+    need_shared "corpus/hives/$hive.xz"
+    for e in '' .LOG1 .LOG2; do
+        [ ! -e "$hives/$hive$e.xz" ] ||
+            xz -dc "$hives/$hive$e.xz" >"$SCRATCH/$name.hive$e"
+    done
+    disk "$name" "$profile" SYSTEM_HIVE="$SCRATCH/$name.hive" "$@"
+}
+# The NTFS volume of a disk, and files in it, read by ntfs-3g's own tools.
+volume() { # RAW
+    local start size
+    read -r start size < <(sfdisk -J "$1" |
+        jq -r '.partitiontable.partitions[-1] | "\(.start) \(.size)"')
+    rm -f ntfs
+    dd if="$1" of=ntfs bs=1M skip=$((start / 2048)) count=$((size / 2048)) \
+        conv=sparse status=none
+    truncate -s $((size * 512)) ntfs
+}
+hive_of() { # RAW NAME OUT
+    volume "$1"
+    ntfscat -f ntfs "Windows/System32/config/$2" >"$3"
+}
+export_of() { # HIVE OUT
+    hivexregedit --export --unsafe-printable-strings "$1" '\' >"$2"
+}
+report() { # NAME TARGET [OPTION...]
+    local name=$1 to=$2
+    shift 2
+    run "$REHOST" report "$SCRATCH/$name.raw" --to "$to" --set memory=2GiB \
+        --set cpus=2 "$@" --json -
+}
+convert() { # NAME TARGET [OPTION...]
+    local name=$1 to=$2
+    shift 2
+    run "$REHOST" convert "$SCRATCH/$name.raw" --to "$to" --out out \
+        --format raw --set memory=2GiB --set cpus=2 "$@"
+}
+edited='.vms[0].targets[0].edits | map(.where | sub(".*\\\\Services\\\\";"")) | sort | join(" ")'
+guest='.vms[0].targets[0].guest'
+
+# --- what it is ----------------------------------------------------------------
+test_product_version_and_drivers_are_told() {
+    disk w2019 win2019
+    report w2019 kvm
+    expect_status 0
+    expect_json "$guest | [.family, .name, .version, .kind, .architecture, .profile] | join(\"|\")" \
+        "windows|Windows Server 2019 Standard|10.0.17763|server|x86_64|windows-2019"
+    expect_json "$guest.starts_on | [.ide, .sata, .nvme, .pvscsi] | join(\" \")" \
+        "starts off off starts"
+    # PVSCSI is installed and starts: nothing is edited.
+    expect_json '.vms[0].targets[0].devices.disk' pvscsi
+    expect_json "$edited" ""
+}
+test_windows_11_is_told_from_10_by_its_build() {
+    disk w11 win11 LAYOUT=gpt
+    report w11 kvm
+    expect_json "$guest | .name + \" \" + .profile" "Windows 11 Pro windows-11"
+    expect_json '.vms[0].vm.firmware' uefi
+}
+
+# --- the boot disk's driver --------------------------------------------------------
+test_sata_needs_storahci_and_nothing_else_is_touched() {
+    disk w2019 win2019
+    report w2019 kvm --devices emulated
+    expect_json "$edited" 'storahci\StartOverride'
+}
+test_what_is_recorded_is_what_differs() {
+    disk w2019 win2019
+    convert w2019 kvm --devices emulated
+    expect_status 0
+    hive_of "$SCRATCH/w2019.raw" SYSTEM before
+    hive_of out/w2019/disk0.raw SYSTEM after
+    export_of before a
+    export_of after b
+    expect_equal "$(diff a b | grep '^[<>] .')" \
+'< [\ControlSet001\Services\storahci\StartOverride]
+< "0"=dword:00000003'
+    expect_json '.edits[] | select(.fix == "windows.boot-start") | .before' "0=3" \
+        out/w2019/receipt.json
+    # The result is as clean a volume as the source, and no other file differs.
+    volume "$SCRATCH/w2019.raw"
+    ntfsfix -n ntfs >said.before 2>&1
+    volume out/w2019/disk0.raw
+    ntfsfix -n ntfs >said.after 2>&1
+    expect_same_file said.before said.after
+    expect_equal "$(grep -c 'completed successfully' said.after)" 1
+}
+test_a_second_run_changes_nothing() {
+    disk w7 win7
+    convert w7 kvm --devices emulated
+    expect_status 0
+    expect_json '[.edits[] | select(.fix == "windows.boot-start")] | length' 1 \
+        out/w7/receipt.json
+    run "$REHOST" report out/w7/disk0.raw --to kvm --devices emulated \
+        --set memory=2GiB --set cpus=1 --json -
+    expect_json "$edited" ""
+}
+test_the_same_input_gives_the_same_bytes() {
+    disk w2019 win2019
+    convert w2019 kvm --devices emulated
+    mv out first
+    sleep 1.1
+    convert w2019 kvm --devices emulated
+    expect_same_file first/w2019/disk0.raw out/w2019/disk0.raw
+}
+test_a_driver_without_its_file_is_not_switched_on() {
+    disk nofile win7 NO_DRIVERS="msahci pciide"
+    report nofile kvm --devices emulated
+    expect_status 4
+    expect_json '.vms[0].targets[0] | .verdict + " " + (.findings[] | select(.id == "WINDOWS-DRIVER-MISSING") | .severity)' \
+        "blocked blocker"
+    expect_json "$edited" ""
+    # On Xen's IDE it does start: pciide is for other controllers.
+    report nofile xen
+    expect_status 0
+    expect_json "$edited" 'atapi\Start intelide\Start'
+}
+test_a_driver_that_is_only_staged_is_not_counted_on() {
+    real r10 win10 system/win10-21h2-vmware-uefi.SYSTEM LAYOUT=gpt
+    report r10 kvm
+    expect_status 0
+    expect_json "$guest.starts_on | .pvscsi + \" \" + .nvme" "staged starts"
+    expect_json '.vms[0].targets[0].devices | .choice + " " + .disk' "emulated sata"
+    report r10 kvm --devices vmware
+    expect_status 4
+    expect_json '.vms[0].targets[0].findings[] | select(.id == "WINDOWS-DRIVER-STAGED") | .severity' \
+        blocker
+    run "$REHOST" convert "$SCRATCH/r10.raw" --to kvm --out out --devices vmware \
+        --set memory=2GiB
+    expect_status 4
+    expect_empty out
+}
+test_windows_7_is_switched_in_both_control_sets() {
+    real r7 win7-32 system/win7-sp1-x86-vmware.SYSTEM
+    report r7 kvm --devices emulated
+    expect_status 0
+    expect_json '.vms[0].targets[0].edits[].where' \
+'HKLM\SYSTEM\ControlSet001\Services\msahci\Start
+HKLM\SYSTEM\ControlSet002\Services\msahci\Start'
+    report r7 xen
+    expect_json '.vms[0].targets[0].edits[].where' \
+'HKLM\SYSTEM\ControlSet001\Services\pciide\Start
+HKLM\SYSTEM\ControlSet002\Services\pciide\Start'
+}
+test_xp_gets_the_rows_of_its_critical_devices() {
+    real rxp winxp system/xp-sp3.SYSTEM
+    report rxp xen
+    expect_status 0
+    expect_json '[.vms[0].targets[0].edits[].where | select(test("ControlSet001.*Service$")) | split("\\")[-2]] | sort | join(" ")' \
+        '*pnp0600 pci#cc_0101 pci#ven_8086&dev_7010 pci#ven_8086&dev_7111'
+}
+
+# --- hives that were not left clean --------------------------------------------------
+test_logs_are_replayed_before_anything_is_read() {
+    real rdirty win10 system/win10-1709-dirty.SYSTEM
+    convert rdirty kvm --devices emulated
+    expect_status 0
+    expect_json '[.. | objects | select(.id? == "WINDOWS-HIVE-REPLAYED")] | length > 0' \
+        true out/rdirty/report.json
+    hive_of out/rdirty/disk0.raw SYSTEM after
+    export_of after b
+    # As many keys as Windows has after its own replay, less what was recorded.
+    expect_equal $(($(grep -c '^\[' b) - 1 + $(jq '[.edits[] | select(.where | endswith("StartOverride"))] | length' out/rdirty/receipt.json))) \
+        "$(jq '."system/win10-1709-dirty.SYSTEM".after_replay.keys' "$hives/expected.json")"
+}
+test_a_dirty_hive_without_its_logs_is_told_and_untouched() {
+    real rlost win10 system/win10-1709-dirty.SYSTEM
+    volume "$SCRATCH/rlost.raw"
+    mkdir mnt
+    ntfs-3g ntfs mnt && rm mnt/Windows/System32/config/SYSTEM.LOG* && fusermount -u mnt
+    cp "$SCRATCH/rlost.raw" "$SCRATCH/rlost2.raw"
+    dd if=ntfs of="$SCRATCH/rlost2.raw" bs=1M seek=1 conv=notrunc status=none
+    report rlost2 kvm
+    expect_status 4
+    expect_json '.vms[0].targets[0].findings[] | select(.id == "WINDOWS-HIVE-DIRTY") | .severity' \
+        blocker
+    convert rlost2 kvm --no-guest-fix
+    expect_status 0
+    hive_of out/rlost2/disk0.raw SYSTEM after
+    expect_same_file after "$SCRATCH/rlost.hive"
+}
+
+# --- volumes that Windows did not leave clean ------------------------------------------
+test_a_hibernated_volume_is_read_and_not_written() {
+    disk asleep win10 HIBERNATED=1
+    report asleep kvm --devices emulated
+    expect_json '[.vms[0].targets[0].findings[].id | select(. == "GUEST-HIBERNATED")] | length' 1
+    expect_json "$edited" ""
+    expect_json "$guest.version" 10.0.19045
+}
+test_without_the_helper_it_is_said_what_is_lacking() {
+    disk w2019 win2019
+    REHOST_LIBEXEC=/nonexistent report w2019 kvm
+    expect_json '.vms[0].targets[0].findings[] | select(.id == "GUEST-UNREADABLE") | .message | test("rehost-ntfs")' \
+        true
+}
+test_the_helper_shuts_itself_in() {
+    need strace
+    disk w2019 win2019
+    run "${STRACE[@]}" -e trace=prctl,seccomp,kill "$REHOST" report \
+        "$SCRATCH/w2019.raw" --to kvm --set memory=2GiB --json -
+    expect_status 0
+    expect_equal "$(grep -c 'PR_SET_SECCOMP.*= 0' trace | awk '{print ($1 > 0)}')" 1
+    run "$BUILD/rehost-ntfs" anything
+    expect_status 2
+}
+run_tests
