@@ -144,6 +144,7 @@ struct rh_reader {
     bool walked;              /* `allocated` is known */
     uint64_t allocated;       /* what rh_reader_allocated() found */
     struct rh_reader *parent; /* owned: what holes show, or NULL */
+    uint8_t id[16];           /* by which a child knows it; zeros: has none */
     void *state;
 };
 
@@ -164,6 +165,17 @@ int rh_reader_extent(struct rh_reader *r, uint64_t offset,
                      struct rh_extent *ret, rh_error **err);
 int rh_reader_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
                    size_t n, uint64_t offset, rh_error **err);
+/* For drivers: open what the disk at hand was made over, as r->parent.  Only
+ * o->place is looked into, and only for the last part of `name`, which may be a
+ * path of Windows'; what is wrong is told of the file at hand.  `id`, when not
+ * NULL, is the one that the parent must have. */
+int rh_reader_open_parent(struct rh_reader *r, const struct rh_open_options *o,
+                          const char *name, const char *format,
+                          const uint8_t id[16], rh_error **err);
+const char *rh_last_part(const char *path); /* behind the last / \\ or : */
+/* n bytes of UTF-16 as UTF-8, up to a NUL; NULL when they are none.  The caller
+ * frees. */
+char *rh_utf16_name(const uint8_t *p, size_t n, bool big_endian);
 /* Bytes stored for data: a walk over the map, not over the data, and the same
  * answer from then on.  By one thread. */
 int rh_reader_allocated(struct rh_reader *r, uint64_t *ret_bytes,

@@ -88,9 +88,10 @@ static int check_header(struct rh_reader *r, const struct vhd *v,
     if (rh_be64(h + AT_HEADER_DATA) != UINT64_MAX)
         odd(r, place + AT_HEADER_DATA,
             N_("the dynamic header names another header"));
-    expect_zeros(r, h, place, AT_PARENT, AT_HEADER_RESERVED,
-                 N_("the dynamic header names a parent, which the disk does "
-                    "not have"));
+    if (v->footer.type == VHD_DYNAMIC)
+        expect_zeros(r, h, place, AT_PARENT, AT_HEADER_RESERVED,
+                     N_("the dynamic header names a parent, which the disk "
+                        "does not have"));
     expect_zeros(r, h, place, AT_HEADER_RESERVED, VHD_HEADER,
                  N_("reserved bytes of the dynamic header are not zero"));
     return 0;
@@ -238,7 +239,8 @@ static int check_block(struct marks *m, uint64_t i, rh_error **err)
         if (all_ones(bits, bytes))
             continue;
         full = false;
-        if (check_sectors(m, bits, at + v->bitmap + o, n, err) < 0)
+        if (v->footer.type == VHD_DYNAMIC &&
+            check_sectors(m, bits, at + v->bitmap + o, n, err) < 0)
             return -1;
     }
     if (m->b->bits && m->b->bits[i / 8] & (0x80 >> (i % 8)) && !full &&
@@ -407,9 +409,10 @@ int rh_vhd_check(struct rh_reader *r, struct rh_codec *codec, rh_error **err)
     const struct vhd *v = r->state;
     uint64_t place = v->end < r->io->size ? v->end : 0;
     uint8_t *data = rh_codec_scratch(codec, 0, PIECE, err);
-    uint8_t footer[VHD_FOOTER];
+    uint8_t footer[VHD_FOOTER] = {0}; /* it may lack its last byte */
+    size_t n = (size_t)RH_MIN((uint64_t)VHD_FOOTER, r->io->size - place);
 
-    if (!data || rh_io_read(r->io, footer, VHD_FOOTER, place, err) < 0)
+    if (!data || rh_io_read(r->io, footer, n, place, err) < 0)
         return -1;
     check_footer(r, v, footer, place);
     if (v->table)

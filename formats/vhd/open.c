@@ -15,7 +15,11 @@ enum {                 /* offsets in the dynamic header */
        AT_ENTRIES = 28,
        AT_BLOCK_SIZE = 32,
        AT_SUM = 36,
+       AT_PARENT_ID = 40,
+       AT_PARENT_NAME = 64,
+       AT_LOCATORS = 576,
 };
+enum { NAME_BYTES = 512, NAME_MOST = 4096, LOCATOR = 24, LOCATORS = 8 };
 /* Entries: all of 2040 GiB in blocks of 512 KiB, a quarter of the usual. Table,
  * sorted copy and the sort's own memory stay below 48 MiB. */
 enum { TABLE_MOST = 4 * 1024 * 1024 };
@@ -49,12 +53,20 @@ static int compare_footers(struct rh_reader *r, const uint8_t *head,
     return 0;
 }
 
+/* Virtual PC before 2004 wrote footers of 511 bytes: the last one, reserved, is
+ * left out. */
+static bool is_short(const uint8_t tail[VHD_FOOTER])
+{
+    return !memcmp(tail + 1, "conectix", 8);
+}
+
 /* The footer at the end counts; a damaged one is replaced by the copy in
  * front. */
 static int read_footer(struct rh_reader *r, struct vhd *v, rh_error **err)
 {
     uint8_t head[VHD_FOOTER], tail[VHD_FOOTER];
     bool has_head, has_tail;
+    uint64_t end;
 
     if (r->io->size < 2 * VHD_FOOTER)
         return rh_fail(err, RH_ERR_VHD_FOOTER,
@@ -66,6 +78,13 @@ static int read_footer(struct rh_reader *r, struct vhd *v, rh_error **err)
         return -1;
     has_head = rh_vhd_footer_good(head);
     has_tail = rh_vhd_footer_good(tail);
+    end = r->io->size - VHD_FOOTER;
+    if (!has_tail && is_short(tail)) {
+        end++;
+        memmove(tail, tail + 1, VHD_FOOTER - 1);
+        tail[VHD_FOOTER - 1] = 0;
+        has_tail = rh_vhd_footer_good(tail);
+    }
     if (!has_tail && has_head) /* a fixed disk has no copy in front */
         has_head = rh_be32(head + AT_TYPE) != VHD_FIXED;
     if (!has_head && !has_tail)
@@ -74,7 +93,7 @@ static int read_footer(struct rh_reader *r, struct vhd *v, rh_error **err)
                        " nor its copy at 0 has the mark and a right sum",
                        r->io->size - VHD_FOOTER);
     rh_vhd_footer_decode(has_tail ? tail : head, &v->footer);
-    v->end = has_tail ? r->io->size - VHD_FOOTER : r->io->size;
+    v->end = has_tail ? end : r->io->size;
     if (!has_tail)
         rh_problem_add(r, "VHD-FOOTER",
                        N_("the footer at the end is missing or damaged (at "
@@ -95,17 +114,12 @@ static int check_footer(struct rh_reader *r, const struct vhd_footer *f,
     if (f->version >> 16 != 1)
         return rh_fail(err, RH_ERR_VHD_VERSION,
                        "VHD version 0x%08" PRIx32 " is not known", f->version);
-    if (f->type == VHD_DIFFERENCING) {
-        rh_fail(err, RH_ERR_DISK_UNSUPPORTED,
-                "this is a differencing VHD: it holds only what changed since "
-                "its parent disk");
-        return rh_hint(err, "merge it into its parent (Hyper-V: Inspect Disk, "
-                            "Merge; or vhd-util coalesce), then use that");
-    }
-    if (f->type != VHD_FIXED && f->type != VHD_DYNAMIC)
+    if (f->type != VHD_FIXED && f->type != VHD_DYNAMIC &&
+        f->type != VHD_DIFFERENCING)
         return rh_fail(err, RH_ERR_VHD_FOOTER,
-                       "disk type %" PRIu32 " is neither fixed (2) nor dynamic "
-                       "(3)",
+                       "disk type %" PRIu32
+                       " is neither fixed (2), dynamic (3) "
+                       "nor differencing (4)",
                        f->type);
     if (f->saved_state)
         rh_problem_add(r, "VHD-SAVED-STATE",
@@ -114,37 +128,42 @@ static int check_footer(struct rh_reader *r, const struct vhd_footer *f,
     return 0;
 }
 
-/* Whose "current size" counts: the creators that QEMU takes at their word, and
- * VirtualBox, which writes disks that its geometry does not cover. */
-static bool size_is_current(const struct vhd_footer *f)
+/* Virtual PC and QEMU's default mean the geometry; all others the current size
+ * (7-Zip, libvhdi, dissect and DiscUtils read them so). */
+static bool means_geometry(const struct vhd_footer *f)
 {
-    static const char creators[][5] = {"win ", "qem2", "d2v ", "CTXS",
-                                       "vs  ", "vbox", "wa\0"};
+    bool most = f->geometry.cylinders == 65535 && f->geometry.heads == 16 &&
+                f->geometry.sectors == 255;
 
-    if (f->geometry.cylinders == 65535 && f->geometry.heads == 16 &&
-        f->geometry.sectors == 255)
-        return true;
-    for (size_t i = 0; i < RH_COUNT(creators); i++)
-        if (!memcmp(f->creator, creators[i], 4))
-            return true;
-    return !memcmp(f->creator, "tap", 3);
+    return !most &&
+           (!memcmp(f->creator, "vpc ", 4) || !memcmp(f->creator, "qemu", 4));
 }
 
-static int decide_size(struct rh_reader *r, const struct vhd_footer *f,
-                       rh_error **err)
+/* A fixed disk's own length settles it. */
+static uint64_t choose_size(const struct vhd *v)
 {
-    uint64_t size = f->size;
+    const struct vhd_footer *f = &v->footer;
+    uint64_t chs = rh_vhd_geometry_size(&f->geometry);
+    bool geometry = means_geometry(f);
 
-    if (!size_is_current(f)) {
-        size = rh_vhd_geometry_size(&f->geometry);
-        if (size != f->size)
-            rh_problem_add(r, "VHD-SIZE",
-                           N_("the size is %llu bytes by the geometry, as the "
-                              "program that wrote it means it, and %llu by the "
-                              "footer"),
-                           (unsigned long long)size,
-                           (unsigned long long)f->size);
-    }
+    if (f->type == VHD_FIXED && v->end == f->size)
+        geometry = false;
+    else if (f->type == VHD_FIXED && v->end == chs)
+        geometry = true;
+    return chs && geometry ? chs : f->size;
+}
+
+static int decide_size(struct rh_reader *r, const struct vhd *v, rh_error **err)
+{
+    uint64_t size = choose_size(v);
+
+    if (size != v->footer.size)
+        rh_problem_add(r, "VHD-SIZE",
+                       N_("the size is %llu bytes by the geometry, as the "
+                          "program that wrote it means it, and %llu by the "
+                          "footer"),
+                       (unsigned long long)size,
+                       (unsigned long long)v->footer.size);
     if (size == 0 || size > VHD_MOST)
         return rh_fail(err, RH_ERR_VHD_SIZE,
                        "a disk of %" PRIu64 " bytes; a VHD holds 1 byte to "
@@ -312,9 +331,74 @@ static int open_dynamic(struct rh_reader *r, struct vhd *v, rh_error **err)
     if (read_table(r, v, err) < 0)
         return -1;
     v->entries = rh_div_up(r->size, v->block);
-    r->variant = "dynamic";
+    r->variant = v->footer.type == VHD_DYNAMIC ? "dynamic" : "differencing";
     r->grain = (uint32_t)v->block;
     return 0;
+}
+
+/* --- the parent ----------------------------------------------------------- */
+/* A locator's path (Windows', UTF-16); NULL when it is of another platform. */
+static char *locator_name(struct rh_reader *r, const struct vhd *v,
+                          const uint8_t locator[LOCATOR])
+{
+    uint32_t size = RH_MIN(rh_be32(locator + 8), (uint32_t)NAME_MOST);
+    uint64_t at = rh_be64(locator + 16);
+    uint8_t path[NAME_MOST];
+
+    if ((memcmp(locator, "W2ru", 4) != 0 && memcmp(locator, "W2ku", 4) != 0) ||
+        at > v->end || size > v->end - at ||
+        rh_io_read(r->io, path, size, at, NULL) < 0)
+        return NULL;
+    return rh_utf16_name(path, size, false);
+}
+
+static bool is_there(const struct rh_open_options *o, const char *name)
+{
+    const char *last = name ? rh_last_part(name) : NULL;
+    struct rh_io *io = last ? rh_place_open(o->place, last, NULL) : NULL;
+
+    rh_io_unref(io);
+    return io != NULL;
+}
+
+/* The name in the header; where there is no such file, the locators may know a
+ * newer one. */
+static char *parent_name(struct rh_reader *r, const struct vhd *v,
+                         const uint8_t h[VHD_HEADER],
+                         const struct rh_open_options *o)
+{
+    RH_AUTO(rh_freep)
+    char *said = rh_utf16_name(h + AT_PARENT_NAME, NAME_BYTES, true);
+
+    for (size_t i = 0; i < LOCATORS && o->place && !is_there(o, said); i++) {
+        char *name = locator_name(r, v, h + AT_LOCATORS + i * LOCATOR);
+
+        if (name && (!said || is_there(o, name))) {
+            free(said);
+            said = name;
+        } else {
+            free(name);
+        }
+    }
+    return RH_TAKE(said);
+}
+
+static int open_parent(struct rh_reader *r, struct vhd *v,
+                       const struct rh_open_options *o, rh_error **err)
+{
+    uint8_t h[VHD_HEADER];
+
+    if (rh_io_read(r->io, h, VHD_HEADER, v->footer.header, err) < 0)
+        return -1;
+    r->backing_file = parent_name(r, v, h, o);
+    if (o->ignore_parent)
+        return 0;
+    if (r->backing_file)
+        return rh_reader_open_parent(r, o, r->backing_file, "vhd",
+                                     h + AT_PARENT_ID, err);
+    return rh_fail(err, RH_ERR_DISK_PARENT,
+                   "it holds what changed since its parent disk, but does not "
+                   "name that");
 }
 
 static int open_fixed(struct rh_reader *r, uint64_t end, rh_error **err)
@@ -341,16 +425,17 @@ int rh_vhd_open(struct rh_reader *r, const struct rh_open_options *o,
 {
     RH_AUTO(vhd_freep) struct vhd *v = rh_new0(struct vhd);
 
-    (void)o;
     if (read_footer(r, v, err) < 0)
         return -1;
-    if (check_footer(r, &v->footer, err) < 0 ||
-        decide_size(r, &v->footer, err) < 0 ||
+    if (check_footer(r, &v->footer, err) < 0 || decide_size(r, v, err) < 0 ||
         (v->footer.type == VHD_FIXED && open_fixed(r, v->end, err) < 0))
         return rh_error_context(err, "footer at 0x%" PRIx64,
                                 v->end < r->io->size ? v->end : 0);
     if (v->footer.type != VHD_FIXED && open_dynamic(r, v, err) < 0)
         return -1;
+    if (v->footer.type == VHD_DIFFERENCING && open_parent(r, v, o, err) < 0)
+        return -1;
+    memcpy(r->id, v->footer.uuid, sizeof r->id);
     r->state = RH_TAKE(v);
     return 0;
 }

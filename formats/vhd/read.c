@@ -11,6 +11,7 @@
 enum {
     GRAIN = 64 * 1024, /* finest step of the map inside a block */
     BITS = 4096,       /* bytes of bitmap looked at in one read */
+    FEW_BITS = 512,    /* likewise, sector by sector */
 };
 
 static bool probe(const uint8_t *head, size_t n, const uint8_t *tail,
@@ -18,7 +19,8 @@ static bool probe(const uint8_t *head, size_t n, const uint8_t *tail,
 {
     (void)size;
     return (n >= VHD_FOOTER && !memcmp(head, "conectix", 8)) ||
-           (tail && !memcmp(tail, "conectix", 8));
+           (tail &&
+            (!memcmp(tail, "conectix", 8) || !memcmp(tail + 1, "conectix", 8)));
 }
 
 static void vhd_close(struct rh_reader *r)
@@ -79,6 +81,35 @@ static int block_extent(struct rh_reader *r, const struct vhd *v,
     return 0;
 }
 
+static bool bit_at(const uint8_t *bits, uint64_t i)
+{
+    return bits[i / 8] & (0x80 >> (i % 8));
+}
+
+/* In a differencing disk each sector is here or the parent's. */
+static int sector_extent(struct rh_reader *r, const struct vhd *v,
+                         uint64_t offset, struct rh_extent *ret, rh_error **err)
+{
+    uint64_t in_block = offset % v->block, sector = in_block / VHD_SECTOR;
+    uint64_t first = sector / 8, count = sector + 1, last;
+    uint8_t bits[FEW_BITS];
+    size_t bytes = (size_t)RH_MIN(rh_div_up(v->block / VHD_SECTOR, 8) - first,
+                                  (uint64_t)FEW_BITS);
+    bool here;
+
+    if (rh_io_read(r->io, bits, bytes,
+                   (uint64_t)v->table[offset / v->block] * VHD_SECTOR + first,
+                   err) < 0)
+        return -1;
+    last = RH_MIN((first + bytes) * 8, v->block / VHD_SECTOR);
+    here = bit_at(bits, sector - first * 8);
+    while (count < last && bit_at(bits, count - first * 8) == here)
+        count++;
+    ret->kind = here ? RH_EXTENT_DATA : RH_EXTENT_HOLE;
+    ret->length = count * VHD_SECTOR - in_block;
+    return 0;
+}
+
 static int vhd_extent(struct rh_reader *r, uint64_t offset,
                       struct rh_extent *ret, rh_error **err)
 {
@@ -87,7 +118,9 @@ static int vhd_extent(struct rh_reader *r, uint64_t offset,
     if (!v->table)
         return fixed_extent(r, offset, ret, err);
     if (v->table[offset / v->block] != VHD_NO_BLOCK)
-        return block_extent(r, v, offset, ret, err);
+        return (v->footer.type == VHD_DIFFERENCING
+                    ? sector_extent
+                    : block_extent)(r, v, offset, ret, err);
     ret->kind = RH_EXTENT_HOLE;
     ret->length = hole_end(v, offset / v->block) - offset;
     return 0;
@@ -117,7 +150,7 @@ static void blank(const uint8_t *bits, uint64_t first_sector, uint8_t *buf,
         uint64_t bit = sector - first_sector;
 
         part = RH_MIN(part, n - done);
-        if (!(bits[bit / 8] & (0x80 >> (bit % 8))))
+        if (!bit_at(bits, bit))
             memset(buf + done, 0, part);
         done += part;
     }
@@ -180,7 +213,8 @@ static int vhd_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
 
 const struct rh_format rh_format_vhd = {
     .name = "vhd",
-    .about = N_("VHD of Hyper-V, Virtual PC and XCP-ng (written dynamic)"),
+    .about = N_("VHD of Hyper-V, Virtual PC and XCP-ng (written dynamic), with "
+                "its parents"),
     .probe = probe,
     .open = rh_vhd_open,
     .extent = vhd_extent,

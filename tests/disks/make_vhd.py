@@ -42,13 +42,14 @@ def geometry(size):
 
 
 def footer(size, kind=3, creator=b"win ", header=512, chs=None, version=0x10000,
-           saved=0, good=True, cookie=b"conectix", made=0x000a0000):
+           saved=0, good=True, cookie=b"conectix", made=0x000a0000,
+           uuid=bytes(range(1, 17))):
     c, h, s = chs or geometry(size)
     f = bytearray(512)
     struct.pack_into(">8sIIQI4sI4sQQHBBI", f, 0, cookie, 2, version,
                      header if kind != 2 else 0xffffffffffffffff, 0, creator,
                      made, b"Wi2k", size, size, c, h, s, kind)
-    f[68:84] = bytes(range(1, 17))
+    f[68:84] = uuid
     f[84] = saved
     struct.pack_into(">I", f, 64, vhd_sum(f, 64) ^ (0 if good else 1))
     return bytes(f)
@@ -374,7 +375,9 @@ def bitmap(v):
 
 
 vhd("bitmap", bitmap)
-for creator in (b"vpc ", b"qemu", b"zzzz"):
+for creator in (b"zzzz", b"gofr", b"vpc\0", b"w2ru"):  # unknown: none loses its tail
+    vhd("creator-" + creator.hex(), setter(footer={"creator": creator}))
+for creator in (b"vpc ", b"qemu"):
     v = Vhd(9 << 20)
     v.footer = {"creator": creator}
     c, h, s = geometry(v.size)
@@ -389,8 +392,86 @@ v = Vhd((1 << 20) + 512)
 good("fixed-odd.vhd", bytes(v.disk) + footer(v.size, kind=2), v.disk)
 v = Vhd(9 << 20)
 c, h, s = geometry(v.size)
-good("fixed-chs.vhd", bytes(v.disk) + footer(v.size, kind=2, creator=b"vpc "),
+good("fixed-length.vhd",  # as long as the footer says: that settles it
+     bytes(v.disk) + footer(v.size, kind=2, creator=b"vpc "), v.disk)
+good("fixed-chs.vhd",
+     bytes(v.disk[:c * h * s * 512]) + footer(v.size, kind=2, creator=b"vpc "),
      v.disk, c * h * s * 512)
+v.footer = {"chs": (0, 0, 0)}
+good("no-geometry.vhd", v.bytes(), v.disk)
+v.footer = {"chs": (0, 0, 0), "creator": b"vpc "}
+good("no-geometry-vpc.vhd", v.bytes(), v.disk)
+# Virtual PC before 2004: the footer at the end has 511 bytes.
+v = Vhd(9 << 20)
+v.cut = 1
+good("footer-511.vhd", v.bytes(), v.disk)
+good("fixed-511.vhd", bytes(v.disk) + footer(v.size, kind=2)[:511], v.disk)
+
+
+# Differencing: a sector whose bit is set is here, any other is the parent's.
+class Child(Vhd):
+    def __init__(self, parent, name, uuid, seed, size=None, every=2):
+        super().__init__(size or parent.size, seed=seed, every=every)
+        self.uuid, self.parent_uuid = uuid, parent.uuid
+        self.locator = name.encode("utf-16-le")
+        self.name = name
+        r = random.Random(seed)
+        for i in self.present:
+            bits = bytearray(r.randbytes(self.bitmap))
+            bits[9:200] = b"\xff" * 191
+            bits[200:300] = bytes(100)
+            self.bits[i] = bytes(bits)
+        whole = bytearray(parent.disk.ljust(self.size, b"\0")[:self.size])
+        for i in self.present:
+            for s in range(self.block // 512):
+                if self.bits[i][s // 8] & 0x80 >> s % 8:
+                    at = i * self.block + s * 512
+                    whole[at:at + 512] = self.disk[at:at + 512]
+        self.own, self.whole = self.disk, whole
+        self.footer = {"kind": 4, "uuid": uuid}
+
+    def bytes(self):
+        self.disk, self.table = self.own, 2048  # the locator's path in front
+        raw = bytearray(super().bytes())
+        self.disk = self.whole[:self.size]
+        raw[1536:1536 + len(self.locator)] = self.locator
+        h = bytearray(raw[512:1536])
+        h[40:56] = self.parent_uuid
+        name = self.name.encode("utf-16-be")
+        h[64:64 + len(name)] = name
+        struct.pack_into(">4sIIIQ", h, 576, b"W2ru", 512, len(self.locator), 0,
+                         1536)
+        struct.pack_into(">I", h, 36, vhd_sum(h, 36))
+        raw[512:1536] = h
+        return bytes(raw)
+
+
+base = Vhd(9 << 20, seed=11)
+base.uuid = b"b" * 16
+base.footer = {"uuid": base.uuid}
+good("base.vhd", base.bytes(), base.disk)
+child = Child(base, "C:\\vms\\base.vhd", b"c" * 16, 12)
+good("child.vhd", child.bytes(), child.whole)
+clean("child.vhd")
+grand = Child(child, ".\\child.vhd", b"d" * 16, 13, size=13 << 20, every=3)
+good("grandchild.vhd", grand.bytes(), grand.whole)
+odd = Child(base, "../elsewhere/gone.vhd", b"e" * 16, 14)
+odd.locator = "..\\base.vhd".encode("utf-16-le")
+good("child-by-locator.vhd", odd.bytes(), odd.whole)
+fixed = bytes(base.disk) + footer(base.size, kind=2, uuid=b"f" * 16)
+good("base-fixed.vhd", fixed, base.disk)
+base.uuid = b"f" * 16
+good("child-of-fixed.vhd", Child(base, "base-fixed.vhd", b"g" * 16, 15).bytes(),
+     Child(base, "", b"", 15).whole)
+refuse("x-child-alone.vhd", Child(base, "gone.vhd", b"h" * 16, 12).bytes(),
+       "DISK_PARENT")
+refuse("x-child-of-another.vhd", Child(base, "base.vhd", b"h" * 16, 12).bytes(),
+       "DISK_PARENT")
+base.uuid = b"i" * 16
+refuse("x-child-of-itself.vhd",
+       Child(base, "x-child-of-itself.vhd", b"i" * 16, 12).bytes(), "DISK_PARENT")
+refuse("x-child-of-a-path.vhd", Child(base, "a\x07.vhd", b"i" * 16, 12).bytes(),
+       "")
 
 # What a check tells.
 for name in ("plain", "size-odd", "one-sector", "block-4k", "block-8m", "gaps",
@@ -487,7 +568,7 @@ vhd("x-no-footers", setter(copy=b"\xee" * 512, tail=False),
 vhd("x-no-sums", setter(footer={"good": False}), "VHD_FOOTER")
 vhd("x-version", setter(footer={"version": 0x20000}), "VHD_VERSION")
 vhd("x-type", setter(footer={"kind": 5}), "VHD_FOOTER")
-vhd("x-differencing", setter(footer={"kind": 4}), "DISK_UNSUPPORTED", True)
+vhd("x-differencing", setter(footer={"kind": 4}), "DISK_PARENT")
 vhd("x-footers-differ", setter(copy=footer(8 << 20)), "VHD_FOOTER")
 vhd("x-footers-type", setter(copy=footer(9 << 20, kind=2)), "VHD_FOOTER")
 vhd("x-header-mark", setter(header={"cookie": b"cxsparsf"}), "VHD_HEADER")
