@@ -301,16 +301,45 @@ void rh_lease_release(struct rh_lease *l)
 /* --- taking it
  * --------------------------------------------------------------- */
 
-/* Our own file beside the lease, which is to become the lease. */
-static int write_own(struct rh_lease *l, const char *own, rh_error **err)
+/* Our own file, which is to become the lease: without a name where the file
+ * system can (nothing of it is left by a crash), else beside the lease. */
+struct own {
+    int fd;
+    char *name; /* NULL: it has none yet */
+};
+
+static void drop_own(struct rh_lease *l, struct own *o)
+{
+    if (o->name)
+        unlinkat(l->dir, o->name, 0);
+    free(o->name);
+    rh_closep(&o->fd);
+    *o = (struct own){.fd = -1};
+}
+
+static void open_own(struct rh_lease *l, struct own *o, bool named)
+{
+    if (!named)
+        o->fd = openat(l->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    if (o->fd >= 0)
+        return;
+    o->name = rh_printf(".%s.%s", l->name, l->token);
+    o->fd = openat(l->dir, o->name,
+                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (o->fd >= 0)
+        return;
+    free(o->name);
+    o->name = NULL;
+}
+
+static int write_own(struct rh_lease *l, struct own *o, bool named,
+                     rh_error **err)
 {
     struct holder me = {0};
     RH_AUTO(rh_freep) char *text = NULL;
-    RH_AUTO(rh_closep)
-    int fd = openat(l->dir, own,
-                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 
-    if (fd < 0)
+    open_own(l, o, named);
+    if (o->fd < 0)
         return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                              "cannot create the lease \"%s\"", l->name);
     this_process(&me);
@@ -318,23 +347,34 @@ static int write_own(struct rh_lease *l, const char *own, rh_error **err)
     text = holder_json(&me);
     if (!text)
         return rh_fail(err, RH_ERR_BUG, "a lease cannot be written");
-    return rh_pwrite_all(fd, text, strlen(text), 0, own, err);
+    return rh_pwrite_all(o->fd, text, strlen(text), 0, l->name, err);
+}
+
+static int link_own(int dir, const struct own *o, const char *name)
+{
+    char path[64];
+
+    if (o->name)
+        return linkat(dir, o->name, dir, name, 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", o->fd);
+    return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW);
 }
 
 /* 1: it bears that name now, 0: the name is taken, -1: errno. */
-static int give_name(int dir, const char *own, const char *name)
+static int give_name(int dir, const struct own *o, const char *name)
 {
+    nlink_t linked = o->name ? 2 : 1;
     struct stat st;
     int why;
 
-    if (linkat(dir, own, dir, name, 0) == 0)
+    if (link_own(dir, o, name) == 0)
         return 1;
     why = errno;
-    if (fstatat(dir, own, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 2)
+    if (fstat(o->fd, &st) == 0 && st.st_nlink == linked)
         return 1; /* it was done, only the answer was lost */
-    if (why == EPERM || why == EOPNOTSUPP || why == ENOSYS) {
+    if (o->name && (why == EPERM || why == EOPNOTSUPP || why == ENOSYS)) {
         /* No hard links here (FAT, some FUSE): by a rename, then. */
-        if (renameat2(dir, own, dir, name, RENAME_NOREPLACE) == 0)
+        if (renameat2(dir, o->name, dir, name, RENAME_NOREPLACE) == 0)
             return 1;
         why = errno;
     }
@@ -342,9 +382,9 @@ static int give_name(int dir, const char *own, const char *name)
     return why == EEXIST ? 0 : -1;
 }
 
-/* Put `own` in the place of a dead holder's lease.  Of several who would, one
+/* Put our own in the place of a dead holder's lease.  Of several who would, one
  * bears the name NAME.take meanwhile.  0: another was faster. */
-static int take_over(struct rh_lease *l, const char *own,
+static int take_over(struct rh_lease *l, const struct own *own,
                      const struct holder *dead, time_t now, unsigned stale)
 {
     RH_AUTO(rh_freep) char *take = rh_printf("%s.take", l->name);
@@ -365,50 +405,65 @@ static int take_over(struct rh_lease *l, const char *own,
     return got;
 }
 
-/* 1 ours, 0 another's, -1 errno. */
-static int take(struct rh_lease *l, const char *own, unsigned stale,
-                char **ret_holder)
+/* Once: 1 ours, 0 another's that lives (*ret), 2 try again, -1 errno. */
+static int try_once(struct rh_lease *l, const struct own *own, unsigned stale,
+                    struct holder *ret)
 {
     struct stat fresh;
-    struct holder h;
-    int got = 0;
+    int got;
 
-    if (fstatat(l->dir, own, &fresh, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstat(own->fd, &fresh) < 0)
         return -1;
-    for (int i = 0; i < TRIES; i++) {
-        got = give_name(l->dir, own, l->name);
-        if (got)
-            return got;
-        if (read_holder(l->dir, l->name, &h) < 0) {
-            if (errno != ENOENT)
-                return -1;
-            continue; /* given back a moment ago */
+    got = give_name(l->dir, own, l->name);
+    if (got)
+        return got;
+    if (read_holder(l->dir, l->name, ret) < 0)
+        return errno == ENOENT ? 2 : -1; /* given back a moment ago */
+    if (lives(ret, fresh.st_mtime, stale))
+        return 0;
+    got = take_over(l, own, ret, fresh.st_mtime, stale);
+    return got ? got : 2;
+}
+
+/* A file without a name can't get one everywhere, nor twice: then one that has
+ * a name is taken. */
+static int take(struct rh_lease *l, unsigned stale, char **ret_holder,
+                rh_error **err)
+{
+    struct own own = {.fd = -1};
+    struct holder h = {0};
+    int got = 2;
+
+    for (int i = 0; i < TRIES && got == 2; i++) {
+        bool named = i > 0;
+
+        if (named && !own.name)
+            drop_own(l, &own);
+        if (own.fd < 0 && write_own(l, &own, named, err) < 0) {
+            drop_own(l, &own);
+            return -1;
         }
-        if (lives(&h, fresh.st_mtime, stale))
-            break;
-        got = take_over(l, own, &h, fresh.st_mtime, stale);
-        if (got)
-            return got;
+        got = try_once(l, &own, stale, &h);
+        if (got < 0 && !own.name && i + 1 < TRIES)
+            got = 2;
     }
-    if (ret_holder)
+    if (got < 0)
+        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                      "cannot take the lease \"%s\"", l->name);
+    if (got == 2)
+        got = 0;
+    if (got == 0 && ret_holder)
         *ret_holder = holder_text(&h);
-    return 0;
+    drop_own(l, &own);
+    return got;
 }
 
 int rh_lease_take(int dir, const char *name, unsigned stale_seconds,
                   struct rh_lease **ret, char **ret_holder, rh_error **err)
 {
     struct rh_lease *l = new_lease(dir, name, stale_seconds);
-    RH_AUTO(rh_freep) char *own = rh_printf(".%s.%s", name, l->token);
-    int got = write_own(l, own, err);
+    int got = take(l, stale_seconds, ret_holder, err);
 
-    if (got == 0) {
-        got = take(l, own, stale_seconds, ret_holder);
-        if (got < 0)
-            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
-                          "cannot take the lease \"%s\"", name);
-    }
-    unlinkat(dir, own, 0);
     if (got == 1 && start_keeping(l, err) < 0) {
         rh_lease_release(l);
         return -1;
@@ -418,6 +473,14 @@ int rh_lease_take(int dir, const char *name, unsigned stale_seconds,
     else
         free_lease(l);
     return got;
+}
+
+bool rh_lease_is_one(int dir, const char *name)
+{
+    struct holder h;
+
+    return read_holder(dir, name, &h) == 0 && S_ISREG(h.st.st_mode) &&
+           h.token[0];
 }
 
 bool rh_lease_held(int dir, const char *name, unsigned stale_seconds,

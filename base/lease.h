@@ -35,6 +35,8 @@ bool rh_lease_lost(struct rh_lease *l);
 void rh_lease_release(struct rh_lease *l);
 RH_FREEP(rh_lease_releasep, struct rh_lease, rh_lease_release)
 
+/* Is it a lease at all?  A folder, a FIFO, another's file is none. */
+bool rh_lease_is_one(int dir, const char *name);
 /* Without taking it: is there a holder that lives?  *ret_holder as above. */
 bool rh_lease_held(int dir, const char *name, unsigned stale_seconds,
                    char **ret_holder);

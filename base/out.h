@@ -65,15 +65,15 @@ struct rh_outdir_file {
     struct rh_out *out; /* open until the commit */
 };
 struct rh_outdir {
-    char *path; /* DIR/NAME, the final one */
-    char *part; /* DIR/.NAME.PID.part, while it is being made */
-    int fd;     /* of the hidden folder */
-    bool replace;
+    char *path, *name;   /* DIR/NAME, the final one, and NAME */
+    struct claim *claim; /* of the hidden folder's name, see outdir.c */
+    int fd;              /* of the hidden folder */
+    bool replace, made;  /* made: it is there, and not a result yet */
     RH_VEC(struct rh_outdir_file) files; /* by rh_outdir_put, in order */
 };
 /* Create DIR if it is missing, then the hidden folder.  FILE_EXISTS when the
  * result is already there and `replace` is false.  Hidden folders left by runs
- * that were killed are removed. */
+ * that were killed, on any machine, are removed. */
 struct rh_outdir *rh_outdir_new(const char *dir, const char *name, bool replace,
                                 rh_error **err);
 /* Free bytes where it lies; -1 when that can't be learned. */
@@ -102,8 +102,9 @@ RH_FREEP(rh_outfile_closep, struct rh_outfile, rh_outfile_close)
 /* Write all of buf at offset, with a clear error for a full disk. */
 int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
                   const char *name, rh_error **err);
-/* Every byte outside A-Z a-z 0-9 . _ - becomes '-'; never empty, "." or "..".
- * The caller frees. */
+/* NAME of a result: every character outside A-Z a-z 0-9 . _ - becomes '-', a
+ * leading '.' or '-' becomes '_'; without a letter or digit it is "vm-" and 8
+ * hex digits of the name's SHA-256.  The caller frees. */
 char *rh_safe_name(const char *name);
 
 #endif

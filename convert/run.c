@@ -270,6 +270,10 @@ static int check_space(const struct run *run, rh_error **err)
 
 static void tell(struct run *run, uint64_t done)
 {
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-";
+    RH_AUTO(rh_buf_free) struct rh_buf quoted = {0};
+    RH_AUTO(rh_freep) char *script = NULL;
     struct rh_buf *b = &run->job->summary;
     const char *where = run->target->delivery->where;
     RH_AUTO(rh_freep) char *size = rh_human_size(done);
@@ -293,7 +297,13 @@ static void tell(struct run *run, uint64_t done)
         return;
     rh_buf_printf(b, _("  findings: %zu to read in %s/report.html\n"), cautions,
                   where);
-    rh_buf_printf(b, _("  next:     sh %s/import.sh --help\n"), where);
+    script = rh_printf("%s/import.sh", where);
+    rh_buf_puts(&quoted, script);
+    if (strspn(script, plain) != strlen(script)) {
+        quoted.length = 0;
+        rh_shell_quote(&quoted, script);
+    }
+    rh_buf_printf(b, _("  next:     sh %s --help\n"), quoted.data);
 }
 
 static struct rh_out *packed_or_plain(struct run *run, struct rh_out *out,
