@@ -337,6 +337,11 @@ rh_lib *rh_http_lib(const struct rh_http *h)
     return h->lib;
 }
 
+void rh_http_set_lib(struct rh_http *h, rh_lib *lib)
+{
+    h->lib = lib;
+}
+
 struct rh_curl_trust *rh_http_trust(struct rh_http *h)
 {
     return &h->trust;
@@ -783,11 +788,23 @@ uint64_t rh_http_upload_sent(const struct rh_http_upload *u)
     return u->sent;
 }
 
-long rh_http_upload_status(struct rh_http_upload *u)
+const struct rh_http_answer *rh_http_upload_wait(struct rh_http_upload *u,
+                                                 unsigned seconds,
+                                                 rh_error **err)
 {
-    if (!u->done)
-        step(u, NULL);
-    return u->answer.status;
+    time_t end = time(NULL) + (time_t)seconds;
+
+    while (!u->done && !u->answer.status && time(NULL) <= end) {
+        if (step(u, err) < 0)
+            return NULL;
+        if (!u->done && !u->answer.status)
+            rh_curl.multi_poll(u->multi, NULL, 0, RH_CURL_POLL / 10, NULL);
+    }
+    if (u->done && u->code != CURLE_OK) {
+        say(&u->t, u->code, err);
+        return NULL;
+    }
+    return &u->answer;
 }
 
 int rh_http_upload_finish(struct rh_http_upload *u, struct rh_http_answer *ret,
@@ -843,6 +860,11 @@ const char *rh_http_host(const struct rh_http *h)
 {
     (void)h;
     return "";
+}
+
+void rh_http_set_lib(struct rh_http *h, rh_lib *lib)
+{
+    (void)h, (void)lib;
 }
 
 void rh_http_add_header(struct rh_http *h, struct rh_secret *line)
@@ -915,10 +937,13 @@ uint64_t rh_http_upload_sent(const struct rh_http_upload *u)
     return 0;
 }
 
-long rh_http_upload_status(struct rh_http_upload *u)
+const struct rh_http_answer *rh_http_upload_wait(struct rh_http_upload *u,
+                                                 unsigned seconds,
+                                                 rh_error **err)
 {
-    (void)u;
-    return 0;
+    (void)u, (void)seconds;
+    lacking(err);
+    return NULL;
 }
 
 int rh_http_upload_finish(struct rh_http_upload *u, struct rh_http_answer *ret,

@@ -45,6 +45,10 @@ const char *rh_http_host(const struct rh_http *h); /* "HOST:PORT", as given */
 /* "HOST" of "HOST:PORT" or "[V6]:PORT", without brackets; the caller frees. */
 char *rh_http_host_alone(const char *authority);
 
+/* Whose cancel, log and progress hold; NULL: nobody's, for cleaning up after a
+ * cancel. */
+void rh_http_set_lib(struct rh_http *h, rh_lib *lib);
+
 /* Send "Name: value" with every request; takes `line`.  NULL is ignored. */
 void rh_http_add_header(struct rh_http *h, struct rh_secret *line);
 /* "Authorization: Basic ..." of these. */
@@ -108,9 +112,13 @@ struct rh_http_upload *rh_http_upload_start(struct rh_http *h,
                                             int64_t size, rh_error **err);
 int rh_http_upload_write(struct rh_http_upload *u, const void *bytes, size_t n,
                          rh_error **err);
+/* Wait for the answer's headers (at most `seconds`): a server that refuses at
+ * once does so before it is sent anything.  They are borrowed; the status is 0
+ * when nothing came. */
+const struct rh_http_answer *rh_http_upload_wait(struct rh_http_upload *u,
+                                                 unsigned seconds,
+                                                 rh_error **err);
 uint64_t rh_http_upload_sent(const struct rh_http_upload *u);
-/* The status of an answer that came already; 0: none yet. */
-long rh_http_upload_status(struct rh_http_upload *u);
 /* All was written: wait for the answer's end. */
 int rh_http_upload_finish(struct rh_http_upload *u, struct rh_http_answer *ret,
                           rh_error **err);

@@ -42,6 +42,9 @@ struct rh_lib {
     void (*progress)(void *user, const char *stage, uint64_t done,
                      uint64_t total);
     void *progress_user;
+    /* An answer of a person (a password: hidden), to be freed; NULL: none. */
+    char *(*ask)(void *user, const char *question, int hidden);
+    void *ask_user;
     atomic_uint_least64_t progress_last; /* monotonic ns of the last report */
     rh_lib *of;           /* whom this one works for: it keeps; or NULL */
     pthread_mutex_t lock; /* zeroed is unlocked; guards what follows */
