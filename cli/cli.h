@@ -70,10 +70,13 @@ int cli_save(const struct cli *cli, const char *path, const char *text);
 int cli_progress_start(struct cli *cli, const char *mode);
 void cli_progress_end(void);
 
+/* prompt.c: a person's answers, and secrets kept out of core dumps. */
+void cli_may_ask(struct cli *cli);
+
 int cli_main(int argc, char **argv);
 
 extern const struct cli_command cli_inspect, cli_report, cli_convert,
-    cli_profiles, cli_boot, cli_verify, cli_disk_info, cli_disk_map,
+    cli_profiles, cli_boot, cli_verify, cli_push, cli_disk_info, cli_disk_map,
     cli_disk_check, cli_disk_convert, cli_disk_compare;
 
 #endif

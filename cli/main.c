@@ -15,10 +15,10 @@ static const struct {
 } commands[] = {
     {NULL, &cli_inspect},        {NULL, &cli_report},
     {NULL, &cli_convert},        {NULL, &cli_boot},
-    {NULL, &cli_verify},         {"disk", &cli_disk_info},
-    {"disk", &cli_disk_map},     {"disk", &cli_disk_check},
-    {"disk", &cli_disk_convert}, {"disk", &cli_disk_compare},
-    {NULL, &cli_profiles},
+    {NULL, &cli_verify},         {NULL, &cli_push},
+    {"disk", &cli_disk_info},    {"disk", &cli_disk_map},
+    {"disk", &cli_disk_check},   {"disk", &cli_disk_convert},
+    {"disk", &cli_disk_compare}, {NULL, &cli_profiles},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -291,10 +291,6 @@ static int not_yet(const struct cli *cli, const char *name)
             cli, _("`rehost batch` is not there yet; nothing was done"),
             _("run `rehost convert` for one source after the other; `rehost "
               "report` takes many"));
-    if (!strcmp(name, "push"))
-        return cli_usage_hint(
-            cli, _("`rehost push` is not there yet; nothing was done"),
-            _("copy the result folder to the host and run its import.sh"));
     return 0;
 }
 

@@ -30,6 +30,7 @@ static const char *stage_text(const char *stage)
     } texts[] = {
         {"copy", N_("copying")},
         {"spool", N_("receiving")},
+        {"send", N_("sending")},
         {"verify", N_("verifying")},
         {"guest", N_("looking into the guest")},
         {"look", N_("looking at the disk")},

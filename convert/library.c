@@ -134,6 +134,12 @@ void rh_cancel(rh_lib *lib)
     atomic_store(&lib->cancelled, true);
 }
 
+void rh_on_ask(rh_lib *lib, rh_ask_fn *ask, void *user)
+{
+    lib->ask = ask;
+    lib->ask_user = user;
+}
+
 const char *rh_error_list(size_t i, int *ret_status, const char **ret_hint)
 {
     if (i + 1 >= RH_ERR_COUNT)

@@ -68,7 +68,7 @@ test_unknown_option_is_usage() {
 # What the plan names and is not built must not look as if it worked.
 test_commands_to_come_say_so() {
     local command
-    for command in batch push; do
+    for command in batch; do
         run "$REHOST" $command run jobs.yaml
         expect_error USAGE 2
         expect_stderr "rehost $command. is not there yet"

@@ -232,6 +232,30 @@ RH_PUBLIC int rh_boot(rh_lib *, const char *result_dir, const rh_options *,
 RH_PUBLIC int rh_verify(rh_lib *, const char *source, const char *result_dir,
                         char **ret_text, rh_error **);
 
+/* --- deliveries
+ * ------------------------------------------------------------------------ */
+/* Results that stand in folders go to a hypervisor: one log-in for all of them.
+ * Options: "to" (xapi://HOST[:PORT][/SR]), "login" (a file), "tls-ca", "pin"
+ * (repeat), "network-map" (repeat), "sr", "name", "storage", "import-storage",
+ * "vmid", "dry-run", "start", "keep-failed"; they must live as long as the
+ * object.  Where there is no login file the environment is asked (REHOST_USER,
+ * REHOST_PASSWORD, REHOST_TOKEN), then rh_on_ask's call. */
+typedef struct rh_push rh_push;
+RH_PUBLIC rh_push *rh_push_open(rh_lib *, const rh_options *, rh_error **);
+/* *ret_json is the VM of rehost.delivery/1, *ret_text a line for people; with
+ * "dry-run" both say what was checked and would be asked, also when a check
+ * fails.  Yours to free; NULL otherwise.  On failure nothing is left there. */
+RH_PUBLIC int rh_push_result(rh_push *, const char *result_dir, char **ret_json,
+                             char **ret_text, rh_error **);
+/* Take away what an interrupted push of that result has left; how many things
+ * there were, or -1. */
+RH_PUBLIC int rh_push_clean(rh_push *, const char *result_dir, rh_error **);
+RH_PUBLIC void rh_push_close(rh_push *); /* ends the session */
+/* A question to a person: the answer, malloc()ed, is wiped and freed; NULL: no
+ * answer.  `hidden`: it is a password. */
+typedef char *rh_ask_fn(void *user, const char *question, int hidden);
+RH_PUBLIC void rh_on_ask(rh_lib *, rh_ask_fn *, void *user);
+
 /* --- disks
  * ---------------------------------------------------------------------------
  */

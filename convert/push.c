@@ -1,0 +1,321 @@
+/* push.c - results that stand in folders go to a hypervisor's API.
+ *
+ * One log-in for all of them.  Each is looked at wholly before its first byte;
+ * what an interrupted push has left is taken away first.  Its receipt then says
+ * where it went. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/out.h"
+#include "convert/result.h"
+#include "deliver/push.h"
+#include "rehost/rehost.h"
+
+RH_FREEP(rh_push_closep, struct rh_push, rh_push_close)
+
+static int open_kind(struct rh_push *p, const char *url, rh_error **err)
+{
+    struct rh_remote_url u = {0};
+
+    if (rh_remote_url(url, &u, err) < 0)
+        return -1;
+    p->kind = rh_pusher_of(u.scheme);
+    if (!p->kind)
+        rh_fail(err, RH_ERR_DELIVERY_URL, "%s:// is no delivery that is known",
+                u.scheme);
+    rh_remote_url_free(&u);
+    return p->kind ? 0 : -1;
+}
+
+rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
+{
+    RH_AUTO(rh_push_closep) struct rh_push *p = rh_new0(struct rh_push);
+    const char *url = rh_option(options, "to");
+
+    p->lib = lib;
+    p->options = options;
+    if (!url) {
+        rh_fail(err, RH_ERR_USAGE, "it was not said where to");
+        rh_hint(err, "add --to URL");
+        return NULL;
+    }
+    if (open_kind(p, url, err) < 0 ||
+        rh_remote_open(&p->remote, lib, url, p->kind->port,
+                       p->kind->wants_token, options, err) < 0 ||
+        p->kind->open(p, err) < 0)
+        return NULL;
+    return RH_TAKE(p);
+}
+
+void rh_push_close(rh_push *p)
+{
+    if (!p)
+        return;
+    if (p->kind)
+        p->kind->close(p);
+    rh_remote_close(&p->remote);
+    free(p);
+}
+
+/* --- what an interrupted one has left
+ * ------------------------------------------------ */
+
+/* The last that was made goes first. */
+static int clean_left(struct rh_push *p, const json_t *left, rh_error **err)
+{
+    for (size_t n = json_array_size(left); n > 0; n--) {
+        const json_t *line = json_array_get(left, n - 1);
+        const char *kind = json_string_value(json_object_get(line, "kind"));
+        const char *id = json_string_value(json_object_get(line, "id"));
+
+        if (kind && id && p->kind->clean(p, kind, id, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int rh_push_clean(rh_push *p, const char *dir, rh_error **err)
+{
+    json_t *left = NULL;
+    RH_AUTO(rh_journal_closep)
+    struct rh_journal *j = rh_journal_open(dir, p->remote.text, &left, err);
+    int count = (int)json_array_size(left);
+
+    if (!j)
+        return -1;
+    if (clean_left(p, left, err) < 0) {
+        json_decref(left);
+        return -1;
+    }
+    json_decref(left);
+    rh_journal_done(j);
+    return count;
+}
+
+/* --- the receipt
+ * ---------------------------------------------------------------------- */
+
+/* receipt.json with one more member, in place of the old one. */
+static int note_delivery(const char *dir, json_t *receipt, const json_t *vm,
+                         rh_error **err)
+{
+    RH_AUTO(rh_freep) char *path = rh_printf("%s/receipt.json", dir);
+    RH_AUTO(rh_freep) char *text = NULL;
+    RH_AUTO(rh_outfile_closep) struct rh_outfile *f = NULL;
+    struct rh_out *out;
+    json_t *list = json_object_get(receipt, "delivery");
+
+    if (!list) {
+        list = json_array();
+        json_object_set_new(receipt, "delivery", list);
+    }
+    json_array_append(list, (json_t *)vm);
+    text = json_dumps(receipt, JSON_INDENT(2));
+    f = rh_outfile_new(path, true, &out, err);
+    if (!f || rh_out_write(out, text, strlen(text), 0, err) < 0 ||
+        rh_out_finish(out, strlen(text), err) < 0)
+        return -1;
+    return rh_outfile_commit(f, err);
+}
+
+/* --- one result
+ * ------------------------------------------------------------------------ */
+
+static void item_free(struct rh_push_item *i)
+{
+    if (i->push->kind->item_free)
+        i->push->kind->item_free(i);
+    rh_checks_free(&i->checks);
+    for (size_t n = 0; n < i->plan.count; n++)
+        free(i->plan.items[n]);
+    free(i->plan.items);
+    rh_journal_close(i->journal);
+    json_decref((json_t *)i->receipt);
+    json_decref(i->delivered);
+}
+
+static int check_result(struct rh_push_item *i, rh_error **err)
+{
+    const char *target =
+        json_string_value(json_object_get(i->receipt, "target"));
+
+    i->name = json_string_value(json_object_get(i->receipt, "vm"));
+    if (!i->name || !target || rh_check_name(i->name, NULL) < 0)
+        return rh_fail(err, RH_ERR_DELIVERY_RESULT,
+                       "the receipt names no VM and target");
+    if (!strcmp(target, i->push->kind->target))
+        return 0;
+    rh_fail(err, RH_ERR_DELIVERY_RESULT, "it is a result for %s, not for %s",
+            target, i->push->kind->target);
+    return rh_hint(err, "%s:// takes results of --to %s", i->push->kind->scheme,
+                   i->push->kind->target);
+}
+
+static json_t *checks_json(const struct rh_push_item *i)
+{
+    json_t *list = json_array();
+
+    for (size_t n = 0; n < i->checks.list.count; n++) {
+        const struct rh_check *c = &i->checks.list.items[n];
+
+        json_array_append_new(list, json_pack("{s:s, s:s}", "result",
+                                              c->id != RH_ERR_NONE ? "failed"
+                                              : c->caution         ? "caution"
+                                                                   : "good",
+                                              "text", c->text));
+    }
+    return list;
+}
+
+static json_t *plan_json(const struct rh_push_item *i)
+{
+    json_t *list = json_array();
+
+    for (size_t n = 0; n < i->plan.count; n++)
+        json_array_append_new(list, json_string(i->plan.items[n]));
+    return list;
+}
+
+static double seconds_since(const struct timespec *start)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - start->tv_sec) +
+           (double)(now.tv_nsec - start->tv_nsec) / 1e9;
+}
+
+/* rehost.delivery/1's entry of this VM. */
+static json_t *entry_json(const struct rh_push_item *i,
+                          const struct timespec *start)
+{
+    json_t *vm =
+        json_pack("{s:s, s:s}", "name", i->name, "url", i->push->remote.text);
+
+    if (i->delivered)
+        json_object_update(vm, i->delivered);
+    json_object_set_new(vm, "bytes_sent", json_integer((json_int_t)i->sent));
+    json_object_set_new(vm, "seconds", json_real(seconds_since(start)));
+    return vm;
+}
+
+static json_t *dry_json(const struct rh_push_item *i)
+{
+    return json_pack("{s:s, s:s, s:b, s:o, s:o}", "name", i->name, "url",
+                     i->push->remote.text, "dry_run", 1, "checks",
+                     checks_json(i), "requests", plan_json(i));
+}
+
+static int open_journal(struct rh_push_item *i, rh_error **err)
+{
+    json_t *left = NULL;
+    int failed = 0;
+
+    i->journal = rh_journal_open(i->dir, i->push->remote.text, &left, err);
+    if (!i->journal)
+        return -1;
+    if (left) {
+        rh_log(i->push->lib, RH_LOG_WARN,
+               "%s: an earlier push was interrupted; what it left is taken "
+               "away first",
+               i->dir);
+        failed = clean_left(i->push, left, err);
+        if (!failed)
+            rh_journal_done(i->journal);
+    }
+    json_decref(left);
+    return failed;
+}
+
+static char *dry_text(const struct rh_push_item *i)
+{
+    struct rh_buf b = {0};
+
+    rh_buf_printf(&b, _("%s to %s (dry run: nothing was changed)\n"), i->name,
+                  i->push->remote.text);
+    for (size_t n = 0; n < i->checks.list.count; n++) {
+        const struct rh_check *c = &i->checks.list.items[n];
+
+        rh_buf_printf(&b, "  %s %s\n",
+                      c->id != RH_ERR_NONE ? _("failed: ")
+                      : c->caution         ? _("caution:")
+                                           : _("good:   "),
+                      c->text);
+    }
+    for (size_t n = 0; n < i->plan.count; n++)
+        rh_buf_printf(&b, _("  would:   %s\n"), i->plan.items[n]);
+    return rh_buf_take(&b);
+}
+
+static int look_only(struct rh_push_item *i, char **ret_json, char **ret_text,
+                     rh_error **err)
+{
+    json_t *doc;
+
+    if (i->push->kind->look(i, err) < 0)
+        return -1;
+    doc = dry_json(i);
+    *ret_json = json_dumps(doc, JSON_INDENT(2));
+    *ret_text = dry_text(i);
+    json_decref(doc);
+    return rh_checks_verdict(&i->checks, NULL, err);
+}
+
+static int deliver(struct rh_push_item *i, json_t **ret_vm, rh_error **err)
+{
+    struct timespec start;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    if (open_journal(i, err) < 0 || i->push->kind->look(i, err) < 0 ||
+        rh_checks_verdict(&i->checks, i->push->lib, err) < 0 ||
+        i->push->kind->send(i, err) < 0)
+        return -1;
+    rh_journal_done(i->journal);
+    *ret_vm = entry_json(i, &start);
+    if (note_delivery(i->dir, (json_t *)i->receipt, *ret_vm, err) == 0 &&
+        (!rh_option_yes(i->push->options, "start") ||
+         i->push->kind->start(i, err) == 0))
+        return 0;
+    return rh_error_context(err, _("the VM was delivered as %s, but"),
+                            json_string_value(json_object_get(*ret_vm, "id")));
+}
+
+static int push(struct rh_push_item *i, char **ret_json, char **ret_text,
+                rh_error **err)
+{
+    json_t *vm = NULL;
+    int failed;
+
+    i->receipt = rh_result_json(i->dir, "receipt.json", err);
+    if (!i->receipt || check_result(i, err) < 0)
+        return -1;
+    if (rh_option_yes(i->push->options, "dry-run"))
+        return look_only(i, ret_json, ret_text, err);
+    failed = deliver(i, &vm, err);
+    if (!failed) {
+        *ret_json = json_dumps(vm, JSON_INDENT(2));
+        *ret_text = rh_printf(_("delivered: %s as %s at %s\n"), i->name,
+                              json_string_value(json_object_get(vm, "id")),
+                              i->push->remote.text);
+    }
+    json_decref(vm);
+    return failed;
+}
+
+int rh_push_result(rh_push *p, const char *dir, char **ret_json,
+                   char **ret_text, rh_error **err)
+{
+    struct rh_push_item i = {.push = p, .dir = dir};
+    int failed;
+
+    *ret_json = *ret_text = NULL;
+    failed = push(&i, ret_json, ret_text, err);
+    item_free(&i);
+    return failed ? rh_error_subject(err, dir) : 0;
+}

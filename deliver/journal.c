@@ -1,0 +1,172 @@
+/* journal.c - what a delivery has made on the server, so that it can be taken
+ * away again by whoever comes after a run that was killed.
+ *
+ * A file of JSON lines, one for each thing; locked while its run lives, gone
+ * when nothing is left. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/limits.h"
+#include "base/out.h"
+#include "deliver/remote.h"
+
+struct rh_journal {
+    char *folder, *path;
+    int fd;
+};
+
+/* DIR/.push, or below the user's state when there is no DIR to write to. */
+static char *state_folder(void)
+{
+    const char *state = secure_getenv("XDG_STATE_HOME");
+    const char *home = secure_getenv("HOME");
+
+    if (state && state[0] == '/')
+        return rh_printf("%s/rehost", state);
+    return rh_printf("%s/.local/state/rehost",
+                     home && home[0] == '/' ? home : "/var/tmp");
+}
+
+static int make_folders(const char *path)
+{
+    RH_AUTO(rh_freep) char *part = rh_strdup(path);
+
+    for (char *p = part + 1; *p; p++)
+        if (*p == '/') {
+            *p = '\0';
+            if (mkdir(part, 0700) < 0 && errno != EEXIST)
+                return -1;
+            *p = '/';
+        }
+    return mkdir(part, 0700) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+static char *file_name(const char *dir, const char *url)
+{
+    RH_AUTO(rh_freep) char *both = rh_printf("%s\n%s", dir ? dir : "", url);
+    char hex[65];
+
+    rh_sha256_hex(dir ? url : both, strlen(dir ? url : both), hex);
+    hex[16] = '\0';
+    return rh_printf("%s.jsonl", hex);
+}
+
+static int open_in(struct rh_journal *j, char *folder, const char *name)
+{
+    free(j->folder);
+    free(j->path);
+    j->folder = folder;
+    j->path = rh_printf("%s/%s", folder, name);
+    if (make_folders(folder) < 0)
+        return -1;
+    j->fd = open(j->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+                 0600);
+    return j->fd;
+}
+
+/* The lines of an earlier run; one that was cut short is left out. */
+static json_t *read_left(int fd, rh_error **err)
+{
+    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
+    json_t *left = json_array();
+    char part[4096];
+    ssize_t n;
+
+    while ((n = pread(fd, part, sizeof part, (off_t)b.length)) > 0 &&
+           b.length < RH_LIMIT_DESCRIPTOR)
+        rh_buf_add(&b, part, (size_t)n);
+    if (n < 0) {
+        rh_fail_errno(err, RH_ERR_FILE_READ, errno, "cannot read the journal");
+        json_decref(left);
+        return NULL;
+    }
+    for (const char *p = b.data; p && *p;) {
+        size_t length = strcspn(p, "\n");
+        json_t *line = p[length] ? json_loadb(p, length, 0, NULL) : NULL;
+
+        if (line)
+            json_array_append_new(left, line);
+        p += length + (p[length] == '\n');
+    }
+    return left;
+}
+
+struct rh_journal *rh_journal_open(const char *dir, const char *url,
+                                   json_t **ret_left, rh_error **err)
+{
+    RH_AUTO(rh_journal_closep)
+    struct rh_journal *j = rh_new0(struct rh_journal);
+    RH_AUTO(rh_freep) char *name = file_name(dir, url);
+    RH_AUTO(rh_freep) char *other = file_name(NULL, url);
+    struct stat st;
+
+    j->fd = -1;
+    if ((!dir || open_in(j, rh_printf("%s/.push", dir), name) < 0) &&
+        open_in(j, state_folder(), dir ? name : other) < 0) {
+        rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                      "cannot write the journal");
+        rh_error_subject(err, j->path);
+        return NULL;
+    }
+    /* A journal that its run has just removed is no lock any more. */
+    if (flock(j->fd, LOCK_EX | LOCK_NB) < 0 || fstat(j->fd, &st) < 0 ||
+        !st.st_nlink) {
+        rh_fail(err, RH_ERR_HTTP_BUSY,
+                "another run is delivering this to %s just now", url);
+        rh_hint(err, "wait for it to end");
+        rh_error_subject(err, j->path);
+        return NULL;
+    }
+    *ret_left = read_left(j->fd, err);
+    if (!*ret_left)
+        return NULL;
+    if (!json_array_size(*ret_left)) {
+        json_decref(*ret_left);
+        *ret_left = NULL;
+    }
+    return RH_TAKE(j);
+}
+
+int rh_journal_add(struct rh_journal *j, const char *kind, const char *id,
+                   rh_error **err)
+{
+    json_t *line = json_pack("{s:s, s:s}", "kind", kind, "id", id);
+    RH_AUTO(rh_freep) char *text = json_dumps(line, JSON_COMPACT);
+    RH_AUTO(rh_freep) char *whole = rh_printf("%s\n", text);
+    size_t n = strlen(whole);
+
+    json_decref(line);
+    if (write(j->fd, whole, n) == (ssize_t)n && fdatasync(j->fd) == 0)
+        return 0;
+    rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "cannot write the journal");
+    return rh_error_subject(err, j->path);
+}
+
+void rh_journal_close(struct rh_journal *j)
+{
+    struct stat st;
+
+    if (!j)
+        return;
+    if (j->fd >= 0 && fstat(j->fd, &st) == 0 && st.st_size == 0) {
+        unlink(j->path);
+        rmdir(j->folder);
+    }
+    rh_closep(&j->fd);
+    free(j->folder);
+    free(j->path);
+    free(j);
+}
+
+void rh_journal_done(struct rh_journal *j)
+{
+    if (j && j->fd >= 0 && ftruncate(j->fd, 0) < 0)
+        unlink(j->path);
+}

@@ -1,0 +1,35 @@
+/* push.c - which schemes there are. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "deliver/push.h"
+
+#include <string.h>
+
+/* One line per scheme. */
+#define RH_PUSHERS(X) X(xapi)
+
+#define DECLARE(name) extern const struct rh_pusher rh_push_##name;
+RH_PUSHERS(DECLARE)
+#undef DECLARE
+
+const struct rh_pusher *rh_pusher_of(const char *scheme)
+{
+#define ROW(name) &rh_push_##name,
+    static const struct rh_pusher *const kinds[] = {RH_PUSHERS(ROW)};
+#undef ROW
+
+    for (size_t i = 0; i < RH_COUNT(kinds); i++)
+        if (!strcmp(kinds[i]->scheme, scheme))
+            return kinds[i];
+    return NULL;
+}
+
+void rh_push_plan(struct rh_push_item *i, const char *fmt, ...)
+{
+    RH_AUTO(rh_freep) char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = rh_vprintf(fmt, ap);
+    va_end(ap);
+    *rh_vec_add(&i->plan) = rh_printable(text);
+}

@@ -1,0 +1,353 @@
+/* push.c - NAME.xva of a result into an XCP-ng pool.
+ *
+ * The file is read forward, unpacked where it is packed; only its first entry,
+ * ova.xml, is read here, and written anew where networks or the name are
+ * others. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/limits.h"
+#include "deliver/push.h"
+#include "deliver/xapi/xapi.h"
+
+enum { TAR = 512, PIECE = 1024 * 1024 };
+
+struct item {
+    struct rh_stream *xva; /* stands behind ova.xml */
+    char *xml;             /* as it is sent */
+    struct rh_ova ova;
+    struct rh_xapi_place place;
+    struct rh_xapi_import import;
+};
+
+/* --- the file
+ * ---------------------------------------------------------------------- */
+
+static int octal_size(const uint8_t *header, uint64_t *ret)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 124; i < 135; i++) {
+        if (header[i] < '0' || header[i] > '7')
+            return -1;
+        n = n << 3 | (uint64_t)(header[i] - '0');
+    }
+    *ret = n;
+    return 0;
+}
+
+/* ova.xml, the first entry; what follows is the disks. */
+static int read_ova(struct rh_push_item *p, struct item *i, rh_error **err)
+{
+    uint8_t header[TAR];
+    uint64_t n;
+    RH_AUTO(rh_freep) char *xml = NULL;
+
+    if (rh_stream_fill(i->xva, header, TAR, err) < 0)
+        return -1;
+    if (strncmp((const char *)header, "ova.xml", 8) ||
+        octal_size(header, &n) < 0 || n > RH_LIMIT_DESCRIPTOR) {
+        rh_fail(err, RH_ERR_XVA_DAMAGED, "the first file is not ova.xml");
+        return rh_error_subject(err, i->xva->name);
+    }
+    xml = rh_malloc((size_t)n + 1);
+    if (rh_stream_fill(i->xva, xml, (size_t)n, err) < 0 ||
+        rh_stream_skip(i->xva, rh_round_up(n, TAR) - n, err) < 0)
+        return -1;
+    i->xml = rh_ova_change(xml, (size_t)n, p->push->options, err);
+    return i->xml ? rh_ova_parse(i->xml, strlen(i->xml), &i->ova, err) : -1;
+}
+
+static int open_xva(struct rh_push_item *p, struct item *i, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *name = rh_printf("%s.xva", p->name);
+    RH_AUTO(rh_place_closep)
+    struct rh_place *place = rh_place_folder(p->dir, err);
+    struct rh_io *io = place ? rh_place_open(place, name, err) : NULL;
+    const char *codec = NULL;
+
+    if (!io) {
+        rh_hint(err, "xapi:// takes results of --to xen with --format xva");
+        return -1;
+    }
+    p->bytes = io->size;
+    i->xva = rh_stream_unpack(rh_stream_io(io), &codec, err);
+    rh_io_unref(io);
+    return i->xva ? read_ova(p, i, err) : -1;
+}
+
+/* --- before
+ * ------------------------------------------------------------------------- */
+
+static const char *wanted_sr(const struct rh_push *p)
+{
+    const struct rh_remote_url *u = &p->remote.url;
+    const char *option = rh_option(p->options, "sr");
+
+    return u->count ? u->parts[0] : option;
+}
+
+static int look(struct rh_push_item *p, rh_error **err)
+{
+    struct item *i = p->state = rh_new0(struct item);
+    struct rh_xapi *x = p->push->state;
+
+    if (p->push->remote.url.count > 1)
+        return rh_fail(err, RH_ERR_DELIVERY_URL,
+                       "the URL is xapi://HOST[:PORT][/SR]");
+    if (open_xva(p, i, err) < 0 ||
+        rh_xapi_look(x, wanted_sr(p->push), &i->ova, p->bytes, &i->place,
+                     &p->checks, err) < 0)
+        return -1;
+    for (size_t n = 0; n < p->checks.list.count; n++)
+        if (p->checks.list.items[n].id != RH_ERR_NONE)
+            return 0; /* it is refused anyway */
+    if (rh_xapi_dry_run(x, &i->place, i->xml, &p->checks, err) < 0)
+        return -1;
+    rh_push_plan(p, "task.create");
+    rh_push_plan(p, "PUT https://%s/import?sr_id=%s&restore=true (%llu bytes)",
+                 i->place.address ? i->place.address : rh_http_host(x->http),
+                 i->place.sr, (unsigned long long)p->bytes);
+    if (rh_option_yes(p->push->options, "start"))
+        rh_push_plan(p, "VM.start");
+    return 0;
+}
+
+/* --- the stream
+ * ---------------------------------------------------------------------- */
+
+static int pump(struct rh_push_item *p, struct item *i, rh_error **err)
+{
+    RH_AUTO(rh_buf_free) struct rh_buf head = {0};
+    RH_AUTO(rh_freep) uint8_t *piece = rh_malloc(PIECE);
+    uint64_t done = 0;
+
+    rh_ova_tar(i->xml, &head);
+    if (rh_xapi_import_write(&i->import, head.data, head.length, err) < 0)
+        return -1;
+    for (;;) {
+        size_t n;
+
+        if (rh_stream_read(i->xva, piece, PIECE, &n, err) < 0)
+            return -1;
+        if (!n)
+            break;
+        if (rh_xapi_import_write(&i->import, piece, n, err) < 0)
+            return -1;
+        done += n;
+        rh_progress(p->push->lib, "send", RH_MIN(done, p->bytes), p->bytes);
+    }
+    p->sent = i->import.sent;
+    return 0;
+}
+
+/* --- afterwards
+ * ---------------------------------------------------------------------- */
+
+static json_t *disks_of(struct rh_xapi *x, const json_t *vm, rh_error **err)
+{
+    json_t *list = json_array(), *ref;
+    size_t i;
+
+    json_array_foreach (json_object_get(vm, "VBDs"), i, ref) {
+        json_t *vbd =
+            rh_xapi_call(x, "VBD.get_record", json_pack("[O]", ref), err);
+        const char *vdi = rh_xapi_text(vbd, "VDI");
+        json_t *disk = NULL;
+
+        if (vbd && strcmp(rh_xapi_text(vbd, "type"), "CD") != 0)
+            disk =
+                rh_xapi_call(x, "VDI.get_record", json_pack("[s]", vdi), err);
+        if (disk)
+            json_array_append_new(
+                list,
+                json_pack("{s:s, s:s, s:I}", "id", rh_xapi_text(disk, "uuid"),
+                          "position", rh_xapi_text(vbd, "userdevice"), "bytes",
+                          (json_int_t)rh_xapi_number(disk, "virtual_size")));
+        json_decref(disk);
+        json_decref(vbd);
+        if (err && *err)
+            break;
+    }
+    return list;
+}
+
+static json_t *nics_of(struct rh_xapi *x, const json_t *vm, rh_error **err)
+{
+    json_t *list = json_array(), *ref;
+    size_t i;
+
+    json_array_foreach (json_object_get(vm, "VIFs"), i, ref) {
+        json_t *vif =
+            rh_xapi_call(x, "VIF.get_record", json_pack("[O]", ref), err);
+        json_t *network =
+            vif ? rh_xapi_call(x, "network.get_record",
+                               json_pack("[s]", rh_xapi_text(vif, "network")),
+                               err)
+                : NULL;
+
+        if (network)
+            json_array_append_new(
+                list,
+                json_pack("{s:s, s:s}", "mac", rh_xapi_text(vif, "MAC"),
+                          "network", rh_xapi_text(network, "name_label")));
+        json_decref(vif);
+        json_decref(network);
+        if (err && *err)
+            break;
+    }
+    return list;
+}
+
+static bool has_mac(const json_t *nics, const char *mac)
+{
+    size_t i;
+    json_t *nic;
+
+    json_array_foreach (nics, i, nic)
+        if (rh_same_word(rh_xapi_text(nic, "mac"), mac))
+            return true;
+    return false;
+}
+
+/* Does the pool's VM have what was sent? */
+static int compare(const struct item *i, const json_t *disks,
+                   const json_t *nics, rh_error **err)
+{
+    if (json_array_size(disks) != i->ova.disks.count)
+        return rh_fail(err, RH_ERR_DELIVERY_FAILED,
+                       "the VM there has %zu disks, not %zu",
+                       json_array_size(disks), i->ova.disks.count);
+    for (size_t n = 0; n < i->ova.macs.count; n++)
+        if (!has_mac(nics, i->ova.macs.items[n]))
+            return rh_fail(err, RH_ERR_DELIVERY_FAILED,
+                           "the VM there has no NIC with the MAC address %s",
+                           i->ova.macs.items[n]);
+    return 0;
+}
+
+static int describe(struct rh_xapi *x, const char *vm_ref, json_t **ret_disks,
+                    json_t **ret_nics, char **ret_uuid, rh_error **err)
+{
+    rh_error *e = NULL;
+    json_t *vm =
+        rh_xapi_call(x, "VM.get_record", json_pack("[s]", vm_ref), err);
+
+    if (!vm)
+        return -1;
+    *ret_disks = disks_of(x, vm, &e);
+    *ret_nics = nics_of(x, vm, &e);
+    *ret_uuid = rh_strdup(rh_xapi_text(vm, "uuid"));
+    json_decref(vm);
+    if (!e)
+        return 0;
+    if (err && !*err)
+        *err = RH_TAKE(e);
+    rh_error_free(e);
+    return -1;
+}
+
+static int tell(struct rh_push_item *p, struct item *i, rh_error **err)
+{
+    struct rh_xapi *x = p->push->state;
+    json_t *disks = NULL, *nics = NULL;
+    RH_AUTO(rh_freep) char *uuid = NULL;
+    int failed;
+
+    if (!i->import.vm)
+        return rh_fail(err, RH_ERR_DELIVERY_FAILED,
+                       "the task names no VM that it made");
+    failed = describe(x, i->import.vm, &disks, &nics, &uuid, err);
+    if (!failed)
+        failed = compare(i, disks, nics, err);
+    if (failed) {
+        json_decref(disks);
+        json_decref(nics);
+        return -1;
+    }
+    p->delivered =
+        json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", uuid, "uuid", uuid, "as",
+                  i->ova.name, "disks", disks, "nics", nics);
+    return 0;
+}
+
+static int send(struct rh_push_item *p, rh_error **err)
+{
+    struct item *i = p->state;
+    struct rh_xapi *x = p->push->state;
+    bool failed;
+
+    i->import = (struct rh_xapi_import){
+        .x = x, .place = &i->place, .journal = p->journal};
+    failed = rh_xapi_import_begin(&i->import, i->ova.name, err) < 0 ||
+             pump(p, i, err) < 0 || rh_xapi_import_end(&i->import, err) < 0 ||
+             tell(p, i, err) < 0;
+    if (failed && rh_option_yes(p->push->options, "keep-failed"))
+        return -1;
+    if (failed) {
+        rh_xapi_import_abort(&i->import);
+        return -1;
+    }
+    rh_xapi_do(x, "task.destroy", json_pack("[s]", i->import.task), NULL);
+    return 0;
+}
+
+static int start(struct rh_push_item *p, rh_error **err)
+{
+    struct item *i = p->state;
+
+    return rh_xapi_do(p->push->state, "VM.start",
+                      json_pack("[sbb]", i->import.vm, 0, 0), err);
+}
+
+static void item_free(struct rh_push_item *p)
+{
+    struct item *i = p->state;
+
+    if (!i)
+        return;
+    rh_xapi_import_free(&i->import);
+    rh_xapi_place_free(&i->place);
+    rh_ova_free(&i->ova);
+    rh_stream_close(i->xva);
+    free(i->xml);
+    free(i);
+}
+
+/* --- the session
+ * ---------------------------------------------------------------------- */
+
+static int open_session(struct rh_push *p, rh_error **err)
+{
+    struct rh_xapi *x = p->state = rh_new0(struct rh_xapi);
+
+    return rh_xapi_login(x, &p->remote, err);
+}
+
+static void close_session(struct rh_push *p)
+{
+    if (p->state)
+        rh_xapi_logout(p->state);
+    free(p->state);
+}
+
+static int clean(struct rh_push *p, const char *kind, const char *id,
+                 rh_error **err)
+{
+    return strcmp(kind, "task") ? 0 : rh_xapi_clean_task(p->state, id, err);
+}
+
+const struct rh_pusher rh_push_xapi = {
+    .scheme = "xapi",
+    .target = "xen",
+    .port = 443,
+    .open = open_session,
+    .close = close_session,
+    .look = look,
+    .send = send,
+    .start = start,
+    .item_free = item_free,
+    .clean = clean,
+};

@@ -1,0 +1,113 @@
+/* xapi.h - XCP-ng's and XenServer's own API, as a delivery uses it.
+ *
+ * Calls are JSON-RPC 2.0 on POST /jsonrpc; a whole VM goes as an XVA into
+ * PUT /import.  Its 200 comes before the first byte is read: whether it worked
+ * is what the task says.  Sources of these facts: xen-api, ocaml/xapi
+ * (importexport.ml, import.ml, xapi_http.ml, api_server.ml). */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_DELIVER_XAPI_XAPI_H
+#define RH_DELIVER_XAPI_XAPI_H
+
+#include <jansson.h>
+
+#include "deliver/remote.h"
+
+#define RH_XAPI_NULL "OpaqueRef:NULL"
+
+/* --- calls
+ * -------------------------------------------------------------------- */
+struct rh_xapi {
+    struct rh_remote *remote;
+    struct rh_http *http; /* the pool's master; remote->http or `own` */
+    struct rh_http *own;
+    struct rh_secret *session;
+    unsigned calls;
+};
+/* Log in, following a slave's word to the master. */
+int rh_xapi_login(struct rh_xapi *x, struct rh_remote *r, rh_error **err);
+void rh_xapi_logout(struct rh_xapi *x); /* ends the session; frees */
+/* `args` (an array, taken) without the session; NULL: none.  The caller has the
+ * result's reference.  XAPI's own errors by rh_xapi_fail(). */
+json_t *rh_xapi_call(struct rh_xapi *x, const char *method, json_t *args,
+                     rh_error **err);
+/* The same, but XAPI's own error {message, data} is no failure: *ret_error. */
+json_t *rh_xapi_ask(struct rh_xapi *x, const char *method, json_t *args,
+                    json_t **ret_error, rh_error **err);
+/* The same where only whether it worked matters. */
+int rh_xapi_do(struct rh_xapi *x, const char *method, json_t *args,
+               rh_error **err);
+/* An error of XAPI's code and parameters; `what` was tried. */
+int rh_xapi_fail(const struct rh_xapi *x, const char *what, const char *code,
+                 const json_t *params, rh_error **err);
+/* Fields of a record: "" and 0 where there is none; numbers may be texts. */
+const char *rh_xapi_text(const json_t *record, const char *field);
+uint64_t rh_xapi_number(const json_t *record, const char *field);
+
+/* --- the VM, as its ova.xml says
+ * -------------------------------------------------- */
+struct rh_ova_network {
+    char *name, *bridge;
+};
+struct rh_ova {
+    char *name, *uuid;
+    RH_VEC(struct rh_ova_network) networks;
+    RH_VEC(char *) macs;    /* of the NICs, lower case */
+    RH_VEC(uint64_t) disks; /* virtual sizes */
+    uint64_t virtual_bytes;
+};
+/* XVA_DAMAGED for what is none of ours. */
+int rh_ova_parse(const char *xml, size_t n, struct rh_ova *ret, rh_error **err);
+void rh_ova_free(struct rh_ova *o); /* also for RH_AUTO */
+/* The document with other networks ("FROM=TO", repeated option "network-map")
+ * and another name (option "name"); `xml` itself where neither is given.  The
+ * caller frees. */
+char *rh_ova_change(const char *xml, size_t n, const rh_options *o,
+                    rh_error **err);
+/* ova.xml as the first entry of an XVA: header and padding around it. */
+void rh_ova_tar(const char *xml, struct rh_buf *ret);
+
+/* --- the pool
+ * ------------------------------------------------------------------- */
+struct rh_xapi_place {
+    char *sr;      /* its reference */
+    char *address; /* of a host that sees it; NULL: the master */
+    json_t *hosts; /* host.get_all_records */
+};
+void rh_xapi_place_free(struct rh_xapi_place *p);
+/* Look at everything that could stand in the way; `data_bytes` of the stream, 0
+ * when it is not known. */
+int rh_xapi_look(struct rh_xapi *x, const char *sr, const struct rh_ova *ova,
+                 uint64_t data_bytes, struct rh_xapi_place *ret,
+                 struct rh_checks *checks, rh_error **err);
+/* Let the host judge the metadata, without making anything. */
+int rh_xapi_dry_run(struct rh_xapi *x, const struct rh_xapi_place *p,
+                    const char *xml, struct rh_checks *checks, rh_error **err);
+
+/* --- the import
+ * -------------------------------------------------------------------- */
+struct rh_xapi_import {
+    struct rh_xapi *x;
+    const struct rh_xapi_place *place;
+    struct rh_journal *journal;
+    struct rh_http *host; /* where it is sent; x->http or `own` */
+    struct rh_http *own;
+    struct rh_http_upload *upload;
+    char *task, *vm;  /* references */
+    bool begun;       /* the host has taken the request */
+    rh_error *broken; /* why the upload ended early */
+    uint64_t sent;
+};
+/* The task is made and the request is open: write the XVA into `upload`. */
+int rh_xapi_import_begin(struct rh_xapi_import *i, const char *name,
+                         rh_error **err);
+int rh_xapi_import_write(struct rh_xapi_import *i, const void *bytes, size_t n,
+                         rh_error **err);
+/* All is written: what does the task say?  Sets i->vm. */
+int rh_xapi_import_end(struct rh_xapi_import *i, rh_error **err);
+/* Break it off and wait until nothing of it is left. */
+void rh_xapi_import_abort(struct rh_xapi_import *i);
+void rh_xapi_import_free(struct rh_xapi_import *i);
+/* Take away what a task that was left alone made, and the task. */
+int rh_xapi_clean_task(struct rh_xapi *x, const char *task, rh_error **err);
+
+#endif

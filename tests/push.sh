@@ -1,0 +1,289 @@
+#!/bin/bash
+# rehost push: results go to hypervisors' APIs.  Strict stand-ins play the
+# servers; clients that others wrote look at what came of it.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+. "$TOP/tests/lib-vm.sh"
+
+# A password that no message may show.
+SECRET=s3cr3t-Pa55
+export REHOST_USER=root REHOST_PASSWORD=$SECRET
+NET="Pool-wide network associated with eth0"
+cd "$SCRATCH" || exit 1
+make_vm web01 nics=2 "disks=8388608 5242880" "network=$NET" >/dev/null
+"$REHOST" convert vm --to xen --out xen --no-guest-fix >/dev/null || exit 1
+RESULT=$SCRATCH/xen/web01
+
+# A stand-in in a folder of its own: $URL, $STATE; extra options as given.
+xapi() { # [OPTION...]
+    STATE=$PWD/state
+    python3 "$TOP/tests/oracles/xapi_double.py" --state "$STATE" --tls \
+        --password "$SECRET" --task-delay 0.1 --login-delay 0 "$@" \
+        >ready 2>double.err &
+    SERVER=$!
+    trap 'kill $SERVER 2>/dev/null' EXIT
+    for _ in $(seq 100); do
+        grep -q ^ready ready && break
+        sleep 0.1
+    done
+    HOST=$(sed -n 's|^ready https://\([^ ]*\).*|\1|p' ready)
+    SLAVE=$(sed -n 's|.* slave ||p' ready)
+    URL=xapi://$HOST/NFS
+    cp -r "$RESULT" web01
+}
+push() { # [OPTION...]: to $URL
+    run timeout 100 "$REHOST" push web01 --to "$URL" \
+        --tls-ca "$STATE/cert.pem" "$@"
+    expect_secrets_kept
+}
+# Neither the password nor the session appears in what was printed or kept.
+expect_secrets_kept() {
+    local secret
+    for secret in "$SECRET" $(jq -r '.session // {} | keys[]' \
+        "$STATE/db.json" 2>/dev/null); do
+        ! grep -rqF -- "$secret" .stdout .stderr web01 ||
+            fail "a secret was shown: $(grep -rlF -- "$secret" .stdout .stderr web01)"
+    done
+    held
+}
+db() { # FILTER: of the pool's records
+    jq -r "$1" "$STATE/db.json"
+}
+# Nothing of ours is there: no VM, no disk, no network, no task, no journal.
+expect_nothing_left() {
+    sleep 0.2
+    expect_equal "$(db '[(.VM // {}), (.VDI // {}), (.VBD // {}), (.VIF // {}),
+        (.task // {})] | map(length) | join(" ")')" "0 0 0 0 0" \
+        "VMs, disks, drives, NICs, tasks left"
+    expect_equal "$(db '.network | length')" 1 "networks"
+    expect_empty web01/.push
+}
+
+test_a_vm_arrives_whole() {
+    xapi
+    push --json
+    expect_status 0
+    expect_schema .stdout rehost.delivery-1.json
+    expect_json '.vms[0].nics | map(.mac) | join(" ")' \
+        "00:50:56:aa:bb:00 00:50:56:aa:bb:01"
+    # The disks, byte by byte (the storage rounds their sizes up).
+    cp .stdout delivery.json
+    for i in 0 1; do
+        uuid=$(jq -r ".vms[0].disks[$i].id" delivery.json)
+        run cmp -n "$(stat -c %s "$SCRATCH/$i.raw")" "$SCRATCH/$i.raw" \
+            "$STATE/vdi/$uuid.raw"
+        expect_status 0
+    done
+    expect_schema web01/receipt.json rehost.receipt-1.json
+    expect_json '.delivery[0].id' "$(db '.VM[] | .uuid')" web01/receipt.json
+    expect_empty web01/.push
+    run "$REHOST" verify "$SCRATCH/vm" web01
+    expect_status 0
+    # Neither a length nor chunks, and the MACs kept.
+    run jq -c 'select(.path == "/import") | [.query.restore, .length, .te]' \
+        "$STATE/log.jsonl"
+    expect_stdout '^\["true",null,null\]$'
+}
+test_another_client_sees_the_vm() {
+    /usr/bin/python3 -c 'import os_xenapi' 2>/dev/null ||
+        skip_test "python3-os-xenapi is not installed"
+    xapi
+    push --start
+    expect_status 0
+    expect_stdout "^delivered: web01 as [0-9a-f-]{36} at $URL\$"
+    cat >judge.py <<'PY'
+import ssl
+import sys
+ssl._create_default_https_context = ssl._create_unverified_context
+from os_xenapi.client import XenAPI
+s = XenAPI.Session(sys.argv[1])
+s.xenapi.login_with_password("root", sys.argv[2], "1.0", "judge")
+for ref in s.xenapi.VM.get_by_name_label("web01"):
+    vm = s.xenapi.VM.get_record(ref)
+    print(vm["power_state"], vm["VCPUs_max"], vm["memory_static_max"],
+          sorted(s.xenapi.VIF.get_MAC(v) for v in vm["VIFs"]))
+PY
+    run /usr/bin/python3 judge.py "https://$HOST" "$SECRET"
+    expect_stdout "^Running 2 1073741824 \['00:50:56:aa:bb:00', '00:50:56:aa:bb:01'\]"
+}
+test_a_dry_run_changes_nothing() {
+    xapi
+    push --dry-run --json
+    expect_status 0
+    expect_schema .stdout rehost.delivery-1.json
+    expect_json '.vms[0].checks | map(select(.result != "good")) | length' 0
+    expect_json '.vms[0].requests | map(select(test("PUT .*/import"))) | length' 1
+    expect_nothing_left
+    expect_json '.delivery' null web01/receipt.json
+}
+# What is refused before the first byte: MESSAGE, ID, STATUS.
+refused() { # ID STATUS REGEX [OPTION...]
+    local id=$1 status_wanted=$2 regex=$3
+    shift 3
+    push "$@"
+    expect_error "$id" "$status_wanted"
+    expect_stderr "$regex"
+    expect_nothing_left
+    expect_equal "$(grep -c '"/import"' "$STATE/log.jsonl")" 0 "imports begun"
+}
+test_checked_before_the_first_byte() {
+    xapi
+    URL=xapi://$HOST/Nowhere refused DELIVERY_PLACE 4 'no storage named "Nowhere"'
+    URL=xapi://$HOST/ISOs refused DELIVERY_PLACE 4 'for ISO images'
+    refused DELIVERY_NETWORK 4 'no network "nowhere"' --network-map '*=nowhere'
+    expect_stderr 'there are: "Pool-wide network'
+    REHOST_USER=nobody refused LOGIN_REFUSED 1 SESSION_AUTHENTICATION_FAILED
+    REHOST_PASSWORD='' refused LOGIN_MISSING 1 'no log-in is known'
+    URL=xapi://root:s3cr3t-Pa55@$HOST/NFS refused HTTP_USERINFO 2 'may not hold'
+    URL=nowhere://$HOST refused DELIVERY_URL 2 'no delivery that is known'
+    URL=xapi://127.0.0.1:1/NFS refused HTTP_FAILED 1 connect
+}
+test_a_full_storage() {
+    xapi --sr-size 1000000
+    refused DELIVERY_SPACE 4 'is 6\.[0-9] MiB short'
+}
+test_a_vm_that_is_there() {
+    xapi
+    push
+    expect_status 0
+    push
+    expect_error DELIVERY_TAKEN 4
+    expect_equal "$(db '.VM | length')" 1 "VMs"
+}
+test_no_default_storage() {
+    xapi --no-default-sr
+    URL=xapi://$HOST refused DELIVERY_PLACE 4 'no default storage'
+}
+test_whom_to_believe() {
+    local pin
+    xapi
+    pin=$(openssl x509 -in "$STATE/cert.pem" -noout -fingerprint -sha256)
+    run "$REHOST" push web01 --to "$URL"
+    expect_error HTTP_TLS 1
+    expect_equal "$(wc -l <"$STATE/log.jsonl")" 0 "requests before trust"
+    expect_stderr "$(echo "${pin#*=}" | tr A-F a-f)"
+    run "$REHOST" push web01 --to "$URL" --pin "${pin#*=}" --dry-run
+    expect_status 0
+    run "$REHOST" push web01 --to "$URL" --pin "127.0.0.1=${pin#*=}" --dry-run
+    expect_status 0
+    run "$REHOST" push web01 --to "$URL" --pin "$(printf '%064d' 0)"
+    expect_error HTTP_TLS 1
+    expect_stderr "not the pinned one"
+    run "$REHOST" push web01 --to "$URL" --pin 12:34
+    expect_error USAGE 2
+    # A pin of one host says nothing of another.
+    run "$REHOST" push web01 --to "$URL" --pin "elsewhere=${pin#*=}"
+    expect_error HTTP_TLS 1
+    expect_nothing_left
+}
+test_a_login_file() {
+    local pin
+    xapi
+    pin=$(openssl x509 -in "$STATE/cert.pem" -noout -fingerprint -sha256)
+    printf '127.0.0.1:\n  user: root\n  password: "%s"\n  pin: %s\nelsewhere:\n  password: x\n' \
+        "$REHOST_PASSWORD" "${pin#*=}" >login
+    local keep=$REHOST_PASSWORD
+    export REHOST_PASSWORD=
+    chmod 644 login
+    run "$REHOST" push web01 --to "$URL" --login login --dry-run
+    expect_error LOGIN_MODE 2
+    chmod 600 login
+    run "$REHOST" push web01 --to "$URL" --login login --dry-run
+    expect_status 0
+    printf '127.0.0.1: [a, b]\n' >login
+    run "$REHOST" push web01 --to "$URL" --login login --dry-run
+    expect_error LOGIN_FILE 2
+    printf '127.0.0.1:\n  pasword: x\n' >login
+    run "$REHOST" push web01 --to "$URL" --login login --dry-run
+    expect_error LOGIN_FILE 2
+    expect_stderr pasword
+    export REHOST_PASSWORD=$keep
+}
+test_a_slave_sends_us_to_the_master() {
+    xapi
+    URL=xapi://$SLAVE/NFS push
+    expect_status 0
+    expect_equal "$(db '.VM | length')" 1 "VMs"
+}
+test_the_storage_of_another_host() {
+    xapi
+    URL="xapi://$HOST/Slave%20storage" push
+    expect_status 0
+    run jq -r 'select(.path == "/import") | .on' "$STATE/log.jsonl"
+    expect_equal "$stdout" slave "the host that was asked, once"
+}
+test_a_redirect_within_the_pool() {
+    xapi --redirect
+    push
+    expect_status 0
+    run jq -r 'select(.path == "/import") | .on' "$STATE/log.jsonl"
+    expect_equal "$(tr '\n' ' ' <.stdout)" "master slave " "hosts asked"
+}
+test_a_redirect_out_of_the_pool() {
+    xapi --redirect --redirect-to 127.0.0.2:443
+    push
+    expect_error HTTP_REDIRECT 1
+    expect_stderr 'no host of its pool'
+    expect_nothing_left
+}
+test_a_storage_that_fails_late() {
+    xapi --fail-after 2000000
+    push
+    expect_error DELIVERY_FAILED 1
+    expect_stderr 'SR_BACKEND_FAILURE_46, .*told to fail'
+    expect_nothing_left
+    expect_json '.delivery' null web01/receipt.json
+}
+test_a_connection_that_is_cut() {
+    xapi --cut-after $((RANDOM * 100 + 30000))
+    push
+    expect_error HTTP_FAILED 1
+    expect_nothing_left
+}
+test_interrupted() {
+    xapi --hang 3
+    "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" \
+        >.stdout 2>.stderr &
+    local pid=$!
+    sleep 1.5
+    kill -INT $pid
+    wait $pid
+    expect_equal $? 130 "exit status"
+    expect_stderr CANCELLED
+    expect_nothing_left
+}
+test_killed_and_cleaned() {
+    xapi --hang 2
+    "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" &
+    local pid=$!
+    sleep 1
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    expect_equal "$(find web01/.push -name '*.jsonl' -size +0 | wc -l)" 1 journals
+    push --clean
+    expect_status 0
+    expect_stdout '^cleaned: web01 \(1 thing'
+    expect_nothing_left
+    push
+    expect_status 0
+}
+test_a_result_of_another_kind() {
+    xapi
+    "$REHOST" convert "$SCRATCH/vm" --to kvm --out kvm --no-guest-fix >/dev/null
+    run "$REHOST" push kvm/web01 --to "$URL" --tls-ca "$STATE/cert.pem"
+    expect_error DELIVERY_RESULT 3
+    run "$REHOST" push nowhere --to "$URL" --tls-ca "$STATE/cert.pem"
+    expect_error FILE_NOT_FOUND 1
+}
+test_a_packed_xva_and_another_name() {
+    xapi
+    "$REHOST" convert "$SCRATCH/vm" --to xen --out zst --no-guest-fix \
+        --compress zstd >/dev/null
+    rm -rf web01
+    mv zst/web01 web01
+    push --name shop --network-map "$NET=xenbr0"
+    expect_status 0
+    expect_equal "$(db '.VM[].name_label')" shop "name"
+    expect_equal "$(db '.network | length')" 1 "networks"
+}
+run_tests
