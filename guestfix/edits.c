@@ -37,6 +37,25 @@ void rh_fix_note(struct rh_fix_job *j, const char *path, const char *what,
     e->fix = rh_strdup(j->name);
 }
 
+bool rh_fix_frozen(struct rh_fix_job *j, const char *path)
+{
+    const char *const *frozen = j->guest->frozen;
+    RH_AUTO(rh_freep)
+    char *real = frozen ? rh_guest_real(j->guest, path) : NULL;
+
+    for (; frozen && *frozen; frozen++)
+        if (!strncmp(real, *frozen, strlen(*frozen))) {
+            if (!rh_findings_has(j->o->findings, RH_F_GUEST_IMMUTABLE))
+                rh_finding_add(
+                    j->o->findings, RH_F_GUEST_IMMUTABLE, "os",
+                    N_("files that the system builds by itself are left as "
+                       "they are; the first that would change is %s (%s)"),
+                    path, j->name);
+            return true;
+        }
+    return false;
+}
+
 int rh_fix_put(struct rh_fix_job *j, const char *path, const void *bytes,
                size_t n, uint32_t mode, const char *what, rh_error **err)
 {
@@ -52,6 +71,8 @@ int rh_fix_put(struct rh_fix_job *j, const char *path, const void *bytes,
     }
     if (old && old_n == n && !memcmp(old, bytes, n))
         return 0;
+    if (rh_fix_frozen(j, path))
+        return 0;
     if (j->guest->ops->write(j->guest, path, bytes, n, mode, err) < 0)
         return -1;
     rh_fix_note(j, path, what, old ? rh_fix_shown(old, old_n) : NULL,
@@ -65,7 +86,7 @@ int rh_fix_drop(struct rh_fix_job *j, const char *path, const char *what,
     RH_AUTO(rh_freep) void *old = NULL;
     size_t n;
 
-    if (!rh_guest_exists(j->guest, path))
+    if (!rh_guest_exists(j->guest, path) || rh_fix_frozen(j, path))
         return 0;
     if (j->guest->ops->read(j->guest, path, FILE_MAX, &old, &n, err) < 0 ||
         j->guest->ops->remove(j->guest, path, err) < 0)

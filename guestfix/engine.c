@@ -350,6 +350,7 @@ static int session(struct rh_reader **overlays, size_t count, bool writing,
     s.disks = rh_disks_new(overlays, count, o->lib);
     memset(ret, 0, sizeof *ret);
     r = run(&s, ret, err);
+    rh_fit_remedies(&s);
     session_free(&s);
     return r;
 }

@@ -33,6 +33,9 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
 /* May a root of this family lie on it, by its content? */
 bool rh_may_hold_root(const struct rh_family *f, const struct rh_volume *v);
 
+/* remedies.c: what a finding advises has to be there on the target. */
+void rh_fit_remedies(const struct rh_session *s);
+
 /* fixing.c: those of the profile, and those that were asked for.  How each
  * ended goes into the facts.  -1 when something outside the guest failed. */
 int rh_run_fixes(struct rh_session *s, struct rh_guest_facts *facts,

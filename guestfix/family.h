@@ -114,6 +114,8 @@ int rh_fix_put(struct rh_fix_job *j, const char *path, const void *bytes,
                size_t n, uint32_t mode, const char *what, rh_error **err);
 int rh_fix_drop(struct rh_fix_job *j, const char *path, const char *what,
                 rh_error **err);
+/* Must the file stay as it is?  That is said, once. */
+bool rh_fix_frozen(struct rh_fix_job *j, const char *path);
 /* Record only. `before`, `after` are taken. */
 void rh_fix_note(struct rh_fix_job *j, const char *path, const char *what,
                  char *before, char *after);

@@ -75,6 +75,10 @@ struct rh_guest {
     const struct rh_guest_ops *ops;
     size_t root_volume; /* index, SIZE_MAX: none found */
     bool read_only;     /* a file system of it can be read only */
+    /* Folders whose files belong to an image or a store: what is changed there
+     * is lost, or makes it invalid.  NULL-ended; NULL: none.  A family says
+     * it, rh_fix_put() and rh_fix_drop() keep to it. */
+    const char *const *frozen;
     uint64_t changes;   /* how often something was written; ops count it */
     void *state;
 };

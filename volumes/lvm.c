@@ -359,6 +359,23 @@ static bool has_word(const json_t *array, const char *word)
     return false;
 }
 
+/* device-mapper's name for it: both ids, without their dashes. */
+static const char *dm_uuid(struct rh_arena *a, const json_t *group,
+                           const json_t *lv)
+{
+    const char *ids[] = {json_string_value(json_object_get(group, "id")),
+                         json_string_value(json_object_get(lv, "id"))};
+    char plain[65];
+    size_t n = 0;
+
+    for (size_t i = 0; i < 2; i++)
+        for (const char *p = ids[i]; p && *p && n < 64; p++)
+            if (*p != '-')
+                plain[n++] = *p;
+    plain[n] = '\0';
+    return n == 64 ? rh_arena_printf(a, "LVM-%s", plain) : NULL;
+}
+
 static int add_group(struct rh_disks *d, struct rh_volumes *v,
                      const struct group *g, rh_error **err)
 {
@@ -374,6 +391,7 @@ static int add_group(struct rh_disks *d, struct rh_volumes *v,
         one.vg = rh_arena_strdup(v->arena, g->name);
         one.lv = rh_arena_strdup(v->arena, name);
         one.device = rh_arena_printf(v->arena, "/dev/%s/%s", g->name, name);
+        one.dm_uuid = dm_uuid(v->arena, g->body, lv);
         if (map_volume(g, lv, v->arena, &one)) {
             one.disk = one.spans[0].disk;
             one.offset = one.spans[0].offset;

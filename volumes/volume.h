@@ -24,7 +24,9 @@ struct rh_volume {
                               crypto_LUKS BitLocker iso9660 ufs ..." or NULL */
     const char *uuid, *label;          /* of the file system; NULL: none */
     const char *part_uuid, *part_type; /* GPT, lower case; MBR: "0x83" */
+    const char *part_label;            /* GPT's name of it; NULL: none */
     const char *vg, *lv;               /* of a logical volume */
+    const char *dm_uuid; /* a logical volume's: "LVM-" and 64 characters */
     bool bootable;                     /* MBR active flag */
     bool hibernated;                   /* swap that holds a suspended system */
     /* In order; none: the bytes are not simply there (striped, thin, RAID). */

@@ -154,6 +154,20 @@ static char *guid(struct rh_arena *a, const uint8_t b[16])
                            b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
+/* 36 units of UTF-16; names beyond ASCII are nobody's in fstab. */
+static const char *gpt_name(struct rh_arena *a, const uint8_t *p)
+{
+    char name[37];
+    size_t n = 0;
+
+    for (; n < 36 && rh_le16(p + 2 * n); n++) {
+        if (rh_le16(p + 2 * n) < ' ' || rh_le16(p + 2 * n) > '~')
+            return NULL;
+        name[n] = (char)rh_le16(p + 2 * n);
+    }
+    return n ? rh_arena_strndup(a, name, n) : NULL;
+}
+
 static void gpt_entry(struct search *s, const uint8_t *e, unsigned number_)
 {
     uint64_t first = rh_le64(e + 32), last = rh_le64(e + 40), offset, length;
@@ -168,6 +182,7 @@ static void gpt_entry(struct search *s, const uint8_t *e, unsigned number_)
         return;
     v->part_type = guid(s->out->arena, e);
     v->part_uuid = guid(s->out->arena, e + 16);
+    v->part_label = gpt_name(s->out->arena, e + 56);
 }
 
 static int read_gpt(struct search *s, bool *ret_is)
@@ -388,13 +403,17 @@ static bool is_named(const struct rh_volume *v, const char *spec)
 {
     RH_AUTO(rh_freep) char *mapper = NULL;
     RH_AUTO(rh_freep) char *plain = NULL;
+    static const char by_name[] = "/dev/disk/by-id/dm-name-";
 
     if (v->device && !strcmp(spec, v->device))
         return true;
     if (v->lv) {
         mapper = mapper_name(v->vg, v->lv);
         plain = rh_printf("/dev/%s/%s", v->vg, v->lv);
-        return !strcmp(spec, mapper) || !strcmp(spec, plain);
+        return !strcmp(spec, mapper) || !strcmp(spec, plain) ||
+               (!strncmp(spec, by_name, sizeof by_name - 1) &&
+                !strcmp(spec + sizeof by_name - 1,
+                        mapper + strlen("/dev/mapper/")));
     }
     return false;
 }
@@ -411,6 +430,9 @@ const struct rh_volume *rh_volume_named(const struct rh_volumes *v,
             value_is(spec, "/dev/disk/by-label/", one->label, false) ||
             value_is(spec, "PARTUUID=", one->part_uuid, true) ||
             value_is(spec, "/dev/disk/by-partuuid/", one->part_uuid, true) ||
+            value_is(spec, "PARTLABEL=", one->part_label, false) ||
+            value_is(spec, "/dev/disk/by-partlabel/", one->part_label, false) ||
+            value_is(spec, "/dev/disk/by-id/dm-uuid-", one->dm_uuid, false) ||
             is_named(one, spec))
             return one;
     }

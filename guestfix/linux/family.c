@@ -14,6 +14,9 @@ static int rank(struct rh_guest *g)
 {
     int n = 0;
 
+    /* What boots is a folder below it. */
+    if (rh_guest_is_dir(g, "/ostree/repo"))
+        return 3;
     if (!rh_guest_is_dir(g, "/etc"))
         return 0;
     n += rh_guest_exists(g, "/etc/fstab");

@@ -2,7 +2,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "guestfix/linux/fstab.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "guestfix/linux/linux.h"
 
 bool rh_fstab_parse(char *line, struct rh_fstab_entry *ret)
 {
@@ -90,9 +93,32 @@ static int mount_esp(struct rh_mounting *m, rh_error **err)
     return 0;
 }
 
+/* The fstab of what boots, which may be a deployment below the root. */
+static char *fstab_of(struct rh_guest *root)
+{
+    char *text = rh_guest_text(root, "/etc/fstab", NULL);
+    RH_AUTO(rh_freep) char *top = text ? NULL : rh_ostree_newest(root);
+    RH_AUTO(rh_freep) char *path = top ? rh_printf("%s/etc/fstab", top) : NULL;
+
+    return path ? rh_guest_text(root, path, NULL) : text;
+}
+
+/* CoreOS has no fstab, and a /boot of that label. */
+static int mount_boot(struct rh_mounting *m, rh_error **err)
+{
+    struct rh_mount_wish wish = {
+        .path = "/boot", .spec = "LABEL=boot", .needed = true};
+
+    wish.volume = rh_device_find(m->s, NULL, m->root_volume, wish.spec);
+    if (!wish.volume || m->has(m, wish.volume) ||
+        !rh_guest_is_dir(m->root, "/ostree/repo"))
+        return 0;
+    return m->add(m, &wish, err);
+}
+
 int rh_linux_mounts(struct rh_mounting *m, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *fstab = rh_guest_text(m->root, "/etc/fstab", NULL);
+    RH_AUTO(rh_freep) char *fstab = fstab_of(m->root);
     RH_AUTO(rh_freep) char *root_spec = fstab ? rh_fstab_root(fstab) : NULL;
     char *rest = fstab, *line;
 
@@ -102,5 +128,5 @@ int rh_linux_mounts(struct rh_mounting *m, rh_error **err)
         if (rh_fstab_parse(line, &e) && ask_for(m, root_spec, &e, err) < 0)
             return -1;
     }
-    return mount_esp(m, err);
+    return mount_boot(m, err) < 0 ? -1 : mount_esp(m, err);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/limits.h"
 #include "guestfix/linux/linux.h"
 
@@ -98,9 +99,12 @@ static int add_kernel(struct rh_linux *l, struct rh_kernel *k, rh_error **err)
         k->initramfs = rh_arena_strdup(l->arena, real);
     }
     for (size_t i = 0; i < l->kernels.count; i++) {
-        const char *known = l->kernels.items[i].initramfs;
+        const struct rh_kernel *known = &l->kernels.items[i];
 
-        if (known && k->initramfs && !strcmp(known, k->initramfs))
+        if (known->initramfs && k->initramfs &&
+            !strcmp(known->initramfs, k->initramfs))
+            return 0;
+        if (!k->initramfs && !strcmp(known->image, k->image))
             return 0;
     }
     if (l->kernels.count == KERNELS_MAX)
@@ -113,96 +117,233 @@ static int add_kernel(struct rh_linux *l, struct rh_kernel *k, rh_error **err)
     return 0;
 }
 
-/* --- boot loader entries: images of any name, on the ESP as well
+/* --- what a kernel's file says of itself
  * ------------------------------------------------------------------ */
-static const struct {
-    const char *folder, *top; /* paths in an entry count from `top` */
-} entry_folders[] = {
-    {"/boot/loader/entries", "/boot"},
-    {"/boot/loader/entries", ""},
-    {"/boot/efi/loader/entries", "/boot/efi"},
-    {"/efi/loader/entries", "/efi"},
-};
-
-/* The last value of a key, up to a blank ("initrd" may stand twice: microcode
- * comes first); as a path below top. */
-static char *entry_path(struct rh_linux *l, const char *text, const char *key,
-                        const char *top)
+/* Linux, Documentation/arch/x86/boot.rst: "HdrS" at 0x202, and at 0x20e where
+ * the version's text lies, less 0x200. */
+char *rh_kernel_version(const void *bytes, size_t n)
 {
-    size_t n = strlen(key);
-    char *found = NULL;
+    enum { MAGIC_AT = 0x202, VERSION_AT = 0x20e, SECTOR = 0x200 };
+    const uint8_t *p = bytes;
+    size_t at, length;
 
-    for (const char *p = text; p && *p; p = strchr(p, '\n')) {
-        p += *p == '\n';
-        if (strncmp(p, key, n) || !strchr(" \t", p[n]))
-            continue;
-        p += n + strspn(p + n, " \t");
-        if (*p == '/')
-            found = rh_arena_printf(l->arena, "%s%.*s", top,
-                                    (int)strcspn(p, " \t\r\n"), p);
-    }
-    return found && rh_guest_exists(l->guest, found) ? found : NULL;
+    if (n < VERSION_AT + 2 || memcmp(p + MAGIC_AT, "HdrS", 4))
+        return NULL;
+    at = (size_t)rh_le16(p + VERSION_AT) + SECTOR;
+    for (length = 0; at + length < n && length < 128; length++)
+        if (p[at + length] <= ' ' || p[at + length] > '~')
+            break;
+    return length && at + length < n && !memchr(p + at, '/', length)
+               ? rh_strndup((const char *)p + at, length)
+               : NULL;
 }
 
-/* The modules' folder whose name stands in the entry, longest first. */
+/* The modules' folder whose name stands in the text, longest first. */
 static const char *version_in(char **versions, const char *text)
 {
     const char *best = NULL;
 
-    for (size_t i = 0; versions && versions[i]; i++)
+    for (size_t i = 0; text && versions && versions[i]; i++)
         if (strstr(text, versions[i]) &&
             (!best || strlen(versions[i]) > strlen(best)))
             best = versions[i];
     return best;
 }
 
-static int by_entry(struct rh_linux *l, const char *path, const char *top,
-                    char **versions, rh_error **err)
+static bool is_version(char **versions, const char *text)
 {
-    RH_AUTO(rh_freep) char *text = rh_guest_text(l->guest, path, NULL);
-    const char *version = text ? version_in(versions, text) : NULL;
-    struct rh_kernel k = {0};
-
-    if (!version)
-        return 0;
-    k.image = entry_path(l, text, "linux", top);
-    k.initramfs = entry_path(l, text, "initrd", top);
-    k.version = rh_arena_strdup(l->arena, version);
-    return k.image && k.initramfs ? add_kernel(l, &k, err) : 0;
+    for (size_t i = 0; text && versions && versions[i]; i++)
+        if (!strcmp(text, versions[i]))
+            return true;
+    return false;
 }
 
-static int by_entries(struct rh_linux *l, char **versions, rh_error **err)
+static const char *base_of(const char *path)
 {
-    for (size_t i = 0; i < RH_COUNT(entry_folders); i++) {
-        const char *folder = entry_folders[i].folder;
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* memtest and the like are started by the same word. */
+static bool is_kernel_name(const char *name)
+{
+    static const char *const stems[] = {"vmlinu", "bzimage", "kernel",
+                                        "linux",  "huge",    "generic"};
+
+    for (size_t i = 0; i < RH_COUNT(stems); i++)
+        if (!strncasecmp(name, stems[i], strlen(stems[i])))
+            return true;
+    return strstr(name, "vmlinuz") || strstr(name, "bzImage");
+}
+
+/* A kernel that no folder of modules belongs to is called by its file. */
+static const char *version_of(struct rh_linux *l, const char *image,
+                              char **versions)
+{
+    const char *known = version_in(versions, base_of(image));
+    RH_AUTO(rh_freep) void *bytes = NULL;
+    RH_AUTO(rh_freep) char *own = NULL;
+    size_t n;
+
+    if (known)
+        return rh_arena_strdup(l->arena, known);
+    if (l->guest->ops->read(l->guest, image, IMAGE_MAX, &bytes, &n, NULL) == 0)
+        own = rh_kernel_version(bytes, n);
+    if (own && (is_version(versions, own) || !versions || !versions[0]))
+        return rh_arena_strdup(l->arena, own);
+    if (versions && versions[0] && !versions[1] && !own &&
+        is_kernel_name(base_of(image)))
+        return rh_arena_strdup(l->arena, versions[0]);
+    return rh_arena_strdup(l->arena, own ? own : base_of(image));
+}
+
+/* --- by the boot loader's menu
+ * ------------------------------------------------------------------ */
+/* The last one: microcode comes first. */
+static const char *initramfs_of(const struct rh_boot_entry *e)
+{
+    const char *last = NULL;
+
+    for (size_t i = 0; i < RH_ENTRY_INITRDS && e->initrds[i]; i++)
+        if (!strstr(base_of(e->initrds[i]), "ucode"))
+            last = e->initrds[i];
+    return last;
+}
+
+static int by_entry(struct rh_linux *l, const struct rh_boot_entry *e,
+                    char **versions, rh_error **err)
+{
+    struct rh_kernel k = {.image = e->image};
+    const char *known;
+
+    if (!e->image || rh_is_efi_program(e->image))
+        return 0;
+    k.initramfs = initramfs_of(e);
+    known = version_in(versions, k.initramfs ? k.initramfs : e->image);
+    if (!known)
+        known = version_in(versions, e->image);
+    k.version = known ? rh_arena_strdup(l->arena, known)
+                      : version_of(l, e->image, versions);
+    if (!is_kernel_name(base_of(e->image)) && !is_version(versions, k.version))
+        return 0;
+    return add_kernel(l, &k, err);
+}
+
+/* --- unified images
+ * ------------------------------------------------------------------ */
+static int by_unified(struct rh_linux *l, const char *path, rh_error **err)
+{
+    RH_AUTO(rh_freep) void *bytes = NULL;
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+    struct rh_kernel k = {.unified = true};
+    const void *initrd, *uname;
+    size_t n, size;
+
+    if (l->kernels.count == KERNELS_MAX ||
+        l->guest->ops->read(l->guest, path, IMAGE_MAX, &bytes, &n, NULL) < 0 ||
+        !rh_pe_section(bytes, n, ".linux", &size))
+        return 0;
+    k.image = k.initramfs = rh_arena_strdup(l->arena, path);
+    uname = rh_pe_section(bytes, n, ".uname", &size);
+    k.version = uname ? rh_arena_strndup(l->arena, uname,
+                                         strnlen(uname, RH_MIN(size, 128ul)))
+                      : rh_arena_strdup(l->arena, base_of(path));
+    initrd = rh_pe_section(bytes, n, ".initrd", &size);
+    if (!initrd)
+        k.initramfs = NULL;
+    else if (rh_initramfs_read(initrd, size, &k.content, &why) < 0)
+        k.unknown = true;
+    else
+        k.read = true;
+    (void)err;
+    l->uki = true;
+    *rh_vec_add(&l->kernels) = k;
+    return 0;
+}
+
+static int by_unified_all(struct rh_linux *l, rh_error **err)
+{
+    for (size_t t = 0; rh_esp_tops[t]; t++) {
+        RH_AUTO(rh_freep)
+        char *folder = rh_printf("%s/EFI/Linux", rh_esp_tops[t]);
         RH_AUTO(rh_name_list_freep)
         char **names = rh_guest_names(l->guest, folder);
 
-        for (size_t k = 0; names && names[k]; k++) {
-            RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[k]);
+        for (size_t i = 0; names && names[i]; i++) {
+            RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[i]);
 
-            if (by_entry(l, path, entry_folders[i].top, versions, err) < 0)
+            if (rh_is_efi_program(names[i]) && by_unified(l, path, err) < 0)
                 return -1;
         }
     }
     return 0;
 }
 
-int rh_linux_kernels(struct rh_linux *l, rh_error **err)
+/* --- by names
+ * ------------------------------------------------------------------ */
+/* Files in /boot that carry no version: Slackware's, those of appliances. */
+static int by_files(struct rh_linux *l, char **versions, rh_error **err)
 {
+    static const char *const initrds[] = {
+        "/boot/initrd.img", "/boot/initramfs.img", "/boot/initrd.gz",
+        "/boot/initrd",     "/boot/initramfs",     "/boot/initrd.lz"};
     RH_AUTO(rh_name_list_freep)
-    char **names = rh_guest_names(l->guest, "/lib/modules");
+    char **names = rh_guest_names(l->guest, "/boot");
 
     for (size_t i = 0; names && names[i]; i++) {
+        RH_AUTO(rh_freep) char *path = rh_printf("/boot/%s", names[i]);
         struct rh_kernel k = {0};
 
-        k.version = rh_arena_strdup(l->arena, names[i]);
-        find_images(l, &k);
-        /* Modules without a kernel are what an uninstalled one left. */
-        if (k.image && add_kernel(l, &k, err) < 0)
+        if (!is_kernel_name(names[i]) || rh_guest_is_dir(l->guest, path))
+            continue;
+        k.image = rh_arena_strdup(l->arena, path);
+        k.version = version_of(l, path, versions);
+        for (size_t n = 0; n < RH_COUNT(initrds) && !k.initramfs; n++)
+            if (rh_guest_exists(l->guest, initrds[n]))
+                k.initramfs = initrds[n];
+        if (add_kernel(l, &k, err) < 0)
             return -1;
     }
-    return by_entries(l, names, err);
+    return 0;
+}
+
+/* One with an initramfs was found in a menu already. */
+static bool is_known(const struct rh_linux *l, const struct rh_kernel *k)
+{
+    for (size_t i = 0; i < l->kernels.count; i++)
+        if (!k->initramfs && !strcmp(l->kernels.items[i].version, k->version))
+            return true;
+    return false;
+}
+
+static int by_versions(struct rh_linux *l, char **versions, rh_error **err)
+{
+    for (size_t i = 0; versions && versions[i]; i++) {
+        struct rh_kernel k = {0};
+
+        k.version = rh_arena_strdup(l->arena, versions[i]);
+        find_images(l, &k);
+        /* Modules without a kernel are what an uninstalled one left. */
+        if (k.image && !is_known(l, &k) && add_kernel(l, &k, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int rh_linux_kernels(struct rh_linux *l, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *folder = rh_printf("%s/lib/modules", l->modules_top);
+    RH_AUTO(rh_name_list_freep)
+    char **versions = rh_guest_names(l->guest, folder);
+
+    for (size_t i = 0; i < l->entries.count; i++)
+        if (by_entry(l, &l->entries.items[i], versions, err) < 0)
+            return -1;
+    if (by_versions(l, versions, err) < 0 || by_unified_all(l, err) < 0)
+        return -1;
+    return l->kernels.count ? 0 : by_files(l, versions, err);
 }
 
 /* --- boot loaders
@@ -227,6 +368,9 @@ static const struct {
     {"/boot/extlinux/extlinux.conf", "extlinux"},
     {"/boot/extlinux.conf", "extlinux"},
     {"/boot/syslinux/syslinux.cfg", "syslinux"},
+    {"/boot/limine.conf", "limine"},
+    {"/boot/limine/limine.conf", "limine"},
+    {"/boot/limine.cfg", "limine"},
     {"/etc/lilo.conf", "lilo"},
 };
 
@@ -238,42 +382,35 @@ static void add_loader(struct rh_linux *l, const char *name)
     *rh_vec_add(&l->loaders) = name;
 }
 
-/* A kernel, its initramfs and its command line in one signed file. */
-static bool has_uki(struct rh_guest *g)
+/* In a vendor's folder on the ESP. */
+static const struct {
+    const char *file, *name;
+} efi_loaders[] = {
+    {"grubx64.efi", "grub2-efi"},
+    {"grubaa64.efi", "grub2-efi"},
+    {"grubia32.efi", "grub2-efi"},
+    {"grub.efi", "grub-legacy-efi"},
+    {"refind_x64.efi", "refind"},
+    {"elilo.efi", "elilo"},
+    {"limine_x64.efi", "limine"},
+    {"limine.conf", "limine"},
+    {"systemd-bootx64.efi", "systemd-boot"},
+};
+
+static void efi_loaders_in(struct rh_linux *l, const char *top)
 {
-    static const char *const folders[] = {"/boot/efi/EFI/Linux",
-                                          "/efi/EFI/Linux", "/boot/EFI/Linux"};
-
-    for (size_t i = 0; i < RH_COUNT(folders); i++) {
-        RH_AUTO(rh_name_list_freep)
-        char **names = rh_guest_names(g, folders[i]);
-
-        for (size_t k = 0; names && names[k]; k++) {
-            size_t n = strlen(names[k]);
-
-            if (n > 4 && !strcasecmp(names[k] + n - 4, ".efi"))
-                return true;
-        }
-    }
-    return false;
-}
-
-/* A vendor's folder with GRUB in it. */
-static bool has_efi_grub(struct rh_guest *g, const char *top)
-{
-    static const char *const files[] = {"grubx64.efi", "grubaa64.efi",
-                                        "grubia32.efi", "grub.efi"};
-    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(g, top);
+    RH_AUTO(rh_freep) char *efi = rh_printf("%s/EFI", top);
+    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(l->guest, efi);
 
     for (size_t i = 0; names && names[i]; i++)
-        for (size_t k = 0; k < RH_COUNT(files); k++) {
+        for (size_t k = 0; k < RH_COUNT(efi_loaders); k++) {
             RH_AUTO(rh_freep)
-            char *path = rh_printf("%s/%s/%s", top, names[i], files[k]);
+            char *path =
+                rh_printf("%s/%s/%s", efi, names[i], efi_loaders[k].file);
 
-            if (rh_guest_exists(g, path))
-                return true;
+            if (rh_guest_exists(l->guest, path))
+                add_loader(l, efi_loaders[k].name);
         }
-    return false;
 }
 
 void rh_linux_loaders(struct rh_linux *l)
@@ -285,12 +422,10 @@ void rh_linux_loaders(struct rh_linux *l)
     for (size_t i = 0; i < RH_COUNT(loaders); i++)
         if (rh_guest_exists(l->guest, loaders[i].path))
             add_loader(l, loaders[i].name);
-    l->uki = has_uki(l->guest);
     if (l->uki)
         add_loader(l, "uki");
-    if (has_efi_grub(l->guest, "/boot/efi/EFI") ||
-        has_efi_grub(l->guest, "/efi/EFI"))
-        add_loader(l, "grub2-efi");
+    for (size_t i = 0; rh_esp_tops[i]; i++)
+        efi_loaders_in(l, rh_esp_tops[i]);
     if (efi)
         add_loader(l, "efi");
 }

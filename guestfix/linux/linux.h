@@ -11,13 +11,24 @@
 #include "guestfix/linux/initramfs.h"
 #include "volumes/volumes.h"
 
+/* What a boot loader's menu starts.  Paths are the guest's own, and there. */
+enum { RH_ENTRY_INITRDS = 4 };
+struct rh_boot_entry {
+    const char *where; /* the configuration file */
+    const char *image; /* NULL: it names one that is not there */
+    const char *initrds[RH_ENTRY_INITRDS];
+    const char *args; /* the kernel's, as they stand there; NULL: none */
+    bool named_initrd; /* one was named, whether or not it is there */
+};
+
 struct rh_kernel {
-    const char *version;   /* the name under /lib/modules */
+    const char *version;   /* the name under /lib/modules; NULL: not known */
     const char *image;     /* "/boot/vmlinuz-6.1.0-18-amd64" */
     const char *initramfs; /* NULL: none found */
     struct rh_initramfs content;
     bool read;    /* content is known */
     bool unknown; /* it could not be understood */
+    bool unified; /* image, initramfs and arguments are one file */
 };
 
 /* Addresses that the configuration gives an interface; in the arena. */
@@ -90,6 +101,11 @@ struct rh_linux {
     bool systemd, selinux, cloud_init, uki;
     const char *root_word; /* what fstab calls the root's device, once asked */
     RH_VEC(struct rh_kernel) kernels;
+    RH_VEC(struct rh_boot_entry) entries;
+    RH_VEC(const char *) menus; /* the files they were read from */
+    const char *immutable; /* "NixOS" ...: what keeps files from being edited */
+    const char *top; /* of an ostree deployment: where its system lies */
+    const char *modules_top; /* "lib/modules" is below it; "" by default */
     RH_VEC(const char *) loaders;  /* "grub2-bios", "grub2-efi", "bls" ... */
     RH_VEC(const char *) networks; /* "ifupdown", "netplan" ... */
     RH_VEC(struct rh_nic_name) nics;
@@ -115,6 +131,22 @@ struct rh_linux {
 int rh_linux_detect(struct rh_linux *l, const struct rh_guest_options *o,
                     rh_error **err);
 void rh_linux_free(struct rh_linux *l);
+/* Where the system lies when it is not the root, before anything else is read;
+ * and what keeps it from being edited, once its name is known. */
+void rh_linux_deployment(struct rh_linux *l);
+/* The newest deployment of ostree below the root; NULL: there is none. */
+char *rh_ostree_newest(struct rh_guest *g);
+void rh_linux_immutable(struct rh_linux *l);
+/* Every boot loader's menu: fills entries and menus. */
+void rh_linux_entries(struct rh_linux *l);
+/* Folders that the ESP may be mounted at, NULL-ended. */
+extern const char *const rh_esp_tops[];
+/* The version in a kernel image's own header ("6.1.0-18-amd64"); NULL: none. */
+char *rh_kernel_version(const void *bytes, size_t n);
+/* A section of a PE program; NULL: it is none, or has no such section. */
+const void *rh_pe_section(const void *bytes, size_t n, const char *name,
+                          size_t *ret_size);
+bool rh_is_efi_program(const char *path); /* "*.efi" */
 int rh_linux_kernels(struct rh_linux *l, rh_error **err);
 void rh_linux_loaders(struct rh_linux *l);
 int rh_linux_network(struct rh_linux *l, rh_error **err);

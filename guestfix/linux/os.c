@@ -35,11 +35,16 @@ static char *assigned(struct rh_arena *a, const char *text, const char *key)
 
 static bool from_os_release(struct rh_linux *l, rh_error **err)
 {
-    RH_AUTO(rh_freep)
-    char *text = rh_guest_text(l->guest, "/etc/os-release", err);
+    static const char *const files[] = {"/etc/os-release",
+                                        "/usr/lib/os-release"};
+    RH_AUTO(rh_freep) char *text = NULL;
 
-    if (!text)
-        text = rh_guest_text(l->guest, "/usr/lib/os-release", err);
+    for (size_t i = 0; i < RH_COUNT(files) && !text; i++) {
+        RH_AUTO(rh_freep)
+        char *path = rh_printf("%s%s", l->top ? l->top : "", files[i]);
+
+        text = rh_guest_text(l->guest, path, err);
+    }
     if (!text)
         return false;
     l->id = assigned(l->arena, text, "ID");
@@ -239,8 +244,10 @@ int rh_linux_detect(struct rh_linux *l, const struct rh_guest_options *o,
 
     (void)o;
     l->arena = rh_arena_new();
+    rh_linux_deployment(l);
     if (!from_os_release(l, &why))
         from_sentence(l, &why);
+    rh_linux_immutable(l);
     l->family = family_of(l->id);
     if (!l->family)
         l->family = family_of(l->id_like);
@@ -254,6 +261,7 @@ int rh_linux_detect(struct rh_linux *l, const struct rh_guest_options *o,
             rh_error_free(why);
         return -1;
     }
+    rh_linux_entries(l);
     if (rh_linux_kernels(l, err) < 0)
         return -1;
     rh_linux_loaders(l);
@@ -267,6 +275,8 @@ void rh_linux_free(struct rh_linux *l)
         rh_initramfs_free(&l->kernels.items[i].content);
     free(l->kernels.items);
     free(l->loaders.items);
+    free(l->entries.items);
+    free(l->menus.items);
     free(l->networks.items);
     free(l->nics.items);
     free(l->macs.items);
@@ -297,7 +307,7 @@ static json_t *builtin_json(const struct rh_linux *l, const struct rh_kernel *k)
     json_t *drivers = json_array();
     RH_AUTO(rh_modules_free) struct rh_modules m = {0};
 
-    rh_modules_open(l->guest, k->version, &m);
+    rh_modules_open(l, k->version, &m);
     for (size_t i = 0; i < RH_COUNT(asked); i++)
         if (rh_module_builtin(&m, asked[i]))
             json_array_append_new(drivers, json_string(asked[i]));
@@ -415,7 +425,7 @@ static json_t *nics_json(const struct rh_linux *l, const struct rh_vm *vm)
 json_t *rh_linux_json(const struct rh_linux *l)
 {
     json_t *kernels = json_array(), *loaders = json_array();
-    json_t *networks = json_array(), *nics = json_array();
+    json_t *networks = json_array(), *nics = json_array(), *all;
 
     for (size_t i = 0; i < l->kernels.count; i++)
         json_array_append_new(kernels, kernel_json(l, &l->kernels.items[i]));
@@ -427,9 +437,9 @@ json_t *rh_linux_json(const struct rh_linux *l)
         json_array_append_new(
             nics, json_pack("{s:o, s:o}", "name", text(l->nics.items[i].name),
                             "configured_in", text(l->nics.items[i].where)));
-    return json_pack(
+    all = json_pack(
         "{s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:b, s:b, s:b, s:b, "
-        "s:o, s:o, s:o, s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o, s:o}",
         "family", "linux", "distribution", text(l->id), "version",
         text(l->version), "name", text(l->pretty), "hostname",
         text(l->hostname), "systemd", l->systemd, "selinux", l->selinux,
@@ -438,5 +448,8 @@ json_t *rh_linux_json(const struct rh_linux *l)
         "persistent_net_rules", l->persistent_rules, "lvm_device_filter",
         hides_disks(l->guest), "free_bytes", free_json(l->guest),
         "boot_loaders", loaders, "kernels", kernels, "network_configuration",
-        networks, "interfaces", nics, "nics", nics_json(l, l->vm));
+        networks, "interfaces", nics);
+    json_object_set_new(all, "nics", nics_json(l, l->vm));
+    json_object_set_new(all, "immutable", text(l->immutable));
+    return all;
 }

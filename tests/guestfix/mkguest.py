@@ -16,12 +16,17 @@ file system lies.  No root, no loop devices.
   --sd-boot      (uefi) kernel and initramfs lie on the ESP, for systemd-boot
   --small-fat    (uefi) the ESP is a FAT32 with few clusters
   --uki          it starts from a unified kernel image on the ESP
+  --bare-esp     (uefi) nothing is on the ESP but what --with puts there
+  --kernel NAME  the kernel's file has that name, and its version in its header
+  --image NAME   the initramfs's file has that name
   --by-mac       (ubuntu) the network is configured by MAC address alone
   --mke2fs ARGS  the root file system has other features
   --strange      an initramfs that is no archive
   --without PATH the guest has no such file (again and again)
   --with FILE    more files: each after a line "== PATH [MODE]", "== PATH -> TARGET"
-                 for a link, "== PATH +" to put them into the initramfs instead
+                 for a link, "== PATH +" to put them into the initramfs instead,
+                 "== PATH +-> TARGET" for a link in there; with --layout uefi
+                 what is below /boot/efi lies on the ESP
 """
 import argparse
 import json
@@ -96,6 +101,31 @@ def pack(data, codec):
     return subprocess.run(argv, input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
+def bzimage(version):
+    """The setup header of a kernel: "HdrS", and where its version stands."""
+    data = bytearray(b"MZ" + bytes(0x1000))
+    data[0x202:0x206] = b"HdrS"
+    data[0x20e:0x210] = (0x300).to_bytes(2, "little")
+    text = version.encode() + b" (root@tests) #1 SMP\0"
+    data[0x500:0x500 + len(text)] = text
+    return bytes(data)
+
+
+def pe(sections):
+    """A program for UEFI with these sections and nothing to run."""
+    head, at = bytearray(b"MZ" + bytes(0x3a) + (0x40).to_bytes(4, "little")), 0x400
+    head += b"PE\0\0" + (0x8664).to_bytes(2, "little") + len(sections).to_bytes(2, "little") + bytes(12)
+    head += (0xf0).to_bytes(2, "little") + (0x0206).to_bytes(2, "little")
+    head += (0x20b).to_bytes(2, "little") + bytes(0xee)
+    body = b""
+    for name, data in sections.items():
+        size = (len(data) + 511) & ~511
+        head += name.encode().ljust(8, b"\0") + b"".join(v.to_bytes(4, "little") for v in (
+            len(data), 0x10000 + at, size, at + len(body), 0, 0, 0, 0x40000040))
+        body += data + bytes(size - len(data))
+    return bytes(head.ljust(at, b"\0")) + body
+
+
 def module_bytes(name):
     return (b"\x7fELF module " + name.encode() + b"\n") * 40
 
@@ -116,10 +146,12 @@ def overlay(o, tree):
     for path in o.without:
         os.unlink(tree + path)
     for path, how, text in blocks(o.more):
+        if o.layout == "uefi" and path.startswith("/boot/efi/"):
+            continue
         if how.startswith("-> "):
             os.makedirs(os.path.dirname(tree + path), exist_ok=True)
             os.symlink(how[3:], tree + path)
-        elif how != "+":
+        elif not how.startswith("+"):
             put(tree, path, text, int(how or "644", 8))
 
 
@@ -144,6 +176,8 @@ def initramfs(o):
     for path, how, text in blocks(o.more):
         if how == "+":
             f[path.lstrip("/")] = (0o100644, text.encode())
+        elif how.startswith("+-> "):
+            f[path.lstrip("/")] = (0o120777, how[4:].encode())
     f["usr/lib/systemd/systemd-udevd"] = (0o100755, b"\x7fELF")
     data = pack(cpio(f), o.codec)
     if o.early:
@@ -177,9 +211,9 @@ def system(o, tree):
     put(tree, base + "modules.builtin", "kernel/fs/ext4/ext4.ko\n")
     if k == "arch":
         put(tree, base + "pkgbase", "linux\n")
-    image = "/boot/" + (IMAGE[k] % kver if "%" in IMAGE[k] else IMAGE[k])
-    kernel = "/boot/" + KERNEL.get(k, "vmlinuz-" + kver)
-    put(tree, kernel, b"\x4d\x5a kernel " * 100)
+    image = "/boot/" + (o.image or (IMAGE[k] % kver if "%" in IMAGE[k] else IMAGE[k]))
+    kernel = "/boot/" + (o.kernel or KERNEL.get(k, "vmlinuz-" + kver))
+    put(tree, kernel, bzimage(kver) if o.kernel else b"\x4d\x5a kernel " * 100)
     put(tree, image, b"\x01\x02 not an archive" * 99 if o.strange else initramfs(o), 0o600)
     if k in RELEASE:
         put(tree, "/etc/os-release", RELEASE[k])
@@ -311,25 +345,43 @@ def fill_esp(name, o, tree):
             diskimg.run("mmd", "-i", name, "::EFI", "::EFI/systemd", "::loader", "::loader/entries", "::0123", "::0123/" + kver)
             move_to_esp(o, tree, add)
             return
-        diskimg.run("mmd", "-i", name, "::EFI", "::EFI/debian")
+        made = set()
+        for path, how, text in blocks(o.more):
+            if path.startswith("/boot/efi/"):
+                parts = path[len("/boot/efi/"):].split("/")
+                for n in range(1, len(parts)):
+                    folder = "::" + "/".join(parts[:n])
+                    if folder.lower() not in made:
+                        diskimg.run("mmd", "-i", name, folder)
+                        made.add(folder.lower())
+                add("/".join(parts), text)
+        if o.bare_esp:
+            return
+        for folder in ("::EFI", "::EFI/debian"):
+            if folder.lower() not in made:
+                diskimg.run("mmd", "-i", name, folder)
         add("EFI/debian/shimx64.efi", b"MZ shim" * 3000)
         add("EFI/debian/grubx64.efi", b"MZ grub" * 9000)
         add("EFI/debian/mmx64.efi", b"MZ mok" * 100)
         add("EFI/debian/grub.cfg", b"search.fs_uuid %s root\n" % ROOT.encode())
         if o.uki:
             diskimg.run("mmd", "-i", name, "::EFI/Linux")
-            add("EFI/Linux/linux-6.1.efi", b"MZ uki" * 5000)
+            add("EFI/Linux/linux-6.1.efi", pe({
+                ".linux": bzimage(KVER[o.kind]), ".uname": KVER[o.kind].encode(),
+                ".cmdline": b"root=/dev/sda2 ro", ".initrd": initramfs(o)}))
 
 
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--layout", default="plain")
     p.add_argument("--codec", default="gzip")
-    for flag in ("early", "hibernated", "uki", "strange", "by-mac", "sd-boot", "small-fat"):
+    for flag in ("early", "hibernated", "uki", "strange", "by-mac", "sd-boot", "small-fat", "bare-esp"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--no-module", action="append", default=[])
     p.add_argument("--mke2fs", default="")
     p.add_argument("--without", action="append", default=[])
+    p.add_argument("--kernel")
+    p.add_argument("--image")
     p.add_argument("--with", dest="more")
     p.add_argument("kind", choices=sorted(KVER))
     p.add_argument("out")
@@ -345,7 +397,7 @@ def main():
             diskimg.sfdisk(o.out, "label: dos\nstart=2048,size=49152,type=83,bootable\nstart=51200,size=8192,type=82\n")
             where["root"], swap = 1, 25
         elif o.layout == "uefi":
-            diskimg.sfdisk(o.out, "label: gpt\nstart=2048,size=81920,type=U\nstart=83968,size=49152,type=L\n"
+            diskimg.sfdisk(o.out, "label: gpt\nstart=2048,size=81920,type=U,name=esp\nstart=83968,size=49152,type=L,name=root\n"
                            "start=133120,size=8192,type=S\n")
             where["root"], where["esp"], swap = 41, 1, 65
             esp(o.out, 1, 40, o, tree)

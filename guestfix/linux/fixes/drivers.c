@@ -41,10 +41,12 @@ static char *read_index(struct rh_guest *g, const char *folder,
     return bytes;
 }
 
-void rh_modules_open(struct rh_guest *g, const char *version,
+void rh_modules_open(const struct rh_linux *l, const char *version,
                      struct rh_modules *ret)
 {
-    ret->folder = rh_printf("/lib/modules/%s", version);
+    struct rh_guest *g = l->guest;
+
+    ret->folder = rh_printf("%s/lib/modules/%s", l->modules_top, version);
     ret->dep = read_index(g, ret->folder, "modules.dep");
     ret->builtin = read_index(g, ret->folder, "modules.builtin");
     if (!ret->builtin) {

@@ -21,7 +21,7 @@ struct rh_addition {
     bool needed;                      /* a driver of the boot disk is missing */
 };
 
-void rh_modules_open(struct rh_guest *g, const char *version,
+void rh_modules_open(const struct rh_linux *l, const char *version,
                      struct rh_modules *ret);
 void rh_modules_free(struct rh_modules *m);
 bool rh_module_builtin(const struct rh_modules *m, const char *module);

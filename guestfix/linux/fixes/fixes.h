@@ -16,6 +16,9 @@ static inline struct rh_linux *rh_linux_of(const struct rh_fix_job *j)
  * NULL: `spec` is stable already, or nothing is known (then *ret_lost). */
 char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost);
 
+/* Will the disks have other names than they had under VMware? */
+bool rh_disk_names_change(const struct rh_fix_job *j);
+
 /* An lvm.conf that hides no disk by its name; NULL: it is one already. */
 char *rh_without_lvm_filters(const char *text);
 /* The .link file that keeps this name, and its path; NULL: none is needed. */

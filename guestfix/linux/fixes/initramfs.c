@@ -112,8 +112,7 @@ static void add_resume(struct rh_fix_job *j, const struct rh_kernel *k,
         add_text(x, "conf/conf.d/resume", resume, 0644);
 }
 
-/* Will the disks have other names than they had under VMware? */
-static bool other_names(const struct rh_fix_job *j)
+bool rh_disk_names_change(const struct rh_fix_job *j)
 {
     static const char *const kinds[] = {"xen", "virtio-blk", "nvme"};
     const char *disk = j->o->machine->disk;
@@ -135,7 +134,7 @@ static void add_waits(struct rh_fix_job *j, const struct rh_kernel *k,
         const char *path = k->content.waits.items[i];
 
         add_text(x, path, gone, 0755);
-        x->needed |= other_names(j) || strstr(path, "by-");
+        x->needed |= rh_disk_names_change(j) || strstr(path, "by-");
     }
 }
 
@@ -363,6 +362,24 @@ static bool extendable(const struct rh_kernel *k)
     }
 }
 
+/* LILO starts the blocks that it found once; it notices no other file. */
+static bool starts_by_blocks(const struct rh_linux *l,
+                             const struct rh_kernel *k)
+{
+    bool lilo = false;
+
+    for (size_t i = 0; i < l->entries.count; i++) {
+        const struct rh_boot_entry *e = &l->entries.items[i];
+
+        if (!e->image || strcmp(e->image, k->image))
+            continue;
+        if (strcmp(e->where, "/etc/lilo.conf"))
+            return false;
+        lilo = true;
+    }
+    return lilo;
+}
+
 /* True when there is nothing to append, having said why. */
 static bool hopeless(struct rh_fix_job *j, const struct rh_kernel *k,
                      const struct rh_addition *a)
@@ -374,9 +391,28 @@ static bool hopeless(struct rh_fix_job *j, const struct rh_kernel *k,
 
     if (a->unavailable.count)
         say_missing(j, k, lost, _("the guest has no such module"));
+    if (k->unified) {
+        if (a->needed || k->unknown)
+            rh_finding_add(
+                j->o->findings, RH_F_GUEST_UKI, "os",
+                N_("%s is a unified kernel image, which cannot be added to; it "
+                   "lacks %s"),
+                k->image, k->unknown ? _("what cannot be told") : names);
+        return true;
+    }
     if (!k->initramfs) {
         if (a->needed)
             say_missing(j, k, names, _("it starts without an initramfs"));
+        return true;
+    }
+    if (a->needed && starts_by_blocks(rh_linux_of(j), k)) {
+        say_missing(j, k, names,
+                    _("LILO starts the initramfs that it knows by its blocks; "
+                      "only lilo itself, in the guest, can give it another"));
+        return true;
+    }
+    if (a->needed && rh_fix_frozen(j, k->initramfs)) {
+        say_missing(j, k, names, _("its initramfs is built by the system"));
         return true;
     }
     if (k->unknown || !extendable(k)) {
@@ -417,21 +453,26 @@ static int fix_kernel(struct rh_fix_job *j, const struct rh_kernel *k,
     RH_AUTO(rh_modules_free) struct rh_modules m = {0};
     RH_AUTO(rh_addition_free) struct rh_addition a = {0};
 
-    rh_modules_open(j->guest, k->version, &m);
+    rh_modules_open(rh_linux_of(j), k->version, &m);
     rh_addition_plan(j, k, &m, &a);
     return hopeless(j, k, &a) ? 0 : extend_image(j, k, &m, &a, err);
 }
 
 int rh_fix_initramfs_drivers(struct rh_fix_job *j, rh_error **err)
 {
-    if (rh_linux_of(j)->uki)
+    const struct rh_linux *l = rh_linux_of(j);
+
+    if (!l->kernels.count) {
         rh_finding_add(
-            j->o->findings, RH_F_GUEST_UKI, "os",
-            N_("the guest starts from a unified kernel image; the drivers "
-               "in it cannot be added to"));
-    for (size_t i = 0; i < rh_linux_of(j)->kernels.count; i++) {
+            j->o->findings, RH_F_GUEST_NO_KERNEL, "os",
+            N_("no kernel was found: neither a boot loader's menu nor the "
+               "names in /boot tell one; whether the guest has the new "
+               "machine's drivers is not known"));
+        return RH_FIX_NOT_POSSIBLE;
+    }
+    for (size_t i = 0; i < l->kernels.count; i++) {
         if (rh_go_on(j->o->lib, err) < 0 ||
-            fix_kernel(j, &rh_linux_of(j)->kernels.items[i], err) < 0)
+            fix_kernel(j, &l->kernels.items[i], err) < 0)
             return -1;
     }
     return 0;

@@ -14,7 +14,7 @@ static void collect(struct rh_fix_job *j, struct rh_addition *ret)
         RH_AUTO(rh_modules_free) struct rh_modules m = {0};
         RH_AUTO(rh_addition_free) struct rh_addition a = {0};
 
-        rh_modules_open(j->guest, k->version, &m);
+        rh_modules_open(rh_linux_of(j), k->version, &m);
         rh_addition_plan(j, k, &m, &a);
         if (!a.needed)
             continue;

@@ -256,6 +256,14 @@ static size_t console_at(const char *text, size_t at)
     return 12;
 }
 
+/* A comment, which nobody reads: but update-grub of GRUB Legacy takes the
+ * arguments of new entries from "# kopt=". */
+static bool is_comment(const char *line)
+{
+    line += strspn(line, " \t");
+    return *line == '#' && strncmp(line, "# kopt", 6);
+}
+
 char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
                         const char *text, bool consoles)
 {
@@ -269,6 +277,12 @@ char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
         bool lost = false, colon;
         size_t end;
 
+        if ((!at || text[at - 1] == '\n') && is_comment(text + at)) {
+            n = strcspn(text + at, "\n");
+            rh_buf_add(&out, text + at, n);
+            at += n;
+            continue;
+        }
         if (consoles && (n = console_at(text, at))) {
             rh_buf_puts(&out, "console=tty0");
             at += n;
@@ -372,7 +386,10 @@ static int fix_grubenv(struct rh_fix_job *j, const char *path, bool consoles,
     if (!after)
         return 0;
     if (strlen(after) > SIZE) {
-        say_lost(j, path, _("a device, in a block that has no room left,"));
+        rh_finding_add(j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
+                       N_("%s is full: the longer, lasting name of the root "
+                          "device does not fit into it"),
+                       path);
         return 0;
     }
     memset(block, '#', SIZE);
@@ -394,24 +411,37 @@ static int fix_folder(struct rh_fix_job *j, const char *folder, bool consoles,
     return 0;
 }
 
-/* grub.cfg of the vendors' folders on the EFI system partition. */
+/* grubenv of the vendors' folders on the EFI system partition. */
 static int fix_vendors(struct rh_fix_job *j, bool consoles, const char *what,
                        rh_error **err)
 {
-    static const char *const tops[] = {"/boot/efi/EFI", "/efi/EFI"};
-
-    for (size_t i = 0; i < RH_COUNT(tops); i++) {
+    for (size_t i = 0; rh_esp_tops[i]; i++) {
+        RH_AUTO(rh_freep) char *efi = rh_printf("%s/EFI", rh_esp_tops[i]);
         RH_AUTO(rh_name_list_freep)
-        char **names = rh_guest_names(j->guest, tops[i]);
+        char **names = rh_guest_names(j->guest, efi);
 
         for (size_t k = 0; names && names[k]; k++) {
             RH_AUTO(rh_freep)
-            char *path = rh_printf("%s/%s/grub.cfg", tops[i], names[k]);
+            char *path = rh_printf("%s/%s/grubenv", efi, names[k]);
 
-            if (fix_file(j, path, consoles, what, err) < 0)
+            if (fix_grubenv(j, path, consoles, what, err) < 0)
                 return -1;
         }
     }
+    return 0;
+}
+
+/* Every menu that was found, on the ESP as well.  LILO reads none: what its
+ * file says counts when lilo runs the next time, with names of that machine. */
+static int fix_menus(struct rh_fix_job *j, bool consoles, const char *what,
+                     rh_error **err)
+{
+    const struct rh_linux *l = rh_linux_of(j);
+
+    for (size_t i = 0; i < l->menus.count; i++)
+        if (strcmp(l->menus.items[i], "/etc/lilo.conf") &&
+            fix_file(j, l->menus.items[i], consoles, what, err) < 0)
+            return -1;
     return 0;
 }
 
@@ -427,7 +457,9 @@ static int fix_boot_files(struct rh_fix_job *j, bool consoles, const char *what,
     for (size_t i = 0; i < RH_COUNT(grubenvs); i++)
         if (fix_grubenv(j, grubenvs[i], consoles, what, err) < 0)
             return -1;
-    return fix_vendors(j, consoles, what, err);
+    return fix_vendors(j, consoles, what, err) < 0
+               ? -1
+               : fix_menus(j, consoles, what, err);
 }
 
 int rh_fix_boot_arguments(struct rh_fix_job *j, rh_error **err)

@@ -1,0 +1,273 @@
+#!/bin/bash
+# guestfix-boot.sh - kernels, boot loaders and systems of every kind: what is
+# found is mended, and what is not found is said.
+#
+# The guests are those of guestfix/mkguest.py; debugfs, mtools, cpio, objdump
+# and the receipt's judge look at the results.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+here=$TOP/tests/guestfix
+mkova=$TOP/tests/guests/mkova.py
+mac=00:50:56:8a:12:34
+uuid=52484f53-5400-4000-8000-0000000000c1
+kver=6.1.0-18-amd64
+
+# guest KIND MKGUEST-OPTION... : files on standard input (mkguest.py --with)
+guest() {
+    local kind=$1 uefi=''
+    shift
+    need mke2fs sfdisk mformat qemu-img python3
+    case "$*" in *"--layout uefi"*) uefi=--uefi ;; esac
+    cat >.files
+    python3 "$here/mkguest.py" --with .files "$@" "$kind" g.raw || fail "mkguest $*"
+    python3 "$mkova" $uefi --mac "$mac" --name g g.ova g.raw >/dev/null || fail "mkova"
+}
+convert() { # OPTION...
+    run "$REHOST" convert g.ova --to kvm --out out --format raw --overwrite "$@"
+    expect_status 0
+    run python3 "$here/judge.py" g.raw out/g/disk0.raw g.raw.json out/g/receipt.json
+    expect_equal "$stdout" "" "what the judge says"
+}
+text() { # PATH
+    debugfs -R "cat $1" "out/g/disk0.raw?offset=$(($(jq .root g.raw.json) << 20))" 2>/dev/null
+}
+esp_file() { # PATH
+    mcopy -n -i "out/g/disk0.raw@@$((1 << 20))" "::$1" - 2>/dev/null
+}
+expect_findings() { # ID COUNT
+    expect_equal "$(jq --arg id "$1" '[.vms[0].targets[0].findings[]|select(.id==$id)]|length' \
+        out/g/report.json)" "$2" "findings $1"
+}
+expect_edits_below() { # PREFIX COUNT
+    expect_equal "$(jq --arg p "$1" '[.edits[].where|select(startswith($p))]|length' \
+        out/g/receipt.json)" "$2" "edits below $1"
+}
+expect_driver() { # IMAGE MODULE: from standard input's image
+    cat >.image
+    python3 "$here/unpack.py" .image .unpacked || fail "the image does not unpack"
+    grep -q "/$1\.ko" .unpacked.names || fail "the image lacks $1" "$(cat .unpacked.names)"
+    held
+}
+
+# --- kernels
+test_kernel_without_a_version_in_its_name() {
+    guest debian --kernel vmlinuz-huge --image initrd.gz </dev/null
+    convert
+    text /boot/initrd.gz | expect_driver virtio_scsi
+    expect_json '.vms[0].targets[0].guest.kernels|map(.version)|tostring' "[\"$kver\"]" out/g/report.json
+    # The same where no menu tells which initramfs it has.
+    guest debian --kernel vmlinuz --image initrd.img --without /boot/grub/grub.cfg </dev/null
+    convert
+    text /boot/initrd.img | expect_driver virtio_scsi
+    expect_findings GUEST-NO-LOADER 1
+}
+test_no_kernel_is_said() {
+    guest debian --without /boot/vmlinuz-$kver --without /boot/initrd.img-$kver </dev/null
+    convert
+    expect_findings GUEST-NO-KERNEL 1
+    expect_json '[.vms[0].targets[0].guest.fixes[]|select(.fix=="linux.initramfs-drivers")|.outcome][0]' \
+        not-possible out/g/report.json
+}
+test_memtest_is_no_kernel() {
+    guest debian <<END
+== /boot/memtest86+.bin
+== /boot/grub/custom.cfg
+menuentry memtest { 
+  linux16 /boot/memtest86+.bin
+}
+END
+    convert
+    expect_json '.vms[0].targets[0].guest.kernels|length' 1 out/g/report.json
+}
+test_entries_on_the_esp_name_images_that_are_in_boot_as_well() {
+    guest debian --layout uefi --bare-esp <<END
+== /boot/efi/EFI/systemd/systemd-bootx64.efi
+MZ
+== /boot/efi/loader/entries/a.conf
+title A
+linux /debian/linux
+initrd /debian/initrd
+options root=/dev/sda2 ro
+END
+    # Their names tell no version; the kernel's header does.
+    python3 - <<END
+import subprocess, sys
+sys.path.insert(0, "$here")
+sys.argv = ["x"]
+head = bytearray(0x1000); head[:2] = b"MZ"; head[0x202:0x206] = b"HdrS"; head[0x20f] = 3
+head[0x500:0x500 + 30] = b"$kver (x) #1".ljust(30, b"\0")
+open("linux", "wb").write(head)
+END
+    debugfs -R "dump /boot/initrd.img-$kver initrd" "g.raw?offset=$((41 << 20))" 2>/dev/null
+    mmd -i "g.raw@@$((1 << 20))" ::debian
+    mcopy -i "g.raw@@$((1 << 20))" linux initrd ::debian/
+    python3 "$mkova" --uefi --mac "$mac" --name g g.ova g.raw >/dev/null
+    convert
+    esp_file debian/initrd | expect_driver virtio_scsi
+    text /boot/initrd.img-$kver | expect_driver virtio_scsi
+    esp_file loader/entries/a.conf | grep -q "root=UUID=$uuid" || fail "the entry's root"
+}
+test_esp_by_partlabel() {
+    guest debian --layout uefi --sd-boot <<END
+== /etc/fstab
+PARTLABEL=root / ext4 defaults 0 1
+PARTLABEL=esp /boot/efi vfat defaults 0 1
+END
+    convert
+    esp_file 0123/$kver/initrd | expect_driver virtio_scsi
+}
+test_lilo_starts_what_it_found_once() {
+    guest debian --kernel vmlinuz --image initrd.gz --without /boot/grub/grub.cfg <<'END'
+== /etc/lilo.conf
+boot=/dev/sda
+image=/boot/vmlinuz
+  initrd=/boot/initrd.gz
+  root=/dev/sda1
+END
+    convert
+    expect_findings GUEST-NO-LOADER 0
+    expect_edits_below /boot/initrd 0
+    expect_edits_below /etc/lilo.conf 0
+    expect_json '[.vms[0].targets[0].findings[]|select(.id=="BOOT-DRIVER-MISSING")|.automatic]|tostring' \
+        '[false]' out/g/report.json
+}
+
+# --- loaders
+test_no_loader_on_the_esp_is_said() {
+    guest debian --layout uefi --bare-esp </dev/null
+    convert
+    expect_findings GUEST-NO-LOADER 1
+    expect_findings GUEST-EFI-FALLBACK 0
+}
+test_refind_goes_where_every_firmware_looks() {
+    guest arch --layout uefi --bare-esp --without /boot/grub/grub.cfg <<'END'
+== /boot/efi/EFI/refind/refind_x64.efi
+MZ refind
+== /boot/efi/EFI/refind/refind.conf
+timeout 5
+== /boot/efi/EFI/refind/drivers_x64/ext4_x64.efi
+MZ driver
+== /boot/refind_linux.conf
+"Boot" "root=/dev/sda2 rw initrd=boot\initramfs-linux.img"
+END
+    convert
+    expect_findings GUEST-NO-LOADER 0
+    expect_equal "$(esp_file EFI/BOOT/BOOTX64.EFI)" "MZ refind" BOOTX64.EFI
+    expect_equal "$(esp_file EFI/BOOT/drivers_x64/ext4_x64.efi)" "MZ driver" "the driver beside it"
+    expect_equal "$(esp_file EFI/BOOT/refind.conf)" "timeout 5" refind.conf
+    expect_equal "$(text /boot/refind_linux.conf)" \
+        "\"Boot\" \"root=UUID=$uuid rw initrd=boot\\initramfs-linux.img\"" refind_linux.conf
+}
+test_limine_is_read_and_copied() {
+    guest arch --layout uefi --bare-esp --without /boot/grub/grub.cfg --kernel linux --image initrd <<'END'
+== /boot/efi/EFI/limine/limine_x64.efi
+MZ limine
+== /boot/efi/EFI/limine/limine.conf
+/Arch
+  protocol: linux
+  path: guid(52484f53-5400-4000-8000-0000000000c1):/boot/linux
+  module_path: guid(52484f53-5400-4000-8000-0000000000c1):/boot/initrd
+  cmdline: root=/dev/sda2 rw
+END
+    convert
+    text /boot/initrd | expect_driver virtio_scsi
+    esp_file EFI/BOOT/limine.conf | grep -q "cmdline: root=UUID=$uuid rw" || fail limine.conf
+}
+test_grub_legacy_of_el6_on_the_esp() {
+    guest rhel6 --layout uefi --bare-esp --without /boot/grub/menu.lst --without /boot/grub/grub.conf <<'END'
+== /boot/efi/EFI/redhat/grub.efi
+MZ grub
+== /boot/efi/EFI/redhat/grub.conf
+default=0
+title CentOS
+	root (hd0,1)
+	kernel /boot/vmlinuz-2.6.32-754.el6.x86_64 ro root=/dev/sda2
+	initrd /boot/initramfs-2.6.32-754.el6.x86_64.img
+END
+    convert
+    expect_equal "$(esp_file EFI/BOOT/BOOTX64.EFI)" "MZ grub" BOOTX64.EFI
+    esp_file EFI/BOOT/BOOTX64.conf | grep -q "ro root=UUID=$uuid" || fail "its configuration"
+    esp_file EFI/redhat/grub.conf | grep -q "ro root=UUID=$uuid" || fail "the vendor's configuration"
+}
+test_comments_of_menu_lst_stay() {
+    guest debian --without /boot/grub/grub.cfg <<'END'
+== /boot/grub/menu.lst
+## e.g. kopt=root=/dev/sda1 ro
+# kopt=root=/dev/sda1 ro
+title Debian
+kernel /boot/vmlinuz-6.1.0-18-amd64 root=/dev/sda1 ro
+initrd /boot/initrd.img-6.1.0-18-amd64
+END
+    convert
+    expect_equal "$(text /boot/grub/menu.lst | head -4 | tr '\n' '|')" \
+        "## e.g. kopt=root=/dev/sda1 ro|# kopt=root=UUID=$uuid ro|title Debian|kernel /boot/vmlinuz-6.1.0-18-amd64 root=UUID=$uuid ro|" menu.lst
+}
+
+# --- unified images
+test_a_unified_image_is_looked_into() {
+    guest debian --layout uefi --uki </dev/null
+    need objdump
+    mcopy -n -i "g.raw@@$((1 << 20))" ::EFI/Linux/linux-6.1.efi uki
+    objdump -h uki | grep -q '\.initrd' || fail "the test's own image is none" "$(objdump -h uki)"
+    convert
+    expect_findings GUEST-UKI 1
+    jq -r '.vms[0].targets[0].findings[]|select(.id=="GUEST-UKI")|.message' out/g/report.json |
+        grep -q virtio_scsi || fail "it is not said what is lacking"
+    # It has the driver of VMware's disk.
+    convert --devices vmware
+    expect_findings GUEST-UKI 0
+}
+test_a_unified_image_alone_goes_where_every_firmware_looks() {
+    guest debian --layout uefi --uki --without /boot/grub/grub.cfg </dev/null
+    mcopy -n -i "g.raw@@$((1 << 20))" ::EFI/Linux/linux-6.1.efi uki
+    mdeltree -i "g.raw@@$((1 << 20))" ::EFI/debian
+    python3 "$mkova" --uefi --mac "$mac" --name g g.ova g.raw >/dev/null
+    convert --devices vmware
+    esp_file EFI/BOOT/BOOTX64.EFI >copy
+    expect_same_file copy uki
+}
+
+# --- systems that are built as a whole
+test_nothing_in_the_store_of_nixos_is_changed() {
+    guest debian --without /etc/fstab --without /etc/os-release <<'END'
+== /etc/os-release
+ID=nixos
+VERSION_ID="24.05"
+== /etc/NIXOS
+== /nix/store/aaaa-etc/etc/fstab
+/dev/sda1 / ext4 defaults 0 1
+/dev/sda2 none swap sw 0 0
+== /etc/fstab -> /nix/store/aaaa-etc/etc/fstab
+END
+    convert
+    expect_edits_below /nix/ 0
+    expect_findings GUEST-IMMUTABLE 1
+    expect_json '.vms[0].targets[0].guest.immutable' NixOS out/g/report.json
+}
+test_an_ostree_system_is_recognised_and_left() {
+    guest rocky --without /etc/os-release <<'END'
+== /ostree/repo/config
+== /ostree/deploy/fedora/deploy/aaaa.0/etc/os-release
+ID=fedora
+VERSION_ID=40
+PRETTY_NAME="Fedora Linux 40 (Silverblue)"
+== /ostree/deploy/fedora/deploy/aaaa.0/usr/lib/modules/6.8.5-301.fc40.x86_64/modules.dep
+kernel/drivers/scsi/virtio_scsi.ko:
+== /ostree/deploy/fedora/deploy/aaaa.0/lib -> usr/lib
+END
+    convert
+    expect_json '.edits|length' 0 out/g/receipt.json
+    expect_findings GUEST-IMMUTABLE 1
+    expect_json '.vms[0].targets[0].guest|[.immutable,.distribution]|tostring' '["ostree","fedora"]' out/g/report.json
+}
+
+# --- remedies
+test_remedies_fit_the_target() {
+    local remedy='[.vms[0].targets[]|select(.target==$t)|.findings[]|select(.id=="GUEST-INITRAMFS-UNKNOWN")|.remedy][0]|test("devices vmware")'
+    guest debian --strange </dev/null
+    run "$REHOST" report g.ova --to all --json report.json
+    expect_status 0
+    expect_equal "$(jq --arg t kvm "$remedy" report.json)" true "kvm: --devices vmware"
+    expect_equal "$(jq --arg t xen "$remedy" report.json)" false "xen: --devices vmware"
+}
+run_tests
