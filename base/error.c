@@ -188,6 +188,11 @@ int rh_error_status(const rh_error *e)
     return e ? rh_error_exit_of(e->id) : 0;
 }
 
+const char *rh_error_class(const rh_error *e)
+{
+    return e ? rh_error_class_name(e->id) : "";
+}
+
 const char *rh_error_id(const rh_error *e)
 {
     return e ? table[e->id].name : "";

@@ -72,6 +72,7 @@ const char *rh_error_class_name(enum rh_error_id id);
 /* Public ones (rehost.h): message without where; where may be "". */
 int rh_error_status(const rh_error *e);
 const char *rh_error_id(const rh_error *e);
+const char *rh_error_class(const rh_error *e);
 const char *rh_error_message(const rh_error *e);
 const char *rh_error_where(const rh_error *e);
 const char *rh_error_hint(const rh_error *e);

@@ -53,6 +53,7 @@ extern const struct cli_option cli_common_options[];
 const char *cli_given(const struct cli *cli, const char *name);
 /* Print the error (two lines, or JSON), free it, return its exit status. */
 int cli_fail(const struct cli *cli, rh_error *e);
+void cli_say_error(const struct cli *cli, const rh_error *e); /* print only */
 int cli_usage(const struct cli *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* With a hint of its own instead of "see --help". */

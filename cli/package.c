@@ -225,11 +225,33 @@ static const struct cli_option convert_options[] = {
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
+static void print_outcome(FILE *f, const rh_outcome *o)
+{
+    static const char *const states[] = {"pending", "done", "failed"};
+    const rh_error *e = rh_outcome_error(o);
+
+    fputs("{\"name\": ", f);
+    cli_json_string(f, rh_outcome_name(o));
+    fprintf(f, ", \"target\": \"%s\", \"state\": \"%s\"", rh_outcome_target(o),
+            states[rh_outcome_state(o)]);
+    if (rh_outcome_result(o)) {
+        fputs(", \"result\": ", f);
+        cli_json_string(f, rh_outcome_result(o));
+    }
+    if (e) {
+        fprintf(f, ", \"code\": \"%s\", \"class\": \"%s\", \"message\": ",
+                rh_error_id(e), rh_error_class(e));
+        cli_json_string(f, rh_error_message(e));
+    }
+    fputc('}', f);
+}
+
 static char *results_json(const rh_job *job)
 {
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
+    const rh_outcome *o;
     const char *path;
 
     if (!f)
@@ -239,12 +261,42 @@ static char *results_json(const rh_job *job)
         fputs(i ? ", " : "", f);
         cli_json_string(f, path);
     }
+    fputs("], \"vms\": [", f);
+    for (size_t i = 0; (o = rh_job_outcome(job, i)); i++) {
+        fputs(i ? ", " : "", f);
+        print_outcome(f, o);
+    }
     fputs("]}\n", f);
     fclose(f);
     return text;
 }
 
-/* Of several VMs some may be there when a later one fails: they are told. */
+static bool same_error(const rh_error *a, const rh_error *b)
+{
+    return !strcmp(rh_error_id(a), rh_error_id(b)) &&
+           !strcmp(rh_error_where(a), rh_error_where(b)) &&
+           !strcmp(rh_error_message(a), rh_error_message(b));
+}
+
+/* The error that decides the exit status is said last, by the caller; each
+ * other VM's here. */
+static void say_others(const struct cli *cli, const rh_job *job,
+                       const rh_error *worst)
+{
+    const rh_error *last = NULL;
+    const rh_outcome *o;
+
+    for (size_t i = 0; (o = rh_job_outcome(job, i)); i++) {
+        const rh_error *e = rh_outcome_error(o);
+
+        if (!e || same_error(e, worst) || (last && same_error(e, last)))
+            continue;
+        cli_say_error(cli, e);
+        last = e;
+    }
+}
+
+/* Of several VMs some may be there when others failed: all are told. */
 static int convert(struct cli *cli, rh_package *p, rh_error **err)
 {
     rh_job *job = rh_job_new(p, cli->options, err);
@@ -254,6 +306,8 @@ static int convert(struct cli *cli, rh_package *p, rh_error **err)
     if (job && rh_job_result(job, 0))
         cli_print(cli, cli->json ? results_json(job) : rh_job_summary(job),
                   NULL);
+    if (job && failed && !cli->json)
+        say_others(cli, job, *err);
     rh_job_free(job);
     return failed ? -1 : 0;
 }

@@ -21,10 +21,8 @@ static void say_text(const char *id, const char *subject, const char *message,
         fprintf(stderr, _("  hint: %s\n"), hint);
 }
 
-int cli_fail(const struct cli *cli, rh_error *e)
+void cli_say_error(const struct cli *cli, const rh_error *e)
 {
-    int status = rh_error_status(e);
-
     cli_progress_end();
     fflush(stdout);
     if (cli && cli->json) {
@@ -36,6 +34,13 @@ int cli_fail(const struct cli *cli, rh_error *e)
         say_text(rh_error_id(e), rh_error_where(e), rh_error_message(e),
                  rh_error_hint(e));
     }
+}
+
+int cli_fail(const struct cli *cli, rh_error *e)
+{
+    int status = rh_error_status(e);
+
+    cli_say_error(cli, e);
     rh_error_free(e);
     return status ? status : 1;
 }

@@ -64,7 +64,11 @@ typedef struct rh_report rh_report;   /* dry runs of one or many packages */
  * The exit status that the command line gives it: 1 failed (I/O, a service,
  * internal), 2 usage, 3 input refused, 4 blocked, 130 cancelled. */
 RH_PUBLIC int rh_error_status(const rh_error *);
-RH_PUBLIC const char *rh_error_id(const rh_error *);      /* "VMDK_GRAIN" */
+RH_PUBLIC const char *rh_error_id(const rh_error *); /* "VMDK_GRAIN" */
+/* What a caller can do about it: "input" and "blocked" will fail again, "usage"
+ * and "bug" want another call, "io" "no-space" "network" "auth" "busy" and
+ * "memory" may pass, "cancelled" was asked for.  "" for no error. */
+RH_PUBLIC const char *rh_error_class(const rh_error *);
 RH_PUBLIC const char *rh_error_message(const rh_error *); /* one line */
 RH_PUBLIC const char *rh_error_where(const rh_error *);   /* "a.vmdk" or "" */
 RH_PUBLIC const char *rh_error_hint(const rh_error *);    /* what next, or "" */

@@ -1,0 +1,181 @@
+# The library's job calls: twice, after a failure, from several threads, two on
+# one package; VMs of a package end each on its own; a decision is kept to.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+
+case ${REHOST_SAN-} in
+asan) SAN=-fsanitize=address,undefined ;;
+tsan) SAN=-fsanitize=thread ;;
+*) SAN= ;;
+esac
+CALLS=$SCRATCH/job_calls
+# shellcheck disable=SC2086
+"${CC:-cc}" -std=c17 -D_GNU_SOURCE -pthread $SAN -I"$TOP/include" -o "$CALLS" \
+    "$TOP/tests/job_calls.c" -L"$BUILD" -lrehost -Wl,-rpath,"$BUILD" ||
+    { not_ok build; finish; exit; }
+make_disk "$SCRATCH/disk.raw" 9000448
+python3 "$TOP/tests/guests/mkova.py" --name web01 "$SCRATCH/web01.ova" \
+    "$SCRATCH/disk.raw" >/dev/null || exit 1
+OVA=$SCRATCH/web01.ova
+
+# in/two.ovf: the VMs a and b, each with a disk of its own.
+two_vms() {
+    local vm
+    mkdir in
+    for vm in a b; do
+        make_disk $vm.raw 12582912 $vm
+        python3 "$TOP/tests/guests/mkova.py" --name $vm $vm.ova $vm.raw >/dev/null
+        tar -C in -xf $vm.ova --exclude '*.mf'
+    done
+    python3 - in/a.ovf in/b.ovf in/two.ovf <<'PY'
+import re, sys
+a, b = (open(p).read() for p in sys.argv[1:3])
+rename = lambda s: s.replace("file1", "file2").replace("vmdisk1", "vmdisk2")
+part = lambda s, tag: re.search(r"<%s\b.*?</%s>|<%s\b[^>]*/>" % (tag, tag, tag), s, re.S)[0]
+system = rename(part(b, "VirtualSystem"))
+a = a.replace(part(a, "File"), part(a, "File") + rename(part(b, "File")))
+a = a.replace(part(a, "Disk"), part(a, "Disk") + rename(part(b, "Disk")))
+one = part(a, "VirtualSystem")
+a = a.replace(one, '<VirtualSystemCollection ovf:id="c"><Info>two</Info>%s%s'
+              "</VirtualSystemCollection>" % (one, system))
+open(sys.argv[3], "w").write(a)
+PY
+    rm in/[ab].ovf
+}
+# Grains in the middle that no longer inflate: it shows while they are copied.
+damage() { # DISK
+    head -c 2048 /dev/zero | tr '\0' '\377' |
+        dd of="$1" bs=1 seek=$(($(stat -c %s "$1") * 7 / 10)) conv=notrunc 2>/dev/null
+}
+
+test_what_failed_stays_failed() {
+    mkdir out out/web01
+    run "$CALLS" run-twice "$OVA" out
+    expect_status 0
+    expect_equal "$stdout" "run: FILE_EXISTS
+state: 3
+run: FILE_EXISTS
+state: 3"
+    expect_equal "$(ls -A out out/web01)" "out:
+web01
+
+out/web01:"
+    run "$CALLS" report-then-run "$OVA" out2 to=xen vmid=7
+    expect_equal "$stdout" "report: TARGET_OPTION
+run: TARGET_OPTION"
+    [ ! -e out2 ] || fail "something was written"
+}
+test_what_is_done_is_not_done_again() {
+    run "$CALLS" run-twice "$OVA" out
+    expect_equal "$stdout" "run: ok
+state: 2
+run: JOB_DONE
+state: 2"
+}
+test_two_jobs_see_the_same_package() {
+    run "$CALLS" two-jobs "$OVA"
+    expect_status 0
+    awk '/^---$/ { n++; next } { print >"job" n + 0 }' .stdout
+    expect_same_file job0 job1
+    python3 "$TOP/tests/guests/mkova.py" --name nomac nomac.ova \
+        "$SCRATCH/disk.raw" >/dev/null
+    tar xf nomac.ova
+    sed -i '/<rasd:Address>/d' nomac.ovf
+    rm -f nomac.mf
+    run "$CALLS" two-jobs nomac.ovf
+    awk '/^---$/ { n++; next } { print >"job" n + 0 }' .stdout
+    expect_same_file job0 job1
+    grep -q MAC-MADE-UP job1 || fail "the second does not tell of the MAC"
+    tail -1 job1 >mac
+    expect_equal "$(cat mac)" "mac - -"
+}
+test_vms_end_each_on_its_own() {
+    two_vms
+    damage in/a-1.vmdk
+    run "$CALLS" walk in/two.ovf out format=raw
+    expect_stdout '^run: (VMDK|STREAM)_'
+    expect_stdout '^vm 0 a kvm state 2 .* error (VMDK|STREAM).*input result -$'
+    expect_stdout '^vm 1 b kvm state 1 verdict .* result out/b$'
+    expect_stdout '^finding [A-Z-]+ [012] [01] '
+    expect_equal "$(ls -A out)" b
+    expect_same_file b.raw out/b/disk0.raw
+    run "$REHOST" convert in/two.ovf --to kvm --out out2 --format raw
+    expect_status 3
+    expect_stdout 'result: +out2/b$'
+    run "$REHOST" convert in/two.ovf --to kvm --out out3 --format raw --json
+    expect_status 3
+    expect_json '[.vms[] | .state] | join(" ")' "failed done"
+    expect_json '.vms[0].class' input
+    # One that may be tried again weighs more than one that is refused.
+    mkdir -p out4/b
+    run "$REHOST" convert in/two.ovf --to kvm --out out4 --format raw
+    expect_error FILE_EXISTS 1
+    expect_stderr 'VMDK_|STREAM_'
+}
+test_a_report_has_the_vms_that_can_be_read() {
+    two_vms
+    head -c 100 in/a-1.vmdk >cut
+    mv cut in/a-1.vmdk
+    run "$REHOST" report in/two.ovf --to kvm --json
+    expect_status 3
+    run "$REHOST" inspect in/two.ovf
+    expect_status 3
+}
+test_a_decision_is_kept_to() {
+    need jq
+    run "$CALLS" decide "$OVA" out storage=tank
+    expect_status 0
+    cp .stdout one
+    expect_json '.schema' rehost.decision/1
+    expect_json '.vms[0].targets[0].target' kvm
+    run "$CALLS" decide "$OVA" out storage=tank
+    expect_same_file one .stdout
+    run "$CALLS" obey "$OVA" elsewhere one
+    expect_equal "$stdout" "obey: ok"
+    expect_file elsewhere/web01/proxmox.conf
+    grep -q tank elsewhere/web01/import.sh || fail "its options are lost"
+    # What would be done now is something else.
+    jq '.vms[0].targets[0].devices.disk = "ide"' one >other
+    run "$CALLS" obey "$OVA" not other
+    expect_equal "$stdout" "obey: DECISION_CHANGED"
+    jq '.vms += .vms' one >more
+    run "$CALLS" obey "$OVA" not more
+    expect_equal "$stdout" "obey: DECISION_CHANGED"
+    for text in '' '{' '[]' '{"schema":"rehost.decision/1"}' \
+        '{"schema":"rehost.decision/2","options":[],"vms":[]}' \
+        '{"schema":"rehost.decision/1","options":[[1]],"vms":[]}'; do
+        echo "$text" >bad
+        run "$CALLS" obey "$OVA" not bad
+        expect_equal "$stdout" "obey: DECISION_FORMAT" "$text"
+    done
+    [ ! -e not ] || fail "something was written"
+}
+test_jobs_from_several_threads() {
+    run "$CALLS" threads "$OVA" out
+    expect_status 0
+    expect_silent_errors
+    expect_stdout '^vm0 ok$'
+    expect_stdout '^vm2 ok$'
+    expect_equal "$(grep -cvE '^vm[0-3] (ok|CANCELLED)$' .stdout)" 0
+    expect_equal "$(find out -name '.*')" ""
+    expect_same_file out/vm0/disk0.raw out/vm2/disk0.raw
+}
+expect_silent_errors() {
+    expect_equal "$stderr" "" "standard error"
+}
+test_keys_are_named_not_given() {
+    local how
+    run "$REHOST" convert "$OVA" --to kvm --out out --key secret1
+    expect_error KEY_LITERAL 2
+    expect_no_stderr 'secret1'
+    run env -u K "$REHOST" convert "$OVA" --to kvm --out out --key env:K
+    expect_error KEY_MISSING 2
+    echo secret1 >k
+    for how in file:k env:K; do
+        run env K=secret1 "$REHOST" convert "$OVA" --to kvm --out out \
+            --overwrite --key $how
+        expect_status 0
+    done
+    ! grep -rq secret1 out || fail "the key is in the result"
+}
+run_tests

@@ -1,0 +1,266 @@
+/* job_calls.c - what the header promises of rh_job_* calls.
+ *
+ *   job_calls run-twice SOURCE OUT [KEY=VALUE...]
+ *   job_calls report-then-run SOURCE OUT [KEY=VALUE...]
+ *   job_calls two-jobs SOURCE          the same job twice on one package
+ *   job_calls decide SOURCE OUT [KEY=VALUE...]    the decision, printed
+ *   job_calls obey SOURCE OUT DECISION            the decision of that file
+ *   job_calls walk SOURCE OUT [KEY=VALUE...]      outcomes, findings, edits
+ *   job_calls threads SOURCE OUT       several jobs at once, some cancelled */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rehost/rehost.h"
+
+static void say(const char *what, rh_error *e)
+{
+    printf("%s: %s\n", what, e ? rh_error_id(e) : "ok");
+    rh_error_free(e);
+}
+
+static rh_options *options(const char *out, char **pairs)
+{
+    rh_options *o = rh_options_new();
+
+    rh_options_add(o, "to", "kvm", NULL);
+    if (out)
+        rh_options_add(o, "out", out, NULL);
+    for (; pairs && *pairs; pairs++) {
+        char key[64];
+        size_t n = strcspn(*pairs, "=");
+
+        snprintf(key, sizeof key, "%.*s", (int)n, *pairs);
+        if (rh_options_add(o, key, *pairs + n + !!(*pairs)[n], NULL) < 0)
+            exit(2);
+    }
+    return o;
+}
+
+static rh_package *load(rh_lib *lib, const char *source)
+{
+    rh_error *e = NULL;
+    rh_package *p = rh_package_load(lib, source, NULL, &e);
+
+    if (!p) {
+        say("load", e);
+        exit(1);
+    }
+    return p;
+}
+
+static void run_twice(rh_package *p, const rh_options *o)
+{
+    rh_error *e = NULL;
+    rh_job *job = rh_job_new(p, o, &e);
+
+    for (int i = 0; job && i < 2; i++) {
+        rh_job_run(job, &e);
+        say("run", e);
+        printf("state: %d\n", rh_job_state(job));
+        e = NULL;
+    }
+    if (!job)
+        say("job", e);
+    rh_job_free(job);
+}
+
+static void report_then_run(rh_package *p, const rh_options *o)
+{
+    rh_error *e = NULL;
+    rh_job *job = rh_job_new(p, o, &e);
+    rh_report *r = job ? rh_job_report(job, &e) : NULL;
+
+    say("report", e);
+    e = NULL;
+    if (job)
+        rh_job_run(job, &e);
+    say("run", e);
+    rh_report_free(r);
+    rh_job_free(job);
+}
+
+static void two_jobs(rh_package *p)
+{
+    for (int i = 0; i < 2; i++) {
+        rh_options *o = options(NULL, NULL);
+        rh_job *job = rh_job_new(p, o, NULL);
+        rh_report *r = rh_job_report(job, NULL);
+        char *text = rh_report_render(r, "json", NULL), *from = NULL;
+        char *mac = rh_package_value(p, 0, "nics/0/mac", &from);
+
+        printf("%s\nmac %s %s\n---\n", text, mac ? mac : "-",
+               from ? from : "-");
+        free(text);
+        free(mac);
+        free(from);
+        rh_report_free(r);
+        rh_job_free(job);
+        rh_options_free(o);
+    }
+}
+
+static void decide(rh_package *p, const rh_options *o)
+{
+    rh_error *e = NULL;
+    rh_job *job = rh_job_new(p, o, &e);
+    char *text = job ? rh_job_decision(job, &e) : NULL;
+
+    if (text)
+        puts(text);
+    else
+        say("decision", e);
+    free(text);
+    rh_job_free(job);
+}
+
+static void obey(rh_package *p, const char *out, const char *path)
+{
+    static char text[1 << 20];
+    FILE *f = fopen(path, "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    rh_options *more = rh_options_new();
+    rh_error *e = NULL;
+    rh_job *job;
+
+    text[n] = '\0';
+    if (f)
+        fclose(f);
+    rh_options_add(more, "out", out, NULL);
+    job = rh_job_from_decision(p, text, more, &e);
+    if (job)
+        rh_job_run(job, &e);
+    say("obey", e);
+    rh_job_free(job);
+    rh_options_free(more);
+}
+
+static void walk(rh_package *p, const rh_options *o)
+{
+    rh_error *e = NULL;
+    rh_job *job = rh_job_new(p, o, &e);
+    const rh_outcome *one;
+    const rh_finding *f;
+    const rh_edit *d;
+
+    if (job)
+        rh_job_run(job, &e);
+    say("run", e);
+    for (size_t i = 0; job && (one = rh_job_outcome(job, i)); i++) {
+        printf("vm %zu %s %s state %d verdict %s effort %s error %s%s result "
+               "%s\n",
+               rh_outcome_vm(one), rh_outcome_name(one), rh_outcome_target(one),
+               rh_outcome_state(one), rh_outcome_verdict(one),
+               rh_outcome_effort(one), rh_error_id(rh_outcome_error(one)),
+               rh_error_class(rh_outcome_error(one)),
+               rh_outcome_result(one) ? rh_outcome_result(one) : "-");
+        for (size_t n = 0; (f = rh_outcome_finding(one, n)); n++)
+            printf("finding %s %d %d %s %s %s\n", rh_finding_id(f),
+                   rh_finding_severity(f), rh_finding_automatic(f),
+                   rh_finding_subject(f), rh_finding_message(f),
+                   rh_finding_remedy(f));
+        for (size_t n = 0; (d = rh_outcome_edit(one, n)); n++)
+            printf("edit %s %s %s\n", rh_edit_where(d), rh_edit_what(d),
+                   rh_edit_fix(d));
+    }
+    rh_job_free(job);
+}
+
+/* --- several at once
+ * ---------------------------------------------------------- */
+enum { THREADS = 4 };
+struct one {
+    const char *source, *out;
+    int number;
+    rh_lib *lib;
+    pthread_t thread;
+    char said[64];
+};
+
+static void *work(void *user)
+{
+    struct one *t = user;
+    rh_error *e = NULL;
+    char name[16];
+    rh_options *o = options(t->out, NULL);
+    rh_package *p = rh_package_load(t->lib, t->source, NULL, &e);
+    rh_job *job;
+
+    snprintf(name, sizeof name, "vm%d", t->number);
+    rh_options_add(o, "name", name, NULL);
+    rh_options_add(o, "format", "raw", NULL);
+    job = p ? rh_job_new(p, o, &e) : NULL;
+    if (job)
+        rh_job_run(job, &e);
+    snprintf(t->said, sizeof t->said, "%s", e ? rh_error_id(e) : "ok");
+    rh_error_free(e);
+    rh_job_free(job);
+    rh_package_unload(p);
+    rh_options_free(o);
+    return NULL;
+}
+
+static void threads(const char *source, const char *out)
+{
+    struct one all[THREADS];
+
+    for (int i = 0; i < THREADS; i++) {
+        all[i] = (struct one){.source = source, .out = out, .number = i};
+        all[i].lib = rh_new(NULL);
+        rh_set(all[i].lib, "threads", "2", NULL);
+        pthread_create(&all[i].thread, NULL, work, &all[i]);
+    }
+    for (int i = 1; i < THREADS; i += 2) {
+        usleep(2000);
+        rh_cancel(all[i].lib);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(all[i].thread, NULL);
+        printf("vm%d %s\n", i, all[i].said);
+        rh_free(all[i].lib);
+    }
+}
+
+static void use(rh_package *p, char **argv, int argc)
+{
+    const char *out = argc > 3 ? argv[3] : NULL;
+    rh_options *o = NULL;
+
+    if (!strcmp(argv[1], "two-jobs"))
+        two_jobs(p);
+    else if (!strcmp(argv[1], "obey"))
+        obey(p, out, argv[4]);
+    else
+        o = options(out, argv + 4);
+    if (!strcmp(argv[1], "run-twice"))
+        run_twice(p, o);
+    if (!strcmp(argv[1], "report-then-run"))
+        report_then_run(p, o);
+    if (!strcmp(argv[1], "decide"))
+        decide(p, o);
+    if (!strcmp(argv[1], "walk"))
+        walk(p, o);
+    rh_options_free(o);
+}
+
+int main(int argc, char **argv)
+{
+    rh_lib *lib;
+    rh_package *p;
+
+    if (argc < 3)
+        return 2;
+    if (!strcmp(argv[1], "threads")) {
+        threads(argv[2], argv[3]);
+        return 0;
+    }
+    lib = rh_new(NULL);
+    p = load(lib, argv[2]);
+    use(p, argv, argc);
+    rh_package_unload(p);
+    rh_free(lib);
+    return 0;
+}
