@@ -8,6 +8,7 @@
 
 /* Every name that some call understands. */
 static const char *const known[] = {
+    "align",
     "cluster-size",
     "compress",
     "configuration",
@@ -33,7 +34,9 @@ static const char *const known[] = {
     "overwrite",
     "pin",
     "screenshot",
+    "sector-size",
     "set",
+    "size",
     "sr",
     "start",
     "storage",

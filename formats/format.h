@@ -136,6 +136,7 @@ struct rh_reader {
     uint64_t size;       /* of the virtual disk, bytes, > 0 */
     const char *variant; /* "streamOptimized", "dynamic", "v3"; static */
     uint32_t grain;      /* unit of allocation, bytes (0: none) */
+    uint32_t sector;     /* bytes of the guest's sectors; 0: not said */
     bool compressed;     /* holds packed clusters of `grain` bytes */
     bool file_order;     /* data lies in the file in the disk's order */
     char *backing_file;  /* as named by the file, or NULL */
@@ -165,6 +166,9 @@ int rh_reader_extent(struct rh_reader *r, uint64_t offset,
                      struct rh_extent *ret, rh_error **err);
 int rh_reader_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
                    size_t n, uint64_t offset, rh_error **err);
+/* `base` (borrowed, it must outlive this) with zeros behind its end, up to
+ * `size` bytes. */
+struct rh_reader *rh_reader_grow(struct rh_reader *base, uint64_t size);
 /* For drivers: open what the disk at hand was made over, as r->parent.  Only
  * o->place is looked into, and only for the last part of `name`, which may be a
  * path of Windows'; what is wrong is told of the file at hand.  `id`, when not

@@ -53,6 +53,11 @@ const char *rh_finding_name(enum rh_finding_id id)
     return printed[id];
 }
 
+const char *rh_finding_remedy_of(enum rh_finding_id id)
+{
+    return table[id].remedy;
+}
+
 /* --- for the public header
  * ---------------------------------------------------- */
 

@@ -52,7 +52,9 @@ bool rh_findings_has(const struct rh_findings *list, enum rh_finding_id id);
 void rh_findings_free(struct rh_findings *list);          /* also for RH_AUTO */
 json_t *rh_findings_json(const struct rh_findings *list); /* array */
 const char *rh_finding_name(enum rh_finding_id id);       /* "NIC-RENAME" */
-const char *rh_severity_name(enum rh_severity s);         /* "caution" */
+const char *rh_finding_remedy_of(
+    enum rh_finding_id id);                       /* untranslated or NULL */
+const char *rh_severity_name(enum rh_severity s); /* "caution" */
 
 /* One change inside the guest, as planned and as done. */
 struct rh_edit {

@@ -58,6 +58,7 @@ static int vhdx_open(struct rh_reader *r, const struct rh_open_options *o,
     }
     r->variant = "dynamic";
     r->grain = (uint32_t)v->block;
+    r->sector = (uint32_t)v->sector;
     return 0;
 }
 

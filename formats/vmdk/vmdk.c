@@ -181,6 +181,7 @@ void rh_vmdk_describe(struct rh_reader *r)
     r->variant = v->text.create_type;
     r->adapter_type = rh_strdup(v->text.adapter);
     r->backing_file = rh_strdup(v->text.parent_hint);
+    r->sector = (uint32_t)RH_MIN(v->text.logical_sector, (uint64_t)UINT32_MAX);
     if (v->text.logical_sector > VMDK_SECTOR)
         rh_problem_add(r, "VMDK-SECTOR-SIZE",
                        "the disk had sectors of %llu bytes: its partition "
