@@ -232,33 +232,69 @@ const struct cli_command cli_disk_check = {
 static const struct cli_option convert_options[] = {
     {"input-format", 'f', "FORMAT",
      N_("take the input as this format (else by its content)"), TO_COMMAND},
-    {"format", 'O', "qcow2|raw|vhd",
+    {"format", 'O', "qcow2|raw|vhd|vhd-fixed",
      N_("the output's form (else by the file's ending, else qcow2)"),
      TO_OPTIONS},
     {"compress", 0, "none|zlib|zstd|keep",
      N_("compress clusters of a qcow2; keep: carry VMDK's deflate over"),
+     TO_OPTIONS},
+    {"size", 0, "SIZE", N_("make the disk longer: zeros behind its end"),
+     TO_OPTIONS},
+    {"align", 0, "SIZE",
+     N_("round its length up to a multiple of SIZE (Azure: 1MiB)"), TO_OPTIONS},
+    {"sector-size", 0, "512",
+     N_("rewrite the partition table of a disk with sectors of 4096 bytes"),
+     TO_OPTIONS},
+    {"strict", 0, NULL,
+     N_("refuse a disk of which a problem is known (else each is a warning)"),
      TO_OPTIONS},
     {"cluster-size", 0, "SIZE", N_("of a qcow2, 4 KiB to 2 MiB"), TO_OPTIONS},
     {"overwrite", 0, NULL, N_("replace OUT when it is there"), TO_OPTIONS},
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
+static void print_result(const struct cli *cli, const rh_disk *disk)
+{
+    const char *text, *id;
+
+    fputs("{\"schema\": \"rehost.disk-convert/1\", \"source\": ", stdout);
+    cli_json_string(stdout, cli->words[0]);
+    fputs(", \"output\": ", stdout);
+    cli_json_string(stdout, cli->words[1]);
+    printf(", \"source_size\": %" PRIu64 ", \"problems\": [",
+           rh_disk_size(disk));
+    for (size_t i = 0; (text = rh_disk_problem(disk, i, &id)); i++) {
+        printf("%s{\"id\": \"%s\", \"message\": ", i ? ", " : "", id);
+        cli_json_string(stdout, text);
+        putchar('}');
+    }
+    puts("]}");
+}
+
 static int convert(struct cli *cli, rh_disk *disk, rh_error **err)
 {
-    return rh_disk_convert(disk, cli->words[1], cli->options, err);
+    if (rh_disk_convert(disk, cli->words[1], cli->options, err) < 0)
+        return -1;
+    if (cli->json)
+        print_result(cli, disk);
+    return 0;
 }
 
 static int run_convert(struct cli *cli)
 {
+    if (cli->json && cli->word_count == 2 && !strcmp(cli->words[1], "-"))
+        return cli_usage(cli, _("the disk and --json cannot both go to "
+                                "standard output"));
     return run_on(cli, 2, "input-format", convert);
 }
 
 const struct cli_command cli_disk_convert = {
     "convert",
-    "IN OUT [-O FORMAT]",
+    "IN OUT [-O FORMAT] [--json]",
     N_("write a disk in another form (IN may be an address or, as OUT, - for a "
        "pipe)"),
     "  rehost disk convert web01-disk1.vmdk web01.qcow2\n"
+    "  rehost disk convert web01.vmdk azure.vhd -O vhd-fixed --align 1MiB\n"
     "  rehost disk convert -O raw disk.vhd - | ssh host 'dd of=/dev/vg/web01'\n"
     "  curl -s https://files.example/disk.vmdk | rehost disk convert - d.qcow2\n",
     convert_options,

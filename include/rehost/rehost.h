@@ -287,8 +287,11 @@ RH_PUBLIC int rh_disk_check(rh_disk *, rh_error **);
 /* i-th problem found so far; NULL at the end. */
 RH_PUBLIC const char *rh_disk_problem(const rh_disk *, size_t i,
                                       const char **ret_id);
-/* Options: "format" (qcow2 raw vhd), "compress", "cluster-size", "overwrite".
- * `path` "-" is standard output. */
+/* Options: "format" (qcow2 raw vhd vhd-fixed), "compress", "cluster-size",
+ * "overwrite", "size" and "align" (bytes; the disk only grows), "sector-size"
+ * ("512": from 4096), "strict" (a problem that is known of the disk fails with
+ * DISK_PROBLEM; else each goes to the log as a warning).  `path` "-" is
+ * standard output. */
 RH_PUBLIC int rh_disk_convert(rh_disk *, const char *path, const rh_options *,
                               rh_error **);
 /* *ret_same, else *ret_offset is the first byte that differs. */
