@@ -13,35 +13,6 @@
 
 /* --- disks
  * ------------------------------------------------------------------------- */
-struct verdict {
-    const char *firmware; /* NULL: the disk boots nothing */
-    const char *why;      /* N_() */
-    bool strong;
-};
-
-/* The rules, strongest signs first. */
-static struct verdict judge(const struct rh_disk_facts *f)
-{
-    bool uefi = f->esp && f->efi_folder;
-
-    if (uefi && !f->bios_boot && f->table == RH_TABLE_GPT)
-        return (struct verdict){"uefi", N_("EFI system partition"), true};
-    if (f->bios_boot && !uefi)
-        return (struct verdict){"bios", N_("BIOS boot partition"), true};
-    if (f->bios_boot && f->efi_loader)
-        return (struct verdict){
-            "uefi", N_("EFI system partition with a boot loader"), false};
-    if (f->bios_boot)
-        return (struct verdict){"bios", N_("BIOS boot partition"), false};
-    if (f->table == RH_TABLE_MBR && uefi && !(f->boot_code && f->active))
-        return (struct verdict){"uefi", N_("EFI system partition"), false};
-    if (f->table != RH_TABLE_NONE && f->boot_code &&
-        !(f->table == RH_TABLE_GPT && f->windows))
-        return (struct verdict){"bios", N_("boot code"),
-                                f->table == RH_TABLE_MBR && !f->esp};
-    return (struct verdict){NULL, NULL, false};
-}
-
 /* A disk that is not there, or that no version of rehost reads, leaves the rest
  * of the package as it is; damage does not. */
 static bool is_finding(const rh_error *e)
@@ -142,7 +113,7 @@ static void say_facts(const struct rh_disk_facts *f, size_t disk,
 
 struct candidate {
     size_t disk;
-    struct verdict verdict;
+    struct rh_boot_verdict verdict;
 };
 
 /* An order that the sources say beats the order of the controllers. */
@@ -174,6 +145,11 @@ static void take_verdict(struct rh_vm *vm, const struct candidate *c,
     /* A weak sign fills a gap, and contradicts nobody. */
     if (c->verdict.strong || v->kind == RH_VALUE_UNSET)
         rh_merge_value(vm, "firmware", field, v, &offer, findings);
+    if (c->verdict.strong && v->text && strcmp(v->text, c->verdict.firmware))
+        rh_finding_add(findings, RH_F_FIRMWARE_CONFLICT, "vm",
+                       N_("the package says %s firmware, the disks are set up "
+                          "for %s"),
+                       v->text, c->verdict.firmware);
 }
 
 static int disks(struct rh_package *p, size_t index, rh_error **err)
@@ -185,7 +161,7 @@ static int disks(struct rh_package *p, size_t index, rh_error **err)
     for (size_t i = 0; i < vm->disks.count; i++) {
         struct rh_disk_config *d = &vm->disks.items[i];
         struct rh_disk_facts facts;
-        struct verdict verdict;
+        struct rh_boot_verdict verdict;
         int status;
 
         d->boot = false;
@@ -197,7 +173,7 @@ static int disks(struct rh_package *p, size_t index, rh_error **err)
         if (!status)
             continue;
         say_facts(&facts, i, findings);
-        verdict = judge(&facts);
+        verdict = rh_boot_judge(&facts);
         if (verdict.firmware && (best.disk == SIZE_MAX ||
                                  boots_before(d, &vm->disks.items[best.disk])))
             best = (struct candidate){i, verdict};

@@ -11,58 +11,6 @@
 
 #include "guestfix/backends/backends.h"
 
-/* --- firmware
- * ------------------------------------------------------------------------ */
-static const char esp_type[] = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
-static const char bios_boot_type[] = "21686148-6449-6e6f-744e-656564454649";
-
-/* A disk with an EFI system partition and nowhere to boot from by BIOS is
- * UEFI's; one without any is BIOS's; both: it cannot be told. */
-static const char *firmware_by_disk(const struct rh_session *s,
-                                    const struct rh_volume **ret_esp)
-{
-    bool gpt = false, bios = false;
-    const struct rh_volume *esp = NULL;
-
-    for (size_t i = 0; i < s->volumes.all.count; i++) {
-        const struct rh_volume *v = &s->volumes.all.items[i];
-
-        if (!v->part_type)
-            continue;
-        gpt |= v->part_type[0] != '0' || strlen(v->part_type) > 4;
-        if (!strcmp(v->part_type, esp_type) || !strcmp(v->part_type, "0xef"))
-            esp = v;
-        bios |= !strcmp(v->part_type, bios_boot_type) || v->bootable;
-    }
-    *ret_esp = esp;
-    if (esp)
-        return bios ? NULL : "uefi";
-    return s->volumes.all.count && (bios || !gpt) ? "bios" : NULL;
-}
-
-static void tell_firmware(struct rh_session *s)
-{
-    const struct rh_volume *esp;
-    const char *firmware = firmware_by_disk(s, &esp);
-    struct rh_vm *vm = s->o->vm;
-    RH_AUTO(rh_freep) char *detail = NULL;
-
-    if (!firmware || !vm)
-        return;
-    if (vm->firmware.kind == RH_VALUE_UNSET) {
-        detail = esp ? rh_printf("EFI system partition %s", esp->device)
-                     : rh_strdup("no EFI system partition");
-        rh_set_text(vm, &vm->firmware, firmware, RH_FROM_DISK,
-                    rh_arena_strdup(vm->arena, detail));
-    } else if (strcmp(vm->firmware.text, firmware)) {
-        rh_finding_add(
-            s->o->findings, RH_F_FIRMWARE_CONFLICT, "vm",
-            N_("the package says %s firmware, the disks are set up for "
-               "%s"),
-            vm->firmware.text, firmware);
-    }
-}
-
 /* --- facts
  * ---------------------------------------------------------------------------
  */
@@ -261,7 +209,6 @@ static int open_guest(struct rh_session *s, rh_error **err)
 
 static int look(struct rh_session *s, rh_error **err)
 {
-    tell_firmware(s);
     if (s->guest && s->family->detect(s, &s->facts, &s->system, err) < 0)
         return -1;
     tell_os(s);
@@ -343,11 +290,15 @@ static int session(struct rh_reader **overlays, size_t count, bool writing,
                    const struct rh_guest_options *o, struct rh_guest_facts *ret,
                    rh_error **err)
 {
+    RH_AUTO(rh_freep)
+    struct rh_reader **in_order = rh_calloc(count + 1, sizeof(void *));
     struct rh_session s = {
-        .o = o, .overlays = overlays, .count = count, .writing = writing};
+        .o = o, .overlays = in_order, .count = count, .writing = writing};
     int r;
 
-    s.disks = rh_disks_new(overlays, count, o->lib);
+    for (size_t i = 0; i < count; i++)
+        in_order[o->order ? o->order[i] : i] = overlays[i];
+    s.disks = rh_disks_new(s.overlays, count, o->lib);
     memset(ret, 0, sizeof *ret);
     r = run(&s, ret, err);
     rh_fit_remedies(&s);

@@ -1,261 +1,138 @@
-/* diskfacts.c - partition tables, boot code and signatures, read directly.
- *
- * Everything is bounded: at most 128 entries of a table and 70 KiB of each of
- * the first 32 partitions are read. */
+/* diskfacts.c - what partitions and signatures say of the machine. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "volumes/diskfacts.h"
 
 #include <string.h>
 
 #include "base/bytes.h"
+#include "volumes/fat.h"
 
-enum { SIGNATURE_BYTES = 0x11000, ENTRIES_MAX = 128 };
-
-struct look {
-    struct rh_reader *r;
-    struct rh_codec *codec;
-    struct rh_disk_facts *f;
-    uint8_t *buf; /* SIGNATURE_BYTES */
-};
-
-/* Bytes past the end of the disk read as zeros. */
-static int read_at(struct look *l, uint8_t *buf, size_t n, uint64_t offset,
-                   rh_error **err)
+static bool is_type(const struct rh_volume *v, const char *type)
 {
-    memset(buf, 0, n);
-    if (offset >= l->r->size)
-        return 0;
-    n = (size_t)RH_MIN((uint64_t)n, l->r->size - offset);
-    return rh_reader_read(l->r, l->codec, buf, n, offset, err);
+    return v->part_type && !strcmp(v->part_type, type);
 }
 
-/* --- signatures
- * -------------------------------------------------------------------- */
-static const struct {
-    size_t offset;
-    const char *magic;
-    size_t length;
-    const char *content;
-} signatures[] = {
-    {3, "-FVE-FS-", 8, "BitLocker"},
-    {3, "NTFS    ", 8, "ntfs"},
-    {3, "EXFAT   ", 8, "exfat"},
-    {0, "LUKS\xba\xbe", 6, "crypto_LUKS"},
-    {0, "XFSB", 4, "xfs"},
-    {0x218, "LVM2 001", 8, "LVM2_member"},
-    {0x18, "LVM2 001", 8, "LVM2_member"},
-    {0x438, "\x53\xef", 2, "ext"},
-    {0x10040, "_BHRfS_M", 8, "btrfs"},
-    {4086, "SWAPSPACE2", 10, "swap"},
-    {65536 + 1372, "\x19\x01\x54\x19", 4, "ufs"},
-    {82, "FAT32   ", 8, "vfat"},
-    {54, "FAT1", 4, "vfat"},
-    {0x8001, "CD001", 5, "iso9660"},
-};
-
-static const char *content_of(const uint8_t *bytes)
+static bool holds(const struct rh_volume *v, const char *content)
 {
-    for (size_t i = 0; i < RH_COUNT(signatures); i++) {
-        if (!memcmp(bytes + signatures[i].offset, signatures[i].magic,
-                    signatures[i].length))
-            return signatures[i].content;
-    }
-    return NULL;
+    return v->fstype && !strcmp(v->fstype, content);
 }
 
-static int add_partition(struct look *l, unsigned number, uint64_t offset,
-                         uint64_t size, rh_error **err)
+static bool is_esp(const struct rh_volume *v)
 {
-    struct rh_partition *p;
+    return is_type(v, "c12a7328-f81f-11d2-ba4b-00a0c93ec93b") ||
+           is_type(v, "0xef");
+}
 
-    if (l->f->partitions == RH_PARTITIONS_SHOWN || offset >= l->r->size)
-        return 0;
-    if (read_at(l, l->buf, SIGNATURE_BYTES, offset, err))
+/* GRUB's partition, and FreeBSD's. */
+static bool is_bios_boot(const struct rh_volume *v)
+{
+    return is_type(v, "21686148-6449-6e6f-744e-656564454649") ||
+           is_type(v, "83bd6b9d-7f41-11dc-be0b-001560b84f0f");
+}
+
+/* --- the EFI system partition
+ * -------------------------------------------------- */
+/* The cluster of what has that name in a folder; false: there is none. */
+static int step(const struct rh_fat *f, uint32_t *cluster, const char *name,
+                bool *ret_found, rh_error **err)
+{
+    RH_AUTO(rh_fat_dir_free) struct rh_fat_dir d = {0};
+    uint32_t first, index;
+
+    if (rh_fat_read_dir(f, *cluster, &d, err) < 0)
         return -1;
-    p = &l->f->partition[l->f->partitions++];
-    *p = (struct rh_partition){
-        number, offset, RH_MIN(size, l->r->size - offset), content_of(l->buf)};
-    if (!p->content)
-        return 0;
-    l->f->bitlocker = l->f->bitlocker || !strcmp(p->content, "BitLocker");
-    l->f->luks = l->f->luks || !strcmp(p->content, "crypto_LUKS");
-    l->f->lvm = l->f->lvm || !strcmp(p->content, "LVM2_member");
+    *ret_found = rh_fat_find(&d, name, &first, &index);
+    if (*ret_found)
+        *cluster =
+            rh_fat_first_cluster(f, d.bytes + (size_t)index * RH_FAT_ENTRY);
     return 0;
 }
 
-static int add_esp(struct look *l, uint64_t offset, uint64_t size,
-                   rh_error **err)
+static int search_esp(const struct rh_fat *f, struct rh_disk_facts *ret,
+                      rh_error **err)
 {
-    bool folder = true, loader = false;
+    uint32_t cluster = 0;
+    bool found;
 
-    if (rh_esp_look(l->r, l->codec, offset, size, &folder, &loader, err))
+    if (step(f, &cluster, "EFI", &found, err) < 0)
         return -1;
-    l->f->esp = true;
-    l->f->efi_folder = l->f->efi_folder || folder;
-    l->f->efi_loader = l->f->efi_loader || loader;
+    ret->efi_folder |= found;
+    if (!found || !cluster || step(f, &cluster, "BOOT", &found, err) < 0)
+        return found && cluster ? -1 : 0;
+    if (!found || !cluster)
+        return 0;
+    if (step(f, &cluster, "BOOTX64.EFI", &found, err) < 0)
+        return -1;
+    ret->efi_loader |= found;
     return 0;
 }
 
-/* --- MBR
- * ------------------------------------------------------------------------------
- */
-enum { MBR_TABLE = 446, MBR_ENTRY = 16, CODE_BYTES = 440 };
-
-static bool is_volume(const uint8_t *sector)
+/* A file system that is damaged counts as holding EFI: nothing is concluded
+ * from damage. */
+static int look_into_esp(struct rh_disks *d, const struct rh_volume *v,
+                         struct rh_disk_facts *ret, rh_error **err)
 {
-    const char *content = content_of(sector);
+    RH_AUTO(rh_error_freep) rh_error *fault = NULL;
+    RH_AUTO(rh_fat_unload) struct rh_fat f = {0};
+    const char *why;
 
-    return content && (!strcmp(content, "vfat") || !strcmp(content, "ntfs") ||
-                       !strcmp(content, "exfat"));
-}
-
-static bool sound_mbr(const uint8_t *sector)
-{
-    unsigned used = 0;
-
-    if (sector[510] != 0x55 || sector[511] != 0xaa)
-        return false;
-    for (unsigned i = 0; i < 4; i++) {
-        const uint8_t *e = sector + MBR_TABLE + i * MBR_ENTRY;
-
-        if (e[0] != 0 && e[0] != 0x80)
-            return false;
-        used += e[4] && rh_le32(e + 12);
-    }
-    return used > 0;
-}
-
-static int mbr(struct look *l, const uint8_t *sector, rh_error **err)
-{
-    l->f->table = RH_TABLE_MBR;
-    for (unsigned i = 0; i < 4; i++) {
-        const uint8_t *e = sector + MBR_TABLE + i * MBR_ENTRY;
-        uint64_t offset = rh_le32(e + 8) * 512ULL;
-        uint64_t size = rh_le32(e + 12) * 512ULL;
-
-        if (!e[4] || !size)
-            continue;
-        l->f->active = l->f->active || e[0] == 0x80;
-        if (e[4] == 0xef && add_esp(l, offset, size, err))
-            return -1;
-        /* Extended partitions hold others: their content is not looked at. */
-        if (e[4] != 0x05 && e[4] != 0x0f && e[4] != 0x85 &&
-            add_partition(l, i + 1, offset, size, err))
-            return -1;
-    }
-    for (unsigned i = 0; i < l->f->partitions; i++) {
-        const char *content = l->f->partition[i].content;
-
-        if (l->f->active && content && !strcmp(content, "ntfs"))
-            l->f->windows = true;
-    }
-    return 0;
-}
-
-/* --- GPT
- * ---------------------------------------------------------------------------------
- */
-enum {
-    AT_ENTRIES_LBA = 72,
-    AT_COUNT = 80,
-    AT_SIZE = 84,
-    ENTRY_FIRST = 32,
-    ENTRY_LAST = 40
-};
-static const uint8_t ESP_TYPE[16] = {0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8,
-                                     0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0,
-                                     0xc9, 0x3e, 0xc9, 0x3b};
-static const uint8_t FREEBSD_BOOT[16] = {0x9d, 0x6b, 0xbd, 0x83, 0x41, 0x7f,
-                                         0xdc, 0x11, 0xbe, 0x0b, 0x00, 0x15,
-                                         0x60, 0xb8, 0x4f, 0x0f};
-static const uint8_t MS_RESERVED[16] = {0x16, 0xe3, 0xc9, 0xe3, 0x5c, 0x0b,
-                                        0xb8, 0x4d, 0x81, 0x7d, 0xf9, 0x2d,
-                                        0xf0, 0x02, 0x15, 0xae};
-
-static int gpt_entry(struct look *l, const uint8_t *e, unsigned number,
-                     uint64_t sector, rh_error **err)
-{
-    uint64_t first = rh_le64(e + ENTRY_FIRST), last = rh_le64(e + ENTRY_LAST);
-    uint64_t most = l->r->size / sector;
-
-    if (rh_all_zero(e, 16))
+    ret->esp = true;
+    if (rh_fat_load(d, v, &f, &why, &fault) == 0 &&
+        search_esp(&f, ret, &fault) == 0)
         return 0;
-    if (first >= most || last < first)
-        return 0;
-    last = RH_MIN(last, most - 1);
-    if (!memcmp(e, "Hah!IdontNeedEFI", 16) || !memcmp(e, FREEBSD_BOOT, 16))
-        l->f->bios_boot = true;
-    if (!memcmp(e, MS_RESERVED, 16))
-        l->f->windows = true;
-    if (!memcmp(e, ESP_TYPE, 16) &&
-        add_esp(l, first * sector, (last - first + 1) * sector, err))
+    if (fault && rh_error_number(fault) != RH_ERR_GUEST_DAMAGED) {
+        if (err && !*err)
+            *err = RH_TAKE(fault);
         return -1;
-    return add_partition(l, number, first * sector, (last - first + 1) * sector,
-                         err);
-}
-
-static int gpt(struct look *l, uint64_t sector, bool *ret_found, rh_error **err)
-{
-    uint8_t header[512], entry[128];
-    uint64_t table, count, size;
-
-    if (read_at(l, header, sizeof header, sector, err))
-        return -1;
-    if (memcmp(header, "EFI PART", 8))
-        return 0;
-    table = rh_le64(header + AT_ENTRIES_LBA);
-    count = RH_MIN(rh_le32(header + AT_COUNT), (uint32_t)ENTRIES_MAX);
-    size = rh_le32(header + AT_SIZE);
-    if (table < 2 || table >= l->r->size / sector || size < 128 || size > 4096)
-        return 0;
-    *ret_found = true;
-    l->f->table = RH_TABLE_GPT;
-    for (uint64_t i = 0; i < count; i++) {
-        if (read_at(l, entry, sizeof entry, table * sector + i * size, err) ||
-            gpt_entry(l, entry, (unsigned)i + 1, sector, err))
-            return -1;
     }
+    ret->efi_folder = true;
     return 0;
 }
 
 /* --- all of it
- * -----------------------------------------------------------------------------
- */
-static int look(struct look *l, rh_error **err)
+ * ---------------------------------------------------------------- */
+static int add(struct rh_disks *d, const struct rh_volume *v,
+               struct rh_disk_facts *ret, rh_error **err)
 {
-    uint8_t first[512];
-    bool found = false;
-
-    if (read_at(l, l->buf, SIGNATURE_BYTES, 0, err))
-        return -1;
-    memcpy(first, l->buf, sizeof first);
-    l->f->boot_code = first[510] == 0x55 && first[511] == 0xaa &&
-                      !rh_all_zero(first, CODE_BYTES) && !is_volume(l->buf);
-    if (gpt(l, 512, &found, err) || (!found && gpt(l, 4096, &found, err)))
-        return -1;
-    if (found)
-        return 0;
-    if (sound_mbr(first) && !is_volume(l->buf))
-        return mbr(l, first, err);
-    return add_partition(l, 0, 0, l->r->size, err);
+    if (ret->partitions < RH_PARTITIONS_SHOWN)
+        ret->partition[ret->partitions++] =
+            (struct rh_partition){v->partition, v->fstype};
+    ret->bitlocker |= holds(v, "BitLocker");
+    ret->luks |= holds(v, "crypto_LUKS");
+    ret->lvm |= holds(v, "LVM2_member");
+    ret->bios_boot |= is_bios_boot(v);
+    ret->windows |= is_type(v, "e3c9e316-0b5c-4db8-817d-f92df00215ae") ||
+                    (ret->active && holds(v, "ntfs"));
+    return is_esp(v) ? look_into_esp(d, v, ret, err) : 0;
 }
 
-static void freep(uint8_t **p)
+int rh_disk_facts_of(struct rh_disks *d, const struct rh_volumes *v,
+                     size_t disk, struct rh_disk_facts *ret, rh_error **err)
 {
-    rh_freep(p);
+    const struct rh_disk_table *table = &v->disks.items[disk];
+    struct rh_disk_facts f = {.table = table->kind,
+                              .boot_code = table->boot_code,
+                              .active = table->active};
+
+    for (size_t i = 0; i < v->all.count; i++) {
+        const struct rh_volume *one = &v->all.items[i];
+
+        if (one->disk == disk && !one->lv && add(d, one, &f, err) < 0)
+            return -1;
+    }
+    *ret = f;
+    return 0;
 }
 
 int rh_disk_look(struct rh_reader *r, struct rh_disk_facts *ret, rh_error **err)
 {
-    RH_AUTO(rh_codec_freep) struct rh_codec *codec = rh_codec_new();
-    RH_AUTO(freep) uint8_t *buf = rh_malloc(SIGNATURE_BYTES);
-    struct rh_disk_facts f = {0};
-    struct look l = {.r = r, .codec = codec, .f = &f, .buf = buf};
+    RH_AUTO(rh_disks_freep) struct rh_disks *d = rh_disks_new(&r, 1, r->lib);
+    RH_AUTO(rh_volumes_free) struct rh_volumes v = {.arena = rh_arena_new()};
 
-    if (look(&l, err))
+    rh_disk_names(NULL, 1, v.arena, &rh_vec_add(&v.disks)->name);
+    if (rh_table_read(d, 0, &v, err) < 0)
         return -1;
-    *ret = f;
-    return 0;
+    return rh_disk_facts_of(d, &v, 0, ret, err);
 }
 
 char *rh_disk_facts_text(const struct rh_disk_facts *f)

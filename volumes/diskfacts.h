@@ -3,15 +3,13 @@
 #ifndef RH_VOLUMES_DISKFACTS_H
 #define RH_VOLUMES_DISKFACTS_H
 
-#include "formats/format.h"
+#include "volumes/volumes.h"
 
-enum rh_table { RH_TABLE_NONE, RH_TABLE_MBR, RH_TABLE_GPT };
 enum { RH_PARTITIONS_SHOWN = 32 };
 
 struct rh_partition {
     unsigned number;
-    uint64_t offset, size; /* bytes */
-    const char *content;   /* "ext4"-like word, or NULL: not recognised */
+    const char *content; /* "ext4"-like word, static; NULL: not recognised */
 };
 struct rh_disk_facts {
     enum rh_table table;
@@ -26,16 +24,24 @@ struct rh_disk_facts {
     struct rh_partition partition[RH_PARTITIONS_SHOWN];
     unsigned partitions;
 };
-/* Read a few sectors.  A table that makes no sense is none. */
+
+/* Of one disk whose tables were read. */
+int rh_disk_facts_of(struct rh_disks *d, const struct rh_volumes *v,
+                     size_t disk, struct rh_disk_facts *ret, rh_error **err);
+/* The same of a disk by itself: a few sectors are read, in their order.  A
+ * table that makes no sense is none. */
 int rh_disk_look(struct rh_reader *r, struct rh_disk_facts *ret,
                  rh_error **err);
 /* "GPT: 1 vfat, 2 ext4"; the caller frees. */
 char *rh_disk_facts_text(const struct rh_disk_facts *f);
 
-/* espfat.c: does this FAT hold EFI, and EFI/BOOT/BOOTX64.EFI?  Unreadable
- * file systems count as holding EFI: nothing is concluded from damage. */
-int rh_esp_look(struct rh_reader *r, struct rh_codec *codec, uint64_t offset,
-                uint64_t size, bool *ret_folder, bool *ret_loader,
-                rh_error **err);
+/* --- the one verdict on firmware (firmware.c) -------------------------------
+ */
+struct rh_boot_verdict {
+    const char *firmware; /* "uefi", "bios"; NULL: the disk boots nothing */
+    const char *why;      /* N_() */
+    bool strong;          /* it may contradict what the package says */
+};
+struct rh_boot_verdict rh_boot_judge(const struct rh_disk_facts *f);
 
 #endif

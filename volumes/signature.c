@@ -130,7 +130,9 @@ static bool is_ntfs(struct rh_volume *v, struct rh_arena *a,
     return true;
 }
 
-/* The rest: a magic, and where UUID and label stand (0: nowhere). */
+/* The rest: a magic, and where UUID and label stand (0: nowhere).  Containers
+ * stand before what may lie at their start.  Names are libblkid's where it has
+ * one. */
 static const struct {
     const char *fstype;
     size_t offset;
@@ -141,10 +143,20 @@ static const struct {
     {"btrfs", 0x10040, "_BHRfS_M", 8, 0x10020, 0x1012b, 256},
     {"BitLocker", 3, "-FVE-FS-", 8, 0, 0, 0},
     {"exfat", 3, "EXFAT   ", 8, 0, 0, 0},
+    {"ReFS", 3, "ReFS\0\0\0\0", 8, 0, 0, 0},
+    {"BSD_disklabel", 512, "\x57\x45\x56\x82", 4, 0, 0, 0},
+    {"solaris_label", 512 + 12, "\xee\xde\x0d\x60", 4, 0, 0, 0},
+    {"stratis", 512, "!Stra0tis\x86\xff\x02^\x41rh", 16, 0, 0, 0},
+    {"vdo", 0, "dmvdo001", 8, 0, 0, 0},
+    {"bcache", 4096 + 24,
+     "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81", 16,
+     4096 + 40, 0, 0},
     {"LVM2_member", 512, "LABELONE", 8, 0, 0, 0},
     {"LVM2_member", 0, "LABELONE", 8, 0, 0, 0},
     {"LVM2_member", 1024, "LABELONE", 8, 0, 0, 0},
     {"LVM2_member", 1536, "LABELONE", 8, 0, 0, 0},
+    {"LVM2_member", 512 + 24, "LVM2 001", 8, 0, 0, 0},
+    {"LVM2_member", 24, "LVM2 001", 8, 0, 0, 0},
     {"linux_raid_member", 4096, "\xfc\x4e\x2b\xa9", 4, 4112, 0, 0},
     {"linux_raid_member", 0, "\xfc\x4e\x2b\xa9", 4, 16, 0, 0},
     {"iso9660", 0x8001, "CD001", 5, 0, 0x8028, 32},
@@ -153,6 +165,10 @@ static const struct {
     {"erofs", 1024, "\xe2\xe1\xf5\xe0", 4, 1072, 1088, 16},
     {"reiserfs", 0x10034, "ReIsEr", 6, 0x10054, 0x10064, 16},
     {"jfs", 0x8000, "JFS1", 4, 0x8088, 0x8098, 16},
+    {"hfsplus", 1024, "H+\0\4", 4, 0, 0, 0},
+    {"nilfs2", 1030, "\x34\x34", 2, 1176, 1192, 80},
+    {"ocfs2", 8192, "OCFSV2", 6, 0, 0, 0},
+    {"gfs2", 0x10000, "\x01\x16\x19\x70", 4, 0, 0, 0},
     {"ufs", 8192 + 1372, "\x54\x19\x01\x00", 4, 0, 0, 0},
     {"ufs", 65536 + 1372, "\x19\x01\x54\x19", 4, 0, 0, 0},
     {"zfs_member", 0x20000, "\x0c\xb1\xba", 3, 0, 0, 0},
@@ -173,6 +189,34 @@ static void by_table(struct rh_volume *v, struct rh_arena *a,
     }
 }
 
+/* What shows nothing at its start is known by its partition's type. */
+static const struct {
+    const char *type, *fstype;
+} by_type[] = {
+    {"0x42", "LDM"},
+    {"5808c8aa-7e8f-42e0-85d2-e1e90434cfb3", "LDM"},
+    {"af9b60a0-1431-4f62-bc68-3311714a69ad", "LDM"},
+    {"e75caf8f-f680-4cee-afa3-b001e56efc2d", "storage_spaces"},
+};
+
+static void by_part_type(struct rh_volume *v)
+{
+    for (size_t i = 0; v->part_type && i < RH_COUNT(by_type); i++)
+        if (!strcmp(v->part_type, by_type[i].type))
+            v->fstype = by_type[i].fstype;
+}
+
+bool rh_is_boot_sector(const char *fstype)
+{
+    static const char *const kinds[] = {"vfat", "ntfs", "exfat", "BitLocker",
+                                        "ReFS"};
+
+    for (size_t i = 0; fstype && i < RH_COUNT(kinds); i++)
+        if (!strcmp(fstype, kinds[i]))
+            return true;
+    return false;
+}
+
 int rh_signature_read(struct rh_disks *d, struct rh_volume *v,
                       struct rh_arena *arena, rh_error **err)
 {
@@ -188,7 +232,8 @@ int rh_signature_read(struct rh_disks *d, struct rh_volume *v,
     if (is_luks(v, arena, &h) || is_ntfs(v, arena, &h))
         return 0;
     by_table(v, arena, &h);
-    if (!v->fstype && !is_swap(v, arena, &h) && !is_ext(v, arena, &h))
-        is_fat(v, arena, &h);
+    if (!v->fstype && !is_swap(v, arena, &h) && !is_ext(v, arena, &h) &&
+        !is_fat(v, arena, &h))
+        by_part_type(v);
     return 0;
 }

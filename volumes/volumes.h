@@ -4,30 +4,48 @@
 #define RH_VOLUMES_VOLUMES_H
 
 #include "volumes/disks.h"
+#include "volumes/names.h"
 #include "vm/vm.h"
+
+enum rh_table { RH_TABLE_NONE, RH_TABLE_MBR, RH_TABLE_GPT };
+
+/* What the first sectors of a disk say. */
+struct rh_disk_table {
+    struct rh_disk_name name;
+    enum rh_table kind;
+    uint32_t sector; /* bytes, as the table counts them: 512 or 4096 */
+    bool boot_code;  /* in the first sector, and it is no file system's */
+    bool active;     /* an MBR partition is marked active */
+};
 
 struct rh_volumes {
     RH_VEC(struct rh_volume) all;
-    struct rh_arena *arena; /* owns the strings and spans */
+    RH_VEC(struct rh_disk_table) disks; /* one for each */
+    struct rh_arena *arena;             /* owns the strings and spans */
 };
 
 /* Everything found on the disks.  `vm` (may be NULL) tells the controllers, by
- * which Linux names disks.  Damaged tables end the search on that disk only. */
+ * which Linux names disks: disk i is vm->disks.items[i].  Damaged tables end
+ * the search on that disk only. */
 int rh_volumes_find(struct rh_disks *d, const struct rh_vm *vm,
                     struct rh_volumes *ret, rh_error **err);
-void rh_volumes_free(struct rh_volumes *v);
+void rh_volumes_free(struct rh_volumes *v); /* also for RH_AUTO */
 
 /* By what a configuration file says: UUID=, LABEL=, PARTUUID=, /dev/sda1,
  * /dev/mapper/vg-lv, /dev/vg/lv, /dev/disk/by-uuid/...; NULL: none such. */
 const struct rh_volume *rh_volume_named(const struct rh_volumes *v,
                                         const char *spec);
-
 /* Is there one with this content ("ntfs")? */
 bool rh_volumes_have(const struct rh_volumes *v, const char *fstype);
 
+/* tables.c: the partitions of one disk, or the disk as a whole. */
+int rh_table_read(struct rh_disks *d, size_t disk, struct rh_volumes *into,
+                  rh_error **err);
 /* Look at a volume's bytes: fstype, uuid, label. */
 int rh_signature_read(struct rh_disks *d, struct rh_volume *v,
                       struct rh_arena *arena, rh_error **err);
+/* A boot sector of a file system ends like a partition table. */
+bool rh_is_boot_sector(const char *fstype);
 /* Add the logical volumes of all LVM2_member volumes. */
 int rh_lvm_find(struct rh_disks *d, struct rh_volumes *v, rh_error **err);
 /* The text metadata of LVM2 as JSON; NULL when it is not sound. */

@@ -1,7 +1,7 @@
 /* fat_names.c - short names with Windows NT's case bits, long ones in parts of
  * 13 UTF-16 units. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "guestfix/backends/fat_names.h"
+#include "volumes/fat_names.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* fat_names.h - names of FAT entries: short, with case bits, and long. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef RH_GUESTFIX_BACKENDS_FAT_NAMES_H
-#define RH_GUESTFIX_BACKENDS_FAT_NAMES_H
+#ifndef RH_VOLUMES_FAT_NAMES_H
+#define RH_VOLUMES_FAT_NAMES_H
 
 #include <stdbool.h>
 #include <stdint.h>
