@@ -8,22 +8,27 @@
 
 #include "config/complete.h"
 #include "convert/job.h"
+#include "volumes/names.h"
 
 /* --- order and name
  * ----------------------------------------------------------- */
 
-/* The boot disk first, then as the controllers have them. */
+/* The boot disk first, then as firmware counts them: GRUB's (hd1) stays what it
+ * was. */
 static void order_disks(const struct rh_vm *vm, struct rh_job_vm *v)
 {
-    size_t n = 0;
+    size_t count = vm->disks.count, first = 0;
 
-    v->order = rh_calloc(vm->disks.count, sizeof *v->order);
-    for (size_t i = 0; i < vm->disks.count; i++)
-        if (vm->disks.items[i].boot && n == 0)
-            v->order[n++] = i;
-    for (size_t i = 0; i < vm->disks.count; i++)
-        if (n == 0 || i != v->order[0] || !vm->disks.items[v->order[0]].boot)
-            v->order[n++] = i;
+    v->order = rh_calloc(count + 1, sizeof *v->order);
+    rh_disk_order(vm, count, v->order);
+    while (first < count && !vm->disks.items[v->order[first]].boot)
+        first++;
+    if (first < count) {
+        size_t boot = v->order[first];
+
+        memmove(v->order + 1, v->order, first * sizeof *v->order);
+        v->order[0] = boot;
+    }
 }
 
 static bool name_taken(const struct rh_job *job, const struct rh_job_vm *v,
@@ -90,6 +95,7 @@ struct rh_guest_options rh_job_guest_options(const struct rh_job *job,
         .vm = v->vm,
         .drivers = rh_option(job->options, "drivers"),
         .choices = job->options,
+        .order = v->order,
     };
 }
 

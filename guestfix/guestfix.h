@@ -32,6 +32,9 @@ struct rh_guest_options {
     rh_lib *lib;
     const struct rh_profiles *profiles;
     struct rh_vm *vm; /* facts go in with from GUEST; MACs are read */
+    /* Overlay n is that of vm->disks.items[order[n]]; NULL: of item n.  From
+     * there on a disk's number is its index in vm->disks, everywhere. */
+    const size_t *order;
     const struct rh_machine *machine;
     const char *drivers;     /* --drivers DIR-OR-ISO, or NULL */
     const char *const *keys; /* --key of LUKS volumes, NULL-ended; or NULL */

@@ -12,6 +12,10 @@ const struct rh_volume *rh_device_find(const struct rh_session *s,
                                        const struct rh_volume *root,
                                        const char *spec);
 
+/* Is that by an order of the disks which the package does not settle? */
+bool rh_device_guessed(const struct rh_session *s, const char *root_spec,
+                       const struct rh_volume *root, const char *spec);
+
 /* One line of fstab, cut into its fields (which point into `line`). */
 struct rh_fstab_entry {
     const char *spec, *path, *type, *options;

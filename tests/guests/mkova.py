@@ -3,13 +3,17 @@
 
   mkova.py [--style vsphere|nutanix] [--name N] [--uefi] [--cpus N] [--memory MiB]
            [--guest OSTYPE] [--tar ustar|gnu] [--sha sha256|sha1|none]
-           [--order mf-second|mf-last] [--mac MAC] [--nic MAC@SLOT]... OUT.ova DISK.raw...
+           [--order mf-second|mf-last] [--mac MAC] [--nic MAC@SLOT]...
+           [--slot KIND[BUS[:UNIT]]]... OUT.ova DISK.raw...
 
 vsphere  descriptor as vSphere 7/8 writes it: one paravirtual SCSI controller
          (VirtualSCSI), VmxNet3 NIC, vmw:osType, vmw:Config, SHA256 manifest,
          streamOptimized VMDK; members in the order ovf, mf, vmdk...
          No MAC, as in a real export, unless --mac asks for one.  --nic (again
          and again) in its place gives NICs in order; either part may be empty.
+         --slot (once for each disk) puts the disks elsewhere than side by side
+         on SCSI controller 0: scsi0:2, sata0:0, ide1:0, nvme0:1; scsi0 says no
+         unit.
 nutanix  a sparse one: qcow2 members named by UUID, no subtype anywhere, no
          firmware, no OS, no NIC model, no MAC.  The public record holds no
          real file; the layout follows the reconstruction in the design notes.
@@ -51,6 +55,28 @@ def nics_of(o):
     return [(n.partition("@")[0] or None, n.partition("@")[2] or None) for n in o.nic]
 
 
+KINDS = {"scsi": (6, "VirtualSCSI"), "sata": (20, "vmware.sata.ahci"),
+         "ide": (5, None), "nvme": (20, "vmware.nvme.controller")}
+
+
+def disk_items(o, files):
+    """The controllers, once each, and the disks on them."""
+    hw, known = "", {}
+    for i, _ in enumerate(files):
+        kind, bus, unit = re.fullmatch(r"([a-z]+)(\d*):?(\d*)", o.slot[i]).groups()
+        where = (kind, int(bus or 0))
+        if where not in known:
+            known[where] = 100 + len(known)
+            kind_type, subtype = KINDS[kind]
+            hw += item({"Address": where[1], "ElementName": "%s %d" % where,
+                        "InstanceID": known[where], "ResourceSubType": subtype,
+                        "ResourceType": kind_type})
+        hw += item({"AddressOnParent": unit or None, "ElementName": "Hard Disk %d" % (i + 1),
+                    "HostResource": "ovf:/disk/vmdisk%d" % (i + 1), "InstanceID": 200 + i,
+                    "Parent": known[where], "ResourceType": 17})
+    return hw
+
+
 def vsphere_ovf(o, files):
     cfg = lambda k, v: '        <vmw:Config ovf:required="false" vmw:key="%s" vmw:value="%s"/>\n' % (k, v)
     refs = "".join('    <File ovf:href="%s" ovf:id="file%d" ovf:size="%d"/>\n'
@@ -66,11 +92,13 @@ def vsphere_ovf(o, files):
     hw += item({"AllocationUnits": "byte * 2^20", "Description": "Memory Size",
                 "ElementName": "%dMB of memory" % o.memory, "InstanceID": 2, "ResourceType": 4,
                 "VirtualQuantity": o.memory})
-    hw += item({"Address": 0, "Description": "SCSI Controller", "ElementName": "SCSI controller 0",
+    if o.slot:
+        hw += disk_items(o, files)
+    hw += item({"Address": 9 if o.slot else 0, "Description": "SCSI Controller", "ElementName": "SCSI controller 0",
                 "InstanceID": 3, "ResourceSubType": "VirtualSCSI", "ResourceType": 6},
                cfg("slotInfo.pciSlotNumber", 160))
     n = 4
-    for i, _ in enumerate(files):
+    for i, _ in enumerate([] if o.slot else files):
         hw += item({"AddressOnParent": i if i < 7 else i + 1, "ElementName": "Hard Disk %d" % (i + 1),
                     "HostResource": "ovf:/disk/vmdisk%d" % (i + 1), "InstanceID": n, "Parent": 3,
                     "ResourceType": 17}, cfg("backing.writeThrough", "false"))
@@ -194,6 +222,7 @@ def main():
     p.add_argument("--style", choices=["vsphere", "nutanix"], default="vsphere")
     p.add_argument("--name", default="guest")
     p.add_argument("--uefi", action="store_true")
+    p.add_argument("--slot", action="append")
     p.add_argument("--cpus", type=int, default=1)
     p.add_argument("--memory", type=int, default=1024)
     p.add_argument("--guest", default="debian12_64Guest")

@@ -50,9 +50,9 @@ static bool kernel_mounts_root(const struct rh_linux *l)
     return l->kernels.count > 0;
 }
 
-static const struct rh_volume *volume_of(struct rh_fix_job *j, const char *spec)
+/* fstab's own word for "/" is the root that was found. */
+static const char *root_word(struct rh_fix_job *j)
 {
-    /* fstab's own word for "/" is the root that was found. */
     if (!rh_linux_of(j)->root_word) {
         RH_AUTO(rh_freep)
         char *text = rh_guest_text(j->guest, "/etc/fstab", NULL);
@@ -61,9 +61,31 @@ static const struct rh_volume *volume_of(struct rh_fix_job *j, const char *spec)
         rh_linux_of(j)->root_word =
             rh_arena_strdup(rh_linux_of(j)->arena, word ? word : "");
     }
-    return rh_device_find(j->s, rh_linux_of(j)->root_word,
-                          &j->s->volumes.all.items[j->guest->root_volume],
-                          spec);
+    return rh_linux_of(j)->root_word;
+}
+
+static const struct rh_volume *root_of(const struct rh_fix_job *j)
+{
+    return &j->s->volumes.all.items[j->guest->root_volume];
+}
+
+static const struct rh_volume *volume_of(struct rh_fix_job *j, const char *spec)
+{
+    return rh_device_find(j->s, root_word(j), root_of(j), spec);
+}
+
+/* The package does not settle the order of its disks: a person looks. */
+static void say_guessed(struct rh_fix_job *j, const char *spec,
+                        const struct rh_volume *v)
+{
+    RH_AUTO(rh_freep) char *subject = rh_printf("disks/%zu", v->disk);
+
+    if (rh_device_guessed(j->s, root_word(j), root_of(j), spec))
+        rh_finding_add(j->o->findings, RH_F_GUEST_DEVICE_GUESS, subject,
+                       N_("%s was taken for a volume of this disk, in the "
+                          "order of the package: it does not say on which "
+                          "slots the disks are"),
+                       spec);
 }
 
 char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost)
@@ -74,6 +96,8 @@ char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost)
     if (!is_unstable(spec))
         return NULL;
     v = volume_of(j, spec);
+    if (v)
+        say_guessed(j, spec, v);
     if (v && v->uuid && is_unique(j->s, v->uuid))
         return rh_printf("UUID=%s", v->uuid);
     if (v && v->part_uuid)
