@@ -128,6 +128,8 @@ static int take(struct cli *cli, const struct cli_option *o, const char *value)
     if (o->whose == TO_OPTIONS &&
         rh_options_add(cli->options, o->name, value, &e) < 0)
         return cli_fail(cli, e);
+    if (o->whose == TO_OPTIONS && strstr(value, "://"))
+        cli_may_ask(cli); /* a server will want to know who we are */
     if (o->whose == TO_COMMAND) {
         cli->switches[2 * cli->switch_count] = o->name;
         cli->switches[2 * cli->switch_count + 1] = value;

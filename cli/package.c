@@ -57,6 +57,18 @@
             N_("of the host: 8.2 or 8.3 (xen), 8 or 9 (kvm)"), TO_OPTIONS      \
     }
 
+/* Where something goes to a server, or is asked of one. */
+#define SERVER_OPTIONS                                                    \
+    {"login", 0, "FILE",                                                  \
+     N_("who we are at a server: YAML, mode 0600 (see rehost push)"),     \
+     TO_OPTIONS},                                                         \
+        {"tls-ca", 0, "FILE",                                             \
+         N_("the CA that signed the server's certificate"), TO_OPTIONS},  \
+    {                                                                     \
+        "pin", 0, "[HOST=]SHA256",                                        \
+            N_("the server's certificate by its fingerprint"), TO_OPTIONS \
+    }
+
 static const struct cli_option end = {NULL, 0, NULL, NULL, TO_COMMAND};
 
 /* --- inspect
@@ -128,6 +140,10 @@ static const struct cli_option report_options[] = {
         "file-restore, replication, replication-other-kind, hci, low-latency, "
         "overcommit, vmware-devices, solaris, or what a model.yaml names"),
      TO_OPTIONS},
+    {"target", 0, "URL",
+     N_("ask this server, too: room, networks, rights (as convert --out)"),
+     TO_OPTIONS},
+    SERVER_OPTIONS,
     PLAN_OPTIONS,
     SOURCE_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},
@@ -220,6 +236,10 @@ static const struct cli_option convert_options[] = {
     {"overwrite", 0, NULL, N_("replace an earlier result"), TO_OPTIONS},
     {"cluster-size", 0, "SIZE", N_("of a qcow2"), TO_OPTIONS},
     {"xva-sum", 0, "sha1|xxhash", N_("checksums in an XVA"), TO_OPTIONS},
+    {"start", 0, NULL, N_("--out URL: start the VM afterwards"), TO_OPTIONS},
+    {"keep-failed", 0, NULL, N_("--out URL: leave what a failure made"),
+     TO_OPTIONS},
+    SERVER_OPTIONS,
     PLAN_OPTIONS,
     SOURCE_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},

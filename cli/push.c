@@ -94,7 +94,6 @@ static int run(struct cli *cli)
 
     if (!cli->word_count)
         return cli_usage(cli, _("a result folder is needed"));
-    cli_may_ask(cli);
     push = rh_push_open(cli->lib, cli->options, &e);
     if (!push)
         return cli_fail(cli, e);

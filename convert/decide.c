@@ -212,6 +212,27 @@ bool rh_job_is_archive(const struct rh_job_target *t)
     return archive && !strcmp(rh_job_format(t), archive->format);
 }
 
+/* A folder could be named so, but is not meant. */
+static int check_url(const struct rh_job *job, const char *out, rh_error **err)
+{
+    const struct rh_deliverer *kind = rh_deliverer_of(out);
+    bool folder = !kind->claims || !strcmp(kind->name, "folder");
+    const char *rest = strstr(out, "://");
+
+    if (!folder || (!rest && !job->for_report))
+        return 0;
+    return rh_fail(err, RH_ERR_DELIVERY_URL,
+                   "\"%.*s\" is no delivery that is known",
+                   (int)(rest ? rest - out : 20), out);
+}
+
+/* A report asks a server about the models that it is for. */
+static bool takes(const struct rh_delivery_request *r)
+{
+    return rh_deliverer_check(rh_deliverer_of(r->out), r->format, r->archive,
+                              NULL) == 0;
+}
+
 /* The other side may have something to say, too. */
 static int ask_delivery(struct rh_job *job, struct rh_job_vm *v,
                         struct rh_job_target *t, rh_error **err)
@@ -219,18 +240,23 @@ static int ask_delivery(struct rh_job *job, struct rh_job_vm *v,
     const char *compress = t->options.compress;
     struct rh_delivery_request request = {
         .lib = job->lib,
-        .out = rh_option(job->options, "out"),
+        .out = rh_option(job->options, job->for_report ? "target" : "out"),
         .options = job->options,
         .target = t->target,
         .job = &t->job,
         .format = rh_job_format(t),
         .archive = rh_job_is_archive(t),
         .compressed = compress && strcmp(compress, "none"),
+        .data_bytes = v->disks_forward ? 0 : v->data_bytes,
         .target_count = v->target_count,
         .vm_count = job->vms.count,
     };
 
     if (!request.out || !request.out[0])
+        return 0;
+    if (check_url(job, request.out, err) < 0)
+        return -1;
+    if (job->for_report && !takes(&request))
         return 0;
     t->delivery = rh_delivery_open(&request, err);
     return t->delivery ? rh_delivery_preflight(t->delivery, &t->findings, err)

@@ -41,6 +41,7 @@ static const char *const known[] = {
     "start",
     "storage",
     "strict",
+    "target",
     "target-version",
     "timeout",
     "tls-ca",

@@ -293,8 +293,10 @@ static void tell(struct run *run, uint64_t done)
     rh_buf_printf(b, _("  result:   %s\n"), where);
     rh_buf_printf(b, _("  guest:    %zu files changed\n"),
                   run->target->edits.count);
-    if (!run->target->delivery->files.folder)
+    if (!run->target->delivery->files.folder) {
+        rh_buf_printf(b, _("delivered: %s as %s\n"), run->vm->name, where);
         return;
+    }
     rh_buf_printf(b, _("  findings: %zu to read in %s/report.html\n"), cautions,
                   where);
     script = rh_printf("%s/import.sh", where);

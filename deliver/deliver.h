@@ -34,6 +34,7 @@ struct rh_delivery_request {
     const char *format;        /* of the disks, or the archive's */
     bool archive;              /* the whole VM is one archive */
     bool compressed;           /* so sizes are not known beforehand */
+    uint64_t data_bytes;       /* allocated in its disks; 0: not known */
     size_t target_count;       /* of this VM: more than one need folders */
     size_t vm_count;           /* of the package */
 };

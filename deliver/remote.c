@@ -174,6 +174,50 @@ int rh_checks_verdict(const struct rh_checks *c, rh_lib *lib, rh_error **err)
     return bad->hint ? rh_hint(err, "%s", bad->hint) : -1;
 }
 
+bool rh_checks_bad(const struct rh_checks *c)
+{
+    for (size_t i = 0; i < c->list.count; i++)
+        if (c->list.items[i].id != RH_ERR_NONE)
+            return true;
+    return false;
+}
+
+static enum rh_finding_id finding_of(const struct rh_check *check)
+{
+    static const struct {
+        enum rh_error_id error;
+        enum rh_finding_id finding;
+    } rows[] = {
+        {RH_ERR_DELIVERY_LIMIT, RH_F_DELIVERY_LIMIT},
+        {RH_ERR_DELIVERY_NETWORK, RH_F_DELIVERY_NETWORK},
+        {RH_ERR_DELIVERY_RIGHTS, RH_F_DELIVERY_RIGHTS},
+        {RH_ERR_DELIVERY_SPACE, RH_F_DELIVERY_SPACE},
+        {RH_ERR_DELIVERY_TAKEN, RH_F_DELIVERY_TAKEN},
+    };
+
+    for (size_t i = 0; i < RH_COUNT(rows); i++)
+        if (rows[i].error == check->id)
+            return rows[i].finding;
+    return check->caution ? RH_F_DELIVERY_NOTE : RH_F_DELIVERY_PLACE;
+}
+
+void rh_checks_find(const struct rh_checks *c, struct rh_findings *findings)
+{
+    for (size_t i = 0; i < c->list.count; i++) {
+        const struct rh_check *check = &c->list.items[i];
+        struct rh_finding *f;
+
+        if (check->id == RH_ERR_NONE && !check->caution)
+            continue;
+        f = rh_finding_add(findings, finding_of(check), "vm", "%s",
+                           check->text);
+        if (check->hint) {
+            free(f->remedy);
+            f->remedy = rh_strdup(check->hint);
+        }
+    }
+}
+
 void rh_checks_free(struct rh_checks *c)
 {
     for (size_t i = 0; i < c->list.count; i++) {

@@ -12,6 +12,7 @@
 #include "base/http.h"
 #include "base/login.h"
 #include "base/options.h"
+#include "report/findings.h"
 
 /* --- the URL ----------------------------------------------------------------
  */
@@ -47,6 +48,9 @@ void rh_check_bad(struct rh_checks *c, enum rh_error_id id, const char *fmt,
 void rh_check_hint(struct rh_checks *c, const char *fmt, ...) RH_PRINTF(2, 3);
 /* The first that is bad, as an error; the log has them all. */
 int rh_checks_verdict(const struct rh_checks *c, rh_lib *lib, rh_error **err);
+bool rh_checks_bad(const struct rh_checks *c);
+/* The same as findings of a VM. */
+void rh_checks_find(const struct rh_checks *c, struct rh_findings *findings);
 void rh_checks_free(struct rh_checks *c);
 
 /* --- the connection

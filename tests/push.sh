@@ -286,4 +286,54 @@ test_a_packed_xva_and_another_name() {
     expect_equal "$(db '.VM[].name_label')" shop "name"
     expect_equal "$(db '.network | length')" 1 "networks"
 }
+# --- convert --out URL: the same in one pass -------------------------------------
+convert_to() { # [OPTION...]: ./vm to $URL
+    export XDG_STATE_HOME=$PWD/kept
+    run timeout 100 "$REHOST" convert vm --to xen --out "$URL" \
+        --no-guest-fix --tls-ca "$STATE/cert.pem" "$@"
+    expect_secrets_kept
+    expect_empty kept/rehost
+}
+test_one_pass_keeps_nothing_here() {
+    xapi
+    make_vm big "disks=21474836480" "network=$NET"
+    export TMPDIR=/nonexistent
+    convert_to --start
+    expect_status 0
+    expect_stdout "^delivered: big as [0-9a-f-]{36} at $URL\$"
+    expect_same_disk 0.raw "$STATE"/vdi/*.raw raw raw
+    expect_equal "$(db '.VM[].power_state')" Running "power"
+    expect_equal "$(ls -A | sort | tr '\n' ' ')" \
+        ".cmp .stderr .stdout 0.raw double.err kept ready state vm web01 " "files here"
+    # A second one is refused before its first byte.
+    run "$REHOST" convert vm --to xen --out "$URL" --no-guest-fix \
+        --tls-ca "$STATE/cert.pem"
+    expect_error PLAN_BLOCKED 4
+    expect_stderr DELIVERY-TAKEN
+}
+test_one_pass_that_fails_late() {
+    xapi --fail-after 200000
+    cp -r "$SCRATCH/vm" vm
+    convert_to
+    expect_error DELIVERY_FAILED 1
+    expect_stderr 'SR_BACKEND_FAILURE_46'
+    expect_nothing_left
+}
+test_one_pass_is_checked_before() {
+    xapi
+    cp -r "$SCRATCH/vm" vm
+    convert_to --network-map '*=nowhere'
+    expect_error PLAN_BLOCKED 4
+    expect_nothing_left
+    # The report says the same.
+    run "$REHOST" report vm --to all --no-guest --target "$URL" --json r.json \
+        --tls-ca "$STATE/cert.pem" --network-map '*=nowhere'
+    expect_equal "$(jq -r '.vms[0].targets[] | select(.findings | map(.id) |
+        index("DELIVERY-NETWORK")) | .target' r.json)" xen "who cannot take it"
+    run "$REHOST" convert vm --to xen --out "nowhere://$HOST"
+    expect_error DELIVERY_URL 2
+    run "$REHOST" convert vm --to kvm --out "$URL"
+    expect_error PLAN_OPTION 2
+    expect_equal "$(ls -d ./*:* 2>/dev/null)" "" "folders named like a URL"
+}
 run_tests

@@ -143,8 +143,9 @@ static void check_space(const json_t *sr, const struct rh_ova *ova,
     uint64_t size = rh_xapi_number(sr, "physical_size");
     uint64_t used = rh_xapi_number(sr, "physical_utilisation");
     const char *type = rh_xapi_text(sr, "type");
-    bool thick = !strncmp(type, "lvm", 3) || data == 0;
-    uint64_t need = thick ? ova->virtual_bytes : data;
+    bool thick = !strncmp(type, "lvm", 3);
+    bool known = thick || data; /* how much it will be */
+    uint64_t need = known && !thick ? data : ova->virtual_bytes;
     uint64_t room = size > used ? size - used : 0;
     RH_AUTO(rh_freep) char *need_text = rh_human_size(need);
     RH_AUTO(rh_freep) char *room_text = rh_human_size(room);
@@ -155,6 +156,12 @@ static void check_space(const json_t *sr, const struct rh_ova *ova,
         rh_check_bad(checks, RH_ERR_DELIVERY_PLACE,
                      "the storage \"%s\" is for ISO images, not for disks",
                      rh_xapi_text(sr, "name_label"));
+    } else if (need > room && !known) {
+        rh_check_caution(checks,
+                         "the storage \"%s\" (%s) has %s free, and the disks "
+                         "may grow to %s",
+                         rh_xapi_text(sr, "name_label"), type, room_text,
+                         need_text);
     } else if (need > room) {
         rh_check_bad(checks, RH_ERR_DELIVERY_SPACE,
                      "the storage \"%s\" (%s) is %s short: %s are needed, %s "

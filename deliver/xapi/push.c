@@ -101,9 +101,8 @@ static int look(struct rh_push_item *p, rh_error **err)
         rh_xapi_look(x, wanted_sr(p->push), &i->ova, p->bytes, &i->place,
                      &p->checks, err) < 0)
         return -1;
-    for (size_t n = 0; n < p->checks.list.count; n++)
-        if (p->checks.list.items[n].id != RH_ERR_NONE)
-            return 0; /* it is refused anyway */
+    if (rh_checks_bad(&p->checks))
+        return 0; /* it is refused anyway */
     if (rh_xapi_dry_run(x, &i->place, i->xml, &p->checks, err) < 0)
         return -1;
     rh_push_plan(p, "task.create");
