@@ -173,7 +173,7 @@ po:
 # --- tests -----------------------------------------------------------------------
 # Every one of these works from nothing: what is missing is installed first.
 ALL_TESTED = all units examples replays $(B)/tables
-.PHONY: check check-boot check-xen run-tests demo bench
+.PHONY: check check-boot check-xen check-windows run-tests demo bench
 check:
 	@scripts/deps build check
 	@$(MAKE) run-tests
@@ -183,6 +183,9 @@ check-boot:
 check-xen:
 	@scripts/deps build check xen
 	@TEST_TIMEOUT=5400 $(MAKE) run-tests DIR=tests/xen
+check-windows:
+	@scripts/deps build check windows
+	@$(MAKE) run-tests DIR=tests/wine
 run-tests: $(ALL_TESTED)
 	@MAKEFLAGS= REHOST_BUILD=$(B) REHOST_SAN=$(SAN) CC="$(CC)" OPT="$(OPT)" \
 	  tests/run $(if $(DIR),-d $(DIR)) $(T)
@@ -303,6 +306,7 @@ help:
 	@echo 'make check [T=..]  every test that boots no guest; T names some of tests/*.sh'
 	@echo 'make check-boot    tests that boot guests in software emulation'
 	@echo 'make check-xen     boot a converted disk on a real Xen (about 10 minutes)'
+	@echo 'make check-windows the first start of a Windows guest, under Wine'
 	@echo 'make asan / tsan   the tests under ASan+UBSan; the copy under TSan'
 	@echo 'make fuzz [T=60] [F=NAME]   every fuzzer (or one) for T seconds'
 	@echo 'make bench         benchmarks against the peers'

@@ -181,6 +181,75 @@ test_xp_gets_the_rows_of_its_critical_devices() {
         '*pnp0600 pci#cc_0101 pci#ven_8086&dev_7010 pci#ven_8086&dev_7111'
 }
 
+# --- addresses -------------------------------------------------------------------------
+nic='--set nic0.model=vmxnet3 --set nic0.slot=192 --set nic0.mac=00:50:56:8a:01:02'
+test_static_addresses_are_told() {
+    disk w2019 win2019
+    report w2019 kvm $nic
+    expect_json "$guest.nics[0] | [.name, .mac, .slot, .dhcp, .suffix] + .addresses + .gateways + .dns | map(tostring) | join(\" \")" \
+        "Ethernet0 00:50:56:8a:01:02 192 false corp.example 10.0.2.15/24 2001:db8::15/64 10.0.2.2 10.0.2.3 10.0.2.4"
+}
+test_static_addresses_go_to_the_new_card_at_the_first_start() {
+    disk w2019 win2019
+    convert w2019 kvm $nic
+    expect_status 0
+    volume out/w2019/disk0.raw
+    ntfscat -f ntfs Windows/rehost-firstboot/network.txt | tr -d '\r' >steps
+    expect_equal "$(cut -d'|' -f1 steps | sort -u)" "00-50-56-8A-01-02"
+    expect_equal "$(cut -d'|' -f3- steps)" \
+'netsh interface ipv4 set address name=|name| source=static address=10.0.2.15 mask=255.255.255.0 gateway=10.0.2.2 gwmetric=1
+netsh interface ipv6 delete address interface=|name| address=2001:db8::15
+netsh interface ipv6 add address interface=|name| address=2001:db8::15/64
+netsh interface ipv4 set dnsservers name=|name| source=static address=10.0.2.3 validate=no
+netsh interface ipv4 add dnsservers name=|name| address=10.0.2.4 validate=no
+reg add HKLM\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters\Interfaces\|guid| /v Domain /t REG_SZ /d "corp.example" /f
+netsh interface set interface name=|name| newname="Ethernet0"'
+    # The old card holds none of it any more.
+    ntfscat -f ntfs Windows/System32/config/SYSTEM >after
+    export_of after text
+    expect_equal "$(grep -c '10\.0\.2\.15\|20010db8' text)" 0
+    expect_equal "$(grep -c '^\[.*rehost-firstboot\]' text)" 1
+    run "$REHOST" report out/w2019/disk0.raw --to kvm --set memory=2GiB $nic --json -
+    expect_json '.vms[0].targets[0].edits | length' 0
+}
+test_the_job_is_for_administrators_alone() {
+    need ntfssecaudit
+    disk w2019 win2019
+    convert w2019 kvm $nic
+    volume out/w2019/disk0.raw
+    mkdir mnt
+    ntfs-3g ntfs mnt
+    for f in mnt/Windows/rehost-firstboot mnt/Windows/rehost-firstboot/*; do
+        getfattr --only-values -n system.ntfs_acl "$f" | od -An -tx1 -v | tr -d ' \n'
+        echo
+    done >acls
+    fusermount -u mnt
+    # Owner and group, and the two entries; inheritance from above is off.
+    expect_equal "$(sort -u acls)" "$(printf %s \
+        01000494140000002400000000000000300000000102000000000005200000002002000001010000000000051200000002003400020000000003140 \
+        0ff011f0001010000000000051200000000031800ff011f000102000000000005200000002002000 0 | tr -d ' ')"
+}
+test_of_a_ghost_and_a_card_the_card_gets_its_addresses() {
+    real r7 win7-32 system/win7-sp1-x86-vmware.SYSTEM
+    convert r7 kvm --devices emulated --set nic0.slot=35 \
+        --set nic0.mac=00:50:56:8a:01:02
+    expect_status 0
+    volume out/r7/disk0.raw
+    ntfscat -f ntfs Windows/rehost-firstboot/network.txt >steps
+    expect_equal "$(grep -c '10.3.58.5 mask=255.255.255.0 gateway=10.3.58.1' steps)" 1
+    expect_equal "$(grep -c 'address=10.3.58.4' steps)" 1
+    expect_equal "$(grep -c '192.168.1' steps)" 0
+    # The ghost keeps its own.
+    report r7 kvm --devices emulated --set nic0.slot=33 --set nic0.mac=00:50:56:8a:01:02
+    expect_json "$guest.nics[] | select(.nic == 0) | .addresses[0]" 192.168.1.123/24
+}
+test_a_card_that_cannot_be_told_keeps_what_it_has() {
+    real r7 win7-32 system/win7-sp1-x86-vmware.SYSTEM
+    report r7 kvm --devices emulated --set nic0.mac=00:50:56:8a:01:02
+    expect_json '[.vms[0].targets[0].findings[] | select(.id == "WINDOWS-ADDRESS-LEFT")] | length' 2
+    expect_json '[.vms[0].targets[0].edits[] | select(.fix == "windows.first-boot")] | length' 0
+}
+
 # --- hives that were not left clean --------------------------------------------------
 test_logs_are_replayed_before_anything_is_read() {
     real rdirty win10 system/win10-1709-dirty.SYSTEM

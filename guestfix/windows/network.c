@@ -166,7 +166,7 @@ static void read_ipv4(struct rh_windows *w, struct rh_hive *h,
 /* --- IPv6 --------------------------------------------------------------------
  * Nsi\{eb004a01-...}\10: names of 16 hexadecimal digits of the card's LUID and
  * 32 of the address; byte 16 of the data is the prefix. */
-static bool same_card(const char *name, const struct rh_win_nic *n)
+bool rh_win_is_of_card(const char *name, const struct rh_win_nic *n)
 {
     char luid[17];
 
@@ -211,7 +211,8 @@ static void read_ipv6(struct rh_windows *w, struct rh_hive *h,
         char text[INET6_ADDRSTRLEN];
         size_t size = 0;
 
-        if (!same_card(names[i], n) || !hex_address(names[i] + 16, text))
+        if (!rh_win_is_of_card(names[i], n) ||
+            !hex_address(names[i] + 16, text))
             continue;
         p = rh_hive_bytes(h, nsi, names[i], &size);
         if (p && size > 16 && p[16] && p[16] <= 128)

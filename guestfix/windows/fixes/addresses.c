@@ -1,0 +1,392 @@
+/* addresses.c - what was set on a network card goes to the card that takes its
+ * place.
+ *
+ * For Windows the new machine's card is another one: settings stay with the
+ * old, which becomes a phantom.  They are taken off it here, so that Windows
+ * has nothing to complain about ("the address is already assigned"), and given
+ * to the new card, by its MAC address, at the first start. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guestfix/windows/fixes/firstboot.h"
+
+/* --- what is asked of the first start ----------------------------------------
+ */
+struct card {
+    struct rh_buf *steps;
+    const char *mac;
+    const struct rh_win_nic *n;
+    bool old; /* Windows before Vista: netsh speaks otherwise */
+};
+
+static bool is_ipv6(const char *address)
+{
+    return strchr(address, ':') != NULL;
+}
+
+/* "10.0.0.5/24" in its two parts. */
+static void split(const char *address, char ret[INET6_ADDRSTRLEN],
+                  unsigned *ret_prefix)
+{
+    size_t n = strcspn(address, "/");
+
+    snprintf(ret, INET6_ADDRSTRLEN, "%.*s", (int)n, address);
+    *ret_prefix = address[n] ? (unsigned)strtoul(address + n + 1, NULL, 10) : 0;
+}
+
+static void mask_of(unsigned prefix, char ret[INET_ADDRSTRLEN])
+{
+    struct in_addr a = {
+        .s_addr = htonl(prefix ? ~0U << (32 - RH_MIN(prefix, 32U)) : 0)};
+
+    inet_ntop(AF_INET, &a, ret, INET_ADDRSTRLEN);
+}
+
+/* "10.0.0.1 metric 5": " gateway=10.0.0.1 gwmetric=5", as netsh has it. */
+static char *gateway_words(const char *gateway)
+{
+    size_t n = strcspn(gateway, " ");
+    const char *metric = strstr(gateway, " metric ");
+
+    return rh_printf(" gateway=%.*s gwmetric=%s", (int)n, gateway,
+                     metric ? metric + 8 : "1");
+}
+
+/* The first address takes the place of DHCP, with the first gateway. */
+static void set_ipv4(const struct card *c)
+{
+    const char *family = c->old ? "ip" : "ipv4";
+    const char *addr = c->old ? "addr" : "address";
+    size_t count = 0;
+
+    for (size_t i = 0; i < c->n->addresses.count; i++) {
+        RH_AUTO(rh_freep) char *gateway = NULL;
+        char address[INET6_ADDRSTRLEN], mask[INET_ADDRSTRLEN];
+        unsigned prefix;
+
+        if (is_ipv6(c->n->addresses.items[i]))
+            continue;
+        split(c->n->addresses.items[i], address, &prefix);
+        mask_of(prefix, mask);
+        if (!count && c->n->gateways.count)
+            gateway = gateway_words(c->n->gateways.items[0]);
+        rh_win_step(c->steps, c->mac, RH_WIN_NEEDED,
+                    count ? "netsh interface %s add address name=@NAME@ "
+                            "%s%s=%s mask=%s%s"
+                          : "netsh interface %s set address name=@NAME@ "
+                            "%s%s=%s mask=%s%s",
+                    family, count ? "" : "source=static ", addr, address, mask,
+                    gateway ? gateway : "");
+        count++;
+    }
+    for (size_t i = 1; count && i < c->n->gateways.count; i++) {
+        RH_AUTO(rh_freep)
+        char *gateway = gateway_words(c->n->gateways.items[i]);
+
+        rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                    "netsh interface %s add address name=@NAME@%s", family,
+                    gateway);
+    }
+}
+
+static void set_ipv6(const struct card *c)
+{
+    for (size_t i = 0; i < c->n->addresses.count; i++) {
+        const char *address = c->n->addresses.items[i];
+
+        if (!is_ipv6(address))
+            continue;
+        rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                    "netsh interface ipv6 delete address "
+                    "interface=@NAME@ address=%.*s",
+                    (int)strcspn(address, "/"), address);
+        rh_win_step(c->steps, c->mac, RH_WIN_NEEDED,
+                    "netsh interface ipv6 add address interface=@NAME@ "
+                    "address=%s",
+                    address);
+    }
+}
+
+static void set_servers(const struct card *c)
+{
+    size_t count[2] = {0, 0};
+
+    for (size_t i = 0; i < c->n->dns.count; i++) {
+        const char *server = c->n->dns.items[i];
+        bool six = is_ipv6(server);
+        const char *first = count[six]++ ? NULL : "source=static ";
+
+        if (c->old && !six)
+            rh_win_step(c->steps, c->mac, RH_WIN_NEEDED,
+                        "netsh interface ip %s dns name=@NAME@ %saddr=%s",
+                        first ? "set" : "add", first ? first : "", server);
+        else
+            rh_win_step(c->steps, c->mac, RH_WIN_NEEDED,
+                        "netsh interface %s %s dnsservers name=@NAME@ "
+                        "%saddress=%s validate=no",
+                        six ? "ipv6" : "ipv4", first ? "set" : "add",
+                        first ? first : "", server);
+    }
+    for (size_t i = 0; i < c->n->wins.count; i++)
+        rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                    c->old ? "netsh interface %s %s wins name=@NAME@ "
+                             "%saddr=%s"
+                           : "netsh interface %s %s winsservers "
+                             "name=@NAME@ %saddress=%s",
+                    c->old ? "ip" : "ipv4", i ? "add" : "set",
+                    i ? "" : "source=static ", c->n->wins.items[i]);
+}
+
+static void set_the_rest(const struct card *c)
+{
+    static const char tcp[] = "HKLM\\SYSTEM\\CurrentControlSet\\Services\\Tcpip"
+                              "\\Parameters\\Interfaces\\@GUID@";
+    static const char netbt[] =
+        "HKLM\\SYSTEM\\CurrentControlSet\\Services\\NetBT"
+        "\\Parameters\\Interfaces\\Tcpip_@GUID@";
+
+    if (c->n->suffix && rh_win_is_plain(c->n->suffix))
+        rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                    "reg add %s /v Domain /t REG_SZ /d \"%s\" /f", tcp,
+                    c->n->suffix);
+    if (c->n->netbios)
+        rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                    "reg add %s /v NetbiosOptions /t REG_DWORD /d %u /f", netbt,
+                    (unsigned)c->n->netbios);
+    if (c->n->metric)
+        rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                    c->old ? "reg add %s /v InterfaceMetric /t REG_DWORD "
+                             "/d %u /f"
+                           : "netsh interface ipv4 set interface "
+                             "@NAME@%.0s metric=%u",
+                    tcp, (unsigned)RH_MIN(c->n->metric, 9999U));
+    if (c->n->mtu)
+        rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                    c->old ? "reg add %s /v MTU /t REG_DWORD /d %u /f"
+                           : "netsh interface ipv4 set subinterface "
+                             "@NAME@%.0s mtu=%u store=persistent",
+                    tcp, (unsigned)c->n->mtu);
+    if (c->n->name && rh_win_is_plain(c->n->name))
+        rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                    "netsh interface set interface name=@NAME@ "
+                    "newname=\"%s\"",
+                    c->n->name);
+}
+
+/* --- the old card gives them up ----------------------------------------------
+ */
+static const char *const ipv4_values[] = {"IPAddress", "SubnetMask",
+                                          "DefaultGateway",
+                                          "DefaultGatewayMetric", "NameServer"};
+
+static int drop_ipv4(struct rh_hive_edit *e, const char *set,
+                     const struct rh_win_nic *n, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("%s\\Services\\Tcpip\\Parameters\\Interfaces\\%s",
+                           set, n->guid);
+
+    if (!rh_hive_key(e->h, 0, path))
+        return 0;
+    if (rh_hive_set_number(e, path, "EnableDHCP", 1, err) < 0)
+        return -1;
+    for (size_t i = 0; i < RH_COUNT(ipv4_values); i++)
+        if (rh_hive_drop_value(e, path, ipv4_values[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* What the network store keeps by the card's LUID: its addresses (10) and its
+ * routes (16), of both protocols. */
+static int drop_nsi(struct rh_hive_edit *e, const char *set,
+                    const struct rh_win_nic *n, rh_error **err)
+{
+    static const char *const parts[] = {
+        "{eb004a00-9b1a-11d4-9123-0050047759bc}\\10",
+        "{eb004a00-9b1a-11d4-9123-0050047759bc}\\16",
+        "{eb004a01-9b1a-11d4-9123-0050047759bc}\\10",
+        "{eb004a01-9b1a-11d4-9123-0050047759bc}\\16"};
+
+    for (size_t i = 0; n->has_luid && i < RH_COUNT(parts); i++) {
+        RH_AUTO(rh_freep)
+        char *path = rh_printf("%s\\Control\\Nsi\\%s", set, parts[i]);
+        RH_AUTO(rh_name_list_freep)
+        char **names = rh_hive_values(e->h, rh_hive_key(e->h, 0, path));
+
+        for (size_t k = 0; names && names[k]; k++)
+            if (rh_win_is_of_card(names[k], n) &&
+                rh_hive_drop_value(e, path, names[k], err) < 0)
+                return -1;
+    }
+    return 0;
+}
+
+/* "0.0.0.0,0.0.0.0,GATEWAY,-1" stands for each static gateway. */
+static int drop_routes(struct rh_hive_edit *e, const char *set,
+                       const struct rh_win_nic *n, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *path =
+        rh_printf("%s\\Services\\Tcpip\\Parameters\\PersistentRoutes", set);
+
+    for (size_t i = 0; i < n->gateways.count; i++) {
+        const char *gateway = n->gateways.items[i];
+        RH_AUTO(rh_freep)
+        char *name = rh_printf("0.0.0.0,0.0.0.0,%.*s,-1",
+                               (int)strcspn(gateway, " "), gateway);
+
+        if (rh_hive_drop_value(e, path, name, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The name becomes free for the new card. */
+static int give_name_away(struct rh_hive_edit *e, const char *set,
+                          const struct rh_win_nic *n, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *path =
+        rh_printf("%s\\Control\\Network\\{4D36E972-E325-11CE-BFC1-08002BE10318}"
+                  "\\%s\\Connection",
+                  set, n->guid);
+    RH_AUTO(rh_freep) char *name = NULL;
+
+    if (!n->name || !rh_win_is_plain(n->name) || !rh_hive_key(e->h, 0, path))
+        return 0;
+    name = rh_printf("%s (before the move)", n->name);
+    return rh_hive_set_text(e, path, "Name", hive_t_REG_SZ, name, err);
+}
+
+static int disarm(struct rh_hive_edit *e, const struct rh_win_nic *n,
+                  rh_error **err)
+{
+    const struct rh_windows *w = rh_win_of(e->j);
+
+    for (size_t i = 0; i < w->sets.count; i++) {
+        const char *set = w->sets.items[i];
+
+        if (drop_ipv4(e, set, n, err) < 0 || drop_nsi(e, set, n, err) < 0 ||
+            drop_routes(e, set, n, err) < 0 ||
+            give_name_away(e, set, n, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- which cards -------------------------------------------------------------
+ */
+static bool has_settings(const struct rh_win_nic *n)
+{
+    return n->addresses.count || n->dns.count || n->wins.count;
+}
+
+static bool shares_address(const struct rh_win_nic *a,
+                           const struct rh_win_nic *b)
+{
+    for (size_t i = 0; i < a->addresses.count; i++)
+        for (size_t k = 0; k < b->addresses.count; k++)
+            if (!strcmp(a->addresses.items[i], b->addresses.items[k]))
+                return true;
+    return false;
+}
+
+static void say_lost(struct rh_fix_job *j, const struct rh_win_nic *n)
+{
+    rh_finding_add(j->o->findings, RH_F_WINDOWS_ADDRESS_LEFT, "os",
+                   N_("the network card \"%s\" (%s, %s) is none of this VM's "
+                      "NICs, as far as slot, MAC address and name tell; what "
+                      "is set on it stays with it"),
+                   n->name ? n->name : n->guid, n->device->id,
+                   n->addresses.count ? n->addresses.items[0] : "DHCP");
+}
+
+static int move_one(struct rh_hive_edit *e, const struct rh_win_nic *n,
+                    struct rh_win_job *job, rh_error **err)
+{
+    const struct rh_nic_config *c = &e->j->o->vm->nics.items[n->nic];
+    const struct rh_windows *w = rh_win_of(e->j);
+    struct card card = {.steps = &job->network,
+                        .mac = c->mac.text,
+                        .n = n,
+                        .old = w->major < 6};
+
+    if (c->mac.kind != RH_VALUE_TEXT) {
+        say_lost(e->j, n);
+        return 0;
+    }
+    set_ipv4(&card);
+    set_ipv6(&card);
+    set_servers(&card);
+    set_the_rest(&card);
+    if (n->name && !rh_win_is_plain(n->name))
+        rh_finding_add(e->j->o->findings, RH_F_WINDOWS_NIC_NAME, "os",
+                       N_("the connection \"%s\" gets a new name: the old one "
+                          "holds characters that the first start cannot set"),
+                       n->name);
+    return disarm(e, n, err);
+}
+
+int rh_win_move_addresses(struct rh_hive_edit *e, struct rh_win_job *job,
+                          rh_error **err)
+{
+    const struct rh_windows *w = rh_win_of(e->j);
+
+    for (size_t i = 0; e->j->o->vm && i < w->nics.count; i++) {
+        const struct rh_win_nic *n = &w->nics.items[i];
+        bool in_the_way = false;
+
+        if (!has_settings(n))
+            continue;
+        if (n->nic != SIZE_MAX) {
+            if (move_one(e, n, job, err) < 0)
+                return -1;
+            continue;
+        }
+        /* A phantom keeps what is its own, but no address that is wanted. */
+        for (size_t k = 0; k < w->nics.count; k++)
+            in_the_way |= w->nics.items[k].nic != SIZE_MAX &&
+                          shares_address(n, &w->nics.items[k]);
+        if (in_the_way && disarm(e, n, err) < 0)
+            return -1;
+        if (!in_the_way && !n->device->gone)
+            say_lost(e->j, n);
+    }
+    return 0;
+}
+
+static void say_teams(struct rh_fix_job *j)
+{
+    const struct rh_windows *w = rh_win_of(j);
+
+    for (size_t i = 0; i < w->teams.count; i++)
+        rh_finding_add(j->o->findings, RH_F_WINDOWS_TEAM, "os",
+                       N_("a team, bridge or virtual switch (%s) is set up; it "
+                          "is not carried over to the new cards"),
+                       w->teams.items[i]);
+}
+
+int rh_fix_win_first_boot(struct rh_fix_job *j, rh_error **err)
+{
+    RH_AUTO(rh_hive_closep) struct rh_hive *system = NULL;
+    RH_AUTO(rh_win_job_free) struct rh_win_job job = {0};
+    struct rh_hive_edit e = {
+        .j = j, .what = _("the network settings move to the new card")};
+    size_t pages;
+
+    if (!rh_win_can_edit(j))
+        return RH_FIX_NOT_POSSIBLE;
+    say_teams(j);
+    e.h = system = rh_win_open(rh_win_of(j), "SYSTEM", &pages, err);
+    if (!system || rh_win_move_addresses(&e, &job, err) < 0)
+        return -1;
+    if (rh_win_job_is_empty(&job))
+        return 0;
+    e.what = _("a service that runs once, at the first start");
+    if (rh_win_job_install(&e, &job, err) < 0)
+        return -1;
+    return rh_hive_commit(&e, err);
+}
