@@ -150,7 +150,8 @@ static int open_io(struct rh_disk_source *s, struct rh_io *io,
 {
     struct rh_open_options o = {.lib = s->lib, .place = s->place};
 
-    if (!format && may_be_raw && !rh_format_probe(io, NULL))
+    if (!format && may_be_raw && !rh_format_probe(io, NULL) &&
+        !rh_format_foreign(io))
         format = "raw";
     s->reader = rh_reader_open(io, format, &o, err);
     return s->reader ? 0 : -1;

@@ -281,6 +281,9 @@ const struct rh_format *rh_format_named(const char *name);
 bool rh_format_streams(const uint8_t *head, size_t n);
 /* By content; NULL when nothing fits. */
 const struct rh_format *rh_format_probe(struct rh_io *io, rh_error **err);
+/* What it is instead, where its mark is known though no driver reads it: such a
+ * file is no raw disk, whatever its name.  NULL: not known. */
+const char *rh_format_foreign(struct rh_io *io);
 
 /* --- overlay: a reader that is also writable
  * --------------------------------------- */

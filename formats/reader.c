@@ -16,7 +16,14 @@ static void refuse_unknown(struct rh_io *io, rh_error **err)
     uint64_t n = RH_MIN(io->size, (uint64_t)SHOWN);
     char hex[3 * SHOWN + 1] = "";
 
-    if (n == 0)
+    const char *foreign = rh_format_foreign(io);
+
+    if (foreign) {
+        rh_fail(err, RH_ERR_DISK_UNSUPPORTED,
+                "this is %s, no disk that is read", foreign);
+        rh_hint(err, "make a disk of it first (qemu-img convert -O qcow2 for "
+                     "disk images), then give that");
+    } else if (n == 0)
         rh_fail(err, RH_ERR_DISK_FORMAT_UNKNOWN, "the file is empty");
     else if (rh_io_read(io, head, (size_t)n, 0, err) == 0) {
         for (size_t i = 0; i < n; i++)

@@ -304,7 +304,7 @@ static int take_plain(struct rh_package *p, struct rh_io *io, const char *path,
     if (looks_vmx(h))
         return take_file(p, io, RH_SOURCE_VMX, path, err);
     if (io->size && is_raw_name(io->name)) {
-        c->raw = true;
+        c->raw = !rh_format_foreign(io); /* or it says what it is */
         return take_file(p, io, RH_SOURCE_DISK, path, err);
     }
     return unknown(io->name, h, err);
