@@ -27,6 +27,7 @@ struct rh_keep {
     void (*free)(void *thing);
 };
 
+struct rh_custom;
 struct rh_lib {
     atomic_bool cancelled;
     unsigned threads;        /* workers, at least 1 */
@@ -49,6 +50,7 @@ struct rh_lib {
     rh_lib *of;           /* whom this one works for: it keeps; or NULL */
     pthread_mutex_t lock; /* zeroed is unlocked; guards what follows */
     RH_VEC(struct rh_kept) kept;
+    RH_VEC(struct rh_custom *) customs; /* custom.c */
 };
 
 /* 0, or -1 with CANCELLED. */

@@ -81,6 +81,9 @@ rh_package *rh_package_load(rh_lib *lib, const char *source,
     const char *maps[DATASTORES_MAX];
     rh_package *p;
 
+    if (rh_options_without(options, rh_options_of_others, "rh_package_load",
+                           err) < 0)
+        return NULL;
     if (datastores(options, maps, &o, err) < 0)
         return NULL;
     p = rh_package_open(lib, source, &o, err);

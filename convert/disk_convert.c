@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "base/wait.h"
+#include "base/custom.h"
 #include "convert/copy/copy.h"
 #include "convert/disk.h"
 #include "convert/options.h"
@@ -97,8 +98,15 @@ static int length_option(struct job *j, const rh_options *options,
 static int read_options(struct job *j, const rh_options *options,
                         rh_error **err)
 {
+    static const char *const names[] = {"align",        "cluster-size",
+                                        "compress",     "format",
+                                        "overwrite",    "sector-size",
+                                        "size",         "strict",
+                                        NULL};
     const char *sector = rh_option(options, "sector-size");
 
+    if (rh_options_only(options, names, "rh_disk_convert", err) < 0)
+        return -1;
     j->format = rh_option(options, "format");
     j->overwrite = rh_option_yes(options, "overwrite");
     j->strict = rh_option_yes(options, "strict");
@@ -278,6 +286,14 @@ static int copy_to_pipe(struct job *j, rh_error **err)
     return copy_to(j, out, err);
 }
 
+static int copy_to_custom(struct job *j, const char *path, rh_error **err)
+{
+    RH_AUTO(rh_out_closep)
+    struct rh_out *out = rh_custom_out(j->d->lib, path, "", err);
+
+    return out ? copy_to(j, out, err) : -1;
+}
+
 /* Writing over the disk that is being read would destroy it. */
 static int refuse_source(rh_disk *d, const char *path, rh_error **err)
 {
@@ -366,6 +382,10 @@ static int copy_to_path(struct job *j, const char *path, rh_error **err)
     if (!strcmp(path, "-")) {
         j->format = j->format ? j->format : "qcow2";
         return copy_to_pipe(j, err);
+    }
+    if (rh_is_custom(path)) {
+        j->format = j->format ? j->format : "qcow2";
+        return copy_to_custom(j, path, err);
     }
     if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
         return copy_to_device(j, path, err);

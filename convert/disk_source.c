@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/custom.h"
 #include "base/limits.h"
 #include "base/wait.h"
 
@@ -311,11 +312,21 @@ static int open_file(struct rh_disk_source *s, const char *path,
                          err);
 }
 
+static int open_custom(struct rh_disk_source *s, const char *path,
+                       const char *format, rh_error **err)
+{
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = rh_custom_io(s->lib, path, err);
+
+    return io ? open_seekable(s, io, format, is_raw_name(path), err) : -1;
+}
+
 int rh_disk_source_open(struct rh_disk_source *s, const char *path,
                         const char *format, rh_error **err)
 {
     if (!strcmp(path, "-"))
         return open_stdin(s, format, err);
+    if (rh_is_custom(path))
+        return open_custom(s, path, format, err);
     return rh_is_url(path) ? open_url(s, path, format, err)
                            : open_file(s, path, format, err);
 }

@@ -340,6 +340,9 @@ rh_job *rh_job_new(rh_package *package, const rh_options *options,
 {
     RH_AUTO(job_freep) rh_job *job = rh_new0(rh_job);
 
+    if (rh_options_without(options, rh_options_of_others, "rh_job_new", err) <
+        0)
+        return NULL;
     job->lib = package->lib;
     job->package = package;
     job->arena = rh_arena_new();

@@ -7,6 +7,7 @@
 #include <sys/sysinfo.h>
 
 #include "base/codec.h"
+#include "base/custom.h"
 #include "base/lib.h"
 #include "base/limits.h"
 #include "convert/documents.h"
@@ -43,6 +44,7 @@ void rh_free(rh_lib *lib)
     free(lib->trust);
     free(lib->temp_dir);
     rh_lib_drop(lib);
+    rh_custom_drop(lib);
     free(lib);
 }
 

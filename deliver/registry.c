@@ -5,6 +5,7 @@
 /* One line per delivery; the folder comes last, for it takes any name. */
 #define RH_DELIVERERS(X) \
     X(pipe)              \
+    X(custom)            \
     X(xapi)              \
     X(folder)
 

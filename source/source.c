@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/custom.h"
 #include "base/limits.h"
 #include "base/wait.h"
 #include "package/container.h"
@@ -481,6 +482,10 @@ int rh_source_open(struct rh_package *p, const char *source, rh_error **err)
         return open_stdin(p, err);
     if (strstr(source, "://"))
         return open_url(p, source, err);
+    if (rh_is_custom(source)) {
+        io = rh_custom_io(p->lib, source, err);
+        return io ? take_io(p, io, NULL, err) : -1;
+    }
     if (stat(source, &st) < 0)
         return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
     if (S_ISDIR(st.st_mode))

@@ -163,6 +163,33 @@ test_jobs_from_several_threads() {
 expect_silent_errors() {
     expect_equal "$stderr" "" "standard error"
 }
+test_bytes_by_functions_of_the_caller() {
+    need qemu-img
+    run "$CALLS" own "$OVA" mine
+    expect_equal "$stdout" "add twice: USAGE
+end web01 1
+result app:there/web01
+run: ok
+open none: FILE_NOT_FOUND"
+    run "$REHOST" convert "$OVA" --to kvm --out out
+    expect_status 0
+    expect_same_file mine/web01/disk0.qcow2 out/web01/disk0.qcow2
+    expect_same_file mine/web01/proxmox.conf out/web01/proxmox.conf
+    expect_same_file mine/web01/vm.json <(sed 's,"path": "[^"]*","path": "app:in",' \
+        out/web01/vm.json)
+    run "$CALLS" own-disk out/web01/disk0.qcow2 mine
+    expect_equal "$stdout" "disk: ok"
+    expect_same_disk mine/disk "$SCRATCH/disk.raw" qcow2 raw
+}
+test_functions_of_the_caller_that_fail() {
+    run "$CALLS" own "$OVA" mine write
+    expect_stdout '^run: NO_SPACE$'
+    expect_stdout '^end web01 0$'
+    run "$CALLS" own "$OVA" mine end
+    expect_stdout '^run: FILE_WRITE$'
+    run "$CALLS" own "$OVA" mine read
+    expect_stdout '^run: FILE_READ$'
+}
 test_keys_are_named_not_given() {
     local how
     run "$REHOST" convert "$OVA" --to kvm --out out --key secret1

@@ -6,12 +6,17 @@
  *   job_calls decide SOURCE OUT [KEY=VALUE...]    the decision, printed
  *   job_calls obey SOURCE OUT DECISION            the decision of that file
  *   job_calls walk SOURCE OUT [KEY=VALUE...]      outcomes, findings, edits
- *   job_calls threads SOURCE OUT       several jobs at once, some cancelled */
+ *   job_calls threads SOURCE OUT       several jobs at once, some cancelled
+ *   job_calls own SOURCE OUT [FAIL]    by functions of this program; FAIL:
+ *                                      "read", "write" or "end" does */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rehost/rehost.h"
@@ -224,6 +229,125 @@ static void threads(const char *source, const char *out)
     }
 }
 
+/* --- bytes of our own
+ * --------------------------------------------------------- */
+struct own {
+    int fd;
+    const char *out, *fail;
+};
+struct own_file {
+    const struct own *own;
+    int fd;
+    char path[512];
+};
+
+static int own_read(void *user, void *buf, size_t n, uint64_t offset)
+{
+    const struct own *own = user;
+
+    if (own->fail && !strcmp(own->fail, "read") && offset > 100000)
+        return EIO;
+    return pread(own->fd, buf, n, (off_t)offset) == (ssize_t)n ? 0 : EIO;
+}
+
+static void *own_open(void *user, const char *name)
+{
+    const struct own *own = user;
+    struct own_file *f = calloc(1, sizeof *f);
+
+    f->own = own;
+    snprintf(f->path, sizeof f->path, "%s/%s", own->out,
+             name[0] ? name : "disk");
+    for (char *p = f->path + 1; *p; p++)
+        if (*p == '/') {
+            *p = '\0';
+            mkdir(f->path, 0777);
+            *p = '/';
+        }
+    f->fd = open(f->path, O_RDWR | O_CREAT | O_TRUNC, 0666);
+    return f;
+}
+
+static int own_write(void *file, const void *buf, size_t n, uint64_t offset)
+{
+    const struct own_file *f = file;
+
+    if (f->own->fail && !strcmp(f->own->fail, "write"))
+        return ENOSPC;
+    return pwrite(f->fd, buf, n, (off_t)offset) == (ssize_t)n ? 0 : EIO;
+}
+
+static int own_close(void *file, uint64_t size, int whole)
+{
+    struct own_file *f = file;
+    int why = whole && ftruncate(f->fd, (off_t)size) < 0 ? errno : 0;
+
+    close(f->fd);
+    if (!whole)
+        unlink(f->path);
+    free(f);
+    return why;
+}
+
+static int own_end(void *user, const char *result, int done)
+{
+    const struct own *own = user;
+
+    printf("end %s %d\n", result, done);
+    return done && own->fail && !strcmp(own->fail, "end") ? EACCES : 0;
+}
+
+static void own_bytes(rh_lib *lib, const char *source, struct own *own)
+{
+    rh_error *e = NULL;
+    rh_options *o = options("app:there", NULL);
+    struct stat st;
+    rh_package *p;
+    rh_job *job;
+    rh_disk *d;
+
+    own->fd = open(source, O_RDONLY);
+    fstat(own->fd, &st);
+    rh_add_source(lib, "in", (uint64_t)st.st_size, own_read, NULL, own, NULL);
+    rh_add_source(lib, "in", 1, own_read, NULL, own, &e);
+    say("add twice", e);
+    e = NULL;
+    rh_add_sink(lib, "there", own_open, own_write, own_close, own_end, own,
+                NULL);
+    p = rh_package_load(lib, "app:in", NULL, &e);
+    job = p ? rh_job_new(p, o, &e) : NULL;
+    if (job && rh_job_run(job, &e) == 0)
+        printf("result %s\n", rh_job_result(job, 0));
+    say("run", e);
+    e = NULL;
+    d = rh_disk_open(lib, "app:none", NULL, &e);
+    say("open none", e);
+    e = NULL;
+    rh_disk_free(d);
+    rh_job_free(job);
+    rh_package_unload(p);
+    rh_options_free(o);
+    close(own->fd);
+}
+
+static void own_disk(rh_lib *lib, const char *path, struct own *own)
+{
+    rh_error *e = NULL;
+    struct stat st;
+    rh_disk *d;
+
+    own->fd = open(path, O_RDONLY);
+    fstat(own->fd, &st);
+    rh_add_source(lib, "d", (uint64_t)st.st_size, own_read, NULL, own, NULL);
+    rh_add_sink(lib, "t", own_open, own_write, own_close, NULL, own, NULL);
+    d = rh_disk_open(lib, "app:d", NULL, &e);
+    if (d)
+        rh_disk_convert(d, "app:t", NULL, &e);
+    say("disk", e);
+    rh_disk_free(d);
+    close(own->fd);
+}
+
 static void use(rh_package *p, char **argv, int argc)
 {
     const char *out = argc > 3 ? argv[3] : NULL;
@@ -258,6 +382,16 @@ int main(int argc, char **argv)
         return 0;
     }
     lib = rh_new(NULL);
+    if (!strncmp(argv[1], "own", 3)) {
+        struct own own = {-1, argv[3], argc > 4 ? argv[4] : NULL};
+
+        if (!strcmp(argv[1], "own"))
+            own_bytes(lib, argv[2], &own);
+        else
+            own_disk(lib, argv[2], &own);
+        rh_free(lib);
+        return 0;
+    }
     p = load(lib, argv[2]);
     use(p, argv, argc);
     rh_package_unload(p);

@@ -355,12 +355,16 @@ static int boot(rh_lib *lib, const struct rh_boot_vm *vm,
 int rh_boot(rh_lib *lib, const char *result_dir, const rh_options *options,
             char **ret_json, rh_error **err)
 {
+    static const char *const names[] = {"devices", "screenshot", "timeout",
+                                        NULL};
     struct rh_boot_vm vm = {0};
     struct rh_boot_qemu q = {.console = -1, .control = -1};
     struct rh_boot_seen seen = {0};
     int failed;
 
     *ret_json = NULL;
+    if (rh_options_only(options, names, "rh_boot", err) < 0)
+        return -1;
     failed = rh_boot_read(&vm, result_dir, options, err);
     if (!failed)
         failed = boot(lib, &vm, &q, options, &seen, ret_json, err);

@@ -110,10 +110,43 @@ RH_PUBLIC const char *rh_list(rh_lib *, const char *what, size_t i);
 /* All profiles, or one, as JSON. */
 RH_PUBLIC char *rh_profiles_json_text(rh_lib *, const char *id, rh_error **);
 
+/* --- your own sources and sinks
+ * ------------------------------------------------- */
+/* Bytes by your functions, under a name that is then good wherever a path is:
+ * "app:NAME" is a package, a disk, the output of rh_disk_convert or a job's
+ * "out".  The functions are called from any thread of the library, side by
+ * side, while a call on it (or on what it made) lasts; they give 0, or an
+ * errno. What they get belongs to `user`, which must live as long as the
+ * library. */
+typedef int rh_read_fn(void *user, void *buf, size_t n, uint64_t offset);
+/* Where data lies: the first byte of it at or after `offset`, and its end; both
+ * the size when there is no more. */
+typedef int rh_next_data_fn(void *user, uint64_t offset, uint64_t *ret_start,
+                            uint64_t *ret_end);
+/* `size` bytes that can be read anywhere; `next_data` NULL: all of it is data.
+ */
+RH_PUBLIC int rh_add_source(rh_lib *, const char *name, uint64_t size,
+                            rh_read_fn *read, rh_next_data_fn *next_data,
+                            void *user, rh_error **);
+/* A file of the result begins: "" for a disk, "web01/disk0.qcow2" for a job.
+ * What it gives is handed to write and close; NULL refuses. */
+typedef void *rh_sink_open_fn(void *user, const char *file);
+/* At any offset, in any order; what is never written reads as zeros. */
+typedef int rh_sink_write_fn(void *file, const void *buf, size_t n,
+                             uint64_t offset);
+/* The file is `size` bytes long and complete (whole 1), or is not wanted. */
+typedef int rh_sink_close_fn(void *file, uint64_t size, int whole);
+/* All files of a job's result ("web01") are there (done 1), or it failed.  May
+ * be NULL. */
+typedef int rh_sink_end_fn(void *user, const char *result, int done);
+RH_PUBLIC int rh_add_sink(rh_lib *, const char *name, rh_sink_open_fn *open,
+                          rh_sink_write_fn *write, rh_sink_close_fn *close,
+                          rh_sink_end_fn *end, void *user, rh_error **);
+
 /* --- packages
  * ------------------------------------------------------------------- */
 /* `source`: OVA, OVF, VMX, folder, bare disk, "-" (standard input), URL.
- * Options before opening go by rh_package_option: "vm", "configuration",
+ * Options, by rh_options_add: "vm", "configuration",
  * "fill" (repeat, most trusted first), "set" ("cpus=4"; repeat), "strict",
  * "datastore-map" ("/vmfs/volumes/ds1=DIR"; repeat),
  * "guest" ("yes": inspect looks into the guest). */
