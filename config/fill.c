@@ -356,7 +356,7 @@ static char *split_name(const char *file, const char **ret_asked)
     return rh_strndup(file, (size_t)(hash - file));
 }
 
-int rh_package_fill(struct rh_package *p, const char *file, rh_error **err)
+int rh_config_fill(struct rh_package *p, const char *file, rh_error **err)
 {
     RH_AUTO(rh_fill_free) struct rh_fill f = {.arena = rh_arena_new()};
     const char *asked, *slash;

@@ -69,7 +69,7 @@ static int set_one(struct rh_vm *vm, const char *key, const char *text,
     return 0;
 }
 
-int rh_package_set(struct rh_package *p, const char *assignment, rh_error **err)
+int rh_config_set(struct rh_package *p, const char *assignment, rh_error **err)
 {
     const char *equal = strchr(assignment, '=');
     RH_AUTO(rh_freep) char *key = NULL;

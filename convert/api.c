@@ -20,12 +20,13 @@ static int fill_and_set(rh_package *p, const rh_options *o, rh_error **err)
     const char *value;
 
     for (size_t i = 0; (value = rh_option_at(o, "fill", i)); i++)
-        if (rh_package_fill(p, value, err) < 0)
+        if (rh_config_fill(p, value, err) < 0)
             return -1;
     for (size_t i = 0; (value = rh_option_at(o, "set", i)); i++)
-        if (rh_package_set(p, value, err) < 0)
+        if (rh_config_set(p, value, err) < 0)
             return -1;
-    return rh_package_complete(p, rh_option_yes(o, "strict"), err);
+    p->strict = rh_option_yes(o, "strict");
+    return rh_package_complete(p, p->strict, err);
 }
 
 /* `inspect --guest`: what the guest says joins the description. */
@@ -94,6 +95,65 @@ rh_package *rh_package_load(rh_lib *lib, const char *source,
         return NULL;
     }
     return p;
+}
+
+/* --- later words
+ * -------------------------------------------------------------- */
+
+struct snapshot {
+    struct rh_vm **vms;
+    struct rh_findings *findings;
+};
+
+static void take_snapshot(const rh_package *p, struct snapshot *ret)
+{
+    ret->vms = rh_calloc(p->vms.count, sizeof *ret->vms);
+    ret->findings = rh_calloc(p->vms.count, sizeof *ret->findings);
+    for (size_t i = 0; i < p->vms.count; i++) {
+        ret->vms[i] = rh_vm_copy(p->vms.items[i]);
+        rh_findings_copy(&ret->findings[i], &p->vm_findings.items[i]);
+    }
+}
+
+/* What failed has not been said. */
+static void end_snapshot(rh_package *p, struct snapshot *s, bool failed)
+{
+    for (size_t i = 0; i < p->vms.count; i++) {
+        if (failed) {
+            rh_vm_restore(p->vms.items[i], s->vms[i]);
+            rh_findings_free(&p->vm_findings.items[i]);
+            p->vm_findings.items[i] = s->findings[i];
+        } else {
+            rh_vm_free(s->vms[i]);
+            rh_findings_free(&s->findings[i]);
+        }
+    }
+    free(s->vms);
+    free(s->findings);
+}
+
+static int say_later(rh_package *p, const char *what,
+                     int (*say)(rh_package *, const char *, rh_error **),
+                     rh_error **err)
+{
+    struct snapshot before;
+    int failed;
+
+    take_snapshot(p, &before);
+    failed =
+        say(p, what, err) < 0 || rh_package_complete(p, p->strict, err) < 0;
+    end_snapshot(p, &before, failed);
+    return failed ? -1 : 0;
+}
+
+int rh_package_set(rh_package *p, const char *assignment, rh_error **err)
+{
+    return say_later(p, assignment, rh_config_set, err);
+}
+
+int rh_package_fill(rh_package *p, const char *file, rh_error **err)
+{
+    return say_later(p, file, rh_config_fill, err);
 }
 
 void rh_package_unload(rh_package *p)
@@ -173,6 +233,14 @@ static const char *profile_name(rh_lib *lib, size_t i)
     const struct rh_profile *p = all ? rh_profile_at(all, i) : NULL;
 
     return p ? p->id : NULL;
+}
+
+const rh_finding *rh_package_finding(const rh_package *p, size_t vm, size_t i)
+{
+    const struct rh_findings *list =
+        vm < p->vm_findings.count ? &p->vm_findings.items[vm] : &p->findings;
+
+    return i < list->count ? &list->items[i] : NULL;
 }
 
 /* --- lists

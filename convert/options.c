@@ -97,3 +97,32 @@ int rh_option_cluster(const rh_options *o, uint32_t *ret, rh_error **err)
     *ret = (uint32_t)n;
     return 0;
 }
+
+/* --- what is not for a call
+ * --------------------------------------------------- */
+
+int rh_options_only(const rh_options *o, const char *const *names,
+                    const char *call, rh_error **err)
+{
+    for (size_t i = 0; o && i < o->list.count; i++) {
+        const char *key = o->list.items[i].key;
+        size_t n = 0;
+
+        while (names[n] && strcmp(names[n], key))
+            n++;
+        if (!names[n])
+            return rh_fail(err, RH_ERR_USAGE, "\"%s\" is no option of %s", key,
+                           call);
+    }
+    return 0;
+}
+
+int rh_options_without(const rh_options *o, const char *const *names,
+                       const char *call, rh_error **err)
+{
+    for (size_t n = 0; names[n]; n++)
+        if (rh_option(o, names[n]))
+            return rh_fail(err, RH_ERR_USAGE, "\"%s\" is no option of %s",
+                           names[n], call);
+    return 0;
+}

@@ -6,6 +6,11 @@
 #include "base/options.h"
 #include "formats/format.h"
 
+/* Refuse what is not in `names` (NULL-ended), or what is: USAGE. */
+int rh_options_only(const rh_options *o, const char *const *names,
+                    const char *call, rh_error **err);
+int rh_options_without(const rh_options *o, const char *const *names,
+                       const char *call, rh_error **err);
 int rh_option_compress(const rh_options *o, enum rh_compress *ret,
                        rh_error **err);
 int rh_option_cluster(const rh_options *o, uint32_t *ret, rh_error **err);

@@ -58,6 +58,7 @@ struct rh_package {
     struct rh_findings findings;      /* of the package as a whole */
     RH_VEC(struct rh_findings) vm_findings; /* one list per VM */
     bool forward;                           /* as in the options */
+    bool strict;                            /* a guess is a blocker */
     struct rh_place *place;                 /* the members by name */
     struct rh_arena *arena;
     void *state;
@@ -71,9 +72,8 @@ void rh_package_free(struct rh_package *p);
 RH_FREEP(rh_package_freep, struct rh_package, rh_package_free)
 
 /* --fill and --set, in the order given (most trusted fill first). */
-int rh_package_fill(struct rh_package *p, const char *file, rh_error **err);
-int rh_package_set(struct rh_package *p, const char *assignment,
-                   rh_error **err);
+int rh_config_fill(struct rh_package *p, const char *file, rh_error **err);
+int rh_config_set(struct rh_package *p, const char *assignment, rh_error **err);
 /* After all fills: what disks say (partition tables), guesses from the
  * profile, "missing" findings. `strict`: guesses become blockers. */
 int rh_package_complete(struct rh_package *p, bool strict, rh_error **err);

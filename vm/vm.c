@@ -75,14 +75,30 @@ struct rh_vm *rh_vm_copy(const struct rh_vm *vm)
     return copy;
 }
 
-void rh_vm_free(struct rh_vm *vm)
+static void free_lists(struct rh_vm *vm)
 {
-    if (!vm)
-        return;
     free(vm->disks.items);
     free(vm->nics.items);
     free(vm->cdroms.items);
     free(vm->devices.items);
+}
+
+void rh_vm_restore(struct rh_vm *vm, struct rh_vm *copy)
+{
+    struct rh_arena *arena = vm->arena;
+
+    free_lists(vm);
+    rh_arena_free(copy->arena);
+    *vm = *copy;
+    vm->arena = arena;
+    free(copy);
+}
+
+void rh_vm_free(struct rh_vm *vm)
+{
+    if (!vm)
+        return;
+    free_lists(vm);
     rh_arena_free(vm->arena);
     free(vm);
 }

@@ -97,6 +97,8 @@ struct rh_vm {
 struct rh_vm *rh_vm_new(const char *id);
 /* With lists of its own; texts of `vm` are shared, so it must live longer. */
 struct rh_vm *rh_vm_copy(const struct rh_vm *vm);
+/* `vm` is again what it was when `copy` was made of it; frees the copy. */
+void rh_vm_restore(struct rh_vm *vm, struct rh_vm *copy);
 void rh_vm_free(struct rh_vm *vm);
 RH_FREEP(rh_vm_freep, struct rh_vm, rh_vm_free)
 

@@ -57,6 +57,9 @@ typedef struct rh_package rh_package; /* one opened export: VMs + disks */
 typedef struct rh_disk rh_disk;       /* a virtual disk, readable anywhere */
 typedef struct rh_job rh_job;         /* a conversion: decided, then run */
 typedef struct rh_report rh_report;   /* dry runs of one or many packages */
+typedef struct rh_job_target rh_outcome; /* one VM on one target, by a job */
+typedef struct rh_finding rh_finding;    /* what a person should know */
+typedef struct rh_edit rh_edit;          /* one change inside a guest */
 
 /* --- errors ------------------------------------------------------------------
  */
@@ -159,12 +162,21 @@ RH_PUBLIC void rh_options_free(rh_options *);
 RH_PUBLIC rh_package *rh_package_load(rh_lib *, const char *source,
                                       const rh_options *, rh_error **);
 RH_PUBLIC void rh_package_unload(rh_package *);
+/* As the options "set" and "fill" do it, later: jobs that are made from then on
+ * see it.  A call that failed has changed nothing. */
+RH_PUBLIC int rh_package_set(rh_package *, const char *assignment, rh_error **);
+RH_PUBLIC int rh_package_fill(rh_package *, const char *file, rh_error **);
 RH_PUBLIC char *rh_package_describe(rh_package *, const char *as,
                                     rh_error **); /* "json text template" */
 /* A package holds one VM or several, counted from 0; NULL: no such VM, no name.
  */
 RH_PUBLIC size_t rh_package_vm_count(const rh_package *);
 RH_PUBLIC const char *rh_package_vm_name(const rh_package *, size_t vm);
+/* What is known of a VM, or (vm RH_WHOLE_PACKAGE) of all of it: the i-th; NULL
+ * at the end. */
+#define RH_WHOLE_PACKAGE ((size_t)-1)
+RH_PUBLIC const rh_finding *rh_package_finding(const rh_package *, size_t vm,
+                                               size_t i);
 /* A value by key ("nics/0/mac") as text, NULL when unset; *ret_from is where
  * it came from ("ovf", "fill:FILE" ...), yours to free, may be NULL. */
 RH_PUBLIC char *rh_package_value(rh_package *, size_t vm, const char *key,
@@ -210,9 +222,6 @@ RH_PUBLIC void rh_job_free(rh_job *);
 #define RH_OUTCOME_PENDING 0
 #define RH_OUTCOME_DONE    1
 #define RH_OUTCOME_FAILED  2
-typedef struct rh_job_target rh_outcome;
-typedef struct rh_finding rh_finding;
-typedef struct rh_edit rh_edit;
 RH_PUBLIC const rh_outcome *rh_job_outcome(const rh_job *, size_t i);
 RH_PUBLIC size_t rh_outcome_vm(const rh_outcome *);        /* in the package */
 RH_PUBLIC const char *rh_outcome_name(const rh_outcome *); /* of the result */
