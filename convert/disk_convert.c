@@ -98,11 +98,9 @@ static int length_option(struct job *j, const rh_options *options,
 static int read_options(struct job *j, const rh_options *options,
                         rh_error **err)
 {
-    static const char *const names[] = {"align",        "cluster-size",
-                                        "compress",     "format",
-                                        "overwrite",    "sector-size",
-                                        "size",         "strict",
-                                        NULL};
+    static const char *const names[] = {"align",  "cluster-size", "compress",
+                                        "format", "overwrite",    "sector-size",
+                                        "size",   "strict",       NULL};
     const char *sector = rh_option(options, "sector-size");
 
     if (rh_options_only(options, names, "rh_disk_convert", err) < 0)

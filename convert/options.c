@@ -117,6 +117,9 @@ int rh_options_only(const rh_options *o, const char *const *names,
     return 0;
 }
 
+const char *const rh_options_of_others[] = {
+    "align", "screenshot", "sector-size", "size", "timeout", NULL};
+
 int rh_options_without(const rh_options *o, const char *const *names,
                        const char *call, rh_error **err)
 {

@@ -190,6 +190,31 @@ test_functions_of_the_caller_that_fail() {
     run "$CALLS" own "$OVA" mine read
     expect_stdout '^run: FILE_READ$'
 }
+test_set_and_fill_after_loading() {
+    printf 'annotation: by fill\n' >fill.yaml
+    sed -i 's/^/name: web01\n/' fill.yaml
+    run "$CALLS" late "$OVA" cpus=7 fill.yaml
+    expect_status 0
+    expect_equal "$(grep -v '^annotation' .stdout)" "cpus=many: CONFIG_VALUE
+os=no-such: CONFIG_PROFILE
+=: CONFIG_KEY
+x=1: CONFIG_KEY
+fill: FILE_NOT_FOUND
+unchanged 1
+set: ok
+cpus 7 set
+fill: ok
+findings 1
+of the package 1"
+}
+test_options_of_another_call_are_refused() {
+    run "$CALLS" foreign "$OVA" out
+    expect_equal "$stdout" "job: USAGE
+load: USAGE
+boot: USAGE"
+    run "$REHOST" disk convert "$SCRATCH/disk.raw" x.qcow2 --vmid 7
+    expect_status 2
+}
 test_keys_are_named_not_given() {
     local how
     run "$REHOST" convert "$OVA" --to kvm --out out --key secret1

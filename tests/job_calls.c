@@ -7,6 +7,8 @@
  *   job_calls obey SOURCE OUT DECISION            the decision of that file
  *   job_calls walk SOURCE OUT [KEY=VALUE...]      outcomes, findings, edits
  *   job_calls threads SOURCE OUT       several jobs at once, some cancelled
+ *   job_calls late SOURCE KEY=VALUE FILE   set, then fill, after loading
+ *   job_calls foreign SOURCE OUT       options that are not for a call
  *   job_calls own SOURCE OUT [FAIL]    by functions of this program; FAIL:
  *                                      "read", "write" or "end" does */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -348,6 +350,73 @@ static void own_disk(rh_lib *lib, const char *path, struct own *own)
     close(own->fd);
 }
 
+/* --- later words
+ * -------------------------------------------------------------- */
+
+static void value(rh_package *p, const char *key)
+{
+    char *from = NULL, *text = rh_package_value(p, 0, key, &from);
+
+    printf("%s %s %s\n", key, text ? text : "-", from ? from : "-");
+    free(text);
+    free(from);
+}
+
+static void late(rh_package *p, const char *assignment, const char *file)
+{
+    static const char *const bad[] = {"cpus=many", "os=no-such", "=", "x=1"};
+    const rh_finding *f;
+    rh_error *e = NULL;
+    size_t before = 0, after = 0;
+    char *one = rh_package_describe(p, "json", NULL), *two;
+
+    while (rh_package_finding(p, 0, before))
+        before++;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        rh_package_set(p, bad[i], &e);
+        say(bad[i], e);
+        e = NULL;
+    }
+    rh_package_fill(p, "no-such-file", &e);
+    say("fill", e);
+    e = NULL;
+    two = rh_package_describe(p, "json", NULL);
+    printf("unchanged %d\n", !strcmp(one, two));
+    rh_package_set(p, assignment, &e);
+    say("set", e);
+    e = NULL;
+    value(p, "cpus");
+    rh_package_fill(p, file, &e);
+    say("fill", e);
+    value(p, "annotation");
+    while ((f = rh_package_finding(p, 0, after)) && rh_finding_id(f)[0])
+        after++;
+    printf("findings %d\n", before > 0 && after > 0);
+    printf("of the package %d\n",
+           rh_package_finding(p, RH_WHOLE_PACKAGE, 9999) == NULL);
+    free(one);
+    free(two);
+}
+
+static void foreign(rh_lib *lib, rh_package *p, const char *out)
+{
+    rh_options *o = options(out, NULL);
+    rh_error *e = NULL;
+    char *json = NULL;
+
+    rh_options_add(o, "timeout", "5", NULL);
+    rh_job_free(rh_job_new(p, o, &e));
+    say("job", e);
+    e = NULL;
+    rh_package_unload(rh_package_load(lib, "x.ova", o, &e));
+    say("load", e);
+    e = NULL;
+    rh_boot(lib, out, o, &json, &e);
+    say("boot", e);
+    free(json);
+    rh_options_free(o);
+}
+
 static void use(rh_package *p, char **argv, int argc)
 {
     const char *out = argc > 3 ? argv[3] : NULL;
@@ -357,6 +426,8 @@ static void use(rh_package *p, char **argv, int argc)
         two_jobs(p);
     else if (!strcmp(argv[1], "obey"))
         obey(p, out, argv[4]);
+    else if (!strcmp(argv[1], "late"))
+        late(p, argv[3], argv[4]);
     else
         o = options(out, argv + 4);
     if (!strcmp(argv[1], "run-twice"))
@@ -393,7 +464,10 @@ int main(int argc, char **argv)
         return 0;
     }
     p = load(lib, argv[2]);
-    use(p, argv, argc);
+    if (!strcmp(argv[1], "foreign"))
+        foreign(lib, p, argv[3]);
+    else
+        use(p, argv, argc);
     rh_package_unload(p);
     rh_free(lib);
     return 0;
