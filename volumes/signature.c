@@ -171,6 +171,8 @@ static const struct {
     {"gfs2", 0x10000, "\x01\x16\x19\x70", 4, 0, 0, 0},
     {"ufs", 8192 + 1372, "\x54\x19\x01\x00", 4, 0, 0, 0},
     {"ufs", 65536 + 1372, "\x19\x01\x54\x19", 4, 0, 0, 0},
+    {"ufs", 65536 + 1372, "\x38\x20\x01\x19", 4, 0, 0, 0},
+    {"ufs", 8192 + 1372, "\x19\x01\x54\x19", 4, 0, 0, 0},
     {"zfs_member", 0x20000, "\x0c\xb1\xba", 3, 0, 0, 0},
     {"zfs_member", 0x20400, "\x0c\xb1\xba", 3, 0, 0, 0},
 };
@@ -232,6 +234,8 @@ int rh_signature_read(struct rh_disks *d, struct rh_volume *v,
     if (is_luks(v, arena, &h) || is_ntfs(v, arena, &h))
         return 0;
     by_table(v, arena, &h);
+    if (v->fstype && !strcmp(v->fstype, "zfs_member"))
+        return rh_zfs_read(d, v, arena, err);
     if (!v->fstype && !is_swap(v, arena, &h) && !is_ext(v, arena, &h) &&
         !is_fat(v, arena, &h))
         by_part_type(v);

@@ -27,8 +27,17 @@ struct rh_volume {
     const char *part_label;            /* GPT's name of it; NULL: none */
     const char *vg, *lv;               /* of a logical volume */
     const char *dm_uuid; /* a logical volume's: "LVM-" and 64 characters */
-    bool bootable;                     /* MBR active flag */
-    bool hibernated;                   /* swap that holds a suspended system */
+    /* Of a partition in a BSD disklabel or a Solaris VTOC inside partition
+     * `partition` (0: of the whole disk); 0: none.  'a', 'b'; 's' + `slice`. */
+    char letter;
+    unsigned slice;
+    const char *label_of; /* whose label it is: "freebsd"; of what holds it,
+                             too */
+    const char *duid;     /* OpenBSD's name of the disk, 16 hex digits */
+    const struct rh_zfs_label *zfs; /* of a zfs_member; or NULL */
+    bool has_label;                 /* a disklabel parts it further */
+    bool bootable;                  /* MBR active flag */
+    bool hibernated;                /* swap that holds a suspended system */
     /* In order; none: the bytes are not simply there (striped, thin, RAID). */
     const struct rh_span *spans;
     size_t span_count;

@@ -19,6 +19,8 @@ int rh_volumes_find(struct rh_disks *d, const struct rh_vm *vm,
     for (size_t i = 0; i < count; i++)
         if (rh_table_read(d, i, ret, err) < 0)
             return -1;
+    if (rh_bsdlabel_find(d, ret, err) < 0)
+        return -1;
     return rh_lvm_find(d, ret, err);
 }
 

@@ -48,6 +48,19 @@ int rh_signature_read(struct rh_disks *d, struct rh_volume *v,
 bool rh_is_boot_sector(const char *fstype);
 /* Add the logical volumes of all LVM2_member volumes. */
 int rh_lvm_find(struct rh_disks *d, struct rh_volumes *v, rh_error **err);
+/* bsdlabel.c: add the partitions of BSD disklabels and of Solaris' VTOC. */
+int rh_bsdlabel_find(struct rh_disks *d, struct rh_volumes *v, rh_error **err);
+/* zfs.c: what a pool's label says of it; strings are printable. */
+struct rh_zfs_label {
+    const char *pool, *hostname; /* NULL: not said */
+    uint64_t version, guid;      /* 5000: by feature flags; 28 and less */
+    const char *vdev;            /* "disk", "mirror", "raidz" ... */
+    unsigned members;            /* of a mirror or raidz; else 1 */
+    const char *path, *phys_path, *devid; /* as the system last saw it */
+};
+/* Fills v->zfs and v->label; leaves them where the label is damaged. */
+int rh_zfs_read(struct rh_disks *d, struct rh_volume *v, struct rh_arena *a,
+                rh_error **err);
 /* The text metadata of LVM2 as JSON; NULL when it is not sound. */
 struct json_t *rh_lvm_parse(const char *bytes, size_t n);
 
