@@ -22,6 +22,12 @@ static bool is_ntfs(const struct rh_session *s, const struct rh_volume *v)
     return v->span_count && v->fstype && !strcmp(v->fstype, "ntfs");
 }
 
+static bool is_ufs(const struct rh_session *s, const struct rh_volume *v)
+{
+    (void)s;
+    return v->span_count && v->fstype && !strcmp(v->fstype, "ufs");
+}
+
 /* A kernel reads them; LUKS with a key only. */
 static bool is_for_a_kernel(const struct rh_session *s,
                             const struct rh_volume *v)
@@ -44,6 +50,7 @@ const struct rh_backend rh_backends[] = {
     {"ext", RH_CAN_READ | RH_CAN_WRITE, is_ext, rh_ext_open, NULL},
     {"fat", RH_CAN_READ | RH_CAN_WRITE, is_fat, rh_fat_open, NULL},
     {"ntfs", RH_CAN_READ | RH_CAN_WRITE, is_ntfs, rh_ntfs_open, NULL},
+    {"ufs", RH_CAN_READ | RH_CAN_WRITE, is_ufs, rh_ufs_open, NULL},
     {"appliance", RH_CAN_READ | RH_CAN_WRITE, is_for_a_kernel, NULL,
      rh_open_appliance},
     {NULL, 0, NULL, NULL, NULL},

@@ -80,7 +80,7 @@ struct rh_fs {
 typedef struct rh_fs *rh_fs_opener(struct rh_disks *d,
                                    const struct rh_volume *v,
                                    const char **ret_why, rh_error **err);
-rh_fs_opener rh_ext_open, rh_fat_open, rh_ntfs_open;
+rh_fs_opener rh_ext_open, rh_fat_open, rh_ntfs_open, rh_ufs_open;
 
 /* The guest over its mounted volumes: takes the file systems in *mounts*. */
 struct rh_mount {
