@@ -134,6 +134,17 @@ static void say_sleeping(struct rh_session *s)
                 s->volumes.all.items[i].device);
 }
 
+static bool family_advises(struct rh_session *s)
+{
+    for (size_t i = 0; s->family_name && rh_families[i]; i++)
+        if (rh_families[i]->advise &&
+            !strcmp(rh_families[i]->name, s->family_name)) {
+            rh_families[i]->advise(s);
+            return true;
+        }
+    return false;
+}
+
 static void say_unreadable(struct rh_session *s, const char *why)
 {
     if (rh_volumes_have(&s->volumes, "BitLocker"))
@@ -148,6 +159,8 @@ static void say_unreadable(struct rh_session *s, const char *why)
     else if (why)
         rh_finding_add(s->o->findings, RH_F_GUEST_UNREADABLE, "os",
                        N_("the guest could not be read: %s"), why);
+    else if (family_advises(s))
+        ;
     else if (s->family_name)
         rh_finding_add(s->o->findings, RH_F_GUEST_OS_LEFT, "os",
                        N_("the guest is %s; nothing in it is changed"),

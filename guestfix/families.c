@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "guestfix/bsd/bsd.h"
 #include "guestfix/engine.h"
 #include "guestfix/linux/family.h"
 #include "guestfix/windows/windows.h"
@@ -9,6 +10,10 @@
 const struct rh_family *const rh_families[] = {
     &rh_linux_family,
     &rh_windows_family,
+    &rh_freebsd_family,
+    &rh_openbsd_family,
+    &rh_netbsd_family,
+    &rh_solaris_family,
     NULL,
 };
 
@@ -43,6 +48,9 @@ const char *rh_family_hint(const struct rh_session *s)
 {
     for (size_t i = 0; i < s->volumes.all.count; i++) {
         const char *type = s->volumes.all.items[i].part_type;
+
+        if (s->volumes.all.items[i].label_of)
+            return s->volumes.all.items[i].label_of;
 
         for (size_t k = 0; type && k < RH_COUNT(part_types); k++)
             if (!strcmp(type, part_types[k].type))

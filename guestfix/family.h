@@ -99,6 +99,9 @@ struct rh_family {
     json_t *(*facts_json)(const void *facts); /* report.json's "guest" */
     void (*facts_free)(void *facts);
     const struct rh_fix *fixes; /* ended by name == NULL */
+    /* The disks are of this family, but no root of it can be opened: findings
+     * that say what is left to people.  NULL: one finding says that. */
+    void (*advise)(struct rh_session *s);
 };
 
 /* families.c: all of them, NULL-ended. */

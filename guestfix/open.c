@@ -151,8 +151,7 @@ static void say_trouble(struct rh_session *s, const struct rh_mount *m)
         rh_finding_add(s->o->findings,
                        m->fs->trouble_id ? m->fs->trouble_id
                                          : RH_F_GUEST_DIRTY_FS,
-                       "os",
-                       N_("the file system on %s (%s): %s"),
+                       "os", N_("the file system on %s (%s): %s"),
                        m->fs->volume->device, m->path, m->fs->trouble);
 }
 

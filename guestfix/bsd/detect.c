@@ -1,0 +1,522 @@
+/* detect.c - which BSD it is, and what its configuration counts on. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "guestfix/bsd/bsd.h"
+
+enum { KERNEL_MAX = 96 * 1024 * 1024, CONFIG_MAX = 64 };
+
+static const char *keep(struct rh_bsd *b, const char *text, size_t n)
+{
+    RH_AUTO(rh_freep) char *plain = rh_strndup(text, n);
+    RH_AUTO(rh_freep) char *safe = rh_printable(plain);
+
+    return rh_arena_strdup(b->arena, safe);
+}
+
+static char *read_text(struct rh_session *s, const char *path)
+{
+    return rh_guest_text(s->guest, path, NULL);
+}
+
+/* The first line of a file, without blanks at its end. */
+static const char *line_of(struct rh_bsd *b, struct rh_session *s,
+                           const char *path)
+{
+    RH_AUTO(rh_freep) char *text = read_text(s, path);
+    size_t n = text ? strcspn(text, "\r\n") : 0;
+
+    while (n && isspace((unsigned char)text[n - 1]))
+        n--;
+    return n && n < 256 ? keep(b, text, n) : NULL;
+}
+
+/* --- version
+ * ------------------------------------------------------------------ */
+/* "OpenBSD 7.4 (GENERIC..." in a kernel or in motd. */
+static const char *version_in(struct rh_bsd *b, const char *bytes, size_t n,
+                              const char *system)
+{
+    size_t length = strlen(system);
+    const char *p = bytes, *end = bytes + n;
+
+    while ((p = memmem(p, (size_t)(end - p), system, length))) {
+        const char *v = p + length;
+        size_t k = 0;
+
+        p = v;
+        if (v == end || *v++ != ' ')
+            continue;
+        while (v + k < end && k < 32 &&
+               (isalnum((unsigned char)v[k]) || strchr(".-_", v[k])))
+            k++;
+        if (k >= 3 && isdigit((unsigned char)*v) && memchr(v, '.', k))
+            return keep(b, v, k);
+    }
+    return NULL;
+}
+
+static const char *version_by_kernel(struct rh_bsd *b, struct rh_session *s,
+                                     const char *path, const char *system)
+{
+    RH_AUTO(rh_freep) void *bytes = NULL;
+    size_t n;
+
+    if (s->guest->ops->read(s->guest, path, KERNEL_MAX, &bytes, &n, NULL) < 0)
+        return NULL;
+    return version_in(b, bytes, n, system);
+}
+
+static const char *version_by_text(struct rh_bsd *b, struct rh_session *s,
+                                   const char *path, const char *system)
+{
+    RH_AUTO(rh_freep) char *text = read_text(s, path);
+
+    return text ? version_in(b, text, strlen(text), system) : NULL;
+}
+
+static void find_version(struct rh_bsd *b, struct rh_session *s)
+{
+    static const char *const words[] = {"FreeBSD", "OpenBSD", "NetBSD"};
+    static const char *const kernels[] = {"/boot/kernel/kernel", "/bsd",
+                                          "/netbsd"};
+    const char *word = words[b->system];
+    RH_AUTO(rh_freep) char *script = NULL;
+
+    if (b->system == RH_FREEBSD) {
+        script = read_text(s, "/bin/freebsd-version");
+        b->release =
+            script ? rh_bsd_value(b->arena, script, "USERLAND_VERSION") : NULL;
+    }
+    if (!b->release)
+        b->release = version_by_kernel(b, s, kernels[b->system], word);
+    if (!b->release)
+        b->release = version_by_text(b, s, "/etc/release", word);
+    if (!b->release)
+        b->release = version_by_text(b, s, "/etc/motd", word);
+    if (!b->release)
+        b->release = version_by_text(b, s, "/var/run/motd", word);
+    if (b->release)
+        b->version = keep(b, b->release, strspn(b->release, "0123456789."));
+}
+
+/* --- derivative, architecture
+ * ------------------------------------------------- */
+static void find_derivative(struct rh_bsd *b, struct rh_session *s)
+{
+    static const struct {
+        const char *mark, *name, *version;
+    } known[] = {
+        {"/usr/local/opnsense", "OPNsense", "/usr/local/opnsense/version/core"},
+        {"/etc/platform", "pfSense", "/etc/version"},
+        {"/usr/local/www/freenasUI", "TrueNAS CORE", "/etc/version"},
+    };
+    const char *version = NULL;
+
+    if (b->system != RH_FREEBSD)
+        return;
+    for (size_t i = 0; i < RH_COUNT(known) && !b->derivative; i++) {
+        if (!rh_guest_exists(s->guest, known[i].mark))
+            continue;
+        b->derivative = known[i].name;
+        version = line_of(b, s, known[i].version);
+    }
+    if (b->derivative)
+        b->pretty = rh_arena_printf(
+            b->arena, "%s%s%s (FreeBSD%s%s)", b->derivative, version ? " " : "",
+            version ? version : "", b->version ? " " : "",
+            b->version ? b->version : "");
+}
+
+static void find_arch(struct rh_bsd *b, struct rh_session *s)
+{
+    RH_AUTO(rh_freep) void *bytes = NULL;
+    size_t n;
+
+    if (s->guest->ops->read(s->guest, "/bin/sh", KERNEL_MAX, &bytes, &n, NULL) <
+            0 ||
+        n < 20 ||
+        memcmp(bytes,
+               "\x7f"
+               "ELF",
+               4))
+        return;
+    switch (rh_le16((const uint8_t *)bytes + 18)) { /* e_machine */
+    case 3:
+        b->arch = "i386";
+        break;
+    case 62:
+        b->arch = "x86_64";
+        break;
+    case 183:
+        b->arch = "arm64";
+        break;
+    }
+}
+
+/* --- mounts
+ * ------------------------------------------------------------------- */
+static void read_fstab(struct rh_bsd *b, struct rh_session *s)
+{
+    RH_AUTO(rh_freep) char *text = read_text(s, "/etc/fstab");
+    char *rest = text, *line;
+
+    while (rest && (line = strsep(&rest, "\n"))) {
+        char *fields[3] = {NULL}, *p = line, *word;
+        size_t n = 0;
+
+        while (n < 3 && (word = strsep(&p, " \t")))
+            if (*word)
+                fields[n++] = word;
+        if (n < 3 || fields[0][0] == '#')
+            continue;
+        if (!b->root && !strcmp(fields[1], "/"))
+            b->root = keep(b, fields[0], strlen(fields[0]));
+        if (!b->swap && !strcmp(fields[2], "swap"))
+            b->swap = keep(b, fields[0], strlen(fields[0]));
+    }
+}
+
+/* --- interfaces
+ * --------------------------------------------------------------- */
+static bool is_interface(const char *name, size_t n)
+{
+    return n >= 2 && n < 16 && islower((unsigned char)name[0]) &&
+           isdigit((unsigned char)name[n - 1]);
+}
+
+static struct rh_bsd_nic *nic_named(struct rh_bsd *b, const char *name)
+{
+    for (size_t i = 0; i < b->nics.count; i++)
+        if (b->nics.items[i].name && !strcmp(b->nics.items[i].name, name))
+            return &b->nics.items[i];
+    return NULL;
+}
+
+/* Interfaces that the system makes itself: no NIC is behind them. */
+static bool is_made(const char *name)
+{
+    static const char *const stems[] = {
+        "lo",     "vlan",  "lagg",   "bridge", "tap",   "tun",
+        "carp",   "gif",   "gre",    "wg",     "enc",   "pflog",
+        "pfsync", "epair", "vether", "trunk",  "aggr",  "svlan",
+        "agr",    "ppp",   "pppoe",  "ovpnc",  "ovpns", "vmnet",
+        "faith",  "stf",   "mpe",    "veb",    "vport", "ipsec"};
+    size_t n = strcspn(name, "0123456789");
+
+    for (size_t i = 0; i < RH_COUNT(stems); i++)
+        if (strlen(stems[i]) == n && !strncmp(name, stems[i], n))
+            return true;
+    return false;
+}
+
+/* The configuration counts on an interface of this name. */
+static struct rh_bsd_nic *use(struct rh_bsd *b, const char *name, size_t n)
+{
+    RH_AUTO(rh_freep) char *plain = rh_strndup(name, n);
+    struct rh_bsd_nic *nic;
+
+    if (!is_interface(plain, n) || is_made(plain))
+        return NULL;
+    for (size_t i = 0; i < b->made.count; i++)
+        if (!strcmp(b->made.items[i], plain))
+            return NULL;
+    nic = nic_named(b, plain);
+    if (nic) {
+        nic->used = true;
+        return nic;
+    }
+    for (size_t i = 0; i < b->unmatched.count; i++)
+        if (!strcmp(b->unmatched.items[i], plain))
+            return NULL;
+    if (b->unmatched.count < CONFIG_MAX)
+        *rh_vec_add(&b->unmatched) = rh_arena_strdup(b->arena, plain);
+    return NULL;
+}
+
+static unsigned prefix_of(const char *mask)
+{
+    unsigned a, b, c, d, bits = 0;
+    unsigned long number;
+
+    if (!strncmp(mask, "0x", 2))
+        number = strtoul(mask, NULL, 16);
+    else if (sscanf(mask, "%u.%u.%u.%u", &a, &b, &c, &d) == 4)
+        number = (a & 255) << 24 | (b & 255) << 16 | (c & 255) << 8 | (d & 255);
+    else
+        return 0;
+    for (; number; number >>= 1)
+        bits += number & 1;
+    return bits;
+}
+
+/* What one line says to ifconfig(8): "inet 10.0.0.5 netmask 255.255.255.0",
+ * "inet 10.0.0.5/24", "DHCP"; OpenBSD leaves the words out. */
+static void take_addresses(struct rh_bsd *b, struct rh_bsd_nic *nic,
+                           const char *text)
+{
+    RH_AUTO(rh_freep) char *copy = rh_strdup(text);
+    char *rest = copy, *words[32];
+    size_t n = 0;
+
+    while (n < RH_COUNT(words) && (words[n] = strsep(&rest, " \t")))
+        n += *words[n] != '\0';
+    for (size_t i = 0; i < n; i++) {
+        const char *w = words[i], *next = i + 1 < n ? words[i + 1] : "";
+        const char *third = i + 2 < n ? words[i + 2] : "";
+        const char *fourth = i + 3 < n ? words[i + 3] : "";
+        unsigned bits;
+
+        if (!strcasecmp(w, "DHCP") || !strcasecmp(w, "SYNCDHCP") ||
+            (!strcmp(w, "inet") && !strcmp(next, "autoconf")))
+            nic->dhcp = true;
+        if (strcmp(w, "inet") || !isdigit((unsigned char)*next) ||
+            nic->addresses.count == CONFIG_MAX)
+            continue;
+        bits = prefix_of(!strcmp(third, "netmask") ? fourth : third);
+        *rh_vec_add(&nic->addresses) =
+            strchr(next, '/') || !bits
+                ? rh_arena_strdup(b->arena, next)
+                : rh_arena_printf(b->arena, "%s/%u", next, bits);
+    }
+}
+
+/* ifconfig_vmx0_name="wan0": what else is said of wan0 is said of vmx0. */
+static void find_made_names(struct rh_bsd *b, const char *text)
+{
+    static const char mark[] = "_name=";
+
+    for (const char *p = text; (p = strstr(p, mark));) {
+        size_t n;
+
+        p += sizeof mark - 1;
+        p += *p == '"';
+        n = strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789_");
+        if (n && n < 16 && b->made.count < CONFIG_MAX)
+            *rh_vec_add(&b->made) = rh_arena_strndup(b->arena, p, n);
+    }
+}
+
+/* rc.conf: ifconfig_vmx0="...", ifconfig_vmx0_alias0, ifconfig_vmx0_ipv6. */
+static void read_rc_conf(struct rh_bsd *b, struct rh_session *s,
+                         const char *path)
+{
+    static const char key[] = "ifconfig_";
+    RH_AUTO(rh_freep) char *text = read_text(s, path);
+    const char *route =
+        text ? rh_bsd_value(b->arena, text, "defaultrouter") : NULL;
+    const char *name = text ? rh_bsd_value(b->arena, text, "hostname") : NULL;
+    const char *tools =
+        text ? rh_bsd_value(b->arena, text, "vmware_guestd_enable") : NULL;
+    char *rest = text, *line;
+
+    if (route && strcasecmp(route, "NO") && b->gateways.count < CONFIG_MAX)
+        *rh_vec_add(&b->gateways) = route;
+    if (name && *name)
+        b->hostname = keep(b, name, strlen(name));
+    if (text)
+        find_made_names(b, text);
+    b->tools |= tools && !strcasecmp(tools, "YES");
+    while (rest && (line = strsep(&rest, "\n"))) {
+        const char *p = line + strspn(line, " \t");
+        RH_AUTO(rh_freep) char *word = NULL;
+        struct rh_bsd_nic *nic;
+        const char *value;
+
+        if (strncmp(p, key, sizeof key - 1))
+            continue;
+        p += sizeof key - 1;
+        nic = use(b, p, strcspn(p, "_="));
+        word =
+            rh_strndup(p - (sizeof key - 1), sizeof key - 1 + strcspn(p, "="));
+        value = rh_bsd_value(b->arena, line, word);
+        if (nic && value)
+            take_addresses(b, nic, value);
+    }
+}
+
+/* OpenBSD's /etc/hostname.IF and NetBSD's /etc/ifconfig.IF. */
+static void read_interface_files(struct rh_bsd *b, struct rh_session *s)
+{
+    const char *stem = b->system == RH_OPENBSD ? "hostname." : "ifconfig.";
+    RH_AUTO(rh_name_list_freep)
+    char **names = rh_guest_names(s->guest, "/etc");
+
+    for (size_t i = 0; names && names[i]; i++) {
+        RH_AUTO(rh_freep) char *path = rh_printf("/etc/%s", names[i]);
+        RH_AUTO(rh_freep) char *text = NULL;
+        struct rh_bsd_nic *nic;
+        char *rest, *line;
+
+        if (strncmp(names[i], stem, strlen(stem)))
+            continue;
+        nic = use(b, names[i] + strlen(stem), strlen(names[i] + strlen(stem)));
+        text = nic ? read_text(s, path) : NULL;
+        rest = text;
+        while (rest && (line = strsep(&rest, "\n")))
+            take_addresses(b, nic, line);
+    }
+}
+
+/* pfSense and OPNsense: <if>vmx0</if> and <if>vmx0.10</if>. */
+static void read_config_xml(struct rh_bsd *b, struct rh_session *s)
+{
+    RH_AUTO(rh_freep) char *text = read_text(s, "/conf/config.xml");
+    const char *p;
+
+    if (!text)
+        text = read_text(s, "/cf/conf/config.xml");
+    for (p = text; p && (p = strstr(p, "<if>"));) {
+        p += 4;
+        use(b, p, strcspn(p, "<."));
+    }
+}
+
+static void read_resolver(struct rh_bsd *b, struct rh_session *s)
+{
+    RH_AUTO(rh_freep) char *text = read_text(s, "/etc/resolv.conf");
+    const char *gate = line_of(b, s, "/etc/mygate");
+    char *rest = text, *line;
+
+    if (gate && b->gateways.count < CONFIG_MAX)
+        *rh_vec_add(&b->gateways) = gate;
+    while (rest && (line = strsep(&rest, "\n"))) {
+        char address[64];
+
+        if (sscanf(line, "nameserver %63s", address) == 1 &&
+            b->dns.count < CONFIG_MAX)
+            *rh_vec_add(&b->dns) = keep(b, address, strlen(address));
+    }
+}
+
+static void find_clock(struct rh_bsd *b, struct rh_session *s)
+{
+    const char *zone = line_of(b, s, "/var/db/zoneinfo");
+    RH_AUTO(rh_freep) char *link = NULL;
+    const char *at;
+
+    b->clock = "utc";
+    if (b->system == RH_FREEBSD &&
+        rh_guest_exists(s->guest, "/etc/wall_cmos_clock")) {
+        b->clock = "localtime";
+        b->clock_where = "/etc/wall_cmos_clock";
+    }
+    b->timezone = zone;
+    if (!zone &&
+        s->guest->ops->read_link(s->guest, "/etc/localtime", &link, NULL) ==
+            0 &&
+        (at = strstr(link, "zoneinfo/")))
+        b->timezone = keep(b, at + 9, strlen(at + 9));
+}
+
+static void find_modules(struct rh_bsd *b, struct rh_session *s)
+{
+    RH_AUTO(rh_freep) char *text = read_text(s, "/boot/loader.conf");
+    char *rest = text, *line;
+
+    while (rest && (line = strsep(&rest, "\n"))) {
+        size_t n = strcspn(line, "=");
+
+        if (n > 5 && n < 64 && !strncmp(line + n - 5, "_load", 5) &&
+            strcasestr(line + n, "yes") && b->modules.count < CONFIG_MAX)
+            *rh_vec_add(&b->modules) = keep(b, line, n - 5);
+    }
+}
+
+int rh_bsd_detect(struct rh_bsd *b, struct rh_session *s, rh_error **err)
+{
+    static const char *const words[] = {"FreeBSD", "OpenBSD", "NetBSD"};
+    const char *myname;
+
+    if (rh_go_on(s->o->lib, err) < 0)
+        return -1;
+    find_version(b, s);
+    find_derivative(b, s);
+    find_arch(b, s);
+    find_clock(b, s);
+    read_fstab(b, s);
+    if (!b->pretty)
+        b->pretty = rh_arena_printf(b->arena, "%s%s%s", words[b->system],
+                                    b->version ? " " : "",
+                                    b->version ? b->version : "");
+    if (s->o->vm)
+        rh_bsd_name_nics(b, s->o->vm, s->o->machine);
+    b->disk_count = s->count;
+    b->disks = rh_bsd_disks(b->arena, b->system, b->version, s);
+    read_rc_conf(b, s, "/etc/rc.conf");
+    read_rc_conf(b, s, "/etc/rc.conf.local");
+    if (b->system != RH_FREEBSD)
+        read_interface_files(b, s);
+    else if (b->derivative)
+        read_config_xml(b, s);
+    myname = line_of(b, s, "/etc/myname");
+    if (myname)
+        b->hostname = myname;
+    read_resolver(b, s);
+    find_modules(b, s);
+    return 0;
+}
+
+/* --- as JSON
+ * ------------------------------------------------------------------ */
+static json_t *list_json(const char *const *items, size_t count)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(all, rh_json_text(items[i]));
+    return all;
+}
+
+static json_t *nics_json(const struct rh_bsd *b)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < b->nics.count; i++) {
+        const struct rh_bsd_nic *n = &b->nics.items[i];
+
+        if (!n->used)
+            continue;
+        json_array_append_new(
+            all,
+            json_pack(
+                "{s:o, s:o, s:I, s:o, s:o, s:o, s:b}", "name",
+                rh_json_text(n->name), "becomes", rh_json_text(n->becomes),
+                "nic", (json_int_t)n->index, "addresses",
+                list_json(n->addresses.items, n->addresses.count), "gateways",
+                list_json(b->gateways.items, b->gateways.count), "dns",
+                list_json(b->dns.items, b->dns.count), "dhcp", n->dhcp));
+    }
+    return all;
+}
+
+static json_t *disks_json(const struct rh_bsd *b)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < b->disk_count; i++)
+        json_array_append_new(all, json_pack("{s:o, s:o}", "name",
+                                             rh_json_text(b->disks[i].before),
+                                             "becomes",
+                                             rh_json_text(b->disks[i].after)));
+    return all;
+}
+
+json_t *rh_bsd_json(const void *facts)
+{
+    const struct rh_bsd *b = facts;
+
+    return json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
+        "family", rh_bsd_names[b->system], "version", rh_json_text(b->version),
+        "name", rh_json_text(b->pretty), "derivative",
+        rh_json_text(b->derivative), "arch", rh_json_text(b->arch), "hostname",
+        rh_json_text(b->hostname), "root", rh_json_text(b->root), "swap",
+        rh_json_text(b->swap), "modules",
+        list_json(b->modules.items, b->modules.count), "nics", nics_json(b),
+        "disks", disks_json(b), "tools", b->tools);
+}
