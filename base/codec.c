@@ -279,6 +279,13 @@ static ZSTD_CCtx *compressor(struct rh_codec *c)
     return c->zstd;
 }
 
+size_t rh_zstd_frame_size(const void *in, size_t n)
+{
+    size_t size = ZSTD_findFrameCompressedSize(in, n);
+
+    return ZSTD_isError(size) ? 0 : size;
+}
+
 size_t rh_zstd(struct rh_codec *c, const void *in, size_t n, void *out,
                size_t room)
 {

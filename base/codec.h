@@ -40,6 +40,9 @@ enum rh_unpack_result rh_inflate_raw(struct rh_codec *c, const void *in,
 enum rh_unpack_result rh_unzstd(struct rh_codec *c, const void *in, size_t n,
                                 void *out, size_t room, size_t *ret_n);
 
+/* Bytes of the zstd frame that begins here; 0: none does, or it is cut. */
+size_t rh_zstd_frame_size(const void *in, size_t n);
+
 /* Raw deflate with distances of at most 4 KiB, as qcow2 readers ask for; 0
  * when it does not get smaller than `room`. */
 size_t rh_deflate_4k(struct rh_codec *c, const void *in, size_t n, void *out,

@@ -261,6 +261,91 @@ END
     expect_json '.vms[0].targets[0].guest|[.immutable,.distribution]|tostring' '["ostree","fedora"]' out/g/report.json
 }
 
+# --- second copies in the initramfs
+rocky=/boot/initramfs-5.14.0-362.8.1.el9_3.x86_64.img
+test_a_second_compressed_segment_is_read() {
+    local codec
+    for codec in gzip zstd xz lz4; do
+        guest rocky --codec $codec --second gzip </dev/null
+        convert
+        expect_findings BOOT-DRIVER-MISSING 0
+    done
+    guest debian --codec gzip --second xz --early </dev/null
+    convert
+    expect_findings BOOT-DRIVER-MISSING 0
+}
+test_dracut_of_el6_waits_for_no_old_device() {
+    guest rhel6 </dev/null
+    convert --devices virtio
+    text /boot/initramfs-2.6.32-754.el6.x86_64.img | expect_driver virtio_scsi
+    grep -q /dev/sda1 '.unpacked/initqueue-finished/devexists-\x2fdev\x2fsda1.sh' &&
+        fail "it waits for /dev/sda1"
+    held
+}
+test_units_that_wait_for_an_old_device_are_masked() {
+    local wants=etc/systemd/system/initrd.target.wants
+    guest rocky <<END
+== /$wants/dev-sda2.device +-> ../dev-sda2.device
+== /$wants/dev-disk-by\\x2duuid-x.device +-> ../dev-disk-by\\x2duuid-x.device
+END
+    convert
+    text $rocky >.image
+    python3 "$here/unpack.py" .image .unpacked || fail "the image does not unpack"
+    expect_equal "$(readlink .unpacked/$wants/dev-sda2.device)" /dev/null "what wants the device"
+    expect_equal "$(readlink .unpacked/etc/systemd/system/dev-sda2.device)" /dev/null "its unit"
+    expect_equal "$(readlink ".unpacked/$wants/dev-disk-by\\x2duuid-x.device")" \
+        '../dev-disk-by\x2duuid-x.device' "what waits by UUID"
+    # Once more, for disks of another name: nothing is lost on the way.
+    cp out/g/disk0.raw again.raw
+    python3 "$mkova" --mac "$mac" --name g g.ova again.raw >/dev/null
+    run "$REHOST" convert g.ova --to xen --out out --format vhd --overwrite
+    expect_status 0
+    qemu-img convert -O raw out/g/disk0.vhd out/g/disk0.raw
+    text $rocky >.image
+    rm -rf .unpacked
+    python3 "$here/unpack.py" .image .unpacked || fail "the image does not unpack"
+    expect_equal "$(readlink .unpacked/$wants/dev-sda2.device)" /dev/null "what wants the device"
+    grep -q xen-blkfront .unpacked.names || fail "the image lacks xen-blkfront"
+}
+test_configuration_inside_the_image_follows() {
+    cat >files.d <<'END'
+== /etc/mdadm.conf +
+DEVICE /dev/sda* /dev/sdb*
+ARRAY /dev/md0 devices=/dev/sda1,/dev/sdb1 UUID=1:2:3:4
+== /etc/crypttab +
+luks /dev/sda2 none
+== /etc/cmdline.d/95root.conf +
+ root=/dev/sda1 ip=192.0.2.5::192.0.2.1:255.255.255.0::ens192:none
+== /etc/mdadm.conf
+DEVICE /dev/sda* /dev/sdb*
+END
+    guest rocky <files.d
+    convert
+    text $rocky >.image
+    python3 "$here/unpack.py" .image .unpacked || fail "the image does not unpack"
+    expect_equal "$(tr '\n' '|' <.unpacked/etc/mdadm.conf)" \
+        'DEVICE partitions|ARRAY /dev/md0 UUID=1:2:3:4|' "mdadm.conf in the image"
+    expect_equal "$(text /etc/mdadm.conf)" 'DEVICE partitions' mdadm.conf
+    grep -q '^luks UUID=52484f53-5400-4000-8000-0000000000c2 none' .unpacked/etc/crypttab ||
+        fail "crypttab in the image" "$(cat .unpacked/etc/crypttab)"
+    grep -q "root=UUID=$uuid ip=" .unpacked/etc/cmdline.d/95root.conf ||
+        fail "arguments in the image" "$(cat .unpacked/etc/cmdline.d/95root.conf)"
+    # The NIC comes up in there: its name has to be known there.
+    text /etc/systemd/network/10-rehost-ens192.link >.link
+    expect_same_file .unpacked/etc/systemd/network/10-rehost-ens192.link .link
+    # Such copies alone are a reason to touch the image.
+    convert --devices vmware
+    expect_edits_below $rocky 2
+}
+test_an_image_of_marks_is_read_in_time() {
+    local case=$RH_SHARED/cases/hostile/initramfs-quadratic.qcow2.xz
+    [ -r "$case" ] || skip_test "no ../shared/cases"
+    xz -dkc "$case" >q.qcow2
+    run timeout 20 "$REHOST" report q.qcow2 --to kvm
+    [ "$status" -ne 124 ] || fail "it took more than 20 s"
+    held
+}
+
 # --- remedies
 test_remedies_fit_the_target() {
     local remedy='[.vms[0].targets[]|select(.target==$t)|.findings[]|select(.id=="GUEST-INITRAMFS-UNKNOWN")|.remedy][0]|test("devices vmware")'

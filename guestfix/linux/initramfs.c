@@ -8,10 +8,14 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
+#include "base/bytes.h"
+#include "base/codec.h"
 #include "base/limits.h"
 #include "guestfix/linux/linux.h"
 #include "guestfix/linux/segment.h"
@@ -27,9 +31,17 @@ enum {
 
 const char *rh_initramfs_kind_name(enum rh_initramfs_kind kind)
 {
-    static const char *const names[] = {"unknown",  "initramfs-tools",
-                                        "dracut",   "mkinitcpio",
-                                        "mkinitfs", "mkinitrd"};
+    static const char *const names[] = {"unknown",
+                                        "initramfs-tools",
+                                        "dracut",
+                                        "mkinitcpio",
+                                        "mkinitfs",
+                                        "mkinitrd",
+                                        "booster",
+                                        "genkernel",
+                                        "Slackware's mkinitrd",
+                                        "make-initrd",
+                                        "NixOS"};
 
     return names[kind];
 }
@@ -39,7 +51,7 @@ void rh_initramfs_free(struct rh_initramfs *i)
     for (size_t k = 0; k < i->modules.count; k++)
         free(i->modules.items[k]);
     for (size_t k = 0; k < i->waits.count; k++)
-        free(i->waits.items[k]);
+        free(i->waits.items[k].path);
     free(i->modules.items);
     free(i->waits.items);
     for (size_t k = 0; k < i->files.count; k++) {
@@ -109,43 +121,74 @@ static void note_module(struct rh_initramfs *i, const char *path)
         i->modules_at = rh_strndup(path, (size_t)(at - path) + 11);
 }
 
-/* Marks of each builder.  First row that fits decides. */
+/* Marks of each builder: an entry of that path, or of a path that begins so.
+ * The first entry that is a mark decides.  dracut 004 of EL6 keeps its hooks at
+ * the root, beside a file "dracut-004-411.el6"; mkinitcpio with systemd inside
+ * has no init_functions, but always "buildconfig". */
 static const struct {
     const char *path;
     enum rh_initramfs_kind kind;
+    bool begins;
 } marks[] = {
-    {"conf/initramfs.conf", RH_INITRAMFS_TOOLS},
-    {"scripts/init-premount", RH_INITRAMFS_TOOLS},
-    {"conf/arch.conf", RH_INITRAMFS_TOOLS},
-    {"usr/lib/dracut", RH_INITRAMFS_DRACUT},
-    {"lib/dracut", RH_INITRAMFS_DRACUT},
-    {"usr/lib/initrd-release", RH_INITRAMFS_DRACUT},
-    {"dracut-state.sh", RH_INITRAMFS_DRACUT},
-    {"init_functions", RH_INITRAMFS_MKINITCPIO},
-    {"etc/mkinitcpio.d", RH_INITRAMFS_MKINITCPIO},
-    {"sbin/nlplug-findfs", RH_INITRAMFS_MKINITFS},
-    {"usr/sbin/nlplug-findfs", RH_INITRAMFS_MKINITFS},
-    {"bin/nash", RH_INITRAMFS_MKINITRD},
-    {"sbin/nash", RH_INITRAMFS_MKINITRD},
-    {"lib/mkinitrd", RH_INITRAMFS_MKINITRD},
-    {"run_all.sh", RH_INITRAMFS_MKINITRD},
-    {"conf/modules", RH_INITRAMFS_TOOLS},
+    {"conf/initramfs.conf", RH_INITRAMFS_TOOLS, false},
+    {"scripts/init-premount", RH_INITRAMFS_TOOLS, false},
+    {"scripts/functions", RH_INITRAMFS_TOOLS, false},
+    {"conf/arch.conf", RH_INITRAMFS_TOOLS, false},
+    {"buildconfig", RH_INITRAMFS_MKINITCPIO, false},
+    {"init_functions", RH_INITRAMFS_MKINITCPIO, false},
+    {"etc/mkinitcpio.d", RH_INITRAMFS_MKINITCPIO, false},
+    {"usr/lib/dracut", RH_INITRAMFS_DRACUT, false},
+    {"lib/dracut", RH_INITRAMFS_DRACUT, false},
+    {"usr/lib/initrd-release", RH_INITRAMFS_DRACUT, false},
+    {"dracut-state.sh", RH_INITRAMFS_DRACUT, false},
+    {"dracut-0", RH_INITRAMFS_DRACUT, true},
+    {"lib/dracut-lib.sh", RH_INITRAMFS_DRACUT, false},
+    {"initqueue-finished", RH_INITRAMFS_DRACUT, false},
+    {"sbin/nlplug-findfs", RH_INITRAMFS_MKINITFS, false},
+    {"usr/sbin/nlplug-findfs", RH_INITRAMFS_MKINITFS, false},
+    {"bin/nash", RH_INITRAMFS_MKINITRD, false},
+    {"sbin/nash", RH_INITRAMFS_MKINITRD, false},
+    {"lib/mkinitrd", RH_INITRAMFS_MKINITRD, false},
+    {"run_all.sh", RH_INITRAMFS_MKINITRD, false},
+    {"etc/booster.init.yaml", RH_INITRAMFS_BOOSTER, false},
+    {"etc/initrd.defaults", RH_INITRAMFS_GENKERNEL, false},
+    {"load_kernel_modules", RH_INITRAMFS_SLACKWARE, false},
+    {"wait-for-root", RH_INITRAMFS_SLACKWARE, false},
+    {"etc/initrd/cmdline.d", RH_INITRAMFS_MAKE_INITRD, false},
+    {"lib/uevent", RH_INITRAMFS_MAKE_INITRD, false},
+    {"nix/store", RH_INITRAMFS_NIXOS, false},
+    {"conf/modules", RH_INITRAMFS_TOOLS, false},
 };
+
+static bool is_mark(const char *path, size_t k)
+{
+    return marks[k].begins
+               ? !strncmp(path, marks[k].path, strlen(marks[k].path)) &&
+                     !strchr(path, '/')
+               : !strcmp(path, marks[k].path);
+}
 
 /* The rules by which udev names NICs, now and in systemd's first years. */
 static const char *const naming[] = {"/rules.d/80-net-setup-link.rules",
                                      "/rules.d/80-net-name-slot.rules"};
 
-/* One that a segment of ours replaces does not wait any more. */
-static void note_wait(struct rh_initramfs *i, const char *path)
+static void note_wait(struct rh_initramfs *i, const char *path, bool is_unit)
 {
-    for (size_t k = 0; k < i->waits.count; k++)
-        if (!strcmp(i->waits.items[k], path)) {
-            free(i->waits.items[k]);
-            i->waits.items[k] = i->waits.items[--i->waits.count];
-            return;
-        }
-    *rh_vec_add(&i->waits) = rh_strdup(path);
+    *rh_vec_add(&i->waits) =
+        (struct rh_initramfs_wait){rh_strdup(path), is_unit, i->in_ours};
+}
+
+/* In the escapes of systemd and of dracut's hooks. */
+static bool names_old_device(const char *path)
+{
+    static const char *const words[] = {"dev\\x2fsd",  "dev\\x2fhd", "by-path",
+                                        "by-id",       "/dev-sd",    "/dev-hd",
+                                        "by\\x2dpath", "by\\x2did"};
+
+    for (size_t k = 0; k < RH_COUNT(words); k++)
+        if (strstr(path, words[k]))
+            return true;
+    return false;
 }
 
 static void note(struct rh_initramfs *i, const char *path, unsigned mode)
@@ -155,14 +198,45 @@ static void note(struct rh_initramfs *i, const char *path, unsigned mode)
     if (is_module(path) && !S_ISDIR(mode))
         note_module(i, path);
     for (size_t k = 0; k < RH_COUNT(marks) && !i->kind; k++)
-        if (!strcmp(path, marks[k].path))
+        if (is_mark(path, k))
             i->kind = marks[k].kind;
     for (size_t k = 0; k < RH_COUNT(naming); k++)
         i->names_nics |= ends(path, naming[k]);
-    if (strstr(path, "hooks/initqueue/finished/devexists-") &&
-        (strstr(path, "x2fdev\\x2fsd") || strstr(path, "x2fdev\\x2fhd") ||
-         strstr(path, "by-path") || strstr(path, "by-id")))
-        note_wait(i, path);
+    if (!names_old_device(path))
+        return;
+    /* dracut 004: "initqueue-finished/devexists-..." at the root. */
+    if (strstr(path, "/devexists-"))
+        note_wait(i, path, false);
+    else if (strstr(path, ".wants/") && ends(path, ".device"))
+        note_wait(i, path, true);
+}
+
+static int by_path(const void *a, const void *b)
+{
+    const struct rh_initramfs_wait *x = a, *y = b;
+
+    return strcmp(x->path, y->path);
+}
+
+/* Each path once; off when a segment of ours has it as well. */
+static void join_waits(struct rh_initramfs *i)
+{
+    size_t kept = 0;
+
+    if (i->waits.count)
+        qsort(i->waits.items, i->waits.count, sizeof *i->waits.items, by_path);
+    for (size_t k = 0; k < i->waits.count; k++) {
+        struct rh_initramfs_wait *last =
+            kept ? &i->waits.items[kept - 1] : NULL;
+
+        if (last && !strcmp(last->path, i->waits.items[k].path)) {
+            last->off |= i->waits.items[k].off;
+            free(i->waits.items[k].path);
+        } else {
+            i->waits.items[kept++] = i->waits.items[k];
+        }
+    }
+    i->waits.count = kept;
 }
 
 /* --- archives --------------------------------------------------------------
@@ -173,6 +247,8 @@ struct source {
     size_t n, at;
     struct archive *unpacker;
     uint64_t unpacked;
+    char held[4]; /* read already, to be read again */
+    size_t held_count;
 };
 
 /* Exactly n bytes; `to` may be NULL: only pass them. */
@@ -189,6 +265,11 @@ static bool get(struct source *s, void *to, uint64_t n)
         return true;
     }
     s->unpacked += n;
+    for (; n && s->held_count; n--) {
+        if (to)
+            *p++ = s->held[sizeof s->held - s->held_count];
+        s->held_count--;
+    }
     while (n) {
         size_t part = (size_t)RH_MIN(n, to ? n : (uint64_t)sizeof waste);
         la_ssize_t got = archive_read_data(s->unpacker, to ? p : waste, part);
@@ -220,15 +301,26 @@ static bool hex8(const char *p, uint32_t *ret)
 
 static bool is_kept(const char *path)
 {
-    static const char *const paths[] = {"conf/modules", "etc/lvm/lvm.conf",
-                                        "etc/lvm/lvmlocal.conf",
-                                        "etc/lvm/devices/system.devices"};
+    static const char *const paths[] = {
+        "conf/modules",
+        "etc/lvm/lvm.conf",
+        "etc/lvm/lvmlocal.conf",
+        "etc/lvm/devices/system.devices",
+        "etc/crypttab",
+        "cryptroot/crypttab",
+        "etc/fstab",
+        "etc/mdadm.conf",
+        "etc/mdadm/mdadm.conf",
+        "etc/udev/rules.d/70-persistent-net.rules"};
     static const char links[] = "etc/systemd/network/";
+    static const char arguments[] = "etc/cmdline.d/";
 
     for (size_t k = 0; k < RH_COUNT(paths); k++)
         if (!strcmp(path, paths[k]))
             return true;
-    return !strncmp(path, links, sizeof links - 1) && ends(path, ".link");
+    return (!strncmp(path, links, sizeof links - 1) && ends(path, ".link")) ||
+           (!strncmp(path, arguments, sizeof arguments - 1) &&
+            ends(path, ".conf"));
 }
 
 /* Takes the text. */
@@ -323,67 +415,212 @@ static const char *codec_of(const char *p, size_t n)
     return NULL;
 }
 
+/* Behind the end of an archive: another one, after any number of zeros? */
+static bool has_more(struct source *s)
+{
+    do {
+        if (!get(s, s->held, sizeof s->held))
+            return false;
+    } while (rh_all_zero(s->held, sizeof s->held));
+    s->held_count = sizeof s->held;
+    return true;
+}
+
 static int unpack(struct archive *a, struct rh_initramfs *i, rh_error **err)
 {
     struct source s = {.unpacker = a};
     struct archive_entry *e;
     const char *why;
 
-    if (archive_read_next_header(a, &e) == ARCHIVE_OK && read_newc(&s, i))
+    if (archive_read_next_header(a, &e) == ARCHIVE_OK && read_newc(&s, i)) {
+        while (has_more(&s) && read_newc(&s, i))
+            ;
         return 0;
+    }
     why = archive_error_string(a);
     return rh_fail(err, RH_ERR_GUEST_DAMAGED,
                    "the initramfs cannot be unpacked: %s",
                    why ? why : "it is no cpio archive");
 }
 
-/* libarchive only decompresses: its cpio reader takes names of any length. */
+/* Bytes in small blocks, so that what was not asked for stays to be seen. */
+struct feed {
+    const char *bytes;
+    size_t n, at;
+};
+
+static la_ssize_t feed_block(struct archive *a, void *user, const void **ret)
+{
+    enum { BLOCK = 4096 };
+    struct feed *f = user;
+    size_t n = RH_MIN((size_t)BLOCK, f->n - f->at);
+
+    (void)a;
+    *ret = f->bytes + f->at;
+    f->at += n;
+    return (la_ssize_t)n;
+}
+
+/* libarchive only decompresses: its cpio reader takes names of any length.
+ * *ret_read: so many bytes it has looked at. */
 static int read_packed(const char *bytes, size_t n, struct rh_initramfs *i,
-                       rh_error **err)
+                       size_t *ret_read, rh_error **err)
 {
     struct archive *a = archive_read_new();
+    struct feed f = {bytes, n, 0};
     int r = -1;
 
     archive_read_support_filter_all(a);
     archive_read_support_format_raw(a);
-    if (archive_read_open_memory(a, bytes, n) == ARCHIVE_OK)
+    if (archive_read_open(a, &f, NULL, feed_block, NULL) == ARCHIVE_OK)
         r = unpack(a, i, err);
     else
         rh_fail(err, RH_ERR_GUEST_DAMAGED, "the initramfs cannot be unpacked");
     archive_read_free(a);
+    *ret_read = f.at;
     return r;
+}
+
+/* --- where a compressed part ends
+ * ------------------------------------------------------------------ */
+static size_t gzip_size(const char *bytes, size_t n)
+{
+    z_stream z = {0};
+    char waste[16384];
+    size_t size = 0;
+    int r;
+
+    if (n > UINT_MAX || inflateInit2(&z, 15 + 16) != Z_OK)
+        return 0;
+    z.next_in = (Bytef *)(uintptr_t)bytes;
+    z.avail_in = (uInt)n;
+    do {
+        z.next_out = (Bytef *)waste;
+        z.avail_out = sizeof waste;
+        r = inflate(&z, Z_NO_FLUSH);
+    } while (r == Z_OK && z.total_out < UNPACKED_MAX);
+    if (r == Z_STREAM_END)
+        size = n - z.avail_in;
+    inflateEnd(&z);
+    return size;
+}
+
+/* Legacy frames: blocks with their sizes, up to what is none. */
+static size_t lz4_size(const char *bytes, size_t n)
+{
+    enum { BLOCK_MAX = 8421504 }; /* 8 MiB that do not get smaller */
+    const uint8_t *p = (const uint8_t *)bytes;
+    size_t at = 4;
+
+    while (n - at >= 4) {
+        size_t size = rh_le32(p + at);
+
+        if (!size || size > BLOCK_MAX || size > n - at - 4)
+            break;
+        at += 4 + size;
+    }
+    return at;
+}
+
+/* A stream of xz ends with CRC32, the index's size, its header's flags and
+ * "YZ" (The .xz File Format 1.1.0, 2.1.2). */
+static size_t xz_size(const char *bytes, size_t n)
+{
+    enum { HEADER = 12, FOOTER = 12, FLAGS_AT = 6 };
+    const uint8_t *p = (const uint8_t *)bytes;
+
+    for (size_t at = HEADER; at + 2 <= n; at++) {
+        const char *hit = memmem(bytes + at, n - at, "YZ", 2);
+        size_t end;
+
+        if (!hit)
+            return 0;
+        at = (size_t)(hit - bytes);
+        end = at + 2;
+        if (end >= HEADER + FOOTER && !memcmp(p + end - 4, p + FLAGS_AT, 2) &&
+            crc32(0, p + end - 8, 6) == rh_le32(p + end - FOOTER))
+            return end;
+    }
+    return 0;
+}
+
+/* 0: it cannot be told; what follows stays unread. */
+static size_t packed_size(const char *codec, const char *bytes, size_t n)
+{
+    if (!strcmp(codec, "gzip"))
+        return gzip_size(bytes, n);
+    if (!strcmp(codec, "lz4"))
+        return lz4_size(bytes, n);
+    if (!strcmp(codec, "xz"))
+        return xz_size(bytes, n);
+    return !strcmp(codec, "zstd") ? rh_zstd_frame_size(bytes, n) : 0;
 }
 
 /* --- the whole image
  * ---------------------------------------------------------------------- */
+/* Does anything that could be an archive stand from about there on? */
+static bool may_follow(const char *bytes, size_t from, size_t n)
+{
+    enum { BACK = 8192 };
+
+    for (size_t at = from > BACK ? from - BACK : 1; at < n; at++)
+        if (codec_of(bytes + at, n - at) ||
+            (n - at >= 6 && !memcmp(bytes + at, "07070", 5)))
+            return true;
+    return false;
+}
+
+/* One compressed part at `at`; *ret_end is where it ends. */
+static int read_one_packed(const char *bytes, size_t at, size_t n,
+                           const char *codec, struct rh_initramfs *i,
+                           size_t *ret_end, rh_error **err)
+{
+    size_t size = 0, looked_at;
+
+    if (read_packed(bytes + at, n - at, i, &looked_at, err) < 0)
+        return -1;
+    if (may_follow(bytes + at, looked_at, n - at))
+        size = packed_size(codec, bytes + at, n - at);
+    *ret_end = size ? at + size : n;
+    return 0;
+}
+
+/* Behind a compressed part the kernel takes what it can: so do we. */
 static int read_part(const char *bytes, size_t n, bool is_main,
                      struct rh_initramfs *i, rh_error **err)
 {
+    enum { PARTS_MAX = 64 };
     struct source plain = {.bytes = bytes, .n = n};
+    bool packed = false;
     size_t at = 0;
-    const char *codec;
 
-    while (at < n) {
+    for (unsigned part = 0; part < PARTS_MAX; part++) {
+        const char *codec;
+
         while (at < n && !bytes[at])
             at++;
         if (at == n)
             break;
         codec = codec_of(bytes + at, n - at);
-        if (codec) {
-            if (is_main) {
-                i->codec = codec;
-                i->lz4_legacy = !strcmp(codec, "lz4");
-            }
-            return read_packed(bytes + at, n - at, i, err);
-        }
         plain.at = at;
-        if (!read_newc(&plain, i))
-            return rh_fail(err, RH_ERR_GUEST_DAMAGED,
-                           "the initramfs is no archive that is known");
-        at = plain.at;
-        if (is_main)
-            i->codec = "none";
-        i->early = is_main && at < n;
+        if (codec ? read_one_packed(bytes, at, n, codec, i, &at,
+                                    packed ? NULL : err) < 0
+                  : !read_newc(&plain, i))
+            return packed  ? 0
+                   : codec ? -1
+                           : rh_fail(err, RH_ERR_GUEST_DAMAGED,
+                                     "the initramfs is no archive that is "
+                                     "known");
+        /* What stands last decides in which form a segment can follow. */
+        if (is_main && (codec || !packed)) {
+            i->codec = codec ? codec : "none";
+            i->lz4_legacy = codec && !strcmp(codec, "lz4");
+        }
+        packed |= codec != NULL;
+        if (!codec) {
+            at = plain.at;
+            i->early |= is_main && !packed && at < n;
+        }
     }
     return 0;
 }
@@ -402,8 +639,10 @@ int rh_initramfs_read(const void *bytes, size_t n, struct rh_initramfs *ret,
     if (r == 0 && i.ours) {
         const char *p = bytes;
 
+        i.in_ours = true;
         r = read_part(p + ours, n - ours, false, &i, err);
     }
+    join_waits(&i);
     if (r < 0 || !i.codec) {
         rh_initramfs_free(&i);
         return r < 0 ? -1

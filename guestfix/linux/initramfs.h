@@ -20,11 +20,23 @@ enum rh_initramfs_kind {
     RH_INITRAMFS_MKINITCPIO,
     RH_INITRAMFS_MKINITFS, /* Alpine */
     RH_INITRAMFS_MKINITRD, /* old SUSE and Red Hat */
+    RH_INITRAMFS_BOOSTER,
+    RH_INITRAMFS_GENKERNEL,
+    RH_INITRAMFS_SLACKWARE,
+    RH_INITRAMFS_MAKE_INITRD, /* ALT */
+    RH_INITRAMFS_NIXOS,
 };
 
 /* A small text file in the image that a fix may have to replace. */
 struct rh_initramfs_file {
     char *path, *text;
+};
+
+/* Something that waits for a device by its old name: a hook of dracut, or a
+ * unit that initrd.target wants. */
+struct rh_initramfs_wait {
+    char *path;
+    bool is_unit, off; /* a segment of ours keeps it from waiting */
 };
 
 struct rh_initramfs {
@@ -33,6 +45,7 @@ struct rh_initramfs {
     bool lz4_legacy;
     bool early;       /* a plain microcode segment in front */
     bool ours;        /* a segment of ours is there */
+    bool in_ours;     /* while it is read */
     size_t main_end;  /* bytes before our segment (all, when there is none) */
     bool lib_is_link; /* /lib is a symbolic link in the archive */
     char *modules_at; /* "usr/lib/modules" as the archive has it, or NULL */
@@ -40,7 +53,7 @@ struct rh_initramfs {
     RH_VEC(char *) modules; /* plain names */
     size_t main_modules;    /* so many of them are not from a segment of ours */
     RH_VEC(struct rh_initramfs_file) files; /* the last of each path */
-    RH_VEC(char *) waits; /* dracut's hooks that wait for /dev/sdXN */
+    RH_VEC(struct rh_initramfs_wait) waits; /* each once, by path */
 };
 
 /* Parse an image; -1 when it cannot be understood (ret is freed then). */
@@ -65,6 +78,8 @@ struct rh_segment {
  * of them may be a link that a folder would replace). */
 void rh_segment_file(struct rh_segment *s, const char *path, const void *bytes,
                      size_t n, unsigned mode);
+void rh_segment_link(struct rh_segment *s, const char *path,
+                     const char *target);
 /* Close it, and append it to `image` in the form that its codec allows. */
 int rh_segment_finish(struct rh_segment *s, const struct rh_initramfs *to,
                       struct rh_buf *image, rh_error **err);

@@ -17,7 +17,7 @@ struct rh_boot_entry {
     const char *where; /* the configuration file */
     const char *image; /* NULL: it names one that is not there */
     const char *initrds[RH_ENTRY_INITRDS];
-    const char *args; /* the kernel's, as they stand there; NULL: none */
+    const char *args;  /* the kernel's, as they stand there; NULL: none */
     bool named_initrd; /* one was named, whether or not it is there */
 };
 
@@ -104,9 +104,9 @@ struct rh_linux {
     RH_VEC(struct rh_boot_entry) entries;
     RH_VEC(const char *) menus; /* the files they were read from */
     const char *immutable; /* "NixOS" ...: what keeps files from being edited */
-    const char *top; /* of an ostree deployment: where its system lies */
-    const char *modules_top; /* "lib/modules" is below it; "" by default */
-    RH_VEC(const char *) loaders;  /* "grub2-bios", "grub2-efi", "bls" ... */
+    const char *top;       /* of an ostree deployment: where its system lies */
+    const char *modules_top;      /* "lib/modules" is below it; "" by default */
+    RH_VEC(const char *) loaders; /* "grub2-bios", "grub2-efi", "bls" ... */
     RH_VEC(const char *) networks; /* "ifupdown", "netplan" ... */
     RH_VEC(struct rh_nic_name) nics;
     RH_VEC(struct rh_mac_use) macs;

@@ -34,30 +34,44 @@ static const char lz4_magic[4] = "\x02\x21\x4c\x18";
 
 /* --- finding
  * ------------------------------------------------------------------ */
-size_t rh_segment_find(const void *bytes, size_t n)
+/* The last lz4 magic that ends at or before `end`; SIZE_MAX: none. */
+static size_t magic_before(const char *p, size_t end)
 {
-    const char *p = bytes;
-    size_t at = n;
-
-    /* Behind everything else: look from the end. */
-    while (at > 0) {
-        const char *hit = memrchr(p, 'r', at);
-        size_t where;
+    while (end >= sizeof lz4_magic) {
+        const char *hit = memrchr(p, lz4_magic[0], end - sizeof lz4_magic + 1);
 
         if (!hit)
-            return n;
-        where = (size_t)(hit - p);
-        at = where;
+            break;
+        if (!memcmp(hit, lz4_magic, sizeof lz4_magic))
+            return (size_t)(hit - p);
+        end = (size_t)(hit - p) + sizeof lz4_magic - 1;
+    }
+    return SIZE_MAX;
+}
+
+size_t rh_segment_find(const void *bytes, size_t n)
+{
+    /* lz4: magic, size, token and lengths, then the first entry's header. */
+    enum { LEAST = 110, MOST = 40000 };
+    const char *p = bytes, *hit;
+    size_t magic = n, at = n;
+
+    /* Behind everything else: look from the end.  Marks and magics are passed
+     * once each, whatever the image is made of. */
+    for (; at > 0 && (hit = memrchr(p, 'r', at)); at = (size_t)(hit - p)) {
+        size_t where = (size_t)(hit - p);
+
         if (n - where < sizeof mark || memcmp(hit, mark, sizeof mark - 1))
             continue;
         if (where >= GZIP_HEADER &&
             !memcmp(hit - GZIP_HEADER, gzip_header, GZIP_HEADER))
             return where - GZIP_HEADER;
-        /* lz4: magic, size, token and lengths, then the first entry's header.
-         */
-        for (size_t back = 110; back < 110 + 40000 && back <= where; back++)
-            if (!memcmp(hit - back, lz4_magic, sizeof lz4_magic))
-                return where - back;
+        if (where < LEAST || magic == SIZE_MAX)
+            continue;
+        if (magic > where - LEAST)
+            magic = magic_before(p, where - LEAST + sizeof lz4_magic);
+        if (magic != SIZE_MAX && where - magic < LEAST + MOST)
+            return magic;
     }
     return n;
 }
@@ -124,6 +138,14 @@ static void parents(struct rh_segment *s, const char *path)
         entry(s, folder, 040755, "", 0);
         *rh_vec_add(&s->folders) = folder;
     }
+}
+
+void rh_segment_link(struct rh_segment *s, const char *path, const char *target)
+{
+    if (!s->inode)
+        entry(s, mark, 0100644, "", 0);
+    parents(s, path);
+    entry(s, path, 0120777, target, strlen(target));
 }
 
 void rh_segment_file(struct rh_segment *s, const char *path, const void *bytes,

@@ -10,6 +10,7 @@ file system lies.  No root, no loop devices.
 
   --layout plain|lvm|uefi   MBR; MBR with LVM over two segments; GPT with an ESP
   --codec NAME   gzip zstd xz lz4 none: of the initramfs's main segment
+  --second NAME  one more segment of that codec behind it, with every module
   --early        a plain microcode archive in front of it
   --no-module M  the guest has no such module (again and again)
   --hibernated   the swap holds a suspended system
@@ -61,7 +62,7 @@ MODULES = {
 SUFFIX = {"debian": ".ko", "ubuntu": ".ko", "rocky": ".ko.xz", "sles": ".ko.zst",
           "rhel6": ".ko", "alpine": ".ko.gz", "arch": ".ko.zst"}
 BUILDER = {"debian": "tools", "ubuntu": "tools", "rocky": "dracut", "sles": "dracut",
-           "rhel6": "dracut", "alpine": "mkinitfs", "arch": "mkinitcpio"}
+           "rhel6": "dracut004", "alpine": "mkinitfs", "arch": "mkinitcpio"}
 IMAGE = {"debian": "initrd.img-%s", "ubuntu": "initrd.img-%s", "rocky": "initramfs-%s.img",
          "sles": "initrd-%s", "rhel6": "initramfs-%s.img", "alpine": "initramfs-lts",
          "arch": "initramfs-linux.img"}
@@ -161,8 +162,11 @@ def initramfs(o):
     mark = {"tools": {"conf/initramfs.conf": b"MODULES=dep\n", "conf/modules": b"vmw_pvscsi\n",
                       "scripts/functions": b"#\n"},
             "dracut": {lib + "/dracut/dracut-version": b"059\n"},
+            "dracut004": {"dracut-004-411.el6": b"", "initqueue-finished/x.sh": b"#\n"},
             "mkinitcpio": {"init_functions": b"#\n", "config": b"\n"},
             "mkinitfs": {"sbin/nlplug-findfs": b"\x7fELF"}}[BUILDER[o.kind]]
+    if BUILDER[o.kind] == "dracut004":
+        f["initqueue-finished/devexists-\\x2fdev\\x2fsda1.sh"] = (0o100755, b'[ -e "/dev/sda1" ]\n')
     if BUILDER[o.kind] == "dracut":
         f[lib + "/dracut"] = (0o040755, b"")
         f["var/lib/dracut/hooks/initqueue/finished/devexists-\\x2fdev\\x2fsda1.sh"] = \
@@ -180,6 +184,10 @@ def initramfs(o):
             f[path.lstrip("/")] = (0o120777, how[4:].encode())
     f["usr/lib/systemd/systemd-udevd"] = (0o100755, b"\x7fELF")
     data = pack(cpio(f), o.codec)
+    if o.second:
+        data += bytes(-len(data) % 4 + 4) + pack(cpio({
+            "%s/modules/%s/kernel/drivers/%s%s" % (lib, kver, m, SUFFIX[o.kind]):
+            (0o100644, module_bytes(os.path.basename(m))) for m in MODULES}), o.second)
     if o.early:
         data = cpio({"kernel/x86/microcode/GenuineIntel.bin": (0o100644, b"\1" * 3000)}) + data
     return data
@@ -380,6 +388,7 @@ def main():
     p.add_argument("--no-module", action="append", default=[])
     p.add_argument("--mke2fs", default="")
     p.add_argument("--without", action="append", default=[])
+    p.add_argument("--second")
     p.add_argument("--kernel")
     p.add_argument("--image")
     p.add_argument("--with", dest="more")

@@ -31,6 +31,11 @@ def cpio(buf):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as f:
                 f.write(buf[start:start + size])
+        elif mode & 0o170000 == 0o120000:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            if os.path.lexists(path):
+                os.unlink(path)
+            os.symlink(buf[start:start + size].decode(), path)
 
 
 def lz4_legacy(buf):

@@ -19,6 +19,15 @@ char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost);
 /* Will the disks have other names than they had under VMware? */
 bool rh_disk_names_change(const struct rh_fix_job *j);
 
+/* Texts with lasting names in place of those that change; NULL: nothing
+ * changes.  `path` is for findings.  Fields count from 0. */
+char *rh_edit_table(struct rh_fix_job *j, const char *path, const char *text,
+                    unsigned field);
+char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
+                        const char *text, bool consoles);
+/* An mdadm.conf that looks at every device; NULL: it is one already. */
+char *rh_without_md_devices(const char *text);
+
 /* An lvm.conf that hides no disk by its name; NULL: it is one already. */
 char *rh_without_lvm_filters(const char *text);
 /* The .link file that keeps this name, and its path; NULL: none is needed. */

@@ -123,6 +123,23 @@ bool rh_disk_names_change(const struct rh_fix_job *j)
     return false;
 }
 
+/* initrd.target wants a device: the wish is taken back by a link to /dev/null
+ * of its name, and where systemd does not look at that (before 233) the unit
+ * itself is masked. */
+static void add_unit_off(struct extras *x, const char *path)
+{
+    const char *wants = strstr(path, ".wants/");
+    const char *folder = wants;
+    RH_AUTO(rh_freep) char *unit = NULL;
+
+    while (folder > path && folder[-1] != '/')
+        folder--;
+    unit =
+        rh_printf("%.*s%s", (int)(folder - path), path, strrchr(path, '/') + 1);
+    rh_segment_link(x->s, path, "/dev/null");
+    rh_segment_link(x->s, unit, "/dev/null");
+}
+
 /* dracut waits for the device that root was on, and gives up without it. */
 static void add_waits(struct rh_fix_job *j, const struct rh_kernel *k,
                       struct extras *x)
@@ -131,11 +148,96 @@ static void add_waits(struct rh_fix_job *j, const struct rh_kernel *k,
         "# The device of the old machine is not waited for.\ntrue\n";
 
     for (size_t i = 0; i < k->content.waits.count; i++) {
-        const char *path = k->content.waits.items[i];
+        const struct rh_initramfs_wait *w = &k->content.waits.items[i];
 
-        add_text(x, path, gone, 0755);
-        x->needed |= rh_disk_names_change(j) || strstr(path, "by-");
+        if (w->is_unit)
+            add_unit_off(x, w->path);
+        else
+            add_text(x, w->path, gone, 0755);
+        x->needed |=
+            !w->off && (rh_disk_names_change(j) || strstr(w->path, "by-") ||
+                        strstr(w->path, "by\\x2d"));
     }
+}
+
+/* --- second copies of the guest's configuration
+ * ------------------------------------------------------------------- */
+static char *edit_crypttab(struct rh_fix_job *j, const char *path,
+                           const char *text)
+{
+    return rh_edit_table(j, path, text, 1);
+}
+
+static char *edit_fstab(struct rh_fix_job *j, const char *path,
+                        const char *text)
+{
+    return rh_edit_table(j, path, text, 0);
+}
+
+static char *edit_mdadm(struct rh_fix_job *j, const char *path,
+                        const char *text)
+{
+    (void)j, (void)path;
+    return rh_without_md_devices(text);
+}
+
+static char *edit_cmdline(struct rh_fix_job *j, const char *path,
+                          const char *text)
+{
+    return rh_edit_arguments(j, path, text, false);
+}
+
+static const struct {
+    const char *path; /* begins so */
+    char *(*edit)(struct rh_fix_job *j, const char *path, const char *text);
+} copies[] = {
+    {"etc/crypttab", edit_crypttab},
+    {"cryptroot/crypttab", edit_crypttab},
+    {"etc/fstab", edit_fstab},
+    {"etc/mdadm.conf", edit_mdadm},
+    {"etc/mdadm/mdadm.conf", edit_mdadm},
+    {"etc/cmdline.d/", edit_cmdline},
+};
+
+/* What a segment of ours holds already goes into the one that replaces it. */
+static void add_copies(struct rh_fix_job *j, const struct rh_kernel *k,
+                       struct extras *x)
+{
+    for (size_t i = 0; i < k->content.files.count; i++) {
+        const struct rh_initramfs_file *f = &k->content.files.items[i];
+
+        for (size_t c = 0; c < RH_COUNT(copies); c++) {
+            RH_AUTO(rh_freep) char *where = NULL;
+            RH_AUTO(rh_freep) char *after = NULL;
+
+            if (strncmp(f->path, copies[c].path, strlen(copies[c].path)))
+                continue;
+            where = rh_printf("%s:%s", k->initramfs, f->path);
+            after = copies[c].edit(j, where, f->text);
+            if (after || k->content.ours)
+                add_text(x, f->path, after ? after : f->text, 0644);
+            x->needed |= after != NULL;
+        }
+    }
+}
+
+/* Does the initramfs itself bring a NIC up by its name? */
+static bool says_network(const char *args)
+{
+    return args && (strstr(args, "ip=") || strstr(args, "rd.neednet=1") ||
+                    strstr(args, "netroot=") || strstr(args, "ifname="));
+}
+
+static bool early_network(const struct rh_linux *l, const struct rh_kernel *k)
+{
+    for (size_t i = 0; i < l->entries.count; i++)
+        if (says_network(l->entries.items[i].args))
+            return true;
+    for (size_t i = 0; i < k->content.files.count; i++)
+        if (!strncmp(k->content.files.items[i].path, "etc/cmdline.d/", 14) &&
+            says_network(k->content.files.items[i].text))
+            return true;
+    return false;
 }
 
 /* An interface that udev in the initramfs has named is not named again after
@@ -147,8 +249,9 @@ static void add_links(struct rh_fix_job *j, const struct rh_kernel *k,
     enum { RENAMES_AGAIN = 240 };
     static const char folder[] = "/etc/systemd/network";
     RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(j->guest, folder);
-    bool named_there = rh_linux_of(j)->systemd_version < RENAMES_AGAIN &&
-                       k->content.names_nics && rh_nic_driver_in(j, k, m);
+    bool named_there = early_network(rh_linux_of(j), k) ||
+                       (rh_linux_of(j)->systemd_version < RENAMES_AGAIN &&
+                        k->content.names_nics && rh_nic_driver_in(j, k, m));
 
     for (size_t i = 0; names && names[i]; i++) {
         RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[i]);
@@ -164,6 +267,21 @@ static void add_links(struct rh_fix_job *j, const struct rh_kernel *k,
         add_text(x, path + 1, text, 0644);
         x->needed |= named_there && (!there || strcmp(there, text));
     }
+}
+
+/* The rules that name NICs, where the image has a copy of its own. */
+static void add_rules(struct rh_fix_job *j, const struct rh_kernel *k,
+                      struct extras *x)
+{
+    static const char path[] = "/etc/udev/rules.d/70-persistent-net.rules";
+    const char *there = rh_initramfs_text(&k->content, path + 1);
+    RH_AUTO(rh_freep)
+    char *text = there ? rh_guest_text(j->guest, path, NULL) : NULL;
+
+    if (!text)
+        return;
+    add_text(x, path + 1, text, 0644);
+    x->needed |= early_network(rh_linux_of(j), k) && strcmp(there, text) != 0;
 }
 
 /* LVM in the image has its own copy of what hides disks by the old machine's
@@ -203,6 +321,8 @@ static void add_extras(struct rh_fix_job *j, const struct rh_kernel *k,
     add_resume(j, k, x);
     add_waits(j, k, x);
     add_links(j, k, m, x);
+    add_rules(j, k, x);
+    add_copies(j, k, x);
     add_lvm(k, x);
 }
 

@@ -117,8 +117,8 @@ static void say_lost(struct rh_fix_job *j, const char *path, const char *spec)
  * ---------------------------------------------- */
 /* Replace field `n` (from 0) of every line where it is unstable.  Returns NULL
  * when nothing changes. */
-static char *edit_field(struct rh_fix_job *j, const char *path,
-                        const char *text, unsigned n)
+char *rh_edit_table(struct rh_fix_job *j, const char *path, const char *text,
+                    unsigned n)
 {
     struct rh_buf out = {0};
     bool changed = false;
@@ -170,7 +170,7 @@ static int fix_table(struct rh_fix_job *j, const char *path, unsigned field,
             *err = fault;
         return -1;
     }
-    after = text ? edit_field(j, path, text, field) : NULL;
+    after = text ? rh_edit_table(j, path, text, field) : NULL;
     if (!after)
         return 0;
     return rh_fix_put(j, path, after, strlen(after), 0644, what, err);
@@ -200,10 +200,8 @@ static int fix_units(struct rh_fix_job *j, const char *what, rh_error **err)
 static void say_others(struct rh_fix_job *j)
 {
     static const char *const paths[] = {
-        "/etc/kdump.conf",         "/etc/mdadm.conf",
-        "/etc/mdadm/mdadm.conf",   "/etc/multipath.conf",
-        "/etc/smartd.conf",        "/etc/sysconfig/rawdevices",
-        "/etc/sysconfig/oracleasm"};
+        "/etc/kdump.conf", "/etc/multipath.conf", "/etc/smartd.conf",
+        "/etc/sysconfig/rawdevices", "/etc/sysconfig/oracleasm"};
 
     for (size_t i = 0; i < RH_COUNT(paths); i++) {
         RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, paths[i], NULL);
@@ -537,9 +535,10 @@ static bool names_disks(const char *text, size_t n)
                        strstr(p, "r|.*/") || strstr(p, "r|^.*|");
 
     return strstr(p, "/dev/sd") || strstr(p, "/dev/disk/by-path") ||
-           strstr(p, "/dev/disk/by-id") ||
-           (rest_hidden && (strstr(p, "|sd") || strstr(p, "/sd") ||
-                            strstr(p, "|^sd") || strstr(p, "scsi")));
+           strstr(p, "/dev/disk/by-id") || strstr(p, "/dev/nvme") ||
+           (rest_hidden &&
+            (strstr(p, "|sd") || strstr(p, "/sd") || strstr(p, "|^sd") ||
+             strstr(p, "scsi") || strstr(p, "nvme")));
 }
 
 /* The length of a filter that starts here, over all its lines; 0: none. */
@@ -591,6 +590,67 @@ char *rh_without_lvm_filters(const char *text)
     return NULL;
 }
 
+/* mdadm.conf(5): DEVICE lists where arrays are looked for, and devices= of an
+ * ARRAY what it is made of; the UUID tells it as well. */
+static void md_line(const char *line, struct rh_buf *out, bool *ret_changed)
+{
+    const char *devices = strstr(line, "devices=");
+
+    if (!strncasecmp(line, "DEVICE", 6) && strstr(line, "/dev/") &&
+        !strstr(line, "/dev/md")) {
+        rh_buf_puts(out, "DEVICE partitions");
+        *ret_changed = true;
+    } else if (!strncasecmp(line, "ARRAY", 5) && devices &&
+               strstr(line, "UUID=")) {
+        const char *end = devices + strcspn(devices, " \t");
+
+        rh_buf_add(out, line, (size_t)(devices - line));
+        rh_buf_puts(out, end + strspn(end, " \t"));
+        *ret_changed = true;
+    } else {
+        rh_buf_puts(out, line);
+    }
+}
+
+char *rh_without_md_devices(const char *text)
+{
+    struct rh_buf out = {0};
+    bool changed = false;
+
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        RH_AUTO(rh_freep) char *line = rh_strndup(text, n);
+
+        md_line(line, &out, &changed);
+        if (text[n] == '\n')
+            rh_buf_putc(&out, text[n++]);
+        text += n;
+    }
+    if (changed)
+        return rh_buf_take(&out);
+    rh_buf_free(&out);
+    return NULL;
+}
+
+static int fix_md(struct rh_fix_job *j, rh_error **err)
+{
+    static const char *const paths[] = {"/etc/mdadm.conf",
+                                        "/etc/mdadm/mdadm.conf"};
+
+    for (size_t i = 0; i < RH_COUNT(paths); i++) {
+        RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, paths[i], NULL);
+        RH_AUTO(rh_freep)
+        char *after = text ? rh_without_md_devices(text) : NULL;
+
+        if (after && rh_fix_put(j, paths[i], after, strlen(after), 0644,
+                                _("arrays are looked for on every disk, not "
+                                  "on the old machine's names only"),
+                                err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int rh_fix_lvm_filter(struct rh_fix_job *j, rh_error **err)
 {
     static const char *const paths[] = {"/etc/lvm/devices/system.devices",
@@ -609,6 +669,8 @@ int rh_fix_lvm_filter(struct rh_fix_job *j, rh_error **err)
                                 err) < 0)
             return -1;
     }
+    if (fix_md(j, err) < 0)
+        return -1;
     return drop_all(j, paths, _("remove LVM's list of the old machine's disks"),
                     err);
 }

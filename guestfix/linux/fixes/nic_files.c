@@ -24,8 +24,12 @@ static const char *const folders[] = {"/etc/network",
                                       "/etc/cmdline.d",
                                       "/etc/modprobe.d",
                                       "/etc/NetworkManager/conf.d"};
-static const char *const files[] = {"/etc/iftab", "/etc/mactab",
-                                    "/etc/dhcpcd.conf", "/etc/rc.local",
+static const char *const files[] = {"/etc/iftab",
+                                    "/etc/mactab",
+                                    "/etc/dhcpcd.conf",
+                                    "/etc/rc.local",
+                                    "/etc/default/grub",
+                                    "/etc/kernel/cmdline",
                                     "/etc/NetworkManager/NetworkManager.conf"};
 
 typedef int file_fn(struct rh_fix_job *j, const char *path, void *user,
@@ -53,6 +57,10 @@ static int each_file(struct rh_fix_job *j, file_fn *fn, void *user,
                 return -1;
         }
     }
+    /* ifname=ens192:MAC among the kernel's arguments. */
+    for (size_t i = 0; i < rh_linux_of(j)->menus.count; i++)
+        if (fn(j, rh_linux_of(j)->menus.items[i], user, err) < 0)
+            return -1;
     for (size_t i = 0; i < RH_COUNT(files); i++)
         if (rh_guest_exists(j->guest, files[i]) &&
             fn(j, files[i], user, err) < 0)
