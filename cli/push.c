@@ -6,7 +6,10 @@
 #include "cli/cli.h"
 
 static const struct cli_option options[] = {
-    {"to", 0, "URL", N_("where to: xapi://HOST[:PORT][/SR]"), TO_OPTIONS},
+    {"to", 0, "URL",
+     N_("where to: xapi://HOST[:PORT][/SR] or "
+        "proxmox://HOST[:PORT]/NODE[/STORAGE]"),
+     TO_OPTIONS},
     {"login", 0, "FILE",
      N_("YAML, mode 0600: HOST: {user, password or token, pin}; else "
         "REHOST_USER, REHOST_PASSWORD, REHOST_TOKEN, else a prompt"),
@@ -16,9 +19,15 @@ static const struct cli_option options[] = {
     {"pin", 0, "[HOST=]SHA256",
      N_("a server's certificate by its fingerprint, instead of a CA"),
      TO_OPTIONS},
-    {"network-map", 0, "FROM=TO", N_("network of the result to one there"),
+    {"network-map", 0, "FROM=TO[,tag=VLAN]",
+     N_("network of the result to one there (Proxmox: a bridge)"), TO_OPTIONS},
+    {"sr", 0, "NAME", N_("XCP-ng: the storage, where the URL names none"),
      TO_OPTIONS},
-    {"sr", 0, "NAME", N_("the storage, where the URL names none"), TO_OPTIONS},
+    {"storage", 0, "NAME", N_("Proxmox: likewise"), TO_OPTIONS},
+    {"import-storage", 0, "NAME",
+     N_("Proxmox: where files are uploaded to until the VM is made"),
+     TO_OPTIONS},
+    {"vmid", 0, "N", N_("Proxmox: the VM's number"), TO_OPTIONS},
     {"name", 0, "NAME", N_("the VM's name there"), TO_OPTIONS},
     {"dry-run", 0, NULL,
      N_("log in, check, say what would be done; change nothing"), TO_OPTIONS},
@@ -109,6 +118,8 @@ const struct cli_command cli_push = {
     N_("deliver results to a hypervisor by its API"),
     "  rehost push out/web01 --to xapi://xen1.example.net/NFS --dry-run\n"
     "  rehost push out/web01 --to xapi://xen1.example.net/NFS --login "
-    "~/.rehost.yaml --start\n",
+    "~/.rehost.yaml --start\n"
+    "  rehost push out/web01 --to proxmox://pve1.example.net/pve1/local-lvm "
+    "--pin AB:CD:...\n",
     options,
     run};

@@ -51,6 +51,11 @@ class Failure(Exception):
         self.status, self.message, self.errors, self.delay = status, message, errors, delay
 
 
+def encoded(key, value):
+    """a description's line ends, as the file keeps them"""
+    return value.replace("%", "%25").replace("\n", "%0A") if key == "description" else value
+
+
 class Cluster:
     def __init__(self, o):
         self.o = o
@@ -193,8 +198,11 @@ class Cluster:
             self.tasks[upid] = task
 
         def run():
-            time.sleep(self.o.task_delay)
+            time.sleep(self.o.hang if kind == self.o.hang_task else self.o.task_delay)
             try:
+                if kind == self.o.fail_task:
+                    self.undo_create(kind, number)
+                    raise RuntimeError("told to fail")
                 work(task["log"])
                 task["exitstatus"] = "OK"
                 task["log"].append("TASK OK")
@@ -205,6 +213,10 @@ class Cluster:
             task["status"] = "stopped"
         threading.Thread(target=run, daemon=True).start()
         return upid
+
+    def undo_create(self, kind, number):
+        if kind == "qmcreate":
+            os.remove(os.path.join(self.o.state, "conf", "%s.conf" % number))
 
     # -- images
 
@@ -369,7 +381,7 @@ class Cluster:
                     log.append("%s: successfully created disk '%s'" % (key, conf[key]))
                 if "smbios1" not in conf:
                     conf["smbios1"] = "uuid=00000000-0000-4000-8000-%012d" % int(vmid)
-                text = "".join("%s: %s\n" % kv for kv in sorted(conf.items()))
+                text = "".join("%s: %s\n" % (k, encoded(k, v)) for k, v in sorted(conf.items()))
                 check = confpath + ".new"
                 with open(check, "w", encoding="utf-8") as f:
                     f.write(text)
@@ -401,7 +413,7 @@ class Cluster:
             trial[key] = "%s:vm-1-disk-%d%s" % (storage, n, "".join(",%s=%s" % kv for kv in rest.items()))
         path = os.path.join(self.o.state, "tmp", "trial-%d.conf" % threading.get_ident())
         with open(path, "w", encoding="utf-8") as f:
-            f.write("".join("%s: %s\n" % kv for kv in sorted(trial.items())))
+            f.write("".join("%s: %s\n" % (k, encoded(k, v)) for k, v in sorted(trial.items())))
         done = subprocess.run([sys.executable, os.path.join(HERE, "..", "judges", "pve_conf_check.py"), "--pve", self.o.pve, "--json",
                                path], capture_output=True, text=True, check=False)
         os.remove(path)
@@ -584,6 +596,9 @@ class Server:
                 buf += piece
                 if phase < 2 and len(buf) > 520 * 1024:
                     raise OSError("buffer full")
+                if self.c.o.cut_after and out.tell() > self.c.o.cut_after:
+                    os.remove(tmp)
+                    raise OSError("told to cut")
                 if self.c.o.tmp_size and out.tell() > self.c.o.tmp_size:
                     os.remove(tmp)
                     raise OSError("No space left on device")          # the proxy drops the connection
@@ -732,6 +747,8 @@ class Server:
             raise Failure(500, "Configuration file 'nodes/pve1/qemu-server/%s.conf' does not exist" % p["vmid"])
         with open(path, encoding="utf-8") as f:
             conf = dict(line.rstrip("\n").partition(": ")[::2] for line in f if ": " in line)
+        if "description" in conf:
+            conf["description"] = urllib.parse.unquote(conf["description"])
         if template.endswith("/config") and method == "GET":
             c.need(user, "/vms/" + p["vmid"], ["VM.Audit"])
             return conf
@@ -770,6 +787,10 @@ def main():
     parser.add_argument("--silence", type=float, default=5, help="seconds without a byte before the connection goes")
     parser.add_argument("--auth-delay", type=float, default=3)
     parser.add_argument("--task-delay", type=float, default=0.5)
+    parser.add_argument("--fail-task", default="", help="tasks of this type (imgcopy, qmcreate) fail")
+    parser.add_argument("--hang-task", default="", help="tasks of this type take --hang seconds")
+    parser.add_argument("--hang", type=float, default=2)
+    parser.add_argument("--cut-after", type=int, default=0, help="the connection breaks after that many bytes of an upload")
     parser.add_argument("--tmp-size", type=int, default=0, help="room in /var/tmp")
     o = parser.parse_args()
     os.makedirs(o.state, exist_ok=True)

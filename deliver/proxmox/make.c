@@ -1,0 +1,463 @@
+/* make.c - upload, create, start, and take away again.
+ *
+ * An upload is a multipart form whose parts come in the one order that the
+ * server reads, with an exact length, a checksum, and a boundary that no disk
+ * holds: the server cuts at it without a word.  The file is read ahead of the
+ * network, for a silence of five seconds ends the connection. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/io.h"
+#include "deliver/proxmox/proxmox.h"
+
+enum { PIECE = 1024 * 1024, TRIES = 5, CREATING = 60 /* seconds */ };
+
+static void random_hex(char *ret, size_t bytes)
+{
+    unsigned char random[16];
+
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        abort(); /* no entropy at all: nothing that needs it may go on */
+    for (size_t i = 0; i < bytes; i++)
+        snprintf(ret + 2 * i, 3, "%02x", random[i]);
+}
+
+/* --- upload
+ * ---------------------------------------------------------------------------
+ */
+
+static int digest_of(struct rh_pve_work *w, struct rh_io *file,
+                     char ret_hex[RH_DIGEST_HEX], rh_error **err)
+{
+    RH_AUTO(rh_digest_freep) struct rh_digest *d = rh_digest_new("sha256");
+    RH_AUTO(rh_freep) uint8_t *piece = rh_malloc(PIECE);
+
+    for (uint64_t at = 0; at < file->size;) {
+        size_t n = (size_t)RH_MIN((uint64_t)PIECE, file->size - at);
+
+        if (rh_go_on(w->pve->remote->lib, err) < 0 ||
+            rh_io_read(file, piece, n, at, err) < 0)
+            return -1;
+        rh_digest_add(d, piece, n);
+        at += n;
+    }
+    rh_digest_hex(d, ret_hex);
+    return 0;
+}
+
+static void add_field(struct rh_buf *b, const char *boundary, const char *name,
+                      const char *value)
+{
+    rh_buf_printf(b,
+                  "--%s\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n"
+                  "%s\r\n",
+                  boundary, name, value);
+}
+
+static int send_file(struct rh_pve_work *w, struct rh_http_upload *u,
+                     struct rh_io *file, rh_error **err)
+{
+    RH_AUTO(rh_freep) uint8_t *piece = rh_malloc(PIECE);
+
+    for (uint64_t at = 0; at < file->size;) {
+        size_t n = (size_t)RH_MIN((uint64_t)PIECE, file->size - at);
+
+        if (rh_io_read(file, piece, n, at, err) < 0 ||
+            rh_http_upload_write(u, piece, n, err) < 0)
+            return -1;
+        at += n;
+        w->sent += n;
+        rh_progress(w->pve->remote->lib, "send", at, file->size);
+    }
+    return 0;
+}
+
+/* The server broke it off: with a reason, or (its /var/tmp is full) without. */
+static int say_broken(struct rh_pve_work *w, struct rh_http_upload *u,
+                      const struct rh_http_request *r, rh_error **err)
+{
+    const struct rh_http_answer *a = rh_http_upload_wait(u, 1, NULL);
+    json_t *doc = a && a->body.data
+                      ? json_loadb(a->body.data, a->body.length, 0, NULL)
+                      : NULL;
+
+    if (err && *err && rh_error_number(*err) != RH_ERR_HTTP_FAILED) {
+        json_decref(doc);
+        return -1; /* ours: a file, a cancel */
+    }
+    if (a && a->status >= 400) {
+        rh_error_drop(err);
+        rh_http_refuse(w->pve->remote->http, r, a, rh_pve_text(doc, "message"),
+                       err);
+    } else {
+        rh_hint(err, "the node writes uploads to its /var/tmp first: probably "
+                     "it is full, or the network broke");
+    }
+    json_decref(doc);
+    return -1;
+}
+
+static int finish_upload(struct rh_pve_work *w, struct rh_http_upload *u,
+                         const struct rh_http_request *r, rh_error **err)
+{
+    RH_AUTO(rh_http_answer_free) struct rh_http_answer a = {0};
+    RH_AUTO(rh_freep) char *upid = NULL;
+    json_t *doc;
+
+    if (rh_http_upload_finish(u, &a, err) < 0)
+        return rh_hint(err, "the node writes uploads to its /var/tmp first: "
+                            "probably it is full, or the network broke");
+    doc = a.body.data ? json_loadb(a.body.data, a.body.length, 0, NULL) : NULL;
+    if (a.status != 200)
+        rh_http_refuse(w->pve->remote->http, r, &a, rh_pve_text(doc, "message"),
+                       err);
+    else
+        upid = rh_strdup(rh_pve_text(doc, "data"));
+    json_decref(doc);
+    return upid ? rh_pve_wait(w->pve, w->place->node, upid, "import", err) : -1;
+}
+
+static int upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
+                  const char *digest, rh_error **err)
+{
+    RH_AUTO(rh_buf_free) struct rh_buf head = {0};
+    char boundary[33];
+    RH_AUTO(rh_freep) char *tail = NULL, *type = NULL;
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("/api2/json/nodes/%s/storage/%s/upload",
+                           w->place->node, w->place->import);
+    RH_AUTO(rh_http_upload_closep) struct rh_http_upload *u = NULL;
+    struct rh_http_request r = {.method = "POST", .path = path};
+
+    random_hex(boundary, 16);
+    add_field(&head, boundary, "content", "import");
+    add_field(&head, boundary, "checksum-algorithm", "sha256");
+    add_field(&head, boundary, "checksum", digest);
+    rh_buf_printf(&head,
+                  "--%s\r\nContent-Disposition: form-data; name=\"filename\"; "
+                  "filename=\"%s\"\r\nContent-Type: application/octet-stream"
+                  "\r\n\r\n",
+                  boundary, name);
+    tail = rh_printf("\r\n--%s--\r\n", boundary);
+    type = rh_printf("multipart/form-data; boundary=%s", boundary);
+    r.type = type;
+    u = rh_http_upload_start(w->pve->remote->http, &r,
+                             (int64_t)(head.length + file->size + strlen(tail)),
+                             err);
+    if (!u)
+        return -1;
+    if (rh_http_upload_write(u, head.data, head.length, err) < 0 ||
+        send_file(w, u, file, err) < 0 ||
+        rh_http_upload_write(u, tail, strlen(tail), err) < 0)
+        return say_broken(w, u, &r, err);
+    return finish_upload(w, u, &r, err);
+}
+
+/* An upload overwrites: the name is one that nobody else has. */
+int rh_pve_upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
+                  char **ret_volume, rh_error **err)
+{
+    char mark[17], digest[RH_DIGEST_HEX];
+    RH_AUTO(rh_freep) char *unique = NULL;
+    RH_AUTO(rh_freep) char *volume = NULL;
+
+    if (digest_of(w, file, digest, err) < 0)
+        return -1;
+    random_hex(mark, 8);
+    unique = rh_printf("rehost-%s-%s", mark, name);
+    volume = rh_printf("%s:import/%s", w->place->import, unique);
+    if (w->journal && rh_journal_add(w->journal, "file", volume, err) < 0)
+        return -1;
+    *rh_vec_add(&w->files) = rh_strdup(volume);
+    if (upload(w, file, unique, digest, err) < 0)
+        return rh_error_context(err, _("uploading %s"), name);
+    *ret_volume = RH_TAKE(volume);
+    return 0;
+}
+
+/* --- the VM
+ * ----------------------------------------------------------------------------
+ */
+
+static int next_number(struct rh_pve_work *w, rh_error **err)
+{
+    json_t *id = rh_pve_call(w->pve, "GET", "/cluster/nextid", NULL, err);
+
+    if (!id)
+        return -1;
+    free(w->place->vmid);
+    w->place->vmid =
+        json_is_integer(id)
+            ? rh_printf("%lld", (long long)json_integer_value(id))
+            : rh_strdup(json_string_value(id) ? json_string_value(id) : "");
+    json_decref(id);
+    return 0;
+}
+
+static int create_once(struct rh_pve_work *w, const struct rh_pve_conf *conf,
+                       rh_error **err)
+{
+    RH_AUTO(rh_freep) char *path = rh_printf("/nodes/%s/qemu", w->place->node);
+    RH_AUTO(rh_freep)
+    char *id = rh_printf("%s/%s/%s", w->place->node, w->place->vmid, w->note);
+    json_t *params = rh_pve_conf_params(conf, w->place->storage, w->note),
+           *upid;
+    int failed;
+
+    json_object_set_new(params, "vmid", json_string(w->place->vmid));
+    if (w->place->drop_startup)
+        json_object_del(params, "startup");
+    if (w->journal && rh_journal_add(w->journal, "vm", id, err) < 0) {
+        json_decref(params);
+        return -1;
+    }
+    /* Not broken off by a cancel: its task must be known to be ended. */
+    w->made = true; /* as far as we know */
+    rh_http_set_lib(w->pve->remote->http, NULL);
+    upid = rh_pve_call(w->pve, "POST", path, params, err);
+    rh_http_set_lib(w->pve->remote->http, w->pve->remote->lib);
+    if (!upid)
+        return -1;
+    failed = rh_pve_wait(w->pve, w->place->node, json_string_value(upid),
+                         "import", err);
+    json_decref(upid);
+    return failed;
+}
+
+/* A number that was free may be taken by now. */
+int rh_pve_create(struct rh_pve_work *w, const struct rh_pve_conf *conf,
+                  rh_error **err)
+{
+    for (unsigned tries = 1;; tries++) {
+        rh_error *e = NULL;
+
+        if (create_once(w, conf, &e) == 0)
+            return 0;
+        if (rh_error_number(e) == RH_ERR_DELIVERY_TAKEN &&
+            !w->place->vmid_asked && tries < TRIES) {
+            rh_error_free(e);
+            if (next_number(w, err) < 0)
+                return -1;
+            continue;
+        }
+        if (err && !*err)
+            *err = RH_TAKE(e);
+        rh_error_free(e);
+        return -1;
+    }
+}
+
+/* --- what stands there
+ * ---------------------------------------------------------------- */
+
+static bool is_nic(const char *key)
+{
+    return !strncmp(key, "net", 3) && key[3] >= '0' && key[3] <= '9';
+}
+
+/* "virtio=00:50:..,bridge=" -> "00:50:.." */
+static char *mac_of(const char *value)
+{
+    const char *equals = strchr(value, '=');
+
+    return equals ? rh_strndup(equals + 1, strcspn(equals + 1, ","))
+                  : rh_strdup("");
+}
+
+static int add_nic(const char *key, const char *sent, const char *there,
+                   json_t *nics, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *mac = mac_of(there), *wanted = mac_of(sent);
+    RH_AUTO(rh_freep) char *bridge = rh_pve_part(there, "bridge");
+
+    if (!rh_same_word(mac, wanted))
+        return rh_fail(err, RH_ERR_DELIVERY_FAILED,
+                       "%s there has the MAC address \"%s\", not %s", key, mac,
+                       wanted);
+    json_array_append_new(
+        nics, json_pack("{s:s, s:s}", "mac", mac, "network", bridge));
+    return 0;
+}
+
+static int add_volume(const char *key, const char *there, json_t *disks,
+                      rh_error **err)
+{
+    RH_AUTO(rh_freep) char *volume = rh_strndup(there, strcspn(there, ","));
+
+    if (!volume[0])
+        return rh_fail(err, RH_ERR_DELIVERY_FAILED, "the VM there has no %s",
+                       key);
+    json_array_append_new(
+        disks, json_pack("{s:s, s:s}", "id", volume, "position", key));
+    return 0;
+}
+
+json_t *rh_pve_describe(struct rh_pve_work *w, const struct rh_pve_conf *conf,
+                        rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *path =
+        rh_printf("/nodes/%s/qemu/%s/config", w->place->node, w->place->vmid);
+    json_t *there = rh_pve_call(w->pve, "GET", path, NULL, err);
+    json_t *disks = json_array(), *nics = json_array();
+    RH_AUTO(rh_freep)
+    char *uuid = rh_pve_part(rh_pve_text(there, "smbios1"), "uuid");
+    int failed = there ? 0 : -1;
+
+    for (size_t i = 0; i < conf->list.count && !failed; i++) {
+        const struct rh_pve_setting *s = &conf->list.items[i];
+        const char *value = rh_pve_text(there, s->key);
+
+        if (is_nic(s->key))
+            failed = add_nic(s->key, s->value, value, nics, err);
+        else if (s->is_volume)
+            failed = add_volume(s->key, value, disks, err);
+    }
+    json_decref(there);
+    if (!failed)
+        return json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", w->place->vmid,
+                         "uuid", uuid, "node", w->place->node, "disks", disks,
+                         "nics", nics);
+    json_decref(disks);
+    json_decref(nics);
+    return NULL;
+}
+
+int rh_pve_start(struct rh_pve_work *w, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("/nodes/%s/qemu/%s/status/start", w->place->node,
+                           w->place->vmid);
+    json_t *upid = rh_pve_call(w->pve, "POST", path, json_object(), err);
+    int failed = !upid ? -1
+                       : rh_pve_wait(w->pve, w->place->node,
+                                     json_string_value(upid), "start", err);
+
+    json_decref(upid);
+    return failed;
+}
+
+/* --- taking away
+ * -------------------------------------------------------------------------- */
+
+static int delete_and_wait(struct rh_pve *p, const char *node, const char *path,
+                           rh_error **err)
+{
+    json_t *upid = rh_pve_call(p, "DELETE", path, NULL, err);
+    int failed = upid ? 0 : -1;
+
+    if (json_is_string(upid))
+        failed = rh_pve_wait(p, node, json_string_value(upid), "clean", err);
+    json_decref(upid);
+    return failed;
+}
+
+static json_t *content_of(struct rh_pve *p, const char *node,
+                          const char *volume, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *storage = rh_strndup(volume, strcspn(volume, ":"));
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("/nodes/%s/storage/%s/content", node, storage);
+
+    return rh_pve_call(p, "GET", path, json_pack("{s:s}", "content", "import"),
+                       err);
+}
+
+/* Only what is there, so that nothing is asked for twice. */
+static int delete_file(struct rh_pve *p, const char *node, const char *volume,
+                       rh_error **err)
+{
+    RH_AUTO(rh_freep) char *storage = rh_strndup(volume, strcspn(volume, ":"));
+    RH_AUTO(rh_freep) char *escaped = rh_http_escape(volume);
+    RH_AUTO(rh_freep)
+    char *path =
+        rh_printf("/nodes/%s/storage/%s/content/%s", node, storage, escaped);
+    json_t *content = content_of(p, node, volume, err), *row;
+    bool there = false;
+    size_t i;
+
+    if (!content)
+        return -1;
+    json_array_foreach (content, i, row)
+        there |= !strcmp(rh_pve_text(row, "volid"), volume);
+    json_decref(content);
+    return there ? delete_and_wait(p, node, path, err) : 0;
+}
+
+/* Is the VM of that number the one whose description has our note?  While it is
+ * being made it says nothing yet. */
+static bool is_ours(struct rh_pve *p, const char *node, const char *vmid,
+                    const char *note)
+{
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("/nodes/%s/qemu/%s/config", node, vmid);
+    bool ours = false, waiting = true;
+
+    for (unsigned n = 0; waiting && n < CREATING; n++) {
+        json_t *conf = rh_pve_call(p, "GET", path, NULL, NULL);
+
+        waiting = !strcmp(rh_pve_text(conf, "lock"), "create");
+        ours = note[0] && strstr(rh_pve_text(conf, "description"), note);
+        json_decref(conf);
+        if (waiting)
+            sleep(1);
+    }
+    return ours;
+}
+
+static int destroy_vm(struct rh_pve *p, const char *node, const char *vmid,
+                      const char *note, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *path = rh_printf("/nodes/%s/qemu/%s", node, vmid);
+
+    return is_ours(p, node, vmid, note) ? delete_and_wait(p, node, path, err)
+                                        : 0;
+}
+
+int rh_pve_take_away(struct rh_pve_work *w, bool all, rh_error **err)
+{
+    rh_lib *lib = w->pve->remote->lib;
+    int failed = 0;
+
+    /* Also after a cancel. */
+    rh_http_set_lib(w->pve->remote->http, NULL);
+    w->pve->remote->lib = NULL;
+    if (all && w->made)
+        failed |=
+            destroy_vm(w->pve, w->place->node, w->place->vmid, w->note, err);
+    for (size_t i = 0; i < w->files.count; i++)
+        failed |= delete_file(w->pve, w->place->node, w->files.items[i], err);
+    w->pve->remote->lib = lib;
+    rh_http_set_lib(w->pve->remote->http, lib);
+    return failed;
+}
+
+void rh_pve_work_free(struct rh_pve_work *w)
+{
+    for (size_t i = 0; i < w->files.count; i++)
+        free(w->files.items[i]);
+    free(w->files.items);
+    free(w->note);
+    *w = (struct rh_pve_work){0};
+}
+
+/* "NODE/VMID/NOTE"; a file's volume on the URL's node. */
+int rh_pve_clean(struct rh_pve *p, const char *kind, const char *id,
+                 rh_error **err)
+{
+    const char *slash = strchr(id, '/');
+    const char *second = slash ? strchr(slash + 1, '/') : NULL;
+    RH_AUTO(rh_freep) char *node = NULL, *vmid = NULL;
+
+    if (!strcmp(kind, "file"))
+        return delete_file(p, p->remote->url.parts[0], id, err);
+    if (strcmp(kind, "vm") || !second)
+        return 0;
+    node = rh_strndup(id, (size_t)(slash - id));
+    vmid = rh_strndup(slash + 1, (size_t)(second - slash - 1));
+    return destroy_vm(p, node, vmid, second + 1, err);
+}

@@ -1,0 +1,112 @@
+/* proxmox.h - Proxmox VE's API (8, 9), as a delivery uses it.
+ *
+ * A VM is made by one call with its whole configuration; its disks come from
+ * files that were uploaded to a storage with the content type "import" and go
+ * away afterwards.  Work runs in tasks (UPIDs) whose exit status decides.
+ * Sources of these facts: pve-http-server (AnyEvent.pm), pve-manager,
+ * pve-storage, qemu-server (API2/Qemu.pm), the API's own table. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_DELIVER_PROXMOX_PROXMOX_H
+#define RH_DELIVER_PROXMOX_PROXMOX_H
+
+#include <jansson.h>
+
+#include "deliver/remote.h"
+
+/* --- calls
+ * -------------------------------------------------------------------- */
+struct rh_pve {
+    struct rh_remote *remote;
+    char *token; /* its name, "user@realm!id"; NULL: a ticket */
+    long skew;   /* seconds that the node's clock is ahead of ours */
+};
+int rh_pve_login(struct rh_pve *p, struct rh_remote *r, rh_error **err);
+void rh_pve_logout(struct rh_pve *p);
+/* The "data" of the answer, whose reference is the caller's.  `params` (an
+ * object of texts, taken; or NULL) go as the query or as a form.  The server's
+ * own reason stands in the error. */
+json_t *rh_pve_call(struct rh_pve *p, const char *method, const char *path,
+                    json_t *params, rh_error **err);
+/* Fields of a record: "" and 0 where there is none. */
+const char *rh_pve_text(const json_t *record, const char *field);
+uint64_t rh_pve_number(const json_t *record, const char *field);
+/* Wait for a task's end: OK and WARNINGS are good, else its last lines are the
+ * reason.  A cancel stops it.  `stage` names its progress. */
+int rh_pve_wait(struct rh_pve *p, const char *node, const char *upid,
+                const char *stage, rh_error **err);
+
+/* --- the configuration, as proxmox.conf says
+ * ---------------------------------------- */
+struct rh_pve_setting {
+    char *key, *value;
+    char *file;     /* a disk's file, beside the configuration; or NULL */
+    char *volume;   /* what is imported for it, once it is uploaded; or NULL */
+    bool is_volume; /* a disk, or a small one that is made new */
+};
+struct rh_pve_conf {
+    RH_VEC(struct rh_pve_setting) list;
+};
+/* DELIVERY_RESULT for what is none. */
+int rh_pve_conf_parse(const char *text, struct rh_pve_conf *ret,
+                      rh_error **err);
+void rh_pve_conf_free(struct rh_pve_conf *c);
+struct rh_pve_setting *rh_pve_conf_find(struct rh_pve_conf *c, const char *key);
+void rh_pve_conf_set(struct rh_pve_conf *c, const char *key, const char *value);
+/* "bridge=vmbr0" of "virtio=...,bridge=vmbr0"; "" where there is none. */
+char *rh_pve_part(const char *value, const char *name);
+/* Bridges as --network-map says; `nics` of vm.json has the networks' names. */
+void rh_pve_conf_map(struct rh_pve_conf *c, const json_t *nics,
+                     const rh_options *o);
+/* Parameters of POST /nodes/NODE/qemu: disks on `storage`, imported. */
+json_t *rh_pve_conf_params(const struct rh_pve_conf *c, const char *storage,
+                           const char *note);
+
+/* --- where
+ * ----------------------------------------------------------------------------
+ */
+struct rh_pve_place {
+    char *node, *storage,
+        *import; /* where disks go; where files are uploaded */
+    char *vmid;
+    bool vmid_asked;
+    bool drop_startup; /* no right to set it */
+};
+void rh_pve_place_free(struct rh_pve_place *p);
+struct rh_pve_wish {
+    struct rh_pve_conf *conf;
+    uint64_t virtual_bytes, file_bytes; /* file_bytes 0: not known */
+};
+/* Look at everything that could stand in the way. */
+int rh_pve_look(struct rh_pve *p, const struct rh_pve_wish *w,
+                struct rh_pve_place *ret, struct rh_checks *checks,
+                rh_error **err);
+
+/* --- doing
+ * ----------------------------------------------------------------------------
+ */
+struct rh_pve_work {
+    struct rh_pve *pve;
+    struct rh_pve_place *place;
+    struct rh_journal *journal;
+    RH_VEC(char *) files; /* volume ids that were uploaded */
+    bool made;            /* the VM stands */
+    char *note;           /* of the VM's description, to know it by */
+    uint64_t sent;
+};
+/* Upload one disk's file; *ret_volume is "STORAGE:import/NAME". */
+int rh_pve_upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
+                  char **ret_volume, rh_error **err);
+int rh_pve_create(struct rh_pve_work *w, const struct rh_pve_conf *conf,
+                  rh_error **err);
+/* What stands there now, for the receipt; compared with what was sent. */
+json_t *rh_pve_describe(struct rh_pve_work *w, const struct rh_pve_conf *conf,
+                        rh_error **err);
+int rh_pve_start(struct rh_pve_work *w, rh_error **err);
+/* Take the uploaded files away (always), and the VM with `all`. */
+int rh_pve_take_away(struct rh_pve_work *w, bool all, rh_error **err);
+void rh_pve_work_free(struct rh_pve_work *w);
+/* One thing of a journal: "file" or "vm"; only if it is ours. */
+int rh_pve_clean(struct rh_pve *p, const char *kind, const char *id,
+                 rh_error **err);
+
+#endif
