@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/out.h"
+#include "convert/options.h"
 #include "convert/result.h"
 #include "deliver/push.h"
 #include "rehost/rehost.h"
@@ -37,9 +38,15 @@ rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
 {
     RH_AUTO(rh_push_closep) struct rh_push *p = rh_new0(struct rh_push);
     const char *url = rh_option(options, "to");
+    static const char *const names[] = {
+        "to",      "login",       "tls-ca", "pin",     "network-map",
+        "sr",      "name",        "vmid",   "storage", "import-storage",
+        "dry-run", "keep-failed", "start",  NULL};
 
     p->lib = lib;
     p->options = options;
+    if (rh_options_only(options, names, "rh_push_open", err) < 0)
+        return NULL;
     if (!url) {
         rh_fail(err, RH_ERR_USAGE, "it was not said where to");
         rh_hint(err, "add --to URL");
