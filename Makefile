@@ -7,7 +7,7 @@
 # Sources are found by wildcard: a new file in a known folder is picked up.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-VERSION := 0.1.0
+VERSION := 0.2.0
 SONAME  := librehost.so.1
 B       ?= build
 PREFIX  ?= /usr/local

@@ -85,9 +85,9 @@ static int add(rh_lib *lib, const char *name, struct rh_custom c,
     return 0;
 }
 
-int rh_add_source(rh_lib *lib, const char *name, uint64_t size,
-                  rh_read_fn *read, rh_next_data_fn *next_data, void *user,
-                  rh_error **err)
+int rh_lib_add_source(rh_lib *lib, const char *name, uint64_t size,
+                      rh_read_fn *read, rh_next_data_fn *next_data, void *user,
+                      rh_error **err)
 {
     if (!read)
         return rh_fail(err, RH_ERR_USAGE, "a source needs a read function");
@@ -98,9 +98,9 @@ int rh_add_source(rh_lib *lib, const char *name, uint64_t size,
         err);
 }
 
-int rh_add_sink(rh_lib *lib, const char *name, rh_sink_open_fn *open,
-                rh_sink_write_fn *write, rh_sink_close_fn *close,
-                rh_sink_end_fn *end, void *user, rh_error **err)
+int rh_lib_add_sink(rh_lib *lib, const char *name, rh_sink_open_fn *open,
+                    rh_sink_write_fn *write, rh_sink_close_fn *close,
+                    rh_sink_end_fn *end, void *user, rh_error **err)
 {
     if (!open || !write || !close)
         return rh_fail(err, RH_ERR_USAGE,

@@ -64,7 +64,7 @@ static int run(struct cli *cli)
 
     if (cli->word_count != 1)
         return cli_usage(cli, _("one result folder is needed"));
-    if (rh_boot(cli->lib, cli->words[0], cli->options, &json, &e) < 0)
+    if (rh_result_boot(cli->lib, cli->words[0], cli->options, &json, &e) < 0)
         status = -1;
     cli_progress_end();
     if (json && cli->json) {

@@ -123,7 +123,7 @@ static int take(struct cli *cli, const struct cli_option *o, const char *value)
     rh_error *e = NULL;
 
     if (o->whose == TO_LIB &&
-        rh_set(cli->lib, o->name, o->argument ? value : "yes", &e) < 0)
+        rh_lib_set(cli->lib, o->name, o->argument ? value : "yes", &e) < 0)
         return cli_fail(cli, e);
     if (o->whose == TO_OPTIONS &&
         rh_options_add(cli->options, o->name, value, &e) < 0)
@@ -212,7 +212,7 @@ static void on_signal(int number)
     (void)number;
     if (!lib)
         _exit(130); /* interrupted, whatever the signal */
-    rh_cancel(lib);
+    rh_lib_cancel(lib);
     interrupted_lib = NULL;
 }
 
@@ -248,7 +248,7 @@ static int run_command(struct cli *cli, int argc, char **argv)
     if (cli_given(cli, "help"))
         return help_command(cli->title, cli->command);
     verbose = cli_given(cli, "verbose") != NULL;
-    rh_on_log(cli->lib, log_line, &verbose);
+    rh_lib_on_log(cli->lib, log_line, &verbose);
     status = cli_progress_start(cli, cli_given(cli, "progress"));
     if (status)
         return status;
@@ -359,16 +359,16 @@ int main(int argc, char **argv)
     setlocale(LC_NUMERIC, "C");
     allow_many_files();
     cli.json = wants_json(argc, argv);
-    cli.lib = rh_new(&e);
+    cli.lib = rh_lib_new(&e);
     if (!cli.lib)
         return cli_fail(&cli, e);
-    rh_set(cli.lib, "lang", "auto", NULL);
+    rh_lib_set(cli.lib, "lang", "auto", NULL);
     i = find_command(argc, argv, &words);
     if (i < 0) {
         status = no_command(&cli, argc, argv);
         if (cli_flush(&cli) && !status)
             status = 1;
-        rh_free(cli.lib);
+        rh_lib_free(cli.lib);
         return status;
     }
     snprintf(title, sizeof title, "%s%s%s",
@@ -385,6 +385,6 @@ int main(int argc, char **argv)
     free(cli.switches);
     free(cli.words);
     rh_options_free(cli.options);
-    rh_free(cli.lib);
+    rh_lib_free(cli.lib);
     return status;
 }

@@ -389,8 +389,8 @@ static int run_profiles(struct cli *cli)
 
     if (cli->word_count > 1)
         return cli_usage(cli, _("one profile at most"));
-    text = rh_profiles_json_text(cli->lib,
-                                 cli->word_count ? cli->words[0] : NULL, &e);
+    text = rh_lib_profiles_json(cli->lib,
+                                cli->word_count ? cli->words[0] : NULL, &e);
     if (!text)
         return cli_fail(cli, e);
     if (cli->json || cli->word_count)

@@ -125,9 +125,9 @@ int cli_progress_start(struct cli *cli, const char *mode)
     if (!mode || !strcmp(mode, "auto"))
         mode = isatty(STDERR_FILENO) ? "bar" : "none";
     if (!strcmp(mode, "bar"))
-        rh_on_progress(cli->lib, draw, NULL);
+        rh_lib_on_progress(cli->lib, draw, NULL);
     else if (!strcmp(mode, "json"))
-        rh_on_progress(cli->lib, json_line, NULL);
+        rh_lib_on_progress(cli->lib, json_line, NULL);
     else if (strcmp(mode, "none"))
         return cli_usage(cli, _("--progress is auto, bar, json or none"));
     return 0;

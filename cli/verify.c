@@ -15,7 +15,7 @@ static int run(struct cli *cli)
 
     if (cli->word_count != 2)
         return cli_usage(cli, _("a source and a result folder are needed"));
-    if (rh_verify(cli->lib, cli->words[0], cli->words[1], &text, &e) < 0)
+    if (rh_result_verify(cli->lib, cli->words[0], cli->words[1], &text, &e) < 0)
         return cli_fail(cli, e);
     cli_progress_end();
     if (cli->json) {

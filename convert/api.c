@@ -246,7 +246,7 @@ const rh_finding *rh_package_finding(const rh_package *p, size_t vm, size_t i)
 /* --- lists
  * ------------------------------------------------------------------------ */
 
-const char *rh_list(rh_lib *lib, const char *what, size_t i)
+const char *rh_lib_name(rh_lib *lib, const char *what, size_t i)
 {
     if (!strcmp(what, "profiles"))
         return profile_name(lib, i);
@@ -266,7 +266,7 @@ const char *rh_list(rh_lib *lib, const char *what, size_t i)
     return NULL;
 }
 
-char *rh_profiles_json_text(rh_lib *lib, const char *id, rh_error **err)
+char *rh_lib_profiles_json(rh_lib *lib, const char *id, rh_error **err)
 {
     const struct rh_profiles *all = rh_profiles_of(lib, err);
     const struct rh_profile *p;

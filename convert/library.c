@@ -16,16 +16,12 @@
 #include "report/findings.h"
 #include "rehost/rehost.h"
 
-#ifndef RH_VERSION
-#define RH_VERSION "0.1.0"
-#endif
-
 const char *rh_version(void)
 {
     return RH_VERSION;
 }
 
-rh_lib *rh_new(rh_error **err)
+rh_lib *rh_lib_new(rh_error **err)
 {
     rh_lib *lib = rh_new0(rh_lib);
     int cores = get_nprocs();
@@ -37,7 +33,7 @@ rh_lib *rh_new(rh_error **err)
     return lib;
 }
 
-void rh_free(rh_lib *lib)
+void rh_lib_free(rh_lib *lib)
 {
     if (!lib)
         return;
@@ -100,7 +96,7 @@ static int set_manifest(rh_lib *lib, const char *value, rh_error **err)
     return 0;
 }
 
-int rh_set(rh_lib *lib, const char *key, const char *value, rh_error **err)
+int rh_lib_set(rh_lib *lib, const char *key, const char *value, rh_error **err)
 {
     if (!strcmp(key, "threads"))
         return set_threads(lib, value, err);
@@ -119,19 +115,19 @@ int rh_set(rh_lib *lib, const char *key, const char *value, rh_error **err)
     return rh_fail(err, RH_ERR_USAGE, "there is no setting \"%s\"", key);
 }
 
-void rh_on_log(rh_lib *lib, rh_log_fn *fn, void *user)
+void rh_lib_on_log(rh_lib *lib, rh_log_fn *fn, void *user)
 {
     lib->log = fn;
     lib->log_user = user;
 }
 
-void rh_on_progress(rh_lib *lib, rh_progress_fn *fn, void *user)
+void rh_lib_on_progress(rh_lib *lib, rh_progress_fn *fn, void *user)
 {
     lib->progress = fn;
     lib->progress_user = user;
 }
 
-void rh_cancel(rh_lib *lib)
+void rh_lib_cancel(rh_lib *lib)
 {
     atomic_store(&lib->cancelled, true);
 }

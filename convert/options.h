@@ -9,7 +9,7 @@
 /* Refuse what is not in `names` (NULL-ended), or what is: USAGE. */
 int rh_options_only(const rh_options *o, const char *const *names,
                     const char *call, rh_error **err);
-/* Those of rh_boot and rh_disk_convert alone: conversions take none. */
+/* Those of rh_result_boot and rh_disk_convert alone: conversions take none. */
 extern const char *const rh_options_of_others[];
 int rh_options_without(const rh_options *o, const char *const *names,
                        const char *call, rh_error **err);

@@ -130,7 +130,8 @@ int rh_job_read_options(struct rh_job *job, rh_error **err)
 {
     return read_targets(job, err) || check_words(job, err) ||
                    check_fixes(job, "fix", err) ||
-                   check_fixes(job, "no-fix", err) || rh_job_check_needs(job, err) || read_networks(job, err)
+                   check_fixes(job, "no-fix", err) ||
+                   rh_job_check_needs(job, err) || read_networks(job, err)
                ? -1
                : 0;
 }

@@ -161,8 +161,8 @@ static int verify_all(struct rh_package *p, const char *dir,
     return 0;
 }
 
-int rh_verify(rh_lib *lib, const char *source, const char *result_dir,
-              char **ret_text, rh_error **err)
+int rh_result_verify(rh_lib *lib, const char *source, const char *result_dir,
+                     char **ret_text, rh_error **err)
 {
     json_t *receipt = rh_result_json(result_dir, "receipt.json", err);
     struct rh_package_options o = {.will_read = true};

@@ -40,11 +40,11 @@ static int convert(rh_lib *lib, const char *source, const char *target,
 int main(int argc, char **argv)
 {
     rh_error *e = NULL;
-    rh_lib *lib = rh_new(&e);
+    rh_lib *lib = rh_lib_new(&e);
     int status = 2;
 
     if (argc == 4 && lib) {
-        rh_on_progress(lib, show, NULL);
+        rh_lib_on_progress(lib, show, NULL);
         convert(lib, argv[1], argv[2], argv[3], &e);
         status = rh_error_status(e);
         if (e)
@@ -52,6 +52,6 @@ int main(int argc, char **argv)
                     rh_error_message(e), rh_error_hint(e));
     }
     rh_error_free(e);
-    rh_free(lib);
+    rh_lib_free(lib);
     return status;
 }

@@ -32,7 +32,7 @@ static int print_report(rh_lib *lib, const char *const *sources, size_t count,
 int main(int argc, char **argv)
 {
     rh_error *e = NULL;
-    rh_lib *lib = rh_new(&e);
+    rh_lib *lib = rh_lib_new(&e);
     int status = 2;
 
     if (argc > 1 && lib) {
@@ -44,6 +44,6 @@ int main(int argc, char **argv)
         }
     }
     rh_error_free(e);
-    rh_free(lib);
+    rh_lib_free(lib);
     return status;
 }

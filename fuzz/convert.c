@@ -63,16 +63,16 @@ static void start(void)
 {
     if (lib)
         return;
-    lib = rh_new(NULL);
+    lib = rh_lib_new(NULL);
     if (!lib || !mkdtemp(folder) || atexit(remove_folder))
         abort();
     memcpy(in, folder, sizeof folder - 1);
     memcpy(out, folder, sizeof folder - 1);
     memcpy(beside, folder, sizeof folder - 1);
-    if (rh_set(lib, "threads", "1", NULL) < 0 ||
-        rh_set(lib, "memory", "8MiB", NULL) < 0 ||
-        rh_set(lib, "max-disk-size", "32MiB", NULL) < 0 ||
-        rh_set(lib, "temp-dir", folder, NULL) < 0)
+    if (rh_lib_set(lib, "threads", "1", NULL) < 0 ||
+        rh_lib_set(lib, "memory", "8MiB", NULL) < 0 ||
+        rh_lib_set(lib, "max-disk-size", "32MiB", NULL) < 0 ||
+        rh_lib_set(lib, "temp-dir", folder, NULL) < 0)
         abort();
 }
 

@@ -28,4 +28,17 @@ test_header_map_and_library_agree() {
     expect_silent
     expect_status 0
 }
+# One version everywhere: what the program says, the symbols, the changes, the
+# pkg-config file; the library's name bears its ABI's number.
+test_one_version_everywhere() {
+    local version
+    version=$(sed -n 's/^VERSION := //p' "$TOP/Makefile")
+    run "$REHOST" --version
+    expect_stdout "^rehost $version\$"
+    expect_equal "$(sed -n 's/^## //p' "$TOP/CHANGELOG.md" | head -1)" "$version"
+    expect_equal "$(sed -n 's/ {$//p' "$TOP/librehost.map" | tail -1)" \
+        "REHOST_${version%.*}"
+    run nm -D --with-symbol-versions "$BUILD/librehost.so.1"
+    expect_stdout " T rh_version@@REHOST_${version%.*}\$"
+}
 run_tests

@@ -163,12 +163,12 @@ static int run(const char *what, const char *path)
     rh_error *e = NULL;
     int wrong = 0;
 
-    lib = rh_new(NULL);
+    lib = rh_lib_new(NULL);
     disk = rh_disk_open(lib, path, NULL, &e);
     if (!disk) {
         printf("open: %s\n", rh_error_id(e));
         rh_error_free(e);
-        rh_free(lib);
+        rh_lib_free(lib);
         return 1;
     }
     if (!strcmp(what, "threads"))
@@ -176,7 +176,7 @@ static int run(const char *what, const char *path)
     else
         wrong = !strcmp(what, "twice") ? twice(0, CALLS) : twice(6, 7);
     rh_disk_free(disk);
-    rh_free(lib);
+    rh_lib_free(lib);
     return wrong;
 }
 

@@ -216,18 +216,18 @@ static void threads(const char *source, const char *out)
 
     for (int i = 0; i < THREADS; i++) {
         all[i] = (struct one){.source = source, .out = out, .number = i};
-        all[i].lib = rh_new(NULL);
-        rh_set(all[i].lib, "threads", "2", NULL);
+        all[i].lib = rh_lib_new(NULL);
+        rh_lib_set(all[i].lib, "threads", "2", NULL);
         pthread_create(&all[i].thread, NULL, work, &all[i]);
     }
     for (int i = 1; i < THREADS; i += 2) {
         usleep(2000);
-        rh_cancel(all[i].lib);
+        rh_lib_cancel(all[i].lib);
     }
     for (int i = 0; i < THREADS; i++) {
         pthread_join(all[i].thread, NULL);
         printf("vm%d %s\n", i, all[i].said);
-        rh_free(all[i].lib);
+        rh_lib_free(all[i].lib);
     }
 }
 
@@ -310,12 +310,13 @@ static void own_bytes(rh_lib *lib, const char *source, struct own *own)
 
     own->fd = open(source, O_RDONLY);
     fstat(own->fd, &st);
-    rh_add_source(lib, "in", (uint64_t)st.st_size, own_read, NULL, own, NULL);
-    rh_add_source(lib, "in", 1, own_read, NULL, own, &e);
+    rh_lib_add_source(lib, "in", (uint64_t)st.st_size, own_read, NULL, own,
+                      NULL);
+    rh_lib_add_source(lib, "in", 1, own_read, NULL, own, &e);
     say("add twice", e);
     e = NULL;
-    rh_add_sink(lib, "there", own_open, own_write, own_close, own_end, own,
-                NULL);
+    rh_lib_add_sink(lib, "there", own_open, own_write, own_close, own_end, own,
+                    NULL);
     p = rh_package_load(lib, "app:in", NULL, &e);
     job = p ? rh_job_new(p, o, &e) : NULL;
     if (job && rh_job_run(job, &e) == 0)
@@ -340,8 +341,9 @@ static void own_disk(rh_lib *lib, const char *path, struct own *own)
 
     own->fd = open(path, O_RDONLY);
     fstat(own->fd, &st);
-    rh_add_source(lib, "d", (uint64_t)st.st_size, own_read, NULL, own, NULL);
-    rh_add_sink(lib, "t", own_open, own_write, own_close, NULL, own, NULL);
+    rh_lib_add_source(lib, "d", (uint64_t)st.st_size, own_read, NULL, own,
+                      NULL);
+    rh_lib_add_sink(lib, "t", own_open, own_write, own_close, NULL, own, NULL);
     d = rh_disk_open(lib, "app:d", NULL, &e);
     if (d)
         rh_disk_convert(d, "app:t", NULL, &e);
@@ -411,7 +413,7 @@ static void foreign(rh_lib *lib, rh_package *p, const char *out)
     rh_package_unload(rh_package_load(lib, "x.ova", o, &e));
     say("load", e);
     e = NULL;
-    rh_boot(lib, out, o, &json, &e);
+    rh_result_boot(lib, out, o, &json, &e);
     say("boot", e);
     free(json);
     rh_options_free(o);
@@ -452,7 +454,7 @@ int main(int argc, char **argv)
         threads(argv[2], argv[3]);
         return 0;
     }
-    lib = rh_new(NULL);
+    lib = rh_lib_new(NULL);
     if (!strncmp(argv[1], "own", 3)) {
         struct own own = {-1, argv[3], argc > 4 ? argv[4] : NULL};
 
@@ -460,7 +462,7 @@ int main(int argc, char **argv)
             own_bytes(lib, argv[2], &own);
         else
             own_disk(lib, argv[2], &own);
-        rh_free(lib);
+        rh_lib_free(lib);
         return 0;
     }
     p = load(lib, argv[2]);
@@ -469,6 +471,6 @@ int main(int argc, char **argv)
     else
         use(p, argv, argc);
     rh_package_unload(p);
-    rh_free(lib);
+    rh_lib_free(lib);
     return 0;
 }

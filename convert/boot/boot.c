@@ -352,7 +352,7 @@ static int boot(rh_lib *lib, const struct rh_boot_vm *vm,
     return good ? 0 : fail_boot(vm, seen, err);
 }
 
-int rh_boot(rh_lib *lib, const char *result_dir, const rh_options *options,
+int rh_result_boot(rh_lib *lib, const char *result_dir, const rh_options *options,
             char **ret_json, rh_error **err)
 {
     static const char *const names[] = {"devices", "screenshot", "timeout",
@@ -363,7 +363,7 @@ int rh_boot(rh_lib *lib, const char *result_dir, const rh_options *options,
     int failed;
 
     *ret_json = NULL;
-    if (rh_options_only(options, names, "rh_boot", err) < 0)
+    if (rh_options_only(options, names, "rh_result_boot", err) < 0)
         return -1;
     failed = rh_boot_read(&vm, result_dir, options, err);
     if (!failed)

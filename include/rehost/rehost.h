@@ -11,26 +11,35 @@
  *            What you pass in is yours still: texts and options are copied.
  * Parents    free children first: job and disk, then package, then library.
  *            A report stands alone but for the library.
+ * Failure    an object whose call failed can still be asked and freed; what
+ *            failed fails again.  Jobs say more of that below.
  * Threads    one thread per rh_lib at a time; different ones are independent.
- *            Exceptions, from any thread and from signal handlers: rh_cancel.
- *            From any thread, side by side, on one disk: every rh_disk_* call
- *            but rh_disk_open and rh_disk_free.  The library starts threads of
- *            its own ("threads") and has ended them when a call returns.
+ *            Exceptions: rh_lib_cancel, from any thread and from signal
+ *            handlers; every rh_disk_* call but rh_disk_open and rh_disk_free,
+ *            from any thread, side by side, on one disk; the rh_error_* calls
+ *            and rh_version, on no library at all.  The library starts threads
+ *            ("threads", and some that wait), which end with the call or with
+ *            the object that they serve.
  * Callbacks  come on the thread that made the call, while it lasts, but for the
- *            log's lines, which may come from any; they may call rh_cancel and
- *            no other call on the same rh_lib.
+ *            log's lines and your own sources and sinks, which may come from
+ *            any; they may call rh_lib_cancel and no other call on that rh_lib.
  * Process    nothing is printed, no signal handler, folder, umask or exit is
- *            touched; the locale only by rh_set "lang".  Writing to a pipe that
- *            nobody reads raises SIGPIPE: ignore it to get an error instead.
+ *            touched; the locale only by rh_lib_set "lang".  Writing to a pipe
+ *            that nobody reads raises SIGPIPE: ignore it to get an error.
+ *            Programs are run for some guests (libguestfs' appliance, helpers
+ *            for file systems) and by rh_result_boot (QEMU); they end at the
+ *            latest when the job or package is freed.
  * Units      bytes, always.  Text is UTF-8.
  * Keys       options and values go by name, the same names as the command
  *            line's long options without dashes ("threads", "memory",
  *            "network-map") and the keys of vm.json ("nics/0/mac").  A switch
- *            ("overwrite") is on with "yes" or "".
- * Memory     what an input decides is bounded and reported (class MEMORY);
+ *            ("overwrite") is on with "yes" or "".  Which names there are is
+ *            known to rh_options_add; a call refuses those of another call.
+ * Memory     what an input decides is bounded and reported (class "memory");
  *            running out of memory for small bookkeeping ends the process.
- * ABI        calls are added, never changed: symbols carry the version that
- *            brought them (REHOST_1.0).  No struct is ever seen from outside.
+ * ABI        from 0.2 on calls are added, never changed: symbols carry the
+ *            version that brought them (REHOST_0.2), the library's name its
+ *            ABI (librehost.so.1).  No struct is ever seen from outside.
  */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef REHOST_H
@@ -43,7 +52,7 @@
 extern "C" {
 #endif
 
-#define REHOST_API 1 /* grows with every added call; nothing is taken away */
+#define REHOST_API 2 /* grows with every added call; nothing is taken away */
 
 #if defined(__GNUC__)
 #define RH_PUBLIC __attribute__((visibility("default")))
@@ -92,26 +101,27 @@ typedef void rh_progress_fn(void *user, const char *stage, uint64_t done,
 
 RH_PUBLIC const char *rh_version(void);
 RH_PUBLIC char *rh_build_info(void); /* lines: libraries, formats, targets */
-RH_PUBLIC rh_lib *rh_new(rh_error **);
-RH_PUBLIC void rh_free(rh_lib *);
+RH_PUBLIC rh_lib *rh_lib_new(rh_error **);
+RH_PUBLIC void rh_lib_free(rh_lib *);
 /* "threads" (1 to 1024; every core), "memory" (bytes of buffers; "32MiB"),
  * "max-disk-size" ("64TiB"), "trust" (a CA file), "require-manifest" ("yes"),
  * "temp-dir" ($TMPDIR, else /var/tmp), "lang" ("en", "ja", "auto": the
  * environment's; it is the whole process's). */
-RH_PUBLIC int rh_set(rh_lib *, const char *key, const char *value, rh_error **);
+RH_PUBLIC int rh_lib_set(rh_lib *, const char *key, const char *value,
+                         rh_error **);
 /* NULL: no more.  `line` ends without a newline and is fit for a terminal;
  * `total` is 0 where it is not known; at most ten times a second, the last time
  * with done == total. */
-RH_PUBLIC void rh_on_log(rh_lib *, rh_log_fn *, void *user);
-RH_PUBLIC void rh_on_progress(rh_lib *, rh_progress_fn *, void *user);
+RH_PUBLIC void rh_lib_on_log(rh_lib *, rh_log_fn *, void *user);
+RH_PUBLIC void rh_lib_on_progress(rh_lib *, rh_progress_fn *, void *user);
 /* The running call, and each later one, fails with CANCELLED and leaves nothing
  * half-made; for more work make a new rh_lib. */
-RH_PUBLIC void rh_cancel(rh_lib *);
+RH_PUBLIC void rh_lib_cancel(rh_lib *);
 /* i-th name of "formats", "targets", "profiles", "fixes", "findings"; NULL at
  * the end. */
-RH_PUBLIC const char *rh_list(rh_lib *, const char *what, size_t i);
+RH_PUBLIC const char *rh_lib_name(rh_lib *, const char *what, size_t i);
 /* All profiles, or one, as JSON. */
-RH_PUBLIC char *rh_profiles_json_text(rh_lib *, const char *id, rh_error **);
+RH_PUBLIC char *rh_lib_profiles_json(rh_lib *, const char *id, rh_error **);
 
 /* --- your own sources and sinks
  * ------------------------------------------------- */
@@ -128,9 +138,9 @@ typedef int rh_next_data_fn(void *user, uint64_t offset, uint64_t *ret_start,
                             uint64_t *ret_end);
 /* `size` bytes that can be read anywhere; `next_data` NULL: all of it is data.
  */
-RH_PUBLIC int rh_add_source(rh_lib *, const char *name, uint64_t size,
-                            rh_read_fn *read, rh_next_data_fn *next_data,
-                            void *user, rh_error **);
+RH_PUBLIC int rh_lib_add_source(rh_lib *, const char *name, uint64_t size,
+                                rh_read_fn *read, rh_next_data_fn *next_data,
+                                void *user, rh_error **);
 /* A file of the result begins: "" for a disk, "web01/disk0.qcow2" for a job.
  * What it gives is handed to write and close; NULL refuses. */
 typedef void *rh_sink_open_fn(void *user, const char *file);
@@ -142,9 +152,9 @@ typedef int rh_sink_close_fn(void *file, uint64_t size, int whole);
 /* All files of a job's result ("web01") are there (done 1), or it failed.  May
  * be NULL. */
 typedef int rh_sink_end_fn(void *user, const char *result, int done);
-RH_PUBLIC int rh_add_sink(rh_lib *, const char *name, rh_sink_open_fn *open,
-                          rh_sink_write_fn *write, rh_sink_close_fn *close,
-                          rh_sink_end_fn *end, void *user, rh_error **);
+RH_PUBLIC int rh_lib_add_sink(rh_lib *, const char *name, rh_sink_open_fn *open,
+                              rh_sink_write_fn *write, rh_sink_close_fn *close,
+                              rh_sink_end_fn *end, void *user, rh_error **);
 
 /* --- packages
  * ------------------------------------------------------------------- */
@@ -270,13 +280,14 @@ RH_PUBLIC void rh_report_free(rh_report *);
 /* Start a result in QEMU.  Options: "timeout" (seconds), "screenshot" (file),
  * "devices".  *ret_json (rehost.boot/1) says what was seen, also when it
  * failed; NULL where it did not come to that. */
-RH_PUBLIC int rh_boot(rh_lib *, const char *result_dir, const rh_options *,
-                      char **ret_json, rh_error **);
+RH_PUBLIC int rh_result_boot(rh_lib *, const char *result_dir,
+                             const rh_options *, char **ret_json, rh_error **);
 
 /* Compare a result with its source, the guest's edits aside, and with its
  * receipt.  *ret_text says what was found alike; NULL when it failed. */
-RH_PUBLIC int rh_verify(rh_lib *, const char *source, const char *result_dir,
-                        char **ret_text, rh_error **);
+RH_PUBLIC int rh_result_verify(rh_lib *, const char *source,
+                               const char *result_dir, char **ret_text,
+                               rh_error **);
 
 /* --- deliveries
  * ------------------------------------------------------------------------ */
@@ -344,13 +355,23 @@ RH_PUBLIC void rh_disk_free(rh_disk *);
 /* --- names of 0.1
  * ------------------------------------------------------------- */
 #ifndef RH_WITHOUT_OLD_NAMES
-#define rh_plan         rh_job
-#define rh_plan_new     rh_job_new
-#define rh_plan_report  rh_job_report
-#define rh_plan_run     rh_job_run
-#define rh_plan_result  rh_job_result
-#define rh_plan_summary rh_job_summary
-#define rh_plan_free    rh_job_free
+#define rh_new                rh_lib_new
+#define rh_free               rh_lib_free
+#define rh_set                rh_lib_set
+#define rh_on_log             rh_lib_on_log
+#define rh_on_progress        rh_lib_on_progress
+#define rh_cancel             rh_lib_cancel
+#define rh_list               rh_lib_name
+#define rh_profiles_json_text rh_lib_profiles_json
+#define rh_boot               rh_result_boot
+#define rh_verify             rh_result_verify
+#define rh_plan               rh_job
+#define rh_plan_new           rh_job_new
+#define rh_plan_report        rh_job_report
+#define rh_plan_run           rh_job_run
+#define rh_plan_result        rh_job_result
+#define rh_plan_summary       rh_job_summary
+#define rh_plan_free          rh_job_free
 #endif
 
 #ifdef __cplusplus
