@@ -147,10 +147,6 @@ static bool family_advises(struct rh_session *s)
 
 static void say_unreadable(struct rh_session *s, const char *why)
 {
-    if (rh_volumes_have(&s->volumes, "BitLocker"))
-        rh_finding_add(
-            s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
-            N_("a volume is locked by BitLocker; it is copied as it is"));
     if (rh_volumes_have(&s->volumes, "crypto_LUKS"))
         rh_finding_add(
             s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
@@ -217,6 +213,9 @@ static int open_guest(struct rh_session *s, rh_error **err)
         say_unreadable(s, why);
     else
         s->family_name = s->family->name;
+    for (size_t i = 0; rh_families[i]; i++)
+        if (rh_families[i]->volumes)
+            rh_families[i]->volumes(s);
     return 0;
 }
 

@@ -87,6 +87,9 @@ struct rh_family {
     const char *name; /* as profiles have it: "linux" */
     /* Content of volumes that may hold a root ("ext4"), NULL-ended. */
     const char *const *root_types;
+    /* What the volumes alone tell, whether or not a root was found (s->guest).
+     * NULL: nothing. */
+    void (*volumes)(struct rh_session *s);
     /* How much does this volume, open alone, look like a root of the family?
      * 0: not at all; 9: certainly. */
     int (*rank)(struct rh_guest *g);

@@ -35,7 +35,22 @@ static bool holds_a_root(const struct rh_volume *v)
     return false;
 }
 
-static void rank_volume(struct rh_guest *g, const struct rh_volume *v,
+/* `where`: how people know it, "/boot" or the volume's device.  What only lies
+ * beside the guest keeps nobody from mending it. */
+static void say_trouble(struct rh_session *s, const char *where,
+                        const struct rh_fs *fs)
+{
+    bool beside = where == fs->volume->device;
+    bool plain =
+        !fs->trouble_id || (beside && fs->trouble_id == RH_F_GUEST_HIBERNATED);
+
+    rh_finding_add(s->o->findings, plain ? RH_F_GUEST_DIRTY_FS : fs->trouble_id,
+                   "os", N_("the file system on %s (%s): %s"),
+                   fs->volume->device, where, fs->trouble);
+}
+
+/* Is it a root of any family? */
+static bool rank_volume(struct rh_guest *g, const struct rh_volume *v,
                         size_t index, struct candidate *best)
 {
     bool any = false;
@@ -52,6 +67,7 @@ static void rank_volume(struct rh_guest *g, const struct rh_volume *v,
         best->family = f;
     }
     best->roots += any;
+    return any;
 }
 
 static int find_root(struct rh_session *s, struct candidate *best,
@@ -76,7 +92,8 @@ static int find_root(struct rh_session *s, struct candidate *best,
             continue;
         }
         g = as_root(fs);
-        rank_volume(g, v, i, best);
+        if (!rank_volume(g, v, i, best) && fs->read_only)
+            say_trouble(s, v->device, fs);
         g->ops->close(g);
     }
     return 0;
@@ -145,16 +162,6 @@ static int add(struct rh_mounting *m, const struct rh_mount_wish *w,
     return 0;
 }
 
-static void say_trouble(struct rh_session *s, const struct rh_mount *m)
-{
-    if (m->fs->trouble && !m->again)
-        rh_finding_add(s->o->findings,
-                       m->fs->trouble_id ? m->fs->trouble_id
-                                         : RH_F_GUEST_DIRTY_FS,
-                       "os", N_("the file system on %s (%s): %s"),
-                       m->fs->volume->device, m->path, m->fs->trouble);
-}
-
 static int mount_all(struct direct_mounting *d, const struct rh_family *family,
                      rh_error **err)
 {
@@ -210,7 +217,8 @@ int rh_open_direct(struct rh_session *s, const char **ret_why, rh_error **err)
         return 0;
     }
     for (size_t i = 0; i < d.count; i++)
-        say_trouble(s, &d.mounts[i]);
+        if (d.mounts[i].fs->trouble && !d.mounts[i].again)
+            say_trouble(s, d.mounts[i].path, d.mounts[i].fs);
     g = rh_direct_new(d.mounts, d.count);
     g->root_volume = best.volume;
     g->read_only = !all_writable(&d);

@@ -304,4 +304,63 @@ test_the_helper_shuts_itself_in() {
     run "$BUILD/rehost-ntfs" anything
     expect_status 2
 }
+
+# --- what real volumes and disks of Windows tell ------------------------------------------
+corpus=$RH_SHARED/corpus/windows-disks
+# Findings of the files given, one line each: NAME VERDICT IDS
+findings() { # FILE...
+    run "$REHOST" report "$@" --to kvm --set memory=1GiB --set cpus=1 --json -
+    jq -r '.vms[] | (.source | split("/")[-1]) + " " + .targets[0].verdict + " " +
+        ([.targets[0].findings[].id | select(test("^(WINDOWS-(?!ACTIVATION)|GUEST-(HIB|DIRTY))"))] |
+        unique | join(","))' .stdout | sort
+}
+test_bitlocker_of_every_kind_is_a_blocker() {
+    need_shared corpus/windows-disks/bitlk-images.tar.xz
+    tar xJf "$corpus/bitlk-images.tar.xz" --sparse
+    xz -dc "$corpus/util-linux-bitlocker-win7.img.xz" >bitlk-images/win7.img
+    findings bitlk-images/*.img >found
+    expect_equal "$(wc -l <found)" "$(echo bitlk-images/*.img | wc -w)"
+    expect_equal "$(grep -v ' blocked WINDOWS-BITLOCKER$' found)" ""
+}
+test_dynamic_disks_are_told() {
+    need_shared corpus/windows-disks/ldm-data.tar.xz
+    tar xJf "$corpus/ldm-data.tar.xz"
+    find . -name '*.img' -size +1M >list
+    findings $(cat list) >found
+    expect_equal "$(wc -l <found)" "$(wc -l <list)"
+    expect_equal "$(grep -v ' blocked WINDOWS-DYNAMIC-DISK$' found)" ""
+}
+test_refs_is_told() {
+    need_shared corpus/windows-disks/refs_boot_superblock.bin.xz
+    xz -dc "$corpus/refs_boot_superblock.bin.xz" >refs.img
+    expect_equal "$(findings refs.img)" "refs.img blocked WINDOWS-REFS"
+}
+test_clean_ntfs_gives_no_finding_not_even_for_flag_0x80() {
+    local f
+    need_shared corpus/windows-disks/util-linux-ntfs.img.xz
+    for f in util-linux-ntfs.img msuhanov-ntfs-lastaccess.raw grr-ntfs_img.dd \
+        colinfinck-testfs1.img dfir-orc-ntfs.vhd plaso-vsstest.qcow2 msuhanov-ntfs-2m.raw; do
+        xz -dc "$corpus/$f.xz" | dd of="${f%.dd}" bs=64k conv=sparse status=none
+    done
+    mv grr-ntfs_img grr-ntfs.img
+    findings *.img *.raw *.vhd *.qcow2 | sed 's/ [a-z]* $//' >found
+    expect_equal "$(cat found)" "$(ls *.img *.raw *.vhd *.qcow2 | sort)"
+}
+test_log_files_tell_whether_windows_stopped_cleanly() {
+    local f
+    need_shared corpus/windows-disks/dfir_ntfs-LogFile_10.bin.xz
+    for f in 10 10_downgraded 7 empty; do
+        # They are beginnings: what follows in a log is 0xff.
+        { xz -dc "$corpus/dfir_ntfs-LogFile_$f.bin.xz"
+          head -c 4M /dev/zero | tr '\0' '\377'; } | head -c 4M >log
+        truncate -s 32M "log$f.img"
+        mkntfs -q -F -Q "log$f.img" >/dev/null 2>&1
+        ntfscp -f -i "log$f.img" log 2 >/dev/null 2>&1
+    done
+    expect_equal "$(findings log*.img | sed 's/ [a-z]* / /')" \
+"log10.img WINDOWS-FAST-STARTUP
+log10_downgraded.img 
+log7.img 
+logempty.img "
+}
 run_tests

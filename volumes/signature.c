@@ -142,6 +142,10 @@ static const struct {
     {"xfs", 0, "XFSB", 4, 32, 108, 12},
     {"btrfs", 0x10040, "_BHRfS_M", 8, 0x10020, 0x1012b, 256},
     {"BitLocker", 3, "-FVE-FS-", 8, 0, 0, 0},
+    /* To Go: a FAT for machines that do not know it, with BitLocker's GUID. */
+    {"BitLocker", 0x1a8,
+     "\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01", 16, 0,
+     0, 0},
     {"exfat", 3, "EXFAT   ", 8, 0, 0, 0},
     {"ReFS", 3, "ReFS\0\0\0\0", 8, 0, 0, 0},
     {"BSD_disklabel", 512, "\x57\x45\x56\x82", 4, 0, 0, 0},

@@ -345,6 +345,8 @@ int rh_win_detect(struct rh_windows *w, struct rh_session *s, rh_error **err)
     if (system && software)
         rh_win_starts(w, system);
     w->readable = software && system;
+    if (w->readable)
+        rh_win_say_cautions(w, s, system, software);
     return 0;
 }
 

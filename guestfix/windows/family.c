@@ -81,6 +81,7 @@ static const struct rh_fix fixes[] = {
 const struct rh_family rh_windows_family = {
     .name = "windows",
     .root_types = root_types,
+    .volumes = rh_win_say_volumes,
     .rank = rank,
     .mounts = mounts,
     .detect = detect,

@@ -97,6 +97,9 @@ void rh_win_network(struct rh_windows *w, struct rh_hive *system);
 void rh_win_match_nics(struct rh_windows *w, struct rh_vm *vm);
 /* Is this name of a value in Nsi one of the card's? */
 bool rh_win_is_of_card(const char *name, const struct rh_win_nic *n);
+void rh_win_say_volumes(struct rh_session *s);
+void rh_win_say_cautions(const struct rh_windows *w, struct rh_session *s,
+                         struct rh_hive *system, struct rh_hive *software);
 void rh_win_free(struct rh_windows *w);
 json_t *rh_win_json(const struct rh_windows *w);
 
