@@ -33,6 +33,7 @@ static const struct {
     {2 * 1024 * 1024 + 65536, 64, 0}, /* its items */
     {3 * 1024 * 1024, 4096, 0},       /* block table */
     {256 * 1024, 144, VHDX_CHECKED},  /* region table 2 */
+    {1024 * 1024 + 96, 8192 - 96, 0}, /* the rest of a log entry or two */
 };
 
 /* Into the same `file` each time: what no part covers stays as it is. */
@@ -51,6 +52,12 @@ static inline void vhdx_lay_out(uint8_t file[VHDX_FILE], const uint8_t *data,
         size -= n;
         if (vhdx_parts[i].checked && sums)
             rh_put_le32(part + 4, rh_vhdx_sum(part, vhdx_parts[i].checked, 4));
+    }
+    for (size_t at = 1024 * 1024; sums && at < 1024 * 1024 + 8192; at += 4096) {
+        uint32_t n = rh_le32(file + at + 8);
+
+        if (!memcmp(file + at, "loge", 4) && n <= 64 * 1024)
+            rh_put_le32(file + at + 4, rh_vhdx_sum(file + at, n, 4));
     }
     memcpy(file, "vhdxfile", 8);
     /* Some data in each MiB that blocks may be in. */

@@ -11,6 +11,56 @@ python3 "$TOP/tests/disks/judge_vhd.py" "$REHOST" "$SCRATCH/cases" ||
     not_ok "every case was judged"
 cd "$SCRATCH" || exit 1
 
+# QEMU writes what the log holds into a copy of the file: the same disk.
+log_as_qemu_applies_it() { # FILE
+    need qemu-img
+    cp "$SCRATCH/cases/$1" copy.vhdx
+    qemu-img check -q -r all copy.vhdx >/dev/null 2>&1
+    qemu-img convert -f vhdx -O raw copy.vhdx judge.raw || fail "qemu-img"
+    run "$REHOST" disk compare "$SCRATCH/cases/$1" judge.raw
+    expect_status 0
+}
+# Entries in front of the tail, and those of an earlier round, QEMU applies, too.
+for name in one last-word wraps torn-end; do
+    check "log_${name}_as_qemu_applies_it" log_as_qemu_applies_it "log-$name.vhdx"
+done
+# QEMU's own log, as it is when QEMU stops before it wrote the block table.
+test_vhdx_of_a_writer_that_stopped() {
+    need qemu-img qemu-io
+    qemu-img create -q -f vhdx d.vhdx 64M
+    (ulimit -c 0; exec qemu-io -f vhdx -c 'write -P 5 1M 3M' \
+        -c 'write -P 6 2M 512k' -c abort d.vhdx >/dev/null 2>&1)
+    python3 - <<'PY'
+import struct
+def crc32c(data):
+    crc = 0xffffffff
+    for b in data:
+        crc ^= b
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+d = bytearray(open("d.vhdx", "rb").read())
+log = struct.unpack_from("<Q", d, 65536 + 72)[0]
+assert d[log:log + 4] == b"loge"
+for at in (65536, 131072):
+    d[at + 48:at + 64] = d[log + 32:log + 48]
+    d[at + 4:at + 8] = bytes(4)
+    struct.pack_into("<I", d, at + 4, crc32c(d[at:at + 4096]))
+table = struct.unpack_from("<Q", d, log + 64 + 16)[0]
+assert any(d[table:table + 4096])
+d[table:table + 4096] = bytes(4096)
+open("d.vhdx", "wb").write(d)
+PY
+    sum=$(sha256sum <d.vhdx)
+    run "$REHOST" disk convert d.vhdx out.raw
+    expect_status 0
+    expect_stderr '\[VHDX-LOG\]'
+    expect_equal "$(sha256sum <d.vhdx)" "$sum" "the source"
+    expect_equal "$(od -An -tx1 -j2097152 -N1 out.raw)" " 06"
+    qemu-img check -q -r all d.vhdx >/dev/null 2>&1
+    expect_same_disk d.vhdx out.raw vhdx raw
+}
+
 # XCP-ng's rules (vhd-lib's, and vhd-util's from the bytes) see the same.
 JUDGES=$BUILD/judges-xen
 timeout 300 "$TOP/tests/judges/xen/get.sh" "$JUDGES" >/dev/null || true

@@ -40,10 +40,45 @@ int rh_vhdx_entries(struct rh_reader *r, uint64_t first, uint64_t count,
     return 0;
 }
 
+/* Where the bitmap of a block's chunk is; 0: there is none. */
+static int bitmap_of(struct rh_reader *r, uint64_t block, uint64_t *ret,
+                     rh_error **err)
+{
+    const struct vhdx *v = r->state;
+    uint64_t at = (block / v->ratio + 1) * (v->ratio + 1) - 1;
+    struct vhdx_block b;
+    uint8_t raw[VHDX_ENTRY];
+
+    *ret = 0;
+    if ((at + 1) * VHDX_ENTRY > v->bat.size)
+        return 0;
+    if (rh_io_read(r->io, raw, sizeof raw, v->bat.offset + at * VHDX_ENTRY,
+                   err) < 0)
+        return -1;
+    b = decode(rh_le64(raw));
+    *ret = b.state == VHDX_FULLY_PRESENT ? b.offset : 0;
+    return 0;
+}
+
+int rh_vhdx_sectors(struct rh_reader *r, uint64_t block, uint64_t first,
+                    uint64_t n, uint8_t ret[VHDX_SECTORS / 8 + 1],
+                    rh_error **err)
+{
+    const struct vhdx *v = r->state;
+    uint64_t from = block % v->ratio * (v->block / v->sector) + first, at;
+    size_t bytes = (size_t)((from % 8 + n + 7) / 8);
+
+    /* NOLINTNEXTLINE: ratio is at least 16 (blocks of 256 MiB) */
+    if (bitmap_of(r, block, &at, err) < 0)
+        return -1;
+    return rh_io_read(r->io, ret, bytes, at + from / 8, err);
+}
+
 /* --- who takes which part of the file ------------------------------------- */
 struct check {
     struct vhdx_taken taken;
     uint64_t last; /* offset of the last block met */
+    bool partial;  /* one of the chunk at hand needs its bitmap */
 };
 
 bool rh_vhdx_take(struct vhdx_taken *t, uint64_t offset, uint64_t size,
@@ -76,13 +111,16 @@ static int check_block(const struct rh_reader *r, struct check *c, uint64_t i,
 {
     const struct vhdx *v = r->state;
 
-    if (b->state == VHDX_PARTIALLY_PRESENT || b->state == 4 || b->state == 5)
+    bool partial = b->state == VHDX_PARTIALLY_PRESENT;
+
+    if ((partial && !v->differencing) || b->state == 4 || b->state == 5)
         return rh_fail(err, RH_ERR_VHDX_BLOCK,
                        "block %" PRIu64 " has state %d (at 0x%" PRIx64
                        "), which this kind of disk cannot have",
                        i, (int)b->state, entry_at(v, i));
-    if (b->state != VHDX_FULLY_PRESENT)
+    if (b->state != VHDX_FULLY_PRESENT && !partial)
         return 0;
+    c->partial |= partial;
     if (b->offset < RH_MIB)
         return rh_fail(err, RH_ERR_VHDX_BLOCK,
                        "block %" PRIu64 " at 0x%" PRIx64
@@ -98,6 +136,25 @@ static int check_block(const struct rh_reader *r, struct check *c, uint64_t i,
     return take(c, b->offset, v->block, err);
 }
 
+/* At the end of a chunk. */
+static int check_bitmap(struct rh_reader *r, struct check *c, uint64_t block,
+                        rh_error **err)
+{
+    uint64_t at;
+
+    if (!c->partial)
+        return 0;
+    c->partial = false;
+    if (bitmap_of(r, block, &at, err) < 0)
+        return -1;
+    if (at < RH_MIB || at > r->io->size || r->io->size - at < RH_MIB)
+        return rh_fail(err, RH_ERR_VHDX_BLOCK,
+                       "the sector bitmap for block %" PRIu64 " (at 0x%" PRIx64
+                       ") lies outside the file",
+                       block, at);
+    return take(c, at, RH_MIB, err);
+}
+
 static int check_blocks(struct rh_reader *r, struct check *c, rh_error **err)
 {
     const struct vhdx *v = r->state;
@@ -111,6 +168,9 @@ static int check_blocks(struct rh_reader *r, struct check *c, rh_error **err)
         for (size_t k = 0; k < n; k++)
             if (check_block(r, c, i + k, &batch[k], err) < 0)
                 return -1;
+        if (((i + n) % v->ratio == 0 || i + n == v->blocks) &&
+            check_bitmap(r, c, i, err) < 0)
+            return -1;
     }
     return 0;
 }

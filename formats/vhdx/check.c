@@ -156,7 +156,7 @@ static void check_items(struct rh_reader *r, const struct vhdx *v,
         odd(r, v->metadata.offset,
             N_("the metadata lacks the disk's id or its physical sector "
                "size"));
-    if (v->items[VHDX_PARENT_LOCATOR].size)
+    if (v->items[VHDX_PARENT_LOCATOR].size && !v->differencing)
         odd(r, v->metadata.offset + v->items[VHDX_PARENT_LOCATOR].offset,
             N_("the metadata names a parent, which the disk does not have"));
 }
@@ -212,7 +212,7 @@ static void check_entry(const struct vhdx *v, uint64_t i, uint64_t entry,
     uint64_t at = v->bat.offset + i * VHDX_ENTRY, chunk = v->ratio + 1;
 
     if (i % chunk == v->ratio) {
-        if (entry & 7)
+        if (entry & 7 && !v->differencing)
             note(&found->bitmaps, &found->maps_at, at);
     } else if (i - i / chunk >= v->blocks) {
         if ((entry & 7) == VHDX_FULLY_PRESENT)

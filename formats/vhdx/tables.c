@@ -71,13 +71,15 @@ bool rh_vhdx_header_good(const uint8_t p[VHDX_HEADER])
            rh_le32(p + VHDX_SUM_AT) == rh_vhdx_sum(p, VHDX_HEADER, VHDX_SUM_AT);
 }
 
-static int take_header(const struct rh_reader *r, struct vhdx *v,
+static int take_header(struct rh_reader *r, struct vhdx *v,
                        const uint8_t p[VHDX_HEADER], rh_error **err)
 {
     if (rh_le16(p + 66) != 1)
         return rh_fail(err, RH_ERR_VHDX_HEADER, "VHDX version %u is not known",
                        rh_le16(p + 66));
+    memcpy(r->id, p + 32, 16); /* "data write": what a child goes by */
     memcpy(v->log_guid, p + 48, 16);
+    v->log_version = rh_le16(p + 64);
     v->log.size = rh_le32(p + 68);
     v->log.offset = rh_le64(p + 72);
     if (v->log.offset % RH_MIB || v->log.size % RH_MIB ||
@@ -115,30 +117,6 @@ static int read_headers(struct rh_reader *r, struct vhdx *v, rh_error **err)
     if (take_header(r, v, p[newer], err) < 0)
         return rh_error_context(err, "header at 0x%x",
                                 VHDX_HEADERS_AT * (newer + 1));
-    return 0;
-}
-
-/* --- the log -------------------------------------------------------------- */
-/* Entries start on 4 KiB and bear the GUID of the header's log.  Any that is
- * there may have to be written into the file first. */
-static int check_log(struct rh_reader *r, const struct vhdx *v, rh_error **err)
-{
-    static const uint8_t none[16];
-    uint8_t p[64];
-
-    if (!memcmp(v->log_guid, none, sizeof none))
-        return 0;
-    for (uint64_t at = 0; at < v->log.size; at += 4096) {
-        if (at % RH_MIB == 0 && rh_go_on(r->lib, err) < 0)
-            return -1;
-        if (rh_io_read(r->io, p, sizeof p, v->log.offset + at, err) < 0)
-            return -1;
-        if (!memcmp(p, "loge", 4) && !memcmp(p + 32, v->log_guid, 16))
-            return rh_fail(err, RH_ERR_VHDX_LOG,
-                           "the disk was not closed: its log (entry at "
-                           "0x%" PRIx64 ") has to be applied first",
-                           v->log.offset + at);
-    }
     return 0;
 }
 
@@ -292,13 +270,8 @@ static int number(struct rh_reader *r, const struct vhdx *v,
 static int check_numbers(struct rh_reader *r, struct vhdx *v, uint64_t flags,
                          rh_error **err)
 {
-    if (flags & 2) {
-        rh_fail(err, RH_ERR_DISK_UNSUPPORTED,
-                "this is a differencing VHDX: it holds only what changed since "
-                "its parent disk");
-        return rh_hint(err, "merge it into its parent (Hyper-V: Merge-VHD), "
-                            "then use that");
-    }
+    v->fixed = flags & 1;
+    v->differencing = flags & 2;
     if (!rh_power_of_two(v->block) || v->block < RH_MIB ||
         v->block > 256 * RH_MIB)
         return rh_fail(err, RH_ERR_VHDX_METADATA,
@@ -356,8 +329,8 @@ int rh_vhdx_open_tables(struct rh_reader *r, struct vhdx *v, rh_error **err)
                        "the file is too short for a VHDX (it ends at 0x%" PRIx64
                        ")",
                        r->io->size);
-    if (read_headers(r, v, err) < 0 || read_regions(r, v, err) < 0 ||
-        check_log(r, v, err) < 0 || read_metadata(r, v, err) < 0)
+    if (read_headers(r, v, err) < 0 || rh_vhdx_replay(r, v, err) < 0 ||
+        read_regions(r, v, err) < 0 || read_metadata(r, v, err) < 0)
         return -1;
     return 0;
 }

@@ -31,11 +31,13 @@ struct vhdx_region {
 struct vhdx {
     struct vhdx_region bat, metadata, log;
     uint8_t log_guid[16]; /* all zero: no log */
-    uint64_t block;       /* bytes of a block */
-    uint64_t sector;      /* logical, 512 or 4096 */
-    uint64_t ratio;       /* payload blocks per sector bitmap block */
-    uint64_t blocks;      /* payload blocks of the disk */
-    uint64_t header_at;   /* the header and region table that count */
+    unsigned log_version;
+    bool fixed, differencing;
+    uint64_t block;     /* bytes of a block */
+    uint64_t sector;    /* logical, 512 or 4096 */
+    uint64_t ratio;     /* payload blocks per sector bitmap block */
+    uint64_t blocks;    /* payload blocks of the disk */
+    uint64_t header_at; /* the header and region table that count */
     uint64_t regions_at;
     struct vhdx_region items[VHDX_ITEMS]; /* within the metadata region */
 };
@@ -64,6 +66,13 @@ struct vhdx_block {
 int rh_vhdx_entries(struct rh_reader *r, uint64_t first, uint64_t count,
                     struct vhdx_block ret[VHDX_BATCH], size_t *ret_count,
                     rh_error **err);
+/* In a differencing disk, which sectors of a block are here: n of them from
+ * `first` on of a partially present block, a bit each, lowest first, in ret;
+ * the first one's is bit first % 8.  n is at most VHDX_SECTORS. */
+enum { VHDX_SECTORS = 4096 };
+int rh_vhdx_sectors(struct rh_reader *r, uint64_t block, uint64_t first,
+                    uint64_t n, uint8_t ret[VHDX_SECTORS / 8 + 1],
+                    rh_error **err);
 /* A bit for each MiB of the file: set by what lies there.  Fails when two parts
  * overlap, or one lies outside.  Taking more tells whether all of it was free.
  */
@@ -77,6 +86,11 @@ int rh_vhdx_take_all(struct rh_reader *r, struct vhdx_taken *ret,
 bool rh_vhdx_take(struct vhdx_taken *t, uint64_t offset, uint64_t size,
                   uint64_t *ret_met);
 
+/* log.c: what the log holds is laid over r->io. */
+int rh_vhdx_replay(struct rh_reader *r, struct vhdx *v, rh_error **err);
+/* parent.c */
+int rh_vhdx_open_parent(struct rh_reader *r, const struct vhdx *v,
+                        const struct rh_open_options *o, rh_error **err);
 /* The headers, the region tables and the metadata, all checked. */
 int rh_vhdx_open_tables(struct rh_reader *r, struct vhdx *v, rh_error **err);
 bool rh_vhdx_header_good(const uint8_t p[VHDX_HEADER]);

@@ -644,6 +644,188 @@ vhdx("log-other", setter(log_guid=b"g" * 16,
                          log=b"loge" + bytes(28) + b"h" * 16))
 vhdx("region-unknown", setter(regions=[(b"r" * 16, 2 * MIB, MIB, 0)]))
 
+
+
+# VHDX: a log to be applied.
+GUID = b"g" * 16
+
+
+def entry(sequence, tail, writes, size, good=True, last=None, flushed=None):
+    """`writes`: (offset, 4096 bytes) or (offset, length of zeros)"""
+    data = [w for w in writes if not isinstance(w[1], int)]
+    lead = up(64 + 32 * len(writes), 4096)
+    e = bytearray(lead + 4096 * len(data))
+    struct.pack_into("<4sIIIQII16sQQ", e, 0, b"loge", 0, len(e), tail, sequence,
+                     len(writes), 0, GUID, flushed or size, last or size)
+    k = lead
+    for i, (at, what) in enumerate(writes):
+        if isinstance(what, int):
+            struct.pack_into("<4sIQQQ", e, 64 + 32 * i, b"zero", 0, what, at,
+                             sequence)
+            continue
+        struct.pack_into("<4s4s8sQQ", e, 64 + 32 * i, b"desc", what[4092:],
+                         what[:8], at, sequence)
+        struct.pack_into("<4sI4084sI", e, k, b"data", sequence >> 32,
+                         what[8:4092], sequence & 0xffffffff)
+        k += 4096
+    return sealed(e, good)
+
+
+def logged(name, make, read=True, size=9 << 20):
+    """`make(size of the file)` gives the log's bytes and a change of the disk."""
+    v = Vhdx(size)
+    v.log_guid = GUID
+    log, change = make(len(v.bytes()))
+    v.log = log
+    raw = v.bytes()
+    if not read:
+        refuse(name + ".vhdx", raw, "VHDX_LOG", True)
+        return
+    change(v.disk)
+    told(name + ".vhdx", raw, v.disk, "VHDX-LOG", MIB)
+
+
+def at_ring(*pieces):
+    ring = bytearray(MIB)
+    for at, data in pieces:
+        for i in range(0, len(data), 4096):
+            ring[(at + i) % MIB:(at + i) % MIB + 4096] = data[i:i + 4096]
+    return bytes(ring)
+
+
+def page(seed):
+    return random.Random(seed).randbytes(4096)
+
+
+FIRST_BLOCK = 4 * MIB  # block 0 of the disk lies there
+
+
+def put_page(at, data):
+    return lambda disk: disk.__setitem__(slice(at, at + len(data)), data)
+
+
+logged("log-one", lambda n: (
+    at_ring((0, entry(7, 0, [(FIRST_BLOCK + 8192, page(1))], n))),
+    put_page(8192, page(1))))
+logged("log-last-word", lambda n: (  # the later entry, and zeros behind it
+    at_ring((0, entry(7, 0, [(FIRST_BLOCK, page(1)), (FIRST_BLOCK + 8192, page(2))], n)),
+            (12288, entry(8, 0, [(FIRST_BLOCK, page(3)), (FIRST_BLOCK + 8192, 4096),
+                                 (FIRST_BLOCK + 65536, 16384)], n))),
+    lambda disk: (put_page(0, page(3))(disk), put_page(8192, bytes(4096))(disk),
+                  put_page(65536, bytes(16384))(disk))))
+logged("log-wraps", lambda n: (
+    at_ring((MIB - 4096, entry(9, MIB - 4096, [(FIRST_BLOCK, page(4))], n))),
+    put_page(0, page(4))))
+logged("log-old-entries", lambda n: (  # of an earlier round: not applied
+    at_ring((0, entry(20, 0, [(FIRST_BLOCK, page(5))], n)),
+            (8192, entry(3, 8192, [(FIRST_BLOCK, page(6))], n)),
+            (65536, entry(19, 65536, [(FIRST_BLOCK + 4096, page(6))], n))),
+    put_page(0, page(5))))
+logged("log-tail-moved", lambda n: (  # the first one is done
+    at_ring((0, entry(7, 0, [(FIRST_BLOCK, page(1))], n)),
+            (8192, entry(8, 8192, [(FIRST_BLOCK + 4096, page(2))], n))),
+    put_page(4096, page(2))))
+logged("log-torn-end", lambda n: (  # what was being written when it stopped
+    at_ring((0, entry(7, 0, [(FIRST_BLOCK, page(1))], n)),
+            (8192, entry(8, 0, [(FIRST_BLOCK, page(2))], n, good=False))),
+    put_page(0, page(1))))
+logged("log-grows", lambda n: (
+    at_ring((0, entry(7, 0, [(FIRST_BLOCK, page(1))], n, last=n + MIB))),
+    put_page(0, page(1))))
+logged("x-log-cut", lambda n: (
+    at_ring((0, entry(7, 0, [(FIRST_BLOCK, page(1))], n, flushed=n + MIB))), None), False)
+logged("x-log-outside", lambda n: (
+    at_ring((0, entry(7, 0, [(n + MIB, page(1))], n))), None), False)
+logged("x-log-far", lambda n: (
+    at_ring((0, entry(7, 0, [(0xfffffffffffff000, page(1))], n))), None), False)
+logged("x-log-zeros", lambda n: (
+    at_ring((0, entry(7, 0, [(FIRST_BLOCK, 1 << 63)], n))), None), False)
+logged("x-log-sum", lambda n: (
+    at_ring((0, entry(7, 0, [(FIRST_BLOCK, page(1))], n, good=False))), None), False)
+logged("x-log-tail", lambda n: (
+    at_ring((0, entry(7, 65536, [(FIRST_BLOCK, page(1))], n))), None), False)
+
+
+# VHDX: differencing disks.
+class ChildX(Vhdx):
+    def __init__(self, parent, path, linkage, seed, size=None, states=None):
+        super().__init__(size or parent.size, seed=seed)
+        self.flags = 2
+        self.states = states or {0: 6, 1: 7, 2: 2, 3: 3, 4: 7, 5: 1}
+        self.bitmap_at = 64 * MIB
+        r = random.Random(seed)
+        self.own = bytearray(r.randbytes(self.size))
+        bits = bytearray(MIB)
+        for i, state in self.states.items():
+            if state == 7:
+                at = i * (self.block // self.sector // 8)
+                bits[at:at + 256] = r.randbytes(100) + bytes(56) + b"\xff" * 100
+        self.bits = bits
+        self.whole = bytearray(parent.disk.ljust(self.size, b"\0"))
+        for i in range(self.count):
+            state = self.states.get(i, 0)
+            for s in range(self.block // self.sector):
+                at = i * self.block + s * self.sector
+                here = slice(at, min(at + self.sector, self.size))
+                bit = i * (self.block // self.sector) + s
+                if state == 6 or (state == 7 and bits[bit // 8] >> bit % 8 & 1):
+                    self.whole[here] = self.own[here]
+                elif state in (1, 2, 3):
+                    self.whole[here] = bytes(here.stop - here.start)
+        pairs = [("parent_linkage", "{%s}" % linkage), ("relative_path", path)]
+        texts, table, at = b"", b"", 20 + 12 * len(pairs)
+        for key, value in pairs:
+            k, v = key.encode("utf-16-le"), value.encode("utf-16-le")
+            table += struct.pack("<IIHH", at + len(texts),
+                                 at + len(texts) + len(k), len(k), len(v))
+            texts += k + v
+        self.locator = b"l" * 16 + struct.pack("<HH", 0, len(pairs)) + table + texts
+        self.items = [
+            (PARAMETERS, struct.pack("<II", self.block, self.flags)),
+            (DISK_SIZE, struct.pack("<Q", self.size)),
+            (LOGICAL, struct.pack("<I", self.sector)),
+            (PHYSICAL, struct.pack("<I", 4096)),
+            (DISK_ID, bytes(range(1, 17))), (PARENT, self.locator)]
+
+    def bytes(self):
+        states, self.disk = self.states, self.own
+        self.states = {i: 6 if s == 7 else s for i, s in states.items()}
+        raw = bytearray(super().bytes())
+        self.states, self.disk = states, self.whole
+        bat = self.bat_offset
+        for i, s in states.items():
+            if s == 7:
+                raw[bat + 8 * i] |= 7
+        if 7 in states.values():
+            at = up(len(raw), MIB)
+            raw = raw.ljust(at, b"\0") + self.bits
+            struct.pack_into("<Q", raw, bat + 8 * self.ratio,
+                             self.offsets.get("bitmap", at) | 6)
+        return bytes(raw)
+
+
+LINK = "64646464-6464-6464-6464-646464646464"  # what Vhdx has in its headers
+base = Vhdx(9 << 20, seed=21)
+good("base.vhdx", base.bytes(), base.disk)
+child = ChildX(base, ".\\base.vhdx", LINK, 22)
+good("child.vhdx", child.bytes(), child.whole)
+clean("child.vhdx")
+grand = ChildX(child, "C:\\elsewhere\\child.vhdx", LINK, 23, size=12 << 20,
+               states={0: 7, 2: 7, 10: 6})
+grand.whole = grand.whole
+good("grandchild.vhdx", grand.bytes(), grand.whole)
+refuse("x-child-alone.vhdx", ChildX(base, "gone.vhdx", LINK, 22).bytes(),
+       "DISK_PARENT")
+refuse("x-child-of-another.vhdx",
+       ChildX(base, "base.vhdx", LINK.replace("64", "65"), 22).bytes(),
+       "DISK_PARENT")
+refuse("x-child-of-itself.vhdx",
+       ChildX(base, "x-child-of-itself.vhdx", LINK, 22).bytes(), "DISK_PARENT")
+for name, at in (("past-end", 1 << 40), ("zero", 0), ("on-block", 4 * MIB)):
+    v = ChildX(base, "base.vhdx", LINK, 22)
+    v.offsets["bitmap"] = at
+    refuse("x-sectors-%s.vhdx" % name, v.bytes(), "VHDX_BLOCK")
+
 # VHDX: what a check tells.
 for name in ("plain", "size-odd", "one-sector", "block-4m", "block-256m",
              "ratio", "backwards", "log-guid-empty", "log-other"):
@@ -758,7 +940,7 @@ for name, at, data in (("mark", 0, b"metadatb"), ("count", 10, b"\xff\xff"),
         refuse("x-metadata-%s.vhdx" % name, raw, "VHDX_METADATA")
 vhdx("x-regions-overlap", lambda v: setattr(v, "log_offset", 3 * MIB),
      "VHDX_REGION")
-vhdx("x-differencing", setter(flags=2), "DISK_UNSUPPORTED", True)
+vhdx("x-differencing", setter(flags=2), "DISK_PARENT")
 for name, key, data, error in (
         ("size-0", DISK_SIZE, struct.pack("<Q", 0), "VHDX_METADATA"),
         ("size-most", DISK_SIZE, struct.pack("<Q", 0xfffffffffffffe00),
