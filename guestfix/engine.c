@@ -27,6 +27,51 @@ static void offer(struct rh_session *s, struct rh_value *v, const char *text,
     rh_vm_offer(s->o->vm, v, &found);
 }
 
+/* What the package alone says; NULL: nothing, or nothing definite. */
+static const struct rh_profile *said_by_package(const struct rh_session *s)
+{
+    struct rh_vm words = *s->o->vm; /* borrowed, but for what was found */
+    const struct rh_profile *p;
+
+    words.os_profile = words.os_family = words.os_version =
+        (struct rh_value){0};
+    if (words.os_name.from == RH_FROM_GUEST)
+        words.os_name = (struct rh_value){0};
+    p = rh_profile_match(s->o->profiles, &words);
+    return p && strcmp(p->id, "other") ? p : NULL;
+}
+
+static bool is_refined_by(const struct rh_session *s,
+                          const struct rh_profile *general,
+                          const struct rh_profile *p)
+{
+    for (unsigned depth = 0; p && depth < 16; depth++) {
+        if (p == general)
+            return true;
+        p = p->parent ? rh_profile_named(s->o->profiles, p->parent) : NULL;
+    }
+    return false;
+}
+
+/* The disks have the last word; another family in the package may mean that the
+ * disks are not this VM's. */
+static void tell_conflict(struct rh_session *s)
+{
+    const struct rh_profile *said = said_by_package(s);
+    struct rh_finding *f;
+
+    if (!said || !s->profile || s->o->vm->os_profile.from == RH_FROM_SET ||
+        is_refined_by(s, said, s->profile) ||
+        is_refined_by(s, s->profile, said))
+        return;
+    f = rh_finding_add(s->o->findings, RH_F_GUEST_OS_CONFLICT, "os",
+                       N_("the package says that this is %s, its disks hold "
+                          "%s; what the disks hold counts"),
+                       said->id, s->profile->id);
+    if (f && !strcmp(said->family, s->profile->family))
+        f->severity = RH_SEVERITY_INFO;
+}
+
 static void tell_os(struct rh_session *s)
 {
     const struct rh_system *sys = &s->system;
@@ -39,6 +84,8 @@ static void tell_os(struct rh_session *s)
         s->profile = rh_profile_named(s->o->profiles, s->family_name);
     if (!vm || !s->family_name)
         return;
+    if (s->guest)
+        tell_conflict(s);
     if (s->profile && s->guest)
         offer(s, &vm->os_profile, s->profile->id, NULL);
     offer(s, &vm->os_family, s->family_name, NULL);

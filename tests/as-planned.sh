@@ -140,6 +140,16 @@ guests() {
     guest strange --strange debian
     guest no-module --no-module virtio_scsi debian
     guest by-mac --by-mac ubuntu
+    guest no-kernel --without /boot/vmlinuz-6.1.0-18-amd64 \
+        --without /boot/initrd.img-6.1.0-18-amd64 debian
+    guest no-loader --without /boot/grub/grub.cfg debian
+    guest efi-stub --layout uefi --bare-esp debian
+    printf '%s\n' '== /etc/os-release' ID=nixos '== /nix/store/a/fstab' \
+        '/dev/sda1 / ext4 defaults 0 1' '== /etc/fstab -> /nix/store/a/fstab' >"$SCRATCH/nixos"
+    guest nixos --without /etc/fstab --without /etc/os-release --with "$SCRATCH/nixos" debian
+    printf '%s\n' '== /etc/lilo.conf' 'image=/boot/vmlinuz' ' initrd=/boot/initrd.gz' >"$SCRATCH/lilo"
+    guest lilo --without /boot/grub/grub.cfg --kernel vmlinuz --image initrd.gz --with "$SCRATCH/lilo" debian
+    guest no-network --without /etc/network/interfaces debian
     ova=$("$TOP/tests/guests/get.sh" --ova micro 2>/dev/null) || return 0
     add_case guest-micro guest.ova
     ln -s "$ova" "$CASES/guest-micro/guest.ova"

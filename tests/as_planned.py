@@ -25,6 +25,44 @@ COMPARED = ("findings", "edits", "verdict", "effort", "effort_by_hand",
 MODELS = ("kvm", "xen")
 
 
+# Why a guest would not start, or may not, on each model: the findings that put
+# its start at stake.  Where there are any, what is left to do is "manual";
+# with none it is seen to start (the driver is there or is added, the loader is
+# where the firmware looks), and the other cautions are only some caution.
+NOTHING = {"kvm": [], "xen": []}
+
+
+def both(*ids):
+    return {"kvm": list(ids), "xen": list(ids)}
+
+
+AT_STAKE = {
+    # every distribution's own builder and loader: drivers are added
+    "debian": NOTHING, "ubuntu": NOTHING, "rocky": NOTHING, "sles": NOTHING,
+    "rhel6": NOTHING, "alpine": NOTHING, "arch": NOTHING, "micro": NOTHING,
+    "lvm": NOTHING, "by-mac": NOTHING,
+    "uefi": NOTHING,  # its loader is copied to EFI/BOOT
+    # a network that is not known keeps nobody from the console
+    "no-network": NOTHING,
+    # suspended: what was open does not fit other hardware
+    "hibernated": both("GUEST-HIBERNATED"),
+    # one signed file, which cannot be added to
+    "unified-kernel": both("GUEST-UKI"),
+    # an initramfs that is no archive
+    "strange": both("GUEST-INITRAMFS-UNKNOWN"),
+    # there is no such module; Xen needs another one
+    "no-module": {"kvm": ["BOOT-DRIVER-MISSING"], "xen": []},
+    "no-kernel": both("GUEST-NO-KERNEL"),
+    "no-loader": both("GUEST-NO-LOADER"),
+    "efi-stub": both("GUEST-NO-LOADER"),  # started by NVRAM's entry only
+    "nixos": both("GUEST-IMMUTABLE"),
+    # LILO knows the initramfs by its blocks, and on Xen the disk's number
+    "lilo": {"kvm": ["BOOT-DRIVER-MISSING"],
+             "xen": ["BOOT-DRIVER-MISSING", "GUEST-NO-LOADER"]},
+}
+STAKES = {i for of in AT_STAKE.values() for ids in of.values() for i in ids}
+
+
 class Case:
     def __init__(self, folder):
         self.name = os.path.basename(folder)
@@ -170,6 +208,30 @@ def check(rehost, case, model):
     shutil.rmtree(out, ignore_errors=True)
 
 
+def check_stake(case):
+    """A guest's verdict follows what is at stake, and the table says why."""
+    if not case.name.startswith("guest-"):
+        return
+    name = case.name[len("guest-"):]
+    for choice in ("-virtio", "-vmware", "-emulated"):
+        name = name.removesuffix(choice)
+    if name not in AT_STAKE:
+        case.faults.append("AT_STAKE says nothing of this guest")
+        return
+    for row in case.vms:
+        for target in row["targets"]:
+            if target["verdict"] == "blocked":
+                continue
+            found = sorted({f["id"] for f in target["findings"]
+                            if f["severity"] == "caution" and
+                            not f["automatic"] and f["id"] in STAKES})
+            wanted = sorted(AT_STAKE[name][target["target"]])
+            effort = "manual" if wanted else "some-caution"
+            if found != wanted or target["effort"] != effort:
+                case.faults.append("%s: %s, %s; expected %s, %s" % (
+                    target["target"], target["effort"], found, effort, wanted))
+
+
 def check_case(rehost, case):
     if case.source.endswith((".ovf", ".vmx")):
         report(rehost, case, "--no-guest")
@@ -177,6 +239,7 @@ def check_case(rehost, case):
     report(rehost, case)
     if not case.vms and not case.error:
         case.faults.append("the report says nothing")
+    check_stake(case)
     for model in MODELS:
         check(rehost, case, model)
     return case

@@ -346,6 +346,25 @@ test_an_image_of_marks_is_read_in_time() {
     held
 }
 
+# --- what it is
+test_the_disks_have_the_last_word_on_the_system() {
+    guest rocky </dev/null
+    python3 "$mkova" --guest windows2019srv_64Guest --mac "$mac" --name g g.ova g.raw >/dev/null
+    convert
+    expect_json '.vms[0].vm.os|[.profile,.family,.version]|tostring' '["rocky-9","linux","9.3"]' out/g/report.json
+    expect_json '[.vms[0].targets[0].findings[]|select(.id=="GUEST-OS-CONFLICT")|.severity]|tostring' \
+        '["caution"]' out/g/report.json
+    grep -q '^ostype: l26' out/g/proxmox.conf || fail "the machine is Windows'" "$(cat out/g/proxmox.conf)"
+    # Another distribution is no other machine.
+    python3 "$mkova" --guest debian12_64Guest --mac "$mac" --name g g.ova g.raw >/dev/null
+    convert
+    expect_json '[.vms[0].targets[0].findings[]|select(.id=="GUEST-OS-CONFLICT")|.severity]|tostring' \
+        '["info"]' out/g/report.json
+    python3 "$mkova" --guest otherLinux64Guest --mac "$mac" --name g g.ova g.raw >/dev/null
+    convert
+    expect_findings GUEST-OS-CONFLICT 0
+}
+
 # --- remedies
 test_remedies_fit_the_target() {
     local remedy='[.vms[0].targets[]|select(.target==$t)|.findings[]|select(.id=="GUEST-INITRAMFS-UNKNOWN")|.remedy][0]|test("devices vmware")'
