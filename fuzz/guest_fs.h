@@ -54,7 +54,7 @@ static inline void edit_fs(struct rh_fs *fs)
 static inline void try_fs(const uint8_t *data, size_t size, opener *open)
 {
     struct guest_disk g;
-    struct rh_span span = {0, 0, size - size % 512};
+    struct rh_span span = {.length = size - size % 512};
     struct rh_volume v = {
         .device = "/dev/sda1", .spans = &span, .span_count = 1};
     unsigned left = 200;

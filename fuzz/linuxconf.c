@@ -148,7 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     RH_AUTO(rh_freep) char *text = rh_memdup0(data + n, size - n);
     struct blob b = {*name ? name : "a.conf", text, size - n};
     struct rh_guest g = {.ops = &ops, .state = &b};
-    struct rh_span span = {0, 0, 1 << 20};
+    struct rh_span span = {.length = 1 << 20};
     struct rh_volume v = {.device = "/dev/sda1",
                           .uuid = "52484f53-5400-4000-8000-0000000000c1",
                           .fstype = "ext4",

@@ -166,23 +166,32 @@ int rh_disks_write(struct rh_disks *d, size_t disk, const void *buf, size_t n,
  */
 uint64_t rh_volume_bytes(const struct rh_volume *v)
 {
-    uint64_t sum = 0;
+    const struct rh_span *last;
 
-    for (size_t i = 0; i < v->span_count; i++)
-        sum += v->spans[i].length;
-    return sum;
+    if (!v->span_count)
+        return 0;
+    last = &v->spans[v->span_count - 1];
+    return last->start + last->length;
 }
 
 /* The span that holds `offset`, which becomes relative to it. */
 static const struct rh_span *span_at(const struct rh_volume *v,
                                      uint64_t *offset)
 {
-    for (size_t i = 0; i < v->span_count; i++) {
-        if (*offset < v->spans[i].length)
-            return &v->spans[i];
-        *offset -= v->spans[i].length;
+    size_t low = 0, high = v->span_count;
+
+    if (*offset >= rh_volume_bytes(v))
+        return NULL;
+    while (high - low > 1) {
+        size_t mid = low + (high - low) / 2;
+
+        if (v->spans[mid].start <= *offset)
+            low = mid;
+        else
+            high = mid;
     }
-    return NULL;
+    *offset -= v->spans[low].start;
+    return &v->spans[low];
 }
 
 static int outside(const struct rh_volume *v, rh_error **err)

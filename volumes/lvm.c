@@ -17,10 +17,11 @@
 enum {
     SECTOR = 512,
     TEXT_MAX = 4 * 1024 * 1024,
+    TEXTS_MAX = 16 * 1024 * 1024, /* of all physical volumes together */
     DEPTH_MAX = 8,
     ITEMS_MAX = 200000,
-    SEGMENTS_MAX = 65536,
     PVS_MAX = 1024,
+    LVS_MAX = 4096, /* of all groups; each is looked at */
 };
 
 /* --- the text form
@@ -179,8 +180,17 @@ struct json_t *rh_lvm_parse(const char *bytes, size_t n)
  * ------------------------------------------------------------ */
 struct pv {
     char uuid[33];
-    const struct rh_volume *on;
+    struct rh_volume on;
     json_t *meta; /* of its group, NULL: none readable */
+    uint32_t crc; /* of its text, which others may have as well */
+    uint64_t size;
+};
+
+/* Every one that was met. */
+struct pvs {
+    struct pv *items;
+    size_t count;
+    uint64_t texts; /* bytes that were read */
 };
 
 /* LVM's checksum: the reflected CRC-32 with a seed of its own. */
@@ -190,10 +200,25 @@ static uint32_t lvm_crc(const uint8_t *p, size_t n)
                       0xffffffffu);
 }
 
-static int read_text(struct rh_disks *d, const struct rh_volume *v,
-                     uint64_t area, uint64_t area_size, json_t **ret,
-                     rh_error **err)
+/* The members of a group have copies of one text: it is read once. */
+static bool same_text(const struct pvs *all, struct pv *pv)
 {
+    for (size_t i = 0; i < all->count; i++) {
+        const struct pv *old = &all->items[i];
+
+        if (old != pv && old->meta && old->crc == pv->crc &&
+            old->size == pv->size) {
+            pv->meta = json_incref(old->meta);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int read_text(struct rh_disks *d, struct pvs *all, struct pv *pv,
+                     uint64_t area, uint64_t area_size, rh_error **err)
+{
+    const struct rh_volume *v = &pv->on;
     uint8_t head[SECTOR];
     RH_AUTO(rh_freep) uint8_t *text = NULL;
     uint64_t offset, size, first;
@@ -205,9 +230,15 @@ static int read_text(struct rh_disks *d, const struct rh_volume *v,
         return 0;
     offset = rh_le64(head + 40);
     size = rh_le64(head + 48);
-    if (!size || size > TEXT_MAX || offset >= area_size || size > area_size)
+    pv->crc = rh_le32(head + 56);
+    pv->size = size;
+    if (!size || size > TEXT_MAX || offset >= area_size || size > area_size ||
+        same_text(all, pv) || size > TEXTS_MAX - all->texts)
         return 0;
-    text = rh_malloc((size_t)size + 1);
+    all->texts += size;
+    text = rh_alloc_big((size_t)size + 1, err);
+    if (!text)
+        return -1;
     /* The area is a ring, behind its header. */
     first = RH_MIN(size, area_size - offset);
     if (rh_volume_read(d, v, text, (size_t)first, area + offset, err) < 0 ||
@@ -215,35 +246,33 @@ static int read_text(struct rh_disks *d, const struct rh_volume *v,
          rh_volume_read(d, v, text + first, (size_t)(size - first),
                         area + SECTOR, err) < 0))
         return -1;
-    if (lvm_crc(text, (size_t)size) == rh_le32(head + 56))
-        *ret = rh_lvm_parse((const char *)text, (size_t)size);
+    if (lvm_crc(text, (size_t)size) == pv->crc)
+        pv->meta = rh_lvm_parse((const char *)text, (size_t)size);
     return 0;
 }
 
 /* Data areas, a zero pair, metadata areas: offset and size, 16 bytes each. */
-static int read_areas(struct rh_disks *d, const uint8_t *label, uint32_t header,
-                      struct pv *pv, rh_error **err)
+static int read_areas(struct rh_disks *d, struct pvs *all, struct pv *pv,
+                      const uint8_t *label, uint32_t header, rh_error **err)
 {
     const uint8_t *p = label + header + 40, *end = label + SECTOR - 16;
 
     while (p <= end && !rh_all_zero(p, 16))
         p += 16;
     for (p += 16; p <= end && !rh_all_zero(p, 16) && !pv->meta; p += 16)
-        if (read_text(d, pv->on, rh_le64(p), rh_le64(p + 8), &pv->meta, err) <
-            0)
+        if (read_text(d, all, pv, rh_le64(p), rh_le64(p + 8), err) < 0)
             return -1;
     return 0;
 }
 
-static int read_pv(struct rh_disks *d, const struct rh_volume *v, struct pv *pv,
+static int read_pv(struct rh_disks *d, struct pvs *all, struct pv *pv,
                    rh_error **err)
 {
     uint8_t label[SECTOR];
     uint32_t header;
 
-    pv->on = v;
     for (uint64_t at = 0; at < 4 * SECTOR; at += SECTOR) {
-        if (rh_volume_read(d, v, label, SECTOR, at, err) < 0)
+        if (rh_volume_read(d, &pv->on, label, SECTOR, at, err) < 0)
             return -1;
         header = rh_le32(label + 20);
         if (memcmp(label, "LABELONE", 8) || memcmp(label + 24, "LVM2 001", 8) ||
@@ -251,7 +280,7 @@ static int read_pv(struct rh_disks *d, const struct rh_volume *v, struct pv *pv,
             continue;
         memcpy(pv->uuid, label + header, 32);
         pv->uuid[32] = '\0';
-        return read_areas(d, label, header, pv, err);
+        return read_areas(d, all, pv, label, header, err);
     }
     return 0;
 }
@@ -261,8 +290,7 @@ static int read_pv(struct rh_disks *d, const struct rh_volume *v, struct pv *pv,
 struct group {
     const char *name;
     json_t *body;
-    struct pv *pvs;
-    size_t pv_count;
+    const struct pvs *pvs; /* by UUID */
     uint64_t extent;
 };
 
@@ -273,6 +301,12 @@ static uint64_t number_of(const json_t *j, const char *key)
     return n < 0 ? 0 : (uint64_t)n;
 }
 
+/* The UUID is the first member: a key compares with a physical volume. */
+static int by_uuid(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
 /* "pv0" of the group: the volume with that UUID, and where extents start. */
 static const struct rh_volume *pv_named(const struct group *g, const char *name,
                                         uint64_t *ret_start)
@@ -280,6 +314,7 @@ static const struct rh_volume *pv_named(const struct group *g, const char *name,
     json_t *j =
         json_object_get(json_object_get(g->body, "physical_volumes"), name);
     const char *id = json_string_value(json_object_get(j, "id"));
+    const struct pv *found;
     char plain[33];
     size_t n = 0;
 
@@ -287,29 +322,44 @@ static const struct rh_volume *pv_named(const struct group *g, const char *name,
         if (*id != '-')
             plain[n++] = *id;
     plain[n] = '\0';
-    for (size_t i = 0; i < g->pv_count; i++)
-        if (n && !strcmp(plain, g->pvs[i].uuid)) {
-            if (rh_mul_overflows(number_of(j, "pe_start"), (uint64_t)SECTOR,
-                                 ret_start))
-                return NULL;
-            return g->pvs[i].on;
-        }
-    return NULL;
+    found = n ? bsearch(plain, g->pvs->items, g->pvs->count,
+                        sizeof *g->pvs->items, by_uuid)
+              : NULL;
+    if (!found ||
+        rh_mul_overflows(number_of(j, "pe_start"), (uint64_t)SECTOR, ret_start))
+        return NULL;
+    return &found->on;
 }
 
-/* One linear segment as spans on disks; false: it cannot be mapped. */
+struct mapped {
+    RH_VEC(struct rh_span) spans;
+};
+
+static void mapped_free(struct mapped *m)
+{
+    free(m->spans.items);
+}
+
+/* A kernel may map what we do not: stripes, mirrors, thin pools. */
+static bool is_linear(const json_t *segment)
+{
+    const char *type = json_string_value(json_object_get(segment, "type"));
+
+    return type && (!strcmp(type, "striped") || !strcmp(type, "linear")) &&
+           json_array_size(json_object_get(segment, "stripes")) == 2;
+}
+
+/* One linear segment as a span on a disk; false: it leads nowhere. */
 static bool map_segment(const struct group *g, const json_t *segment,
-                        struct rh_span *spans, size_t *count, size_t room)
+                        uint64_t volume_start, struct rh_span *ret)
 {
     json_t *stripes = json_object_get(segment, "stripes");
-    const char *type = json_string_value(json_object_get(segment, "type"));
     const char *pv = json_string_value(json_array_get(stripes, 0));
     json_int_t first = json_integer_value(json_array_get(stripes, 1));
-    uint64_t start, at, length;
+    uint64_t start, at, length, end;
     const struct rh_volume *v;
 
-    if (!type || (strcmp(type, "striped") && strcmp(type, "linear")) ||
-        json_array_size(stripes) != 2 || !pv || first < 0)
+    if (!pv || first < 0)
         return false;
     v = pv_named(g, pv, &start);
     if (!v || v->span_count != 1 ||
@@ -317,34 +367,44 @@ static bool map_segment(const struct group *g, const json_t *segment,
         rh_add_overflows(at, start, &at) ||
         rh_mul_overflows(number_of(segment, "extent_count"), g->extent,
                          &length) ||
-        at > v->size || length > v->size - at || !length || *count >= room)
+        at > v->size || length > v->size - at || !length ||
+        rh_add_overflows(volume_start, length, &end))
         return false;
-    spans[(*count)++] = (struct rh_span){v->disk, v->offset + at, length};
+    *ret = (struct rh_span){v->disk, v->offset + at, length, volume_start};
     return true;
 }
 
+/* As many spans as there are segments, however many the text claims. */
 static bool map_volume(const struct group *g, const json_t *lv,
                        struct rh_arena *a, struct rh_volume *ret)
 {
-    uint64_t n = number_of(lv, "segment_count");
+    RH_AUTO(mapped_free) struct mapped m = {0};
+    uint64_t n = number_of(lv, "segment_count"), extents = 0, start = 0;
     struct rh_span *spans;
-    uint64_t extents = 0;
 
-    if (!n || n > SEGMENTS_MAX)
-        return false;
-    spans = rh_arena_zalloc(a, (size_t)n * sizeof *spans);
     for (uint64_t i = 1; i <= n; i++) {
         char name[32];
         json_t *segment;
+        struct rh_span span;
 
         snprintf(name, sizeof name, "segment%llu", (unsigned long long)i);
         segment = json_object_get(lv, name);
-        if (!segment || number_of(segment, "start_extent") != extents ||
-            !map_segment(g, segment, spans, &ret->span_count, (size_t)n))
+        ret->broken = !segment || number_of(segment, "start_extent") != extents;
+        if (ret->broken || !is_linear(segment))
             return false;
+        ret->broken = !map_segment(g, segment, start, &span);
+        if (ret->broken)
+            return false;
+        *rh_vec_add(&m.spans) = span;
+        start += span.length;
         extents += number_of(segment, "extent_count");
     }
+    if (!m.spans.count)
+        return false;
+    spans = rh_arena_zalloc(a, m.spans.count * sizeof *spans);
+    memcpy(spans, m.spans.items, m.spans.count * sizeof *spans);
     ret->spans = spans;
+    ret->span_count = m.spans.count;
     return true;
 }
 
@@ -386,8 +446,11 @@ static int add_group(struct rh_disks *d, struct rh_volumes *v,
                          lv) {
         struct rh_volume one = {0};
 
+        if (v->lvs == LVS_MAX)
+            return 0;
         if (!has_word(json_object_get(lv, "status"), "VISIBLE"))
             continue;
+        v->lvs++;
         one.vg = rh_arena_strdup(v->arena, g->name);
         one.lv = rh_arena_strdup(v->arena, name);
         one.device = rh_arena_printf(v->arena, "/dev/%s/%s", g->name, name);
@@ -398,75 +461,87 @@ static int add_group(struct rh_disks *d, struct rh_volumes *v,
             one.size = rh_volume_bytes(&one);
             if (rh_signature_read(d, &one, v->arena, err) < 0)
                 return -1;
-        } else {
-            one.spans = NULL;
-            one.span_count = 0;
         }
         *rh_vec_add(&v->all) = one;
     }
     return 0;
 }
 
+/* The group of a text: there is one in each. */
+static json_t *group_of(const struct pv *pv, const char **ret_name)
+{
+    const char *name;
+    json_t *body;
+
+    json_object_foreach (pv->meta, name, body)
+        if (json_is_object(body) && json_object_get(body, "physical_volumes")) {
+            *ret_name = name;
+            return body;
+        }
+    return NULL;
+}
+
 /* Every PV that carries metadata has a copy of its group's: the newest counts.
  */
-static bool is_newest(const struct pv *pvs, size_t n, const struct pv *pv,
+static bool is_newest(const struct pvs *all, const struct pv *pv,
                       const char *group, uint64_t seqno)
 {
-    for (size_t i = 0; i < n; i++) {
-        json_t *body = json_object_get(pvs[i].meta, group);
+    for (size_t i = 0; i < all->count; i++) {
+        json_t *body = json_object_get(all->items[i].meta, group);
         uint64_t other = number_of(body, "seqno");
 
-        if (body && (other > seqno || (other == seqno && &pvs[i] < pv)))
+        if (body && (other > seqno || (other == seqno && &all->items[i] < pv)))
             return false;
     }
     return true;
 }
 
-static int add_groups(struct rh_disks *d, struct rh_volumes *v, struct pv *pvs,
-                      size_t n, rh_error **err)
+static int add_groups(struct rh_disks *d, struct rh_volumes *v,
+                      const struct pvs *all, rh_error **err)
 {
-    for (size_t i = 0; i < n; i++) {
-        const char *name;
-        json_t *body;
+    for (size_t i = 0; i < all->count; i++) {
+        struct group g = {.pvs = all};
 
-        json_object_foreach (pvs[i].meta, name, body) {
-            struct group g = {name, body, pvs, n, 0};
-
-            if (!json_is_object(body) ||
-                !json_object_get(body, "physical_volumes") ||
-                !is_newest(pvs, n, &pvs[i], name, number_of(body, "seqno")) ||
-                rh_mul_overflows(number_of(body, "extent_size"),
-                                 (uint64_t)SECTOR, &g.extent) ||
-                !g.extent)
-                continue;
-            if (add_group(d, v, &g, err) < 0)
-                return -1;
-        }
+        g.body = group_of(&all->items[i], &g.name);
+        if (!g.body ||
+            !is_newest(all, &all->items[i], g.name,
+                       number_of(g.body, "seqno")) ||
+            rh_mul_overflows(number_of(g.body, "extent_size"), (uint64_t)SECTOR,
+                             &g.extent) ||
+            !g.extent)
+            continue;
+        if (add_group(d, v, &g, err) < 0)
+            return -1;
     }
+    return 0;
+}
+
+static int read_pvs(struct rh_disks *d, const struct rh_volumes *v,
+                    struct pvs *all, rh_error **err)
+{
+    for (size_t i = 0; i < v->all.count && all->count < PVS_MAX; i++) {
+        const struct rh_volume *one = &v->all.items[i];
+
+        if (!one->fstype || strcmp(one->fstype, "LVM2_member"))
+            continue;
+        all->items[all->count].on = *one;
+        if (read_pv(d, all, &all->items[all->count++], err) < 0)
+            return -1;
+    }
+    if (all->count)
+        qsort(all->items, all->count, sizeof *all->items, by_uuid);
     return 0;
 }
 
 int rh_lvm_find(struct rh_disks *d, struct rh_volumes *v, rh_error **err)
 {
-    /* The list grows while PVs point into it: copy the members first. */
-    struct rh_volume *members = rh_calloc(v->all.count + 1, sizeof *members);
-    struct pv *pvs = rh_calloc(PVS_MAX, sizeof *pvs);
-    size_t n = 0;
-    int r = 0;
+    struct pvs all = {.items = rh_calloc(PVS_MAX, sizeof *all.items)};
+    int r = read_pvs(d, v, &all, err);
 
-    for (size_t i = 0; i < v->all.count && n < PVS_MAX && r == 0; i++) {
-        if (!v->all.items[i].fstype ||
-            strcmp(v->all.items[i].fstype, "LVM2_member"))
-            continue;
-        members[n] = v->all.items[i];
-        r = read_pv(d, &members[n], &pvs[n], err);
-        n++;
-    }
     if (r == 0)
-        r = add_groups(d, v, pvs, n, err);
-    for (size_t i = 0; i < n; i++)
-        json_decref(pvs[i].meta);
-    free(pvs);
-    free(members);
+        r = add_groups(d, v, &all, err);
+    for (size_t i = 0; i < all.count; i++)
+        json_decref(all.items[i].meta);
+    free(all.items);
     return r;
 }

@@ -43,7 +43,7 @@ static struct rh_volume *add_volume(struct search *s, unsigned partition,
     size = RH_MIN(size, s->size - offset);
     v = rh_vec_add(&s->out->all);
     span = rh_arena_zalloc(a, sizeof *span);
-    *span = (struct rh_span){s->disk, offset, size};
+    *span = (struct rh_span){s->disk, offset, size, 0};
     v->disk = s->disk;
     v->partition = partition;
     v->offset = offset;
@@ -253,7 +253,7 @@ static int find_on_disk(struct search *s)
     enum { CODE_BYTES = 440 };
     uint8_t sector[SECTOR];
     struct rh_volume whole = {0};
-    struct rh_span span = {s->disk, 0, s->size};
+    struct rh_span span = {.disk = s->disk, .length = s->size};
     bool is_gpt = false, table;
 
     if (s->size < SECTOR)

@@ -11,6 +11,7 @@
 struct rh_span {
     size_t disk;
     uint64_t offset, length;
+    uint64_t start; /* in the volume: what the spans before it hold */
 };
 
 /* A volume of the guest's disks (partition, logical volume) and its content. */
@@ -36,8 +37,10 @@ struct rh_volume {
     const char *duid;     /* OpenBSD's name of the disk, 16 hex digits */
     const struct rh_zfs_label *zfs; /* of a zfs_member; or NULL */
     bool has_label;                 /* a disklabel parts it further */
-    bool bootable;                  /* MBR active flag */
-    bool hibernated;                /* swap that holds a suspended system */
+    bool broken; /* LVM's own description of it makes no sense: nobody reads it
+                  */
+    bool bootable;   /* MBR active flag */
+    bool hibernated; /* swap that holds a suspended system */
     /* In order; none: the bytes are not simply there (striped, thin, RAID). */
     const struct rh_span *spans;
     size_t span_count;

@@ -21,6 +21,7 @@ struct rh_disk_table {
 struct rh_volumes {
     RH_VEC(struct rh_volume) all;
     RH_VEC(struct rh_disk_table) disks; /* one for each */
+    size_t lvs;                         /* so many of `all` are logical */
     struct rh_arena *arena;             /* owns the strings and spans */
 };
 

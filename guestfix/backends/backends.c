@@ -37,7 +37,7 @@ static bool is_for_a_kernel(const struct rh_session *s,
         "ext3",     "ext2",  "f2fs",
         "reiserfs", "jfs",   "linux_raid_member"};
 
-    if (v->lv && !v->span_count)
+    if (v->lv && !v->span_count && !v->broken)
         return true;
     for (size_t i = 0; v->fstype && i < RH_COUNT(kinds); i++)
         if (!strcmp(v->fstype, kinds[i]))
