@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct rh_initramfs i;
 
-    if (rh_initramfs_read(data, size, &i, NULL) == 0) {
+    if (rh_initramfs_read(data, size, NULL, &i, NULL) == 0) {
         if (i.main_end > size || !i.codec)
             abort();
         rh_initramfs_has(&i, "kernel/drivers/virtio-blk.ko.xz");

@@ -29,7 +29,7 @@ static void edit_in_place(struct rh_fs *fs, uint64_t dir)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct guest_disk g;
-    struct rh_span span = {0, 0, size - size % 512};
+    struct rh_span span = {.length = size - size % 512};
     struct rh_volume v = {
         .device = "/dev/sda1", .spans = &span, .span_count = 1};
     unsigned left = 200;

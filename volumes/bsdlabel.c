@@ -64,7 +64,7 @@ static struct rh_volume *add(struct holder *h, uint64_t offset, uint64_t size)
         return NULL;
     v = rh_vec_add(&h->all->all);
     span = rh_arena_zalloc(a, sizeof *span);
-    *span = (struct rh_span){h->v.disk, offset, size};
+    *span = (struct rh_span){h->v.disk, offset, size, 0};
     v->disk = h->v.disk;
     v->partition = h->v.partition;
     v->offset = offset;

@@ -38,6 +38,7 @@ static int detect(struct rh_session *s, void **ret_facts, struct rh_system *ret,
 
     *ret_facts = l;
     l->guest = s->guest;
+    l->lib = s->o->lib;
     l->volumes = &s->volumes;
     l->vm = s->o->vm;
     if (rh_linux_detect(l, s->o, err) < 0)

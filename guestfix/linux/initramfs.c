@@ -27,7 +27,7 @@ enum {
     FILES_MAX = 128,
     NEWC_HEADER = 110,
 };
-#define UNPACKED_MAX (2 * RH_GIB)
+#define UNPACKED_MAX (1 * RH_GIB) /* of all parts together */
 
 const char *rh_initramfs_kind_name(enum rh_initramfs_kind kind)
 {
@@ -63,26 +63,40 @@ void rh_initramfs_free(struct rh_initramfs *i)
     memset(i, 0, sizeof *i);
 }
 
-static bool among_first(const struct rh_initramfs *i, const char *module,
-                        size_t n)
+static int by_text(const void *a, const void *b)
 {
-    char name[64];
-
-    rh_module_name(module, name);
-    for (size_t k = 0; k < n; k++)
-        if (!strcmp(i->modules.items[k], name))
-            return true;
-    return false;
+    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-bool rh_initramfs_has(const struct rh_initramfs *i, const char *module)
+/* A hostile image makes the list long: it is sorted once. */
+static void sort(char **items, size_t n)
 {
-    return among_first(i, module, i->modules.count);
+    if (n > 1)
+        qsort(items, n, sizeof *items, by_text);
+}
+
+static bool is_among(char *const *items, size_t n, const char *text)
+{
+    return n && bsearch(&text, items, n, sizeof *items, by_text);
 }
 
 bool rh_initramfs_main_has(const struct rh_initramfs *i, const char *module)
 {
-    return among_first(i, module, i->main_modules);
+    char name[64];
+
+    rh_module_name(module, name);
+    return is_among(i->modules.items, i->main_modules, name);
+}
+
+bool rh_initramfs_has(const struct rh_initramfs *i, const char *module)
+{
+    size_t n = i->main_modules;
+    char name[64];
+
+    rh_module_name(module, name);
+    return is_among(i->modules.items, n, name) ||
+           (i->modules.count > n &&
+            is_among(i->modules.items + n, i->modules.count - n, name));
 }
 
 const char *rh_initramfs_text(const struct rh_initramfs *i, const char *path)
@@ -243,10 +257,10 @@ static void join_waits(struct rh_initramfs *i)
  */
 /* Bytes to read forward: of memory, or of a decompressor over it. */
 struct source {
+    struct rh_initramfs *into;
     const char *bytes; /* NULL: `unpacker` has them */
     size_t n, at;
     struct archive *unpacker;
-    uint64_t unpacked;
     char held[4]; /* read already, to be read again */
     size_t held_count;
 };
@@ -264,7 +278,7 @@ static bool get(struct source *s, void *to, uint64_t n)
         s->at += (size_t)n;
         return true;
     }
-    s->unpacked += n;
+    s->into->unpacked += n;
     for (; n && s->held_count; n--) {
         if (to)
             *p++ = s->held[sizeof s->held - s->held_count];
@@ -274,12 +288,12 @@ static bool get(struct source *s, void *to, uint64_t n)
         size_t part = (size_t)RH_MIN(n, to ? n : (uint64_t)sizeof waste);
         la_ssize_t got = archive_read_data(s->unpacker, to ? p : waste, part);
 
-        if (got <= 0)
+        if (got <= 0 || (s->into->lib && rh_go_on(s->into->lib, NULL) < 0))
             return false;
         p = to ? p + got : p;
         n -= (uint64_t)got;
     }
-    return s->unpacked <= UNPACKED_MAX;
+    return s->into->unpacked <= UNPACKED_MAX;
 }
 
 static bool hex8(const char *p, uint32_t *ret)
@@ -428,7 +442,7 @@ static bool has_more(struct source *s)
 
 static int unpack(struct archive *a, struct rh_initramfs *i, rh_error **err)
 {
-    struct source s = {.unpacker = a};
+    struct source s = {.into = i, .unpacker = a};
     struct archive_entry *e;
     const char *why;
 
@@ -590,13 +604,15 @@ static int read_part(const char *bytes, size_t n, bool is_main,
                      struct rh_initramfs *i, rh_error **err)
 {
     enum { PARTS_MAX = 64 };
-    struct source plain = {.bytes = bytes, .n = n};
+    struct source plain = {.into = i, .bytes = bytes, .n = n};
     bool packed = false;
     size_t at = 0;
 
     for (unsigned part = 0; part < PARTS_MAX; part++) {
         const char *codec;
 
+        if (i->lib && rh_go_on(i->lib, err) < 0)
+            return -1;
         while (at < n && !bytes[at])
             at++;
         if (at == n)
@@ -625,11 +641,11 @@ static int read_part(const char *bytes, size_t n, bool is_main,
     return 0;
 }
 
-int rh_initramfs_read(const void *bytes, size_t n, struct rh_initramfs *ret,
-                      rh_error **err)
+int rh_initramfs_read(const void *bytes, size_t n, rh_lib *lib,
+                      struct rh_initramfs *ret, rh_error **err)
 {
     size_t ours = rh_segment_find(bytes, n);
-    struct rh_initramfs i = {0};
+    struct rh_initramfs i = {.lib = lib};
     int r;
 
     i.ours = ours < n;
@@ -642,6 +658,10 @@ int rh_initramfs_read(const void *bytes, size_t n, struct rh_initramfs *ret,
         i.in_ours = true;
         r = read_part(p + ours, n - ours, false, &i, err);
     }
+    sort(i.modules.items, i.main_modules);
+    if (i.modules.count > i.main_modules)
+        sort(i.modules.items + i.main_modules,
+             i.modules.count - i.main_modules);
     join_waits(&i);
     if (r < 0 || !i.codec) {
         rh_initramfs_free(&i);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "base/lib.h"
 #include "base/mem.h"
 
 enum rh_initramfs_kind {
@@ -40,6 +41,8 @@ struct rh_initramfs_wait {
 };
 
 struct rh_initramfs {
+    rh_lib *lib;       /* asked for cancel while it is read; may be NULL */
+    uint64_t unpacked; /* bytes, of all parts */
     enum rh_initramfs_kind kind;
     const char *codec; /* of the main segment: "zstd", "none" ... static */
     bool lz4_legacy;
@@ -50,15 +53,16 @@ struct rh_initramfs {
     bool lib_is_link; /* /lib is a symbolic link in the archive */
     char *modules_at; /* "usr/lib/modules" as the archive has it, or NULL */
     bool names_nics;  /* its udev gives NICs their names */
-    RH_VEC(char *) modules; /* plain names */
+    RH_VEC(char *) modules; /* plain names, each of two parts sorted */
     size_t main_modules;    /* so many of them are not from a segment of ours */
     RH_VEC(struct rh_initramfs_file) files; /* the last of each path */
     RH_VEC(struct rh_initramfs_wait) waits; /* each once, by path */
 };
 
-/* Parse an image; -1 when it cannot be understood (ret is freed then). */
-int rh_initramfs_read(const void *bytes, size_t n, struct rh_initramfs *ret,
-                      rh_error **err);
+/* Parse an image; `lib` (may be NULL) is asked for cancel.  -1 when it cannot
+ * be understood (ret is freed then). */
+int rh_initramfs_read(const void *bytes, size_t n, rh_lib *lib,
+                      struct rh_initramfs *ret, rh_error **err);
 void rh_initramfs_free(struct rh_initramfs *i);
 bool rh_initramfs_has(const struct rh_initramfs *i, const char *module);
 /* In its main part, without a segment of ours? */

@@ -83,7 +83,7 @@ static int read_initramfs(struct rh_linux *l, struct rh_kernel *k,
     if (l->guest->ops->read(l->guest, k->initramfs, IMAGE_MAX, &bytes, &n,
                             err) < 0)
         return -1;
-    if (rh_initramfs_read(bytes, n, &k->content, &why) < 0)
+    if (rh_initramfs_read(bytes, n, l->lib, &k->content, &why) < 0)
         k->unknown = true;
     else
         k->read = true;
@@ -252,7 +252,7 @@ static int by_unified(struct rh_linux *l, const char *path, rh_error **err)
     initrd = rh_pe_section(bytes, n, ".initrd", &size);
     if (!initrd)
         k.initramfs = NULL;
-    else if (rh_initramfs_read(initrd, size, &k.content, &why) < 0)
+    else if (rh_initramfs_read(initrd, size, l->lib, &k.content, &why) < 0)
         k.unknown = true;
     else
         k.read = true;

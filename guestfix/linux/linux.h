@@ -93,6 +93,7 @@ struct rh_path_use {
 
 struct rh_linux {
     struct rh_guest *guest;
+    rh_lib *lib; /* asked for cancel */
     const struct rh_volumes *volumes;
     const struct rh_vm *vm; /* tells slots and MAC addresses; may be NULL */
     struct rh_arena *arena;

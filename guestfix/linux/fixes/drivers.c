@@ -194,10 +194,13 @@ static void want(struct rh_addition *a, const struct rh_modules *m,
 void rh_addition_files(struct rh_addition *a, const struct rh_kernel *k,
                        const struct rh_modules *m)
 {
+    enum { OURS_MAX = 256 }; /* no segment of ours holds as many */
     const struct rh_initramfs *have = &k->content;
+    size_t end =
+        RH_MIN(have->modules.count, have->main_modules + (size_t)OURS_MAX);
     const char *line;
 
-    for (size_t i = have->main_modules; i < have->modules.count; i++)
+    for (size_t i = have->main_modules; i < end; i++)
         if ((line = line_of(m->dep, have->modules.items[i])))
             add_with_dependencies(a, line, have);
     for (size_t i = 0; i < a->names.count; i++)
