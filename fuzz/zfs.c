@@ -11,7 +11,7 @@ enum { LIST_AT = 16 * 1024, LIST_SIZE = 112 * 1024 };
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t disk[LIST_AT + LIST_SIZE];
-    struct rh_span span = {0, 0, sizeof disk};
+    struct rh_span span = {.length = sizeof disk};
     struct rh_volume v = {
         .device = "/dev/sda1", .spans = &span, .span_count = 1};
     struct rh_arena *arena = rh_arena_new();
