@@ -229,7 +229,7 @@ const struct cli_command cli_report = {
 static const struct cli_option convert_options[] = {
     {"out", 'o', "DIR",
      N_("where the results appear, as DIR/NAME (- for an XVA: standard "
-        "output)"),
+        "output; xapi://HOST[/SR], proxmox://HOST/NODE[/STORAGE]: there)"),
      TO_OPTIONS},
     {"name", 0, "NAME", N_("the result's name instead of the VM's"),
      TO_OPTIONS},
@@ -237,6 +237,9 @@ static const struct cli_option convert_options[] = {
     {"cluster-size", 0, "SIZE", N_("of a qcow2"), TO_OPTIONS},
     {"xva-sum", 0, "sha1|xxhash", N_("checksums in an XVA"), TO_OPTIONS},
     {"start", 0, NULL, N_("--out URL: start the VM afterwards"), TO_OPTIONS},
+    {"import-storage", 0, "NAME",
+     N_("--out proxmox://: where files are uploaded to until the VM is made"),
+     TO_OPTIONS},
     {"keep-failed", 0, NULL, N_("--out URL: leave what a failure made"),
      TO_OPTIONS},
     SERVER_OPTIONS,

@@ -6,6 +6,7 @@
 #define RH_DELIVERERS(X) \
     X(pipe)              \
     X(custom)            \
+    X(proxmox)           \
     X(xapi)              \
     X(folder)
 

@@ -226,4 +226,40 @@ test_cleaning_leaves_others_alone() {
     expect_file "$STATE/conf/100.conf"
     expect_empty web01/.push
 }
+# --- convert --out URL: no folder in between --------------------------------------
+convert_to() { # [OPTION...]: ./vm to $URL
+    export XDG_STATE_HOME=$PWD/kept TMPDIR=$PWD/tmp
+    mkdir -p tmp
+    run timeout 100 "$REHOST" convert vm --to kvm --out "$URL" \
+        --no-guest-fix --tls-ca "$STATE/cert.pem" "$@"
+    expect_secrets_kept
+    expect_empty kept/rehost
+    expect_empty tmp
+}
+test_convert_to_a_node() {
+    pve
+    cp -r "$SCRATCH/vm" vm
+    convert_to --start
+    expect_status 0
+    expect_stdout "^delivered: web01 as 100 at $URL\$"
+    expect_same_disk "$SCRATCH/0.raw" "$STATE/images/vm-100-disk-1.raw" raw raw
+    expect_same_disk "$SCRATCH/1.raw" "$STATE/images/vm-100-disk-2.raw" raw raw
+    expect_equal "$(setting 100 net0)" \
+        "$(sed -n 's/^net0: //p' web01/proxmox.conf)" "net0"
+    expect_empty "$STATE/local/import"
+    convert_to --format raw --vmid 200
+    expect_status 0
+    expect_same_disk "$SCRATCH/1.raw" "$STATE/images/vm-200-disk-2.raw" raw raw
+}
+test_convert_that_fails_there() {
+    pve --fail-task qmcreate
+    cp -r "$SCRATCH/vm" vm
+    convert_to
+    expect_error DELIVERY_FAILED 1
+    expect_nothing_left
+    convert_to --network-map '*=vmbr9'
+    expect_error PLAN_BLOCKED 4
+    expect_stderr 'DELIVERY-NETWORK'
+    expect_nothing_left
+}
 run_tests
