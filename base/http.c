@@ -680,12 +680,13 @@ static void set_upload(struct rh_http_upload *u, int64_t size)
 {
     CURL *c = u->t.curl;
 
-    if (size < 0) /* or libcurl would send chunks */
+    if (size == RH_HTTP_OPEN) /* or libcurl would send chunks */
         add_line(&u->t.lines, "Transfer-Encoding:");
     set_transfer(&u->t);
     rh_curl.easy_setopt(c, CURLOPT_UPLOAD, 1L);
     rh_curl.easy_setopt(c, CURLOPT_CUSTOMREQUEST, u->method);
-    rh_curl.easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
+    rh_curl.easy_setopt(c, CURLOPT_INFILESIZE_LARGE,
+                        (curl_off_t)(size < 0 ? -1 : size));
     rh_curl.easy_setopt(c, CURLOPT_READFUNCTION, on_read);
     rh_curl.easy_setopt(c, CURLOPT_READDATA, u);
     rh_curl.easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);

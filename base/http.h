@@ -103,9 +103,11 @@ struct rh_io *rh_http_io(struct rh_http *h, const char *path, const char *shown,
 
 /* --- uploads: a body that is still being made --------------------------------
  */
-/* `size` is told as Content-Length; -1: neither a length nor chunks, the end of
- * our sending is the body's end.  Whoever writes, waits until the server has
- * taken the bytes.  The answer may come before the end (XAPI's does). */
+/* `size` is told as Content-Length; RH_HTTP_CHUNKS: not known, it goes in
+ * chunks; RH_HTTP_OPEN: neither a length nor chunks, the server knows the
+ * body's end by itself.  Whoever writes, waits until the server has taken the
+ * bytes.  The answer may come before the end (XAPI's does). */
+enum { RH_HTTP_OPEN = -1, RH_HTTP_CHUNKS = -2 };
 struct rh_http_upload;
 struct rh_http_upload *rh_http_upload_start(struct rh_http *h,
                                             const struct rh_http_request *r,

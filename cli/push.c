@@ -7,7 +7,7 @@
 
 static const struct cli_option options[] = {
     {"to", 0, "URL",
-     N_("where to: xapi://HOST[:PORT][/SR] or "
+     N_("where to: xapi://HOST[:PORT][/SR], xo://HOST[:PORT][/SR] or "
         "proxmox://HOST[:PORT]/NODE[/STORAGE]"),
      TO_OPTIONS},
     {"login", 0, "FILE",

@@ -8,6 +8,7 @@
     X(custom)            \
     X(proxmox)           \
     X(xapi)              \
+    X(xo)                \
     X(folder)
 
 #define DECLARE(name) extern const struct rh_deliverer rh_deliver_##name;

@@ -181,7 +181,7 @@ static int request(struct rh_xapi_import *i, const char *path, rh_error **err)
     const struct rh_http_answer *a;
 
     for (unsigned hop = 0;; hop++) {
-        i->upload = rh_http_upload_start(i->host, &r, -1, err);
+        i->upload = rh_http_upload_start(i->host, &r, RH_HTTP_OPEN, err);
         a = i->upload ? rh_http_upload_wait(i->upload, FIRST_ANSWER, err)
                       : NULL;
         if (!a)

@@ -196,8 +196,15 @@ static void change_object(const xmlNode *object, const rh_options *o)
     RH_AUTO(rh_freep) char *class = text_of(object, "class");
     xmlNode *fields = member(object, "snapshot");
 
-    if (!strcmp(class, "VM") && rh_option(o, "name")) {
-        set_text(fields, "name_label", rh_option(o, "name"));
+    if (!strcmp(class, "VM")) {
+        RH_AUTO(rh_freep) char *about = text_of(fields, "name_description");
+        RH_AUTO(rh_freep)
+        char *noted = rh_printf("%s (%s)", about, rh_option(o, "note"));
+
+        if (rh_option(o, "name"))
+            set_text(fields, "name_label", rh_option(o, "name"));
+        if (rh_option(o, "note"))
+            set_text(fields, "name_description", noted);
     } else if (!strcmp(class, "network")) {
         RH_AUTO(rh_freep) char *from = text_of(fields, "name_label");
         RH_AUTO(rh_freep) char *to = mapped(o, from);
@@ -218,7 +225,8 @@ char *rh_ova_change(const char *xml, size_t n, const rh_options *o,
     char *copy;
     int length = 0;
 
-    if (!rh_option(o, "network-map") && !rh_option(o, "name"))
+    if (!rh_option(o, "network-map") && !rh_option(o, "name") &&
+        !rh_option(o, "note"))
         return rh_memdup0(xml, n);
     doc = parse(xml, n, &first, err);
     if (!doc)

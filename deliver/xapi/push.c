@@ -1,8 +1,4 @@
-/* push.c - NAME.xva of a result into an XCP-ng pool.
- *
- * The file is read forward, unpacked where it is packed; only its first entry,
- * ova.xml, is read here, and written anew where networks or the name are
- * others. */
+/* push.c - NAME.xva of a result into an XCP-ng pool. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
@@ -12,71 +8,13 @@
 #include "deliver/push.h"
 #include "deliver/xapi/xapi.h"
 
-enum { TAR = 512, PIECE = 1024 * 1024 };
+enum { PIECE = 1024 * 1024 };
 
 struct item {
-    struct rh_stream *xva; /* stands behind ova.xml */
-    char *xml;             /* as it is sent */
-    struct rh_ova ova;
+    struct rh_xva_in xva;
     struct rh_xapi_place place;
     struct rh_xapi_import import;
 };
-
-/* --- the file
- * ---------------------------------------------------------------------- */
-
-static int octal_size(const uint8_t *header, uint64_t *ret)
-{
-    uint64_t n = 0;
-
-    for (size_t i = 124; i < 135; i++) {
-        if (header[i] < '0' || header[i] > '7')
-            return -1;
-        n = n << 3 | (uint64_t)(header[i] - '0');
-    }
-    *ret = n;
-    return 0;
-}
-
-/* ova.xml, the first entry; what follows is the disks. */
-static int read_ova(struct rh_push_item *p, struct item *i, rh_error **err)
-{
-    uint8_t header[TAR];
-    uint64_t n;
-    RH_AUTO(rh_freep) char *xml = NULL;
-
-    if (rh_stream_fill(i->xva, header, TAR, err) < 0)
-        return -1;
-    if (strncmp((const char *)header, "ova.xml", 8) ||
-        octal_size(header, &n) < 0 || n > RH_LIMIT_DESCRIPTOR) {
-        rh_fail(err, RH_ERR_XVA_DAMAGED, "the first file is not ova.xml");
-        return rh_error_subject(err, i->xva->name);
-    }
-    xml = rh_malloc((size_t)n + 1);
-    if (rh_stream_fill(i->xva, xml, (size_t)n, err) < 0 ||
-        rh_stream_skip(i->xva, rh_round_up(n, TAR) - n, err) < 0)
-        return -1;
-    i->xml = rh_ova_change(xml, (size_t)n, p->push->options, err);
-    return i->xml ? rh_ova_parse(i->xml, strlen(i->xml), &i->ova, err) : -1;
-}
-
-static int open_xva(struct rh_push_item *p, struct item *i, rh_error **err)
-{
-    RH_AUTO(rh_freep) char *name = rh_printf("%s.xva", p->name);
-    RH_AUTO(rh_place_closep)
-    struct rh_place *place = rh_place_folder(p->dir, err);
-    struct rh_io *io = place ? rh_place_open(place, name, err) : NULL;
-    const char *codec = NULL;
-
-    if (!io) {
-        rh_hint(err, "xapi:// takes results of --to xen with --format xva");
-        return -1;
-    }
-    p->bytes = io->size;
-    i->xva = rh_stream_unpack(rh_stream_io(io), &codec, err);
-    rh_io_unref(io);
-    return i->xva ? read_ova(p, i, err) : -1;
-}
 
 /* --- before
  * ------------------------------------------------------------------------- */
@@ -97,13 +35,15 @@ static int look(struct rh_push_item *p, rh_error **err)
     if (p->push->remote.url.count > 1)
         return rh_fail(err, RH_ERR_DELIVERY_URL,
                        "the URL is xapi://HOST[:PORT][/SR]");
-    if (open_xva(p, i, err) < 0 ||
-        rh_xapi_look(x, wanted_sr(p->push), &i->ova, p->bytes, &i->place,
+    if (rh_xva_open(p->dir, p->name, p->push->options, &i->xva, err) < 0)
+        return -1;
+    p->bytes = i->xva.file_bytes;
+    if (rh_xapi_look(x, wanted_sr(p->push), &i->xva.ova, p->bytes, &i->place,
                      &p->checks, err) < 0)
         return -1;
     if (rh_checks_bad(&p->checks))
         return 0; /* it is refused anyway */
-    if (rh_xapi_dry_run(x, &i->place, i->xml, &p->checks, err) < 0)
+    if (rh_xapi_dry_run(x, &i->place, i->xva.xml, &p->checks, err) < 0)
         return -1;
     rh_push_plan(p, "task.create");
     rh_push_plan(p, "PUT https://%s/import?sr_id=%s&restore=true (%llu bytes)",
@@ -123,13 +63,13 @@ static int pump(struct rh_push_item *p, struct item *i, rh_error **err)
     RH_AUTO(rh_freep) uint8_t *piece = rh_malloc(PIECE);
     uint64_t done = 0;
 
-    rh_ova_tar(i->xml, &head);
+    rh_ova_tar(i->xva.xml, &head);
     if (rh_xapi_import_write(&i->import, head.data, head.length, err) < 0)
         return -1;
     for (;;) {
         size_t n;
 
-        if (rh_stream_read(i->xva, piece, PIECE, &n, err) < 0)
+        if (rh_stream_read(i->xva.rest, piece, PIECE, &n, err) < 0)
             return -1;
         if (!n)
             break;
@@ -215,15 +155,15 @@ static bool has_mac(const json_t *nics, const char *mac)
 static int compare(const struct item *i, const json_t *disks,
                    const json_t *nics, rh_error **err)
 {
-    if (json_array_size(disks) != i->ova.disks.count)
+    if (json_array_size(disks) != i->xva.ova.disks.count)
         return rh_fail(err, RH_ERR_DELIVERY_FAILED,
                        "the VM there has %zu disks, not %zu",
-                       json_array_size(disks), i->ova.disks.count);
-    for (size_t n = 0; n < i->ova.macs.count; n++)
-        if (!has_mac(nics, i->ova.macs.items[n]))
+                       json_array_size(disks), i->xva.ova.disks.count);
+    for (size_t n = 0; n < i->xva.ova.macs.count; n++)
+        if (!has_mac(nics, i->xva.ova.macs.items[n]))
             return rh_fail(err, RH_ERR_DELIVERY_FAILED,
                            "the VM there has no NIC with the MAC address %s",
-                           i->ova.macs.items[n]);
+                           i->xva.ova.macs.items[n]);
     return 0;
 }
 
@@ -268,7 +208,7 @@ static int tell(struct rh_push_item *p, struct item *i, rh_error **err)
     }
     p->delivered =
         json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", uuid, "uuid", uuid, "as",
-                  i->ova.name, "disks", disks, "nics", nics);
+                  i->xva.ova.name, "disks", disks, "nics", nics);
     return 0;
 }
 
@@ -280,7 +220,7 @@ static int send(struct rh_push_item *p, rh_error **err)
 
     i->import = (struct rh_xapi_import){
         .x = x, .place = &i->place, .journal = p->journal};
-    failed = rh_xapi_import_begin(&i->import, i->ova.name, err) < 0 ||
+    failed = rh_xapi_import_begin(&i->import, i->xva.ova.name, err) < 0 ||
              pump(p, i, err) < 0 || rh_xapi_import_end(&i->import, err) < 0 ||
              tell(p, i, err) < 0;
     if (failed && rh_option_yes(p->push->options, "keep-failed"))
@@ -309,9 +249,7 @@ static void item_free(struct rh_push_item *p)
         return;
     rh_xapi_import_free(&i->import);
     rh_xapi_place_free(&i->place);
-    rh_ova_free(&i->ova);
-    rh_stream_close(i->xva);
-    free(i->xml);
+    rh_xva_close(&i->xva);
     free(i);
 }
 

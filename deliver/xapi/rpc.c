@@ -73,20 +73,32 @@ static void add_params(struct rh_buf *b, const json_t *params)
     }
 }
 
+const char *rh_xapi_meaning(const char *code, enum rh_error_id *ret_id,
+                            const char **ret_hint)
+{
+    for (size_t i = 0; i < RH_COUNT(meanings); i++)
+        if (!strcmp(meanings[i].code, code)) {
+            *ret_id = meanings[i].id;
+            *ret_hint = meanings[i].hint;
+            return meanings[i].text;
+        }
+    return NULL;
+}
+
 int rh_xapi_fail(const struct rh_xapi *x, const char *what, const char *code,
                  const json_t *params, rh_error **err)
 {
     RH_AUTO(rh_buf_free) struct rh_buf b = {0};
+    const char *text, *hint;
+    enum rh_error_id id;
 
     rh_buf_printf(&b, "%.100s", code);
     add_params(&b, params);
-    for (size_t i = 0; i < RH_COUNT(meanings); i++) {
-        if (strcmp(meanings[i].code, code))
-            continue;
-        rh_fail(err, meanings[i].id, "%s: %s (%s)", what, _(meanings[i].text),
-                b.data);
-        if (meanings[i].hint)
-            rh_hint(err, "%s", _(meanings[i].hint));
+    text = rh_xapi_meaning(code, &id, &hint);
+    if (text) {
+        rh_fail(err, id, "%s: %s (%s)", what, _(text), b.data);
+        if (hint)
+            rh_hint(err, "%s", _(hint));
         return rh_error_subject(err, rh_http_name(x->http));
     }
     rh_fail(err, RH_ERR_DELIVERY_FAILED, "%s: %s", what, b.data);

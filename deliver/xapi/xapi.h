@@ -39,6 +39,9 @@ int rh_xapi_do(struct rh_xapi *x, const char *method, json_t *args,
 /* An error of XAPI's code and parameters; `what` was tried. */
 int rh_xapi_fail(const struct rh_xapi *x, const char *what, const char *code,
                  const json_t *params, rh_error **err);
+/* What a code means: its error, its hint or NULL; NULL: not known. */
+const char *rh_xapi_meaning(const char *code, enum rh_error_id *ret_id,
+                            const char **ret_hint);
 /* Fields of a record: "" and 0 where there is none; numbers may be texts. */
 const char *rh_xapi_text(const json_t *record, const char *field);
 uint64_t rh_xapi_number(const json_t *record, const char *field);
@@ -58,13 +61,25 @@ struct rh_ova {
 /* XVA_DAMAGED for what is none of ours. */
 int rh_ova_parse(const char *xml, size_t n, struct rh_ova *ret, rh_error **err);
 void rh_ova_free(struct rh_ova *o); /* also for RH_AUTO */
-/* The document with other networks ("FROM=TO", repeated option "network-map")
- * and another name (option "name"); `xml` itself where neither is given.  The
- * caller frees. */
+/* The document with other networks ("FROM=TO", repeated option "network-map"),
+ * another name (option "name"), and a note behind its description (option
+ * "note"); `xml` itself where none is given.  The caller frees. */
 char *rh_ova_change(const char *xml, size_t n, const rh_options *o,
                     rh_error **err);
 /* ova.xml as the first entry of an XVA: header and padding around it. */
 void rh_ova_tar(const char *xml, struct rh_buf *ret);
+
+/* A result's XVA, unpacked where it is packed; freed also when half open. */
+struct rh_xva_in {
+    struct rh_stream *rest; /* stands behind ova.xml */
+    char *xml;              /* as it is to be sent */
+    struct rh_ova ova;
+    uint64_t file_bytes;
+    bool packed;
+};
+int rh_xva_open(const char *dir, const char *vm, const rh_options *o,
+                struct rh_xva_in *ret, rh_error **err);
+void rh_xva_close(struct rh_xva_in *x);
 
 /* --- the pool
  * ------------------------------------------------------------------- */
