@@ -107,20 +107,29 @@ static void effort(struct text *t, const json_t *target)
     cell(t, both ? both : rh_effort_word(now), 30);
 }
 
+enum { COST_AT = 2 + 13 + 14 + 31 }; /* column of what it costs */
+
 static void verdict(struct text *t, const json_t *target)
 {
     RH_AUTO(rh_freep)
     char *size = rh_human_size(rh_number(target, "output_bytes"));
     RH_AUTO(rh_freep) char *time = rh_human_time(rh_number(target, "seconds"));
 
+    RH_AUTO(rh_freep)
+    char *cost = json_is_false(json_object_get(target, "measured"))
+                     ? rh_printf(_("at most %s, %s"), size, time)
+                     : rh_printf("%s, %s", size, time);
+
     rh_buf_puts(&t->b, "  ");
     cell(t, model(t, target), 12);
     cell(t, rh_verdict_word(rh_word(target, "verdict")), 13);
     effort(t, target);
-    if (json_is_false(json_object_get(target, "measured")))
-        rh_buf_printf(&t->b, _("at most %s, %s"), size, time);
-    else
-        rh_buf_printf(&t->b, "%s, %s", size, time);
+    /* What does not fit stands below. */
+    if (rh_columns(cost) > LINE - COST_AT) {
+        end_line(t);
+        rh_buf_printf(&t->b, "%*s", LINE - (int)rh_columns(cost), "");
+    }
+    rh_buf_puts(&t->b, cost);
     end_line(t);
 }
 

@@ -7,9 +7,11 @@
  * much. */
 static const enum rh_finding_id at_stake[] = {
     /* it may not start */
+    RH_F_BSD_DISK_NAMES,
     RH_F_BOOT_DRIVER_MISSING,
     RH_F_FIRMWARE_CONFLICT,
     RH_F_GUEST_BOOT_FULL,
+    RH_F_GUEST_DEVICE_GUESS,
     RH_F_GUEST_ENCRYPTED,
     RH_F_GUEST_HIBERNATED,
     RH_F_GUEST_IMMUTABLE,
@@ -21,8 +23,10 @@ static const enum rh_finding_id at_stake[] = {
     RH_F_GUEST_UKI,
     RH_F_GUEST_UNREADABLE,
     RH_F_KVM_UEFI_PVSCSI,
+    RH_F_SOLARIS_STEPS,
     /* not all data may be there */
     RH_F_DISK_NOT_READ,
+    RH_F_DISK_UNUSED,
     RH_F_FILL_DISK,
 };
 

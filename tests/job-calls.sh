@@ -215,6 +215,42 @@ boot: USAGE"
     run "$REHOST" disk convert "$SCRATCH/disk.raw" x.qcow2 --vmid 7
     expect_status 2
 }
+# Programs that found faults once, against inputs that did.
+test_programs_that_found_faults() {
+    need_shared cases/library
+    need_shared cases/hostile
+    need xz
+    local case
+    for case in run-twice report-then-run two-plans-one-package; do
+        # shellcheck disable=SC2086
+        "${CC:-cc}" $SAN -I"$TOP/include" -o $case \
+            "$RH_SHARED/cases/library/$case.c" -L"$BUILD" -lrehost \
+            -Wl,-rpath,"$BUILD" || fail "$case.c does not build"
+    done
+    xz -dkc "$RH_SHARED/cases/hostile/fat-name-too-long.qcow2.xz" >long.qcow2
+    # They free nothing.
+    run env ASAN_OPTIONS=detect_leaks=0 ./run-twice long.qcow2 out
+    expect_stdout '^run 1: -1 '
+    expect_equal "$(sed -n 's/^run 1/run 2/p' .stdout)" \
+        "$(sed -n '/^run 2/p' .stdout)" "the second run's answer"
+    expect_equal "$(ls -A out 2>/dev/null)" "" "results"
+    run env ASAN_OPTIONS=detect_leaks=0 ./report-then-run long.qcow2 out2 vmid=7
+    expect_stdout '^report 1: status 2'
+    expect_stdout '^run: status 2'
+    run env ASAN_OPTIONS=detect_leaks=0 ./two-plans-one-package "$OVA"
+    expect_equal "$(grep -c '^mac now:' .stdout)" 2
+    expect_equal "$(grep '^mac now:' .stdout | sort -u | wc -l)" 1
+}
+# What is at stake decides, not how many cautions there are.
+test_effort_follows_what_is_at_stake() {
+    run "$REHOST" report "$OVA" --to kvm --json
+    expect_status 0
+    # Nothing is known of its guest.
+    expect_json '.vms[0].targets[0] | .verdict + " " + .effort' "caution manual"
+    run "$REHOST" report "$OVA" --to kvm --json --no-guest
+    expect_json '.vms[0].targets[0] | .verdict + " " + .effort' \
+        "caution some-caution"
+}
 test_keys_are_named_not_given() {
     local how
     run "$REHOST" convert "$OVA" --to kvm --out out --key secret1

@@ -5,6 +5,13 @@
 . "$(dirname "$0")/lib.sh"
 
 OVF=$TOP/tests/ovf
+# The smallest VM that has all of its package's disks.
+SMALL=$SCRATCH/units_gigabytes.ovf
+sed 's,</VirtualHardwareSection>,<Item><rasd:InstanceID>3</rasd:InstanceID>\
+<rasd:ResourceType>6</rasd:ResourceType></Item><Item><rasd:HostResource>ovf:/disk/vmdisk1</rasd:HostResource>\
+<rasd:InstanceID>4</rasd:InstanceID><rasd:Parent>3</rasd:Parent><rasd:AddressOnParent>0</rasd:AddressOnParent>\
+<rasd:ResourceType>17</rasd:ResourceType></Item></VirtualHardwareSection>,' \
+    "$OVF/units_gigabytes.ovf" >"$SMALL"
 GUEST=$("$TOP/tests/guests/get.sh" --ova micro 2>/dev/null) || GUEST=
 
 # vm NAME [OPTION...]: a vSphere export with an empty disk, in $SCRATCH.
@@ -152,18 +159,18 @@ test_needs_decide() {
 }
 
 test_what_the_other_model_would_cost_is_said() {
-    run "$REHOST" report "$OVF/units_gigabytes.ovf" --to all --json \
+    run "$REHOST" report "$SMALL" --to all --json \
         --no-guest --set os=solaris --need isolation
     expect_json .vms[0].recommendation.target kvm
     expect_json '[.vms[0].recommendation.reasons[].id] | join(" ")' \
         'FIT-NEED-GIVEN-UP FIT-OTHER-BLOCKED'
     expect_json '.vms[0].recommendation.reasons[1].message |
         contains("Solaris")' true
-    run "$REHOST" report "$OVF/units_gigabytes.ovf" --to all --json \
+    run "$REHOST" report "$SMALL" --to all --json \
         --no-guest --need isolation
     expect_json '[.vms[0].recommendation.reasons[].id] | join(" ")' \
         'FIT-NEED-MET FIT-OTHER-LACKS FIT-OTHER-TOO'
-    run "$REHOST" report "$OVF/units_gigabytes.ovf" --to xen --json \
+    run "$REHOST" report "$SMALL" --to xen --json \
         --no-guest --need hci
     expect_json '[.vms[0].recommendation.reasons[].id] | join(" ")' \
         'FIT-NEED-UNMET FIT-ONLY'
@@ -192,7 +199,7 @@ offers: [shared-gpus, hci-storage]
 lacks: [strict-isolation]
 YAML
     run env REHOST_DATA="$PWD/data" "$REHOST" report --to all --no-guest \
-        "$OVF/units_gigabytes.ovf" --need shared-gpus --json r.json \
+        "$SMALL" --need shared-gpus --json r.json \
         --html r.html
     expect_status 0
     expect_schema r.json rehost.report-1.json
@@ -204,28 +211,28 @@ YAML
     expect_stdout 'Recommended: Third model'
     grep -q 'Recommended: Third model' r.html || fail "not on the page"
     run env REHOST_DATA="$PWD/data" "$REHOST" report --to all --no-guest \
-        "$OVF/units_gigabytes.ovf" --need peace
+        "$SMALL" --need peace
     expect_error PLAN_OPTION 2
     expect_stderr 'isolation, .*, solaris, shared-gpus$'
     echo 'target: moon' >data/models/third/model.yaml
     run env REHOST_DATA="$PWD/data" "$REHOST" report --to all --no-guest \
-        "$OVF/units_gigabytes.ovf"
+        "$SMALL"
     expect_stderr 'third/model.yaml: there is no target "moon"'
 }
 test_one_document_is_printed_at_most() {
-    run "$REHOST" report "$OVF/units_gigabytes.ovf" --to all --no-guest \
+    run "$REHOST" report "$SMALL" --to all --no-guest \
         --json - --html r.html
     expect_status 0
     expect_json .schema rehost.report/1
     expect_file r.html
-    run "$REHOST" report "$OVF/units_gigabytes.ovf" --to all --no-guest \
+    run "$REHOST" report "$SMALL" --to all --no-guest \
         --json --html -
     expect_status 2
     expect_equal "$stdout" "" "standard output"
 }
 test_refused_and_blocked_in_one_fleet() {
     run "$REHOST" report "$OVF/no_hardware_section_is_a_blocker.ovf" \
-        "$OVF/units_gigabytes.ovf" --to all --no-guest
+        "$SMALL" --to all --no-guest
     expect_status 4
     run "$REHOST" report "$OVF/no_hardware_section_is_a_blocker.ovf" \
         "$OVF/doctype_is_refused.ovf" --to all --no-guest --json
@@ -239,7 +246,7 @@ fleet() {
     cp "$SCRATCH/plain.ova" fleet/b/
     cp "$SCRATCH/other.ova" fleet/a/
     cp "$SCRATCH/broken.ova" fleet/
-    cp "$OVF/units_gigabytes.ovf" fleet/a/z.ovf
+    cp "$SMALL" fleet/a/z.ovf
 }
 test_a_folder_is_a_fleet_and_a_broken_package_a_row() {
     fleet
@@ -288,7 +295,7 @@ test_200_descriptors() {
     mkdir many
     for ((i = 0; i < 200; i++)); do
         mkdir many/$i
-        cp "$OVF/units_gigabytes.ovf" many/$i/vm.ovf
+        cp "$SMALL" many/$i/vm.ovf
     done
     run "$REHOST" report many --to all --no-guest --json r.json --html r.html
     expect_status 0
@@ -309,7 +316,7 @@ test_disk_info_after_its_schema() {
 pages() {
     local lang
     mkdir -p hostile
-    python3 - "$OVF/units_gigabytes.ovf" hostile/x.ovf <<'PY'
+    python3 - "$SMALL" hostile/x.ovf <<'PY'
 import re, sys
 text = open(sys.argv[1]).read()
 name = '&lt;script&gt;alert(1)&lt;/script&gt;&quot;\'&#x202e;' + 'W' * 300
