@@ -70,11 +70,29 @@ const char *rh_error_class_name(enum rh_error_id id)
     return classes[table[id].class].name;
 }
 
+/* Names in inputs can be long: the start and the end of it are enough. */
+static void shorten(char *text)
+{
+    enum { START = 700, END = 200 };
+    static const char gap[] = " ... ";
+    size_t n = strlen(text), from = START, to = n - END;
+
+    if (n <= START + END + sizeof gap)
+        return;
+    while (from && (text[from] & 0xc0) == 0x80) /* not within a character */
+        from--;
+    while ((text[to] & 0xc0) == 0x80)
+        to++;
+    memcpy(text + from, gap, sizeof gap - 1);
+    memmove(text + from + sizeof gap - 1, text + to, n - to + 1);
+}
+
 /* Replace *slot by a printable copy of `text`; takes `text`. */
 static void keep(char **slot, char *text)
 {
     free(*slot);
     *slot = rh_printable(text);
+    shorten(*slot);
     free(text);
 }
 
@@ -108,8 +126,12 @@ int(rh_fail)(rh_error **err, enum rh_error_id id, const char *fmt, ...)
 /* No room and no such file deserve their own ids, whoever meets them. */
 static enum rh_error_id by_errno(enum rh_error_id id, int number)
 {
-    if (number == ENOSPC || number == EDQUOT || number == EFBIG)
+    if (number == ENOSPC || number == EDQUOT)
         return RH_ERR_NO_SPACE;
+    if (number == EFBIG)
+        return RH_ERR_FILE_LIMIT;
+    if (number == EMFILE || number == ENFILE)
+        return RH_ERR_OPEN_FILES;
     if (id == RH_ERR_FILE_OPEN && (number == ENOENT || number == ENOTDIR))
         return RH_ERR_FILE_NOT_FOUND;
     return id;

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include <linux/fs.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/alike.h"
 
 /* --- the common part
  * ---------------------------------------------------------- */
@@ -390,6 +393,53 @@ static int open_parent(int top, const char *name, const char **ret_last,
     return fd;
 }
 
+/* The only entry of a folder whose name is like `name`: another case, accents
+ * written otherwise.  NULL when there is none, or *ret_several. */
+static char *find_alike(int folder, const char *name, bool *ret_several)
+{
+    RH_AUTO(rh_freep) char *found = NULL;
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    *ret_several = false;
+    if (!d && fd >= 0)
+        close(fd);
+    while (d && (entry = readdir(d))) {
+        if (!rh_names_alike(entry->d_name, name))
+            continue;
+        *ret_several = found != NULL;
+        if (*ret_several)
+            break;
+        found = rh_strdup(entry->d_name);
+    }
+    if (d)
+        closedir(d);
+    return *ret_several ? NULL : RH_TAKE(found);
+}
+
+/* By its bytes; only where that is not there, what is like it. */
+static struct rh_io *open_alike(int parent, const char *last, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *cause = NULL;
+    struct rh_io *io = rh_io_file_at(parent, last, RH_IO_NOFOLLOW, &cause);
+    RH_AUTO(rh_freep) char *alike = NULL;
+    bool several;
+
+    if (io)
+        return io;
+    if (rh_error_number(cause) == RH_ERR_FILE_NOT_FOUND) {
+        alike = find_alike(parent, last, &several);
+        if (alike)
+            return rh_io_file_at(parent, alike, RH_IO_NOFOLLOW, err);
+        if (several)
+            rh_hint(&cause, "several files have names like it, in another "
+                            "case or spelling: give the right one this name");
+    }
+    rh_error_again(err, cause);
+    return NULL;
+}
+
 static struct rh_io *folder_open(struct rh_place *p, const char *name,
                                  rh_error **err)
 {
@@ -401,7 +451,7 @@ static struct rh_io *folder_open(struct rh_place *p, const char *name,
         rh_error_subject(err, name);
         return NULL;
     }
-    io = rh_io_file_at(parent, last, RH_IO_NOFOLLOW, err);
+    io = open_alike(parent, last, err);
     close(parent);
     return io;
 }

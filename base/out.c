@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/wait.h"
@@ -35,11 +37,73 @@ static void spend(struct iovec **pieces, int *count, size_t n)
     }
 }
 
+/* Where the length of files is limited, a write beyond it raises SIGXFSZ in the
+ * thread that writes.  It is blocked there and taken back, so that the limit is
+ * an error like others and the process's own handler hears nothing. */
+struct limited {
+    bool on;
+    sigset_t before;
+};
+
+static void limit_begin(struct limited *l)
+{
+    struct rlimit most;
+    sigset_t one, pending;
+
+    errno = 0;
+    l->on = getrlimit(RLIMIT_FSIZE, &most) == 0 &&
+            most.rlim_cur != RLIM_INFINITY && sigpending(&pending) == 0 &&
+            !sigismember(&pending, SIGXFSZ);
+    sigemptyset(&one);
+    sigaddset(&one, SIGXFSZ);
+    if (l->on)
+        pthread_sigmask(SIG_BLOCK, &one, &l->before);
+}
+
+static void limit_end(const struct limited *l)
+{
+    static const struct timespec now;
+    int number = errno;
+    sigset_t one;
+
+    if (!l->on)
+        return;
+    sigemptyset(&one);
+    sigaddset(&one, SIGXFSZ);
+    if (number == EFBIG)
+        sigtimedwait(&one, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, &l->before, NULL);
+    errno = number;
+}
+
+static ssize_t limited_write(int fd, const struct iovec *pieces, int count,
+                             uint64_t offset)
+{
+    struct limited l;
+    ssize_t done;
+
+    limit_begin(&l);
+    done = pwritev(fd, pieces, count, (off_t)offset);
+    limit_end(&l);
+    return done;
+}
+
+int rh_set_length(int fd, uint64_t size)
+{
+    struct limited l;
+    int failed;
+
+    limit_begin(&l);
+    failed = ftruncate(fd, (off_t)size);
+    limit_end(&l);
+    return failed;
+}
+
 static int write_pieces(int fd, struct iovec *pieces, int count,
                         uint64_t offset, const char *name, rh_error **err)
 {
     while (count) {
-        ssize_t done = pwritev(fd, pieces, count, (off_t)offset);
+        ssize_t done = limited_write(fd, pieces, count, offset);
 
         if (done < 0 && errno == EINTR)
             continue;
@@ -251,7 +315,7 @@ static int file_finish(struct rh_out *o, uint64_t size, rh_error **err)
     bool large = f->running;
 
     errno = stop_syncer(f);
-    if (!errno && ftruncate(f->fd, (off_t)size) == 0 && fsync(f->fd) == 0) {
+    if (!errno && rh_set_length(f->fd, size) == 0 && fsync(f->fd) == 0) {
         if (large)
             leave_cache(f);
         return 0;

@@ -99,6 +99,9 @@ int rh_outfile_commit(struct rh_outfile *f, rh_error **err);
 void rh_outfile_close(struct rh_outfile *f);
 RH_FREEP(rh_outfile_closep, struct rh_outfile, rh_outfile_close)
 
+/* ftruncate() for which a limit of file lengths is an errno (EFBIG) and no
+ * signal. */
+int rh_set_length(int fd, uint64_t size);
 /* Write all of buf at offset, with a clear error for a full disk. */
 int rh_pwrite_all(int fd, const void *buf, size_t n, uint64_t offset,
                   const char *name, rh_error **err);

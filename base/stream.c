@@ -207,7 +207,7 @@ struct rh_io *rh_spool(rh_lib *lib, struct rh_stream *s, uint64_t limit,
         size += n;
         rh_progress(lib, "spool", size, 0);
     } while (n);
-    if (ftruncate(fd, (off_t)size) < 0) {
+    if (rh_set_length(fd, size) < 0) {
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "spooling failed");
         return NULL;
     }

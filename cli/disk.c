@@ -304,12 +304,30 @@ const struct cli_command cli_disk_convert = {
  * ---------------------------------------------------------------------------------------
  */
 
-static int print_comparison(struct cli *cli, int same, uint64_t offset)
+/* What one has beyond the other's end is zeros, or they would differ. */
+static void say_sizes(const char *const *names, const uint64_t *sizes)
 {
+    int longer = sizes[1] > sizes[0];
+
+    if (sizes[0] != sizes[1])
+        fprintf(stderr,
+                _("rehost: the sizes differ: %s is longer by %" PRIu64
+                  " bytes of zeros\n"),
+                names[longer], sizes[longer] - sizes[!longer]);
+}
+
+static int print_comparison(struct cli *cli, int same, uint64_t offset,
+                            const uint64_t *sizes)
+{
+    if (same && !cli->json)
+        say_sizes(cli->words, sizes);
     if (cli->json && same)
-        puts("{\"identical\": true}");
+        printf("{\"identical\": true, \"sizes\": [%" PRIu64 ", %" PRIu64 "]}\n",
+               sizes[0], sizes[1]);
     else if (cli->json)
-        printf("{\"identical\": false, \"offset\": %" PRIu64 "}\n", offset);
+        printf("{\"identical\": false, \"offset\": %" PRIu64
+               ", \"sizes\": [%" PRIu64 ", %" PRIu64 "]}\n",
+               offset, sizes[0], sizes[1]);
     else if (same)
         puts("identical");
     else
@@ -324,8 +342,11 @@ static int compare(struct cli *cli, rh_disk *a, rh_error **err)
     uint64_t offset = 0;
     int same = 0, status = -1;
 
-    if (b && rh_disk_compare(a, b, &same, &offset, err) == 0)
-        status = print_comparison(cli, same, offset);
+    if (b && rh_disk_compare(a, b, &same, &offset, err) == 0) {
+        uint64_t sizes[2] = {rh_disk_size(a), rh_disk_size(b)};
+
+        status = print_comparison(cli, same, offset, sizes);
+    }
     rh_disk_free(b);
     return status;
 }

@@ -55,6 +55,14 @@ static bool is_folder(const char *path)
     return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* A FIFO that nobody writes to would make all wait. */
+static bool is_file(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /* Symbolic links to folders are left alone: they may lead in circles. */
 static void find_packages(const char *folder, int depth, names *ret)
 {
@@ -70,7 +78,7 @@ static void find_packages(const char *folder, int depth, names *ret)
         if (is_folder(path)) {
             if (depth < DEPTH_MOST)
                 find_packages(path, depth + 1, ret);
-        } else if (is_package_name(entry->d_name)) {
+        } else if (is_package_name(entry->d_name) && is_file(path)) {
             *rh_vec_add(ret) = RH_TAKE(path);
         }
     }

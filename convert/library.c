@@ -4,8 +4,8 @@
 #include <libxml/xmlversion.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 
+#include "base/cores.h"
 #include "base/codec.h"
 #include "base/custom.h"
 #include "base/lib.h"
@@ -24,10 +24,9 @@ const char *rh_version(void)
 rh_lib *rh_lib_new(rh_error **err)
 {
     rh_lib *lib = rh_new0(rh_lib);
-    int cores = get_nprocs();
 
     (void)err;
-    lib->threads = cores > 0 ? (unsigned)cores : 1;
+    lib->threads = rh_cores();
     lib->memory = 32 * RH_MIB;
     lib->max_disk_size = RH_LIMIT_DISK_SIZE;
     return lib;

@@ -35,6 +35,42 @@ static void refuse_unknown(struct rh_io *io, rh_error **err)
     rh_error_subject(err, io->name);
 }
 
+/* "d-flat.vmdk", "d-s003.vmdk": the data of what "d.vmdk" describes.  The
+ * caller frees; NULL: it is no such name. */
+static char *descriptor_of(const char *name)
+{
+    static const char *const kinds[] = {"-flat.vmdk", "-delta.vmdk",
+                                        "-sesparse.vmdk", "-rdm.vmdk",
+                                        "-rdmp.vmdk"};
+    size_t n = strlen(name), m;
+
+    for (size_t i = 0; i < RH_COUNT(kinds); i++) {
+        m = strlen(kinds[i]);
+        if (n > m && rh_same_word(name + n - m, kinds[i]))
+            return rh_printf("%.*s.vmdk", (int)(n - m), name);
+    }
+    m = strlen("-s000.vmdk");
+    if (n <= m || !rh_same_word(name + n - 5, ".vmdk") || name[n - m] != '-' ||
+        !strchr("sSfF", name[n - m + 1]) ||
+        strspn(name + n - m + 2, "0123456789") != 3)
+        return NULL;
+    return rh_printf("%.*s.vmdk", (int)(n - m), name);
+}
+
+static void hint_descriptor(const char *name, rh_error **err)
+{
+    const char *last = strrchr(name, '/');
+    RH_AUTO(rh_freep) char *of = descriptor_of(last ? last + 1 : name);
+
+    if (of && err && *err &&
+        (rh_error_number(*err) == RH_ERR_VMDK_PART ||
+         rh_error_number(*err) == RH_ERR_DISK_FORMAT_UNKNOWN))
+        rh_hint(err,
+                "it holds a part of a disk's data; give \"%s\", which "
+                "describes the disk, with all its parts beside it",
+                of);
+}
+
 static const struct rh_format *choose(struct rh_io *io, const char *format,
                                       rh_error **err)
 {
@@ -57,6 +93,7 @@ static const struct rh_format *choose(struct rh_io *io, const char *format,
         return NULL;
     }
     refuse_unknown(io, err);
+    hint_descriptor(io->name, err);
     return NULL;
 }
 
@@ -101,6 +138,7 @@ struct rh_reader *rh_reader_open(struct rh_io *io, const char *format,
     r->io = rh_io_ref(io);
     if (f->open(r, o, err) < 0) {
         rh_error_subject(err, r->name);
+        hint_descriptor(r->name, err);
         r->format = NULL; /* open() left no state of its own */
         rh_reader_close(r);
         return NULL;

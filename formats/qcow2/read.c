@@ -345,6 +345,11 @@ static int open_backing(struct rh_reader *r, const struct rh_qcow2 *q,
         r->parent = rh_reader_open(io, q->backing_format, &deeper, &cause);
     if (r->parent)
         return 0;
+    if (rh_error_number(cause) == RH_ERR_NAME_UNSAFE)
+        rh_hint(&cause,
+                "if it is your own: put the backing file into the same folder "
+                "and name it so (qemu-img rebase -u -b NAME FILE), or make the "
+                "disk whole where it is (qemu-img convert)");
     /* Once is enough for a long chain. */
     if (o->depth == 0)
         rh_error_context(&cause, "backing file \"%s\" (named at 0x%llx)",

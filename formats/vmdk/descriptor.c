@@ -415,8 +415,11 @@ int rh_vmdk_text_parse(const char *text, size_t n, uint64_t start,
 {
     struct vmdk_text t = {.parent_cid = VMDK_NO_PARENT};
     struct parser p = {.text = &t, .start = start, .err = err};
-    RH_AUTO(rh_freep) char *copy = rh_memdup0(text, strnlen(text, n));
+    size_t mark = n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+    RH_AUTO(rh_freep)
+    char *copy = rh_memdup0(text + mark, strnlen(text + mark, n - mark));
 
+    p.start += mark; /* an editor's: UTF-8 */
     if (parse_all(&p, copy) < 0) {
         rh_vmdk_text_free(&t);
         return -1;
@@ -441,6 +444,10 @@ bool rh_vmdk_text_probe(const uint8_t *head, size_t n)
     static const char title[] = "# Disk DescriptorFile";
     size_t i = 0;
 
+    if (n >= 3 && !memcmp(head, "\xef\xbb\xbf", 3)) {
+        head += 3;
+        n -= 3;
+    }
     if (n >= sizeof title - 1 &&
         !strncasecmp((const char *)head, title, sizeof title - 1))
         return true;

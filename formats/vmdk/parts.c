@@ -61,7 +61,10 @@ static struct rh_io *open_name(const struct rh_open_options *o,
     if (io)
         return io;
     why = rh_error_number(cause);
-    rh_fail(err, rh_error_class_of(why) == RH_CLASS_INPUT ? why : id,
+    rh_fail(err,
+            rh_error_class_of(why) == RH_CLASS_INPUT || why == RH_ERR_OPEN_FILES
+                ? why
+                : id,
             "%s \"%s\": %s", _(what), name, rh_error_message(cause));
     return NULL;
 }
@@ -282,8 +285,14 @@ static int open_embedded(struct rh_reader *r, rh_error **err)
                        "part of a disk");
     text = rh_malloc((size_t)h->descriptor_size);
     if (rh_io_read(r->io, text, (size_t)h->descriptor_size, h->descriptor,
-                   err) < 0 ||
-        rh_vmdk_embedded(r, h, text, err) < 0)
+                   err) < 0)
+        return -1;
+    if (rh_all_zero(text, (size_t)h->descriptor_size))
+        return rh_fail(err, RH_ERR_VMDK_PART,
+                       "the file has an empty descriptor (at 0x%llx): it is "
+                       "one part of a disk",
+                       VMDK_X(h->descriptor));
+    if (rh_vmdk_embedded(r, h, text, err) < 0)
         return -1;
     part->size = r->size;
     return 0;

@@ -1,0 +1,13 @@
+/* alike.h - names that people take for the same. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_BASE_ALIKE_H
+#define RH_BASE_ALIKE_H
+
+#include <stdbool.h>
+
+/* The same but for the case of letters (ASCII, Latin, Greek, Cyrillic) and for
+ * how accents are written: macOS decomposes names, most others don't.  Bytes
+ * that are no UTF-8 must be equal. */
+bool rh_names_alike(const char *a, const char *b);
+
+#endif
