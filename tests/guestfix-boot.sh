@@ -346,6 +346,87 @@ test_an_image_of_marks_is_read_in_time() {
     held
 }
 
+# --- mounts that cannot succeed, names that change
+lost_fstab() {
+    cat <<'END'
+== /etc/fstab
+/dev/sda1 / ext4 defaults 0 1
+.host:/share /mnt/host fuse.vmhgfs-fuse defaults 0 0
+UUID=11111111-2222-3333-4444-555555555555 /data xfs defaults 0 2
+LABEL=gone	/old	ext4
+/dev/vgx/lv /srv/a ext4 noatime 0 0
+UUID=11111111-2222-3333-4444-555555555556 /data2 xfs defaults,nofail 0 2
+nas:/export /nfs nfs defaults 0 0
+/dev/mapper/luks-x /srv/b ext4 defaults 0 0
+END
+}
+test_mounts_that_cannot_succeed_are_told() {
+    lost_fstab | guest debian
+    convert
+    expect_findings GUEST-MOUNT-LOST 4
+}
+test_mounts_that_cannot_succeed_get_nofail_when_asked_for() {
+    lost_fstab | guest debian
+    convert --fix linux.fstab-nofail
+    expect_findings GUEST-MOUNT-LOST 0
+    expect_equal "$(text /etc/fstab | grep -c nofail)" 5 "lines with nofail"
+    text /etc/fstab | grep -qx 'LABEL=gone	/old	ext4	nofail' || fail "a short line" "$(text /etc/fstab)"
+    text /etc/fstab | grep -qx '/dev/vgx/lv /srv/a ext4 noatime,nofail 0 0' || fail "a group that is gone"
+    text /etc/fstab | grep -qx "UUID=$uuid / ext4 defaults 0 1" || fail "the root"
+    cp out/g/disk0.raw again.raw
+    python3 "$mkova" --mac "$mac" --name g g.ova again.raw >/dev/null
+    run "$REHOST" convert g.ova --to kvm --out out --format raw --overwrite --fix linux.fstab-nofail
+    expect_json '.edits|length' 0 out/g/receipt.json
+}
+named() { # FILE...: findings that name it
+    jq -r '.vms[0].targets[0].findings[]|select(.id=="GUEST-DEVICE-NAME")|.message' out/g/report.json |
+        grep -c -- "^$1 names "
+}
+test_every_file_below_etc_that_names_a_disk_is_told() {
+    local file
+    guest debian <<'END'
+== /etc/udev/rules.d/99-oracle-asmdevices.rules
+KERNEL=="sd?1", SUBSYSTEM=="block", PROGRAM=="scsi_id", RESULT=="36000c29aaaabbbb", NAME="asm1"
+== /etc/systemd/system/data.service
+[Unit]
+BindsTo=dev-sdb.device
+== /etc/systemd/system/dev-sdb2.swap
+[Swap]
+What=/dev/sdb2
+== /etc/drbd.d/r0.res
+resource r0 { disk /dev/sdb1; }
+== /etc/sysconfig/sbd
+SBD_DEVICE="/dev/disk/by-id/scsi-36000c29aaaa"
+== /etc/docker/daemon.json
+{"storage-opts": ["dm.directlvm_device=/dev/sdc"]}
+== /etc/multipath/wwids
+/36000c29aaaabbbb/
+== /var/cache/debconf/config.dat
+Name: grub-pc/install_devices
+Template: grub-pc/install_devices
+Value: /dev/disk/by-id/scsi-36000c29aaaa
+
+Name: other/device
+Value: /dev/sdb
+== /etc/smartd.conf
+#/dev/sda -a
+DEVICESCAN
+END
+    convert
+    for file in /etc/udev/rules.d/99-oracle-asmdevices.rules /etc/sysconfig/sbd /etc/multipath/wwids \
+        /var/cache/debconf/config.dat; do
+        expect_equal "$(named $file)" 1 "findings of $file"
+    done
+    expect_equal "$(named /etc/smartd.conf)" 0 "findings of a comment"
+    # Where disks are called otherwise, plain names change as well.
+    run "$REHOST" report g.ova --to xen --json report.json
+    for file in /etc/systemd/system/data.service /etc/systemd/system/dev-sdb2.swap /etc/drbd.d/r0.res \
+        /etc/docker/daemon.json; do
+        expect_equal "$(jq -r '.vms[0].targets[0].findings[]|select(.id=="GUEST-DEVICE-NAME")|.message' \
+            report.json | grep -c "^$file names ")" 1 "findings of $file"
+    done
+}
+
 # --- what it is
 test_the_disks_have_the_last_word_on_the_system() {
     guest rocky </dev/null

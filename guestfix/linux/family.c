@@ -68,6 +68,7 @@ static void facts_free(void *facts)
 
 static const struct rh_fix fixes[] = {
     {"linux.fstab", RH_STAKE_BOOT, rh_fix_fstab},
+    {"linux.fstab-nofail", RH_STAKE_COMFORT, rh_fix_fstab_nofail},
     {"linux.crypttab", RH_STAKE_BOOT, rh_fix_crypttab},
     {"linux.boot-arguments", RH_STAKE_BOOT, rh_fix_boot_arguments},
     {"linux.resume", RH_STAKE_COMFORT, rh_fix_resume},

@@ -16,6 +16,13 @@ static inline struct rh_linux *rh_linux_of(const struct rh_fix_job *j)
  * NULL: `spec` is stable already, or nothing is known (then *ret_lost). */
 char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost);
 
+/* The volume that a name in a configuration file meant; NULL: none here. */
+const struct rh_volume *rh_volume_of(struct rh_fix_job *j, const char *spec);
+/* Tell the files below /etc that name disks by what changes. */
+int rh_scan_etc(struct rh_fix_job *j, rh_error **err);
+/* Tell the lines of fstab that cannot succeed here. */
+void rh_say_lost_mounts(struct rh_fix_job *j);
+
 /* Will the disks have other names than they had under VMware? */
 bool rh_disk_names_change(const struct rh_fix_job *j);
 
@@ -35,6 +42,7 @@ char *rh_nic_link(struct rh_fix_job *j, const struct rh_nic_name *n,
                   char **ret_path);
 
 int rh_fix_fstab(struct rh_fix_job *j, rh_error **err);
+int rh_fix_fstab_nofail(struct rh_fix_job *j, rh_error **err);
 int rh_fix_crypttab(struct rh_fix_job *j, rh_error **err);
 int rh_fix_boot_arguments(struct rh_fix_job *j, rh_error **err);
 int rh_fix_resume(struct rh_fix_job *j, rh_error **err);

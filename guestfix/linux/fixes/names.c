@@ -69,7 +69,7 @@ static const struct rh_volume *root_of(const struct rh_fix_job *j)
     return &j->s->volumes.all.items[j->guest->root_volume];
 }
 
-static const struct rh_volume *volume_of(struct rh_fix_job *j, const char *spec)
+const struct rh_volume *rh_volume_of(struct rh_fix_job *j, const char *spec)
 {
     return rh_device_find(j->s, root_word(j), root_of(j), spec);
 }
@@ -95,7 +95,7 @@ char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost)
     *ret_lost = false;
     if (!is_unstable(spec))
         return NULL;
-    v = volume_of(j, spec);
+    v = rh_volume_of(j, spec);
     if (v)
         say_guessed(j, spec, v);
     if (v && v->uuid && is_unique(j->s, v->uuid))
@@ -196,39 +196,13 @@ static int fix_units(struct rh_fix_job *j, const char *what, rh_error **err)
     return 0;
 }
 
-/* Files that are the administrator's own matter. */
-static void say_others(struct rh_fix_job *j)
-{
-    static const char *const paths[] = {
-        "/etc/kdump.conf", "/etc/multipath.conf", "/etc/smartd.conf",
-        "/etc/sysconfig/rawdevices", "/etc/sysconfig/oracleasm"};
-
-    for (size_t i = 0; i < RH_COUNT(paths); i++) {
-        RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, paths[i], NULL);
-        char *rest = text, *line;
-
-        while (text && (line = strsep(&rest, "\n"))) {
-            const char *at = strstr(line, "/dev/sd");
-            RH_AUTO(rh_freep) char *spec = NULL;
-
-            if (line[strspn(line, " \t")] == '#' || !at)
-                continue;
-            spec = rh_strndup(at, strcspn(at, " \t,\"'"));
-            rh_finding_add(
-                j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
-                N_("%s names %s, which may be another disk on the new "
-                   "machine; it is left as it is"),
-                paths[i], spec);
-            break;
-        }
-    }
-}
-
 int rh_fix_fstab(struct rh_fix_job *j, rh_error **err)
 {
     const char *what = _("mount by UUID instead of by device name");
 
-    say_others(j);
+    if (rh_scan_etc(j, err) < 0)
+        return -1;
+    rh_say_lost_mounts(j);
     if (fix_table(j, "/etc/fstab", 0, what, err) < 0)
         return -1;
     return fix_units(j, what, err);
@@ -327,8 +301,9 @@ char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
             say_lost(j, path, spec);
         rh_buf_add(&out, text + at, n);
         if (stable && kernel_mounts_root(rh_linux_of(j)) &&
-            volume_of(j, spec) && volume_of(j, spec)->part_uuid)
-            rh_buf_printf(&out, "PARTUUID=%s", volume_of(j, spec)->part_uuid);
+            rh_volume_of(j, spec) && rh_volume_of(j, spec)->part_uuid)
+            rh_buf_printf(&out, "PARTUUID=%s",
+                          rh_volume_of(j, spec)->part_uuid);
         else
             rh_buf_puts(&out, stable ? stable : spec);
         changed |= stable != NULL;
