@@ -33,6 +33,7 @@ static const char *const known[] = {
     "out",
     "overwrite",
     "pin",
+    "results-at",
     "screenshot",
     "sector-size",
     "set",
@@ -51,12 +52,24 @@ static const char *const known[] = {
     "xva-sum",
 };
 
+/* What is said of a whole batch. */
+static const char *const of_batches[] = {"dry-run", "from-report", "jobs",
+                                         "on-event", "only",
+                                         "program",  "wave"};
+
+static bool is_among(const char *const *names, size_t n, const char *key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(names[i], key))
+            return true;
+    return false;
+}
+
 int rh_options_add(rh_options *o, const char *key, const char *value,
                    rh_error **err)
 {
-    for (size_t i = 0; i < RH_COUNT(known); i++) {
-        if (strcmp(known[i], key))
-            continue;
+    if (is_among(known, RH_COUNT(known), key) ||
+        is_among(of_batches, RH_COUNT(of_batches), key)) {
         rh_options_put(o, key, value);
         return 0;
     }
