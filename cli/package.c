@@ -235,6 +235,10 @@ static const struct cli_option convert_options[] = {
     {"name", 0, "NAME", N_("the result's name instead of the VM's"),
      TO_OPTIONS},
     {"overwrite", 0, NULL, N_("replace an earlier result"), TO_OPTIONS},
+    {"results-at", 0, "DIR",
+     N_("write DIR instead of --out where a result names its own place: it "
+        "will be moved there"),
+     TO_OPTIONS},
     {"cluster-size", 0, "SIZE", N_("of a qcow2"), TO_OPTIONS},
     {"xva-sum", 0, "sha1|xxhash", N_("checksums in an XVA"), TO_OPTIONS},
     {"start", 0, NULL, N_("--out URL: start the VM afterwards"), TO_OPTIONS},

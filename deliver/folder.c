@@ -12,34 +12,47 @@ static bool claims(const char *out)
     return true;
 }
 
-static char *parent_of(const struct rh_delivery *d)
+struct folder {
+    struct rh_outdir *dir; /* from begin on */
+    char *final;           /* DIR/NAME where it will lie at last */
+};
+
+/* DIR, or DIR/TARGET. */
+static char *below(const struct rh_delivery *d, const char *dir)
 {
     if (d->request.target_count == 1)
-        return rh_strdup(d->request.out);
-    return rh_printf("%s/%s", d->request.out, d->request.target->name);
+        return rh_strdup(dir);
+    return rh_printf("%s/%s", dir, d->request.target->name);
+}
+
+static char *parent_of(const struct rh_delivery *d)
+{
+    return below(d, d->request.out);
 }
 
 static int begin(struct rh_delivery *d, rh_error **err)
 {
     RH_AUTO(rh_freep) char *parent = parent_of(d);
+    struct folder *f = d->state;
 
-    d->state =
-        rh_outdir_new(parent, d->request.job->name,
-                      rh_option_yes(d->request.options, "overwrite"), err);
-    return d->state ? 0 : -1;
+    f->dir = rh_outdir_new(parent, d->request.job->name,
+                           rh_option_yes(d->request.options, "overwrite"), err);
+    return f->dir ? 0 : -1;
 }
 
 static int space(struct rh_delivery *d, uint64_t *ret_bytes)
 {
-    return rh_outdir_space(d->state, ret_bytes);
+    const struct folder *f = d->state;
+
+    return rh_outdir_space(f->dir, ret_bytes);
 }
 
 static struct rh_out *file(struct rh_delivery *d, const char *name,
                            rh_error **err)
 {
-    const struct rh_outdir *dir = d->state;
+    const struct folder *f = d->state;
 
-    return rh_out_file_at(dir->fd, name, err);
+    return rh_out_file_at(f->dir->fd, name, err);
 }
 
 static struct rh_out *disk(struct rh_delivery *d, size_t i, const char *name,
@@ -53,19 +66,26 @@ static struct rh_out *disk(struct rh_delivery *d, size_t i, const char *name,
 static int put(struct rh_delivery *d, const char *name, const void *bytes,
                size_t n, bool executable, rh_error **err)
 {
-    return rh_outdir_put(d->state, name, bytes, n, executable, err);
+    const struct folder *f = d->state;
+
+    return rh_outdir_put(f->dir, name, bytes, n, executable, err);
 }
 
 static int commit(struct rh_delivery *d, rh_error **err)
 {
-    return rh_outdir_commit(d->state, err);
+    const struct folder *f = d->state;
+
+    return rh_outdir_commit(f->dir, err);
 }
 
 static void close_folder(struct rh_delivery *d)
 {
     RH_AUTO(rh_freep) char *parent = parent_of(d);
+    struct folder *f = d->state;
 
-    rh_outdir_close(d->state);
+    rh_outdir_close(f->dir);
+    free(f->final);
+    free(f);
     /* DIR/TARGET was made for this one: it goes when nothing is in it. */
     if (d->request.target_count > 1 && d->stage != RH_DELIVERY_DONE)
         rmdir(parent);
@@ -81,11 +101,16 @@ static int open_folder(struct rh_delivery *d, rh_error **err)
                                                .commit = commit,
                                                .close = close_folder};
     RH_AUTO(rh_freep) char *parent = parent_of(d);
+    const char *at = rh_option(d->request.options, "results-at");
+    RH_AUTO(rh_freep) char *at_last = below(d, at ? at : d->request.out);
+    struct folder *f = rh_new0(struct folder);
 
     (void)err;
     d->ops = &ops;
+    d->state = f;
     d->where = rh_printf("%s/%s", parent, d->request.job->name);
-    d->files.folder = d->where;
+    f->final = rh_printf("%s/%s", at_last, d->request.job->name);
+    d->files.folder = f->final;
     return 0;
 }
 
