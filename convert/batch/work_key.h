@@ -1,0 +1,14 @@
+/* work_key.h - what decides whether a VM of a batch is done: the digest of its
+ * source, of what was decided, and of the tool's version. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_CONVERT_BATCH_WORK_KEY_H
+#define RH_CONVERT_BATCH_WORK_KEY_H
+
+#include "convert/batch/jobs.h"
+
+/* 64 hex digits.  Of the source's files count name, size, time of last change,
+ * and 64 KiB of the beginning and the end; of a descriptor and of fill files,
+ * all of it.  Of a remote source counts its address alone. */
+void rh_work_key(const struct rh_job_vm *vm, char ret_hex[65]);
+
+#endif
