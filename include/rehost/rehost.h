@@ -312,6 +312,34 @@ RH_PUBLIC void rh_push_close(rh_push *); /* ends the session */
  * answer.  `hidden`: it is a password. */
 typedef char *rh_ask_fn(void *user, const char *question, int hidden);
 RH_PUBLIC void rh_on_ask(rh_lib *, rh_ask_fn *, void *user);
+/* --- batches: many sources by a job file (rehost.jobs/1), resumable
+ * ------------------------------------------------------------------------ */
+typedef struct rh_batch rh_batch;
+/* A job file for what lies there, as YAML.  Options: "to", "out",
+ * "from-report" (a rehost.report/1 that sorts the VMs into waves). */
+RH_PUBLIC char *rh_batch_init(rh_lib *, const char *const *sources,
+                              size_t count, const rh_options *, rh_error **);
+/* Options: "jobs", "only" (repeat), "wave", "dry-run", "on-event" (a command
+ * that gets each event on its standard input), "program" (the `rehost` that
+ * converts each VM in a process of its own). */
+RH_PUBLIC rh_batch *rh_batch_open(rh_lib *, const char *jobs_file,
+                                  const rh_options *, rh_error **);
+/* Until nothing is left to do.  0 also when VMs failed: see rh_batch_status.
+ * A batch that was begun before goes on.  rh_cancel stops it. */
+RH_PUBLIC int rh_batch_run(rh_batch *, rh_error **);
+/* The exit status: 0, 1, 3, 4 or 130; see cli.md. */
+RH_PUBLIC int rh_batch_status(rh_batch *);
+/* The next three from any thread, while it runs or not.  As "json"
+ * (rehost.batch/1), "text", "html", "live" (for a screen: what moves comes
+ * first), "summary", or "open": how many VMs have not ended. */
+RH_PUBLIC char *rh_batch_render(rh_batch *, const char *as, rh_error **);
+/* "pause" (no VM starts), "resume", "skip" (that VM), "quit". */
+RH_PUBLIC int rh_batch_control(rh_batch *, const char *what, const char *vm,
+                               rh_error **);
+/* A descriptor to poll and read: one event a line, JSON, of the runs after this
+ * call.  It is the batch's: do not close it. */
+RH_PUBLIC int rh_batch_events(rh_batch *, rh_error **);
+RH_PUBLIC void rh_batch_close(rh_batch *);
 
 /* --- disks
  * ---------------------------------------------------------------------------

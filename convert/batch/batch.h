@@ -1,0 +1,106 @@
+/* batch.h - a batch in memory: its job file, its journal, what is being done.
+ *
+ * engine.c decides who is next and looks after the workers; step.c takes one
+ * VM through its steps; events.c tells; status.c makes documents of it. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_CONVERT_BATCH_BATCH_H
+#define RH_CONVERT_BATCH_BATCH_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/lease.h"
+#include "base/lib.h"
+#include "convert/batch/journal.h"
+#include "convert/batch/worker.h"
+
+enum rh_step { RH_STEP_NONE, RH_STEP_PLAN, RH_STEP_CONVERT };
+
+/* One VM in this run. */
+struct rh_task {
+    struct rh_record record; /* as the journal has it, or newer */
+    bool chosen;             /* --only, --wave */
+    bool settled;            /* nothing more to do in this run */
+    bool mine;               /* this run holds its lease */
+    bool skipped;            /* by hand */
+    bool planned;            /* the needs are known */
+    bool tried;              /* in this run */
+    bool hopeless; /* it waits for what will not be done in this run */
+    enum rh_step step;
+    struct rh_worker worker;
+    struct rh_lease *lease;
+    char *staging; /* folder in work/ */
+    char key[65];
+    uint64_t need_out, need_temp; /* bytes */
+    uint64_t began, told;         /* monotonic nanoseconds */
+};
+
+struct rh_batch {
+    rh_lib *lib;
+    struct rh_jobs *jobs;
+    struct rh_batch_journal journal;
+    struct rh_task *tasks; /* as jobs->vms */
+    /* options */
+    char *program, *on_event;
+    unsigned at_once, threads; /* VMs at once; threads of each */
+    uint64_t memory;           /* of each */
+    bool dry_run;
+    /* the run */
+    pthread_mutex_t lock; /* guards all that changes, but for the atomics */
+    bool running, interrupted, paused;
+    time_t began;
+    atomic_bool quit;
+    int events[2];       /* a pipe, or -1 */
+    int audit;           /* a file, or -1 */
+    RH_VEC(pid_t) hooks; /* --on-event, still running */
+    struct rh_buf hook_queue;
+    uint64_t page_told;
+    RH_VEC(char *) wishes; /* "skip NAME", from other threads */
+};
+typedef struct rh_batch rh_batch;
+
+uint64_t rh_batch_clock(void); /* monotonic nanoseconds */
+
+/* --- engine.c */
+/* The lowest wave that is not over. */
+unsigned rh_batch_open_wave(const rh_batch *b);
+/* Why the VM may not start now, or NULL; the caller frees.  Wave, order and
+ * window alone. */
+char *rh_batch_hold(const rh_batch *b, size_t i, unsigned open_wave,
+                    time_t now);
+/* Read again what others may have written. */
+void rh_batch_refresh(rh_batch *b, size_t i);
+
+/* --- step.c: a VM's steps; all on the thread that runs the batch.  */
+/* Take the lease, and begin.  False: not now; it is settled, or it waits. */
+bool rh_task_begin(rh_batch *b, size_t i);
+/* Hear its worker, and take the next step when that has ended. */
+void rh_task_look(rh_batch *b, size_t i);
+/* Stop it; its state becomes pending, with `reason`. */
+void rh_task_stop(rh_batch *b, size_t i, const char *reason);
+/* Is a VM done, by its key? */
+bool rh_task_is_done(const rh_batch *b, size_t i);
+/* Bytes promised to VMs that run on OUT's file system. */
+uint64_t rh_batch_promised(const rh_batch *b);
+
+/* --- events.c */
+int rh_events_begin(rh_batch *b, rh_error **err);
+/* `vm` may be SIZE_MAX: of the batch itself. */
+void rh_event(rh_batch *b, const char *event, size_t vm);
+void rh_events_look(rh_batch *b);
+void rh_events_end(rh_batch *b);
+
+/* --- status.c */
+json_t *rh_batch_json(rh_batch *b);      /* rehost.batch/1 */
+char *rh_batch_text(rh_batch *b);        /* a table */
+char *rh_batch_live(rh_batch *b);        /* the same, what matters first */
+size_t rh_batch_open_count(rh_batch *b); /* VMs that have not ended */
+char *rh_batch_page(rh_batch *b, unsigned refresh_seconds); /* HTML */
+char *rh_batch_summary(rh_batch *b);
+/* 0, 1, 3, 4 or 130 over the chosen VMs. */
+int rh_batch_exit(rh_batch *b);
+
+/* --- runbook.c: OUT/.rehost/runbook/VM.txt of a VM that is done */
+void rh_batch_runbook(rh_batch *b, size_t i);
+
+#endif

@@ -1,0 +1,798 @@
+/* step.c - one VM: lease, key, plan, space, conversion, commit. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/out.h"
+#include "base/text.h"
+#include "convert/batch/batch.h"
+#include "convert/batch/work_key.h"
+#include "rehost/rehost.h"
+
+/* --- end of a VM's turn
+ * ------------------------------------------------------ */
+
+static const struct rh_job_vm *vm_of(const rh_batch *b, size_t i)
+{
+    return &b->jobs->vms.items[i];
+}
+
+static void set_text(char **slot, char *value)
+{
+    free(*slot);
+    *slot = value;
+}
+
+static void let_go(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+
+    rh_worker_clear(&t->worker);
+    rh_lease_release(RH_TAKE(t->lease));
+    set_text(&t->staging, NULL);
+    t->mine = false;
+    t->step = RH_STEP_NONE;
+}
+
+/* What can't be written (a full disk, a server that is away) is written by the
+ * next run: until then the journal says what was true before. */
+static void note(rh_batch *b, size_t i)
+{
+    rh_error *e = NULL;
+
+    if (b->dry_run)
+        return;
+    if (rh_batch_journal_write(&b->journal, vm_of(b, i)->folder,
+                               &b->tasks[i].record, &e) < 0)
+        rh_log(b->lib, RH_LOG_WARN, "%s: %s", vm_of(b, i)->name,
+               rh_error_message(e));
+    rh_error_free(e);
+}
+
+static double seconds_since(uint64_t began)
+{
+    return (double)(rh_batch_clock() - began) / 1e9;
+}
+
+static void end_turn(rh_batch *b, size_t i, enum rh_vm_state state)
+{
+    struct rh_task *t = &b->tasks[i];
+
+    t->record.state = state;
+    t->record.ended = time(NULL);
+    t->record.seconds = seconds_since(t->began);
+    t->record.reserved = 0;
+    set_text(&t->record.holder, NULL);
+    set_text(&t->record.commit, NULL);
+    /* First the leavings, then the word that all is over: who is killed in
+     * between leaves a state that the next run completes. */
+    rh_worker_clear(&t->worker);
+    if (t->mine && !b->dry_run)
+        rh_batch_journal_sweep(&b->journal, vm_of(b, i)->folder);
+    note(b, i);
+    let_go(b, i);
+}
+
+static void settle(rh_batch *b, size_t i, enum rh_vm_state state,
+                   const char *event)
+{
+    struct rh_task *t = &b->tasks[i];
+
+    set_text(&t->record.reason, NULL);
+    set_text(&t->record.key, rh_strdup(t->key));
+    t->settled = true;
+    end_turn(b, i, state);
+    rh_event(b, event, i);
+}
+
+/* --- failures
+ * ---------------------------------------------------------------- */
+
+/* Takes `error`. */
+static void set_error(struct rh_task *t, json_t *error)
+{
+    json_decref(t->record.error);
+    t->record.error = error;
+}
+
+static bool code_is(const json_t *error, const char *code)
+{
+    const char *found = json_string_value(json_object_get(error, "code"));
+
+    return found && !strcmp(found, code);
+}
+
+static enum rh_error_class class_of(const json_t *error)
+{
+    for (enum rh_error_id id = RH_ERR_NONE + 1; id < RH_ERR_COUNT; id++)
+        if (code_is(error, rh_error_name_of(id)))
+            return rh_error_class_of(id);
+    return RH_CLASS_INTERNAL;
+}
+
+/* Tries by the kind of error: what only a person mends is not tried again. */
+static unsigned tries_for(const struct rh_job_vm *vm, const json_t *error)
+{
+    static const char *const by_hand[] = {"FILE_EXISTS", "FILE_NOT_FOUND",
+                                          "UNAVAILABLE"};
+
+    for (size_t k = 0; k < RH_COUNT(by_hand); k++)
+        if (code_is(error, by_hand[k]))
+            return 1;
+    switch (class_of(error)) {
+    case RH_CLASS_IO:
+    case RH_CLASS_SERVICE:
+    case RH_CLASS_MEMORY:
+        return vm->retries + 1;
+    case RH_CLASS_INTERNAL: /* a crash: once more, it may be the machine */
+        return RH_MIN(vm->retries + 1, 2);
+    default:
+        return 1;
+    }
+}
+
+/* 5, 15, 45, 135, 300, 300 seconds: with six retries more than ten minutes. */
+static unsigned delay_of(const rh_batch *b, unsigned attempts)
+{
+    uint64_t delay = b->jobs->retry_delay;
+
+    for (unsigned k = 1; k < attempts && delay < 300; k++)
+        delay *= 3;
+    return (unsigned)RH_MIN(delay, RH_MAX(b->jobs->retry_delay, 300));
+}
+
+static void try_again(rh_batch *b, size_t i, unsigned tries)
+{
+    struct rh_task *t = &b->tasks[i];
+    const char *message =
+        json_string_value(json_object_get(t->record.error, "message"));
+    char clock[16];
+    struct tm at;
+
+    t->record.retry_at = time(NULL) + (time_t)delay_of(b, t->record.attempts);
+    localtime_r(&t->record.retry_at, &at);
+    strftime(clock, sizeof clock, "%H:%M:%S", &at);
+    set_text(&t->record.reason,
+             rh_printf(_("try %u of %u at %s: %s"), t->record.attempts + 1,
+                       tries, clock, message ? message : ""));
+    end_turn(b, i, RH_VM_WAITING);
+    rh_event(b, "vm-retry", i);
+}
+
+/* Of results on their way, those that did not get there are none: what lies in
+ * OUT under their names is another's. */
+static void forget_unmoved(const rh_batch *b, struct rh_record *r)
+{
+    size_t kept = 0;
+
+    for (size_t k = 0; r->commit && k < r->results.count; k++) {
+        RH_AUTO(rh_freep)
+        char *from = rh_printf("%s/%s", r->commit, r->results.items[k]);
+
+        if (faccessat(b->journal.work, from, F_OK, 0) < 0)
+            r->results.items[kept++] = r->results.items[k];
+        else
+            free(r->results.items[k]);
+    }
+    if (r->commit)
+        r->results.count = kept;
+    set_text(&r->commit, NULL);
+}
+
+/* Takes `error`; `status` is convert's exit status. */
+static void failed(rh_batch *b, size_t i, json_t *error, int status)
+{
+    struct rh_task *t = &b->tasks[i];
+    unsigned tries = tries_for(vm_of(b, i), error);
+
+    set_error(t, error);
+    forget_unmoved(b, &t->record);
+    if (status == 3)
+        settle(b, i, RH_VM_REFUSED, "vm-refused");
+    else if (status == 4)
+        settle(b, i, RH_VM_BLOCKED, "vm-blocked");
+    else if (t->record.attempts < tries && !b->dry_run)
+        try_again(b, i, tries);
+    else
+        settle(b, i, RH_VM_FAILED, "vm-failed");
+}
+
+static void failed_with(rh_batch *b, size_t i, rh_error *e)
+{
+    RH_AUTO(rh_freep) char *text = rh_error_json(e);
+    json_t *doc = json_loads(text, 0, NULL);
+    json_t *error = json_incref(json_object_get(doc, "error"));
+
+    json_decref(doc);
+    failed(b, i, error, rh_error_status(e));
+    rh_error_free(e);
+}
+
+void rh_task_stop(rh_batch *b, size_t i, const char *reason)
+{
+    struct rh_task *t = &b->tasks[i];
+
+    set_text(&t->record.reason, rh_strdup(reason));
+    end_turn(b, i, RH_VM_PENDING);
+    rh_event(b, "vm-stopped", i);
+}
+
+/* Another machine took it over: what it writes counts. */
+static void lost(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+
+    rh_worker_clear(&t->worker);
+    t->mine = false;
+    let_go(b, i);
+    rh_log(b->lib, RH_LOG_WARN, "%s: %s", vm_of(b, i)->name,
+           _("this machine was silent for too long; another one goes on"));
+    rh_event(b, "vm-lost", i);
+    rh_batch_refresh(b, i);
+}
+
+/* --- workers
+ * ----------------------------------------------------------------- */
+
+struct arguments {
+    RH_VEC(char *) words;
+};
+
+static void add_word(struct arguments *a, char *word)
+{
+    *rh_vec_add(&a->words) = word;
+}
+
+static void add_options(struct arguments *a, const struct rh_job_vm *vm,
+                        const char *const *only)
+{
+    for (size_t k = 0; k < vm->options.list.count; k++) {
+        const struct rh_option *o = &vm->options.list.items[k];
+        bool wanted = !only;
+
+        for (size_t n = 0; only && only[n]; n++)
+            wanted |= !strcmp(only[n], o->key);
+        if (!wanted)
+            continue;
+        add_word(a, rh_job_is_switch(o->key)
+                        ? rh_printf("--%s", o->key)
+                        : rh_printf("--%s=%s", o->key, o->value));
+    }
+}
+
+static int start(rh_batch *b, size_t i, struct arguments *a, int log,
+                 rh_error **err)
+{
+    struct rh_task *t = &b->tasks[i];
+    int failure;
+
+    add_word(a, rh_printf("--threads=%u", b->threads));
+    add_word(a, rh_printf("--memory=%llu", (unsigned long long)b->memory));
+    add_word(a, rh_printf("--lang=%s", rh_text_lang()));
+    add_word(a, rh_strdup("--progress=json"));
+    add_word(a, rh_strdup("--json"));
+    add_word(a, rh_strdup("--"));
+    for (size_t k = 0; k < vm_of(b, i)->sources.count; k++)
+        add_word(a, rh_strdup(vm_of(b, i)->sources.items[k]));
+    add_word(a, NULL);
+    failure = rh_worker_start(&t->worker, b->program, a->words.items, log, err);
+    for (size_t k = 0; k < a->words.count; k++)
+        free(a->words.items[k]);
+    free(a->words.items);
+    return failure;
+}
+
+/* The log of a VM: the words of its last attempt. */
+static int open_log(const rh_batch *b, size_t i)
+{
+    RH_AUTO(rh_closep)
+    int dir = b->dry_run
+                  ? -1
+                  : rh_batch_journal_vm(&b->journal, vm_of(b, i)->folder, NULL);
+
+    return dir < 0 ? -1
+                   : openat(dir, "log",
+                            O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+}
+
+/* A dry run without the guest: how much space, and whether it opens at all.
+ * It takes milliseconds. */
+static void begin_plan(rh_batch *b, size_t i)
+{
+    static const char *const planned[] = {"to",
+                                          "fill",
+                                          "set",
+                                          "vm",
+                                          "configuration",
+                                          "format",
+                                          "compress",
+                                          "devices",
+                                          "strict",
+                                          "max-disk-size",
+                                          "trust",
+                                          "temp-dir",
+                                          "require-manifest",
+                                          NULL};
+    struct arguments a = {0};
+    rh_error *e = NULL;
+
+    b->tasks[i].step = RH_STEP_PLAN;
+    add_word(&a, rh_strdup("rehost"));
+    add_word(&a, rh_strdup("report"));
+    if (!b->dry_run)
+        add_word(&a, rh_strdup("--no-guest"));
+    add_options(&a, vm_of(b, i), planned);
+    if (start(b, i, &a, open_log(b, i), &e) < 0)
+        failed_with(b, i, e);
+}
+
+static void new_staging(const rh_batch *b, size_t i)
+{
+    unsigned char bytes[6];
+
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        abort();
+    set_text(&b->tasks[i].staging,
+             rh_printf("%s.%02x%02x%02x%02x%02x%02x", vm_of(b, i)->folder,
+                       bytes[0], bytes[1], bytes[2], bytes[3], bytes[4],
+                       bytes[5]));
+}
+
+static void begin_convert(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    const struct rh_job_vm *vm = vm_of(b, i);
+    struct arguments a = {0};
+    rh_error *e = NULL;
+
+    t->step = RH_STEP_CONVERT;
+    new_staging(b, i);
+    if (mkdirat(b->journal.work, t->staging, 0777) < 0) {
+        rh_fail_errno(&e, RH_ERR_BATCH_JOURNAL, errno,
+                      "cannot create the folder \"%s\"", t->staging);
+        failed_with(b, i, e);
+        return;
+    }
+    add_word(&a, rh_strdup("rehost"));
+    add_word(&a, rh_strdup("convert"));
+    add_word(&a,
+             rh_printf("--out=%s/.rehost/work/%s", b->journal.out, t->staging));
+    add_word(&a, rh_printf("--results-at=%s", b->journal.out));
+    if (vm->named)
+        add_word(&a, rh_printf("--name=%s", vm->name));
+    add_options(&a, vm, NULL);
+    if (start(b, i, &a, open_log(b, i), &e) < 0)
+        failed_with(b, i, e);
+}
+
+/* --- space
+ * ------------------------------------------------------------------- */
+
+/* Bytes a VM still has to write of what it was promised. */
+static uint64_t still_to_come(const struct rh_record *r)
+{
+    double done =
+        r->bytes_total ? (double)r->bytes_done / (double)r->bytes_total : 0;
+
+    return r->reserved - (uint64_t)((double)r->reserved * RH_MIN(done, 1.0));
+}
+
+uint64_t rh_batch_promised(const rh_batch *b)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < b->jobs->vms.count; i++)
+        if (b->tasks[i].record.state == RH_VM_RUNNING)
+            sum += still_to_come(&b->tasks[i].record);
+    return sum;
+}
+
+static bool free_bytes(const char *path, uint64_t *ret)
+{
+    struct statvfs v;
+
+    if (statvfs(path, &v) < 0)
+        return false;
+    *ret = (uint64_t)v.f_bavail * v.f_frsize;
+    return true;
+}
+
+static char *space_text(const char *where, uint64_t need, uint64_t free_there,
+                        uint64_t promised)
+{
+    RH_AUTO(rh_freep) char *a = rh_human_size(need);
+    RH_AUTO(rh_freep) char *f = rh_human_size(free_there);
+    RH_AUTO(rh_freep) char *p = rh_human_size(promised);
+
+    return rh_printf(_("space: it needs %s in %s, where %s are free and %s of "
+                       "that promised to VMs that run"),
+                     a, where, f, p);
+}
+
+/* Why it does not fit now, or NULL. */
+static char *does_not_fit(const rh_batch *b, size_t i)
+{
+    const struct rh_task *t = &b->tasks[i];
+    const char *temp = rh_option(&vm_of(b, i)->options, "temp-dir");
+    uint64_t there, promised = rh_batch_promised(b), in_temp = 0;
+
+    if (free_bytes(b->journal.out, &there) &&
+        there < t->need_out + promised + b->jobs->keep_free)
+        return space_text(b->journal.out, t->need_out + b->jobs->keep_free,
+                          there, promised);
+    temp = temp ? temp : rh_temp_dir(b->lib);
+    for (size_t k = 0; k < b->jobs->vms.count; k++)
+        if (k != i && b->tasks[k].step == RH_STEP_CONVERT)
+            in_temp += b->tasks[k].need_temp;
+    if (t->need_temp && free_bytes(temp, &there) &&
+        there < t->need_temp + in_temp)
+        return space_text(temp, t->need_temp, there, in_temp);
+    return NULL;
+}
+
+static bool somebody_runs(const rh_batch *b, size_t but)
+{
+    for (size_t i = 0; i < b->jobs->vms.count; i++)
+        if (i != but && b->tasks[i].record.state == RH_VM_RUNNING)
+            return true;
+    return false;
+}
+
+/* It waits as long as somebody runs who may leave space behind; with nobody
+ * left it is a failure like any other full disk. */
+static bool wait_for_space(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    RH_AUTO(rh_freep) char *why = does_not_fit(b, i);
+    rh_error *e = NULL;
+
+    if (!why)
+        return false;
+    if (!somebody_runs(b, i)) {
+        rh_fail(&e, RH_ERR_NO_SPACE, "%s", why);
+        failed_with(b, i, e);
+        return true;
+    }
+    set_text(&t->record.reason, RH_TAKE(why));
+    t->record.attempts--;
+    end_turn(b, i, RH_VM_WAITING);
+    rh_event(b, "vm-waiting", i);
+    return true;
+}
+
+static bool is_packed(const char *source)
+{
+    static const char *const endings[] = {".gz", ".xz", ".zst", ".bz2", ".zip"};
+    size_t n = strlen(source);
+
+    for (size_t k = 0; k < RH_COUNT(endings); k++) {
+        size_t m = strlen(endings[k]);
+
+        if (n > m && rh_same_word(source + n - m, endings[k]))
+            return true;
+    }
+    return false;
+}
+
+static void note_needs(rh_batch *b, size_t i, const json_t *report)
+{
+    struct rh_task *t = &b->tasks[i];
+    json_t *vms = json_object_get(report, "vms"), *vm, *target;
+    uint64_t sum = 0;
+    size_t v, k;
+
+    json_array_foreach (vms, v, vm)
+        json_array_foreach (json_object_get(vm, "targets"), k, target)
+            sum += (uint64_t)json_integer_value(
+                json_object_get(target, "output_bytes"));
+    t->need_out = sum + RH_MAX(sum / 50, RH_MIB);
+    /* A packed OVA is unpacked to a temporary file first. */
+    t->need_temp = is_packed(vm_of(b, i)->sources.items[0]) ? sum : 0;
+    t->planned = true;
+}
+
+/* --- steps
+ * ------------------------------------------------------------------- */
+
+bool rh_task_is_done(const rh_batch *b, size_t i)
+{
+    const struct rh_task *t = &b->tasks[i];
+
+    if (t->record.state != RH_VM_DONE || !t->record.key ||
+        strcmp(t->record.key, t->key))
+        return false;
+    for (size_t k = 0; k < t->record.results.count; k++) {
+        RH_AUTO(rh_freep)
+        char *receipt = rh_printf("%s/%s/receipt.json", b->journal.out,
+                                  t->record.results.items[k]);
+
+        if (access(receipt, F_OK) < 0)
+            return false;
+    }
+    return true;
+}
+
+static void done(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+
+    set_error(t, NULL);
+    rh_paths_free(&t->record.earlier);
+    if (b->tasks[i].record.bytes_total)
+        t->record.bytes_done = t->record.bytes_total;
+    rh_batch_runbook(b, i);
+    settle(b, i, RH_VM_DONE, "vm-done");
+}
+
+/* Results are whole in work/: write that down, then move them. */
+static void commit(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    const struct rh_job_vm *vm = vm_of(b, i);
+    bool missing, replace = rh_option_yes(&vm->options, "overwrite");
+    rh_error *e = NULL;
+
+    if (rh_batch_journal_write(&b->journal, vm->folder, &t->record, &e) < 0) {
+        failed_with(b, i, e);
+        return;
+    }
+    if (rh_lease_lost(t->lease)) {
+        lost(b, i);
+        return;
+    }
+    if (rh_batch_journal_commit(&b->journal, &t->record, replace, &missing,
+                                &e) < 0) {
+        failed_with(b, i, e);
+        return;
+    }
+    if (missing) {
+        rh_fail(&e, RH_ERR_BATCH_JOURNAL, "a result is gone from work/");
+        failed_with(b, i, e);
+        return;
+    }
+    done(b, i);
+}
+
+/* The worker's {"results": [DIR...]}, as paths below the staging folder. */
+static void take_results(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    RH_AUTO(rh_freep)
+    char *prefix = rh_printf("%s/.rehost/work/%s/", b->journal.out, t->staging);
+    json_t *doc = rh_worker_result(&t->worker), *item;
+    size_t k;
+
+    json_array_foreach (json_object_get(doc, "results"), k, item) {
+        const char *path = json_string_value(item);
+
+        if (path && !strncmp(path, prefix, strlen(prefix)))
+            *rh_vec_add(&t->record.results) = rh_strdup(path + strlen(prefix));
+    }
+    json_decref(doc);
+}
+
+static void results_become_earlier(struct rh_record *r)
+{
+    for (size_t k = 0; k < r->results.count; k++)
+        *rh_vec_add(&r->earlier) = r->results.items[k];
+    free(r->results.items);
+    r->results = (rh_paths){0};
+}
+
+static void converted(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    int status = rh_worker_status(&t->worker);
+
+    if (status) {
+        failed(b, i, rh_worker_error(&t->worker), status);
+        return;
+    }
+    results_become_earlier(&t->record);
+    take_results(b, i);
+    if (!t->record.results.count) {
+        failed(b, i, rh_worker_error(&t->worker), 1);
+        return;
+    }
+    set_text(&t->record.commit, rh_strdup(t->staging));
+    set_text(&t->record.key, rh_strdup(t->key));
+    commit(b, i);
+}
+
+static void planned(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    int status = rh_worker_status(&t->worker);
+    json_t *report;
+
+    if (status && status != 4 && status != 2) {
+        failed(b, i, rh_worker_error(&t->worker), status);
+        return;
+    }
+    report = rh_worker_result(&t->worker);
+    note_needs(b, i, report);
+    json_decref(report);
+    rh_worker_clear(&t->worker);
+    if (b->dry_run) {
+        RH_AUTO(rh_freep) char *size = rh_human_size(t->need_out);
+
+        t->settled = true;
+        set_text(&t->record.reason,
+                 rh_printf(_("would be converted: %s"), size));
+        end_turn(b, i, status == 4 ? RH_VM_BLOCKED : RH_VM_PENDING);
+        return;
+    }
+    if (wait_for_space(b, i))
+        return;
+    t->record.reserved = t->need_out;
+    note(b, i);
+    begin_convert(b, i);
+}
+
+static void tell_progress(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    uint64_t now = rh_batch_clock();
+
+    snprintf(t->record.stage, sizeof t->record.stage, "%s", t->worker.stage);
+    t->record.bytes_done = t->worker.done;
+    t->record.bytes_total = t->worker.total;
+    t->record.rate = t->worker.rate;
+    t->worker.moved = false;
+    if (now - t->told < 1000000000)
+        return;
+    t->told = now;
+    if (!b->dry_run)
+        rh_batch_journal_progress(&b->journal, vm_of(b, i)->folder, &t->record);
+    rh_event(b, "vm-progress", i);
+}
+
+void rh_task_look(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    bool ended = rh_worker_ended(&t->worker);
+
+    if (t->lease && rh_lease_lost(t->lease)) {
+        lost(b, i);
+        return;
+    }
+    if (t->worker.moved && t->step == RH_STEP_CONVERT)
+        tell_progress(b, i);
+    if (!ended)
+        return;
+    if (t->step == RH_STEP_PLAN)
+        planned(b, i);
+    else
+        converted(b, i);
+}
+
+/* --- begin
+ * ------------------------------------------------------------------- */
+
+/* Sources whose number of VMs `report` sees otherwise are not planned: the
+ * size of their files is what they may need. */
+static void plan_by_size(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    struct stat st;
+
+    t->need_out = RH_MIB;
+    for (size_t k = 0; k < vm_of(b, i)->sources.count; k++)
+        if (stat(vm_of(b, i)->sources.items[k], &st) == 0)
+            t->need_out += (uint64_t)st.st_size;
+    t->planned = true;
+}
+
+/* A run that was killed between "these results are whole" and "done". */
+static bool complete_commit(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    const struct rh_job_vm *vm = vm_of(b, i);
+    bool missing = true;
+    rh_error *e = NULL;
+
+    if (!t->record.commit || !t->record.key || strcmp(t->record.key, t->key))
+        return false;
+    if (rh_batch_journal_commit(&b->journal, &t->record,
+                                rh_option_yes(&vm->options, "overwrite"),
+                                &missing, &e) < 0 ||
+        missing) {
+        rh_error_free(e);
+        return false;
+    }
+    done(b, i);
+    return true;
+}
+
+static void start_turn(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    char host[64] = "";
+
+    gethostname(host, sizeof host - 1);
+    if (!t->tried)
+        t->record.attempts = 0;
+    t->tried = true;
+    t->record.attempts++;
+    t->record.state = RH_VM_RUNNING;
+    t->record.started = time(NULL);
+    t->record.retry_at = 0;
+    t->record.bytes_done = t->record.bytes_total = 0;
+    t->record.stage[0] = '\0';
+    set_text(&t->record.reason, NULL);
+    set_text(&t->record.holder,
+             rh_printf(_("pid %ld on %s"), (long)getpid(), host));
+    note(b, i);
+    rh_event(b, "vm-start", i);
+    if (vm_of(b, i)->sources.count > 1 && !t->planned && !b->dry_run)
+        plan_by_size(b, i);
+    if (!t->planned) {
+        begin_plan(b, i);
+        return;
+    }
+    if (wait_for_space(b, i))
+        return;
+    t->record.reserved = t->need_out;
+    note(b, i);
+    begin_convert(b, i);
+}
+
+/* 1: ours; 0: not now; -1: it failed, and that is said. */
+static int take_lease(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+    rh_error *e = NULL;
+    RH_AUTO(rh_closep)
+    int dir = rh_batch_journal_vm(&b->journal, vm_of(b, i)->folder, &e);
+    int got = dir < 0 ? -1
+                      : rh_lease_take(dir, "lease", b->jobs->lease_seconds,
+                                      &t->lease, NULL, &e);
+
+    if (got > 0)
+        t->mine = true;
+    if (got >= 0)
+        return got;
+    t->record.attempts++;
+    failed_with(b, i, e);
+    return -1;
+}
+
+bool rh_task_begin(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+
+    t->began = rh_batch_clock();
+    if (!b->dry_run) {
+        if (t->planned && somebody_runs(b, i)) {
+            RH_AUTO(rh_freep) char *why = does_not_fit(b, i);
+
+            if (why)
+                return false;
+        }
+        if (take_lease(b, i) != 1)
+            return false;
+        rh_batch_refresh(b, i);
+    }
+    rh_work_key(vm_of(b, i), t->key);
+    if (rh_task_is_done(b, i)) {
+        t->settled = true;
+        let_go(b, i);
+        return false;
+    }
+    if (!b->dry_run && complete_commit(b, i))
+        return false;
+    forget_unmoved(b, &t->record);
+    if (!b->dry_run)
+        rh_batch_journal_sweep(&b->journal, vm_of(b, i)->folder);
+    start_turn(b, i);
+    return t->step != RH_STEP_NONE;
+}
