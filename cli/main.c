@@ -10,15 +10,17 @@
 #include "cli/cli.h"
 
 static const struct {
-    const char *group; /* "disk", or NULL */
+    const char *group; /* "disk", "batch", or NULL */
     const struct cli_command *command;
 } commands[] = {
-    {NULL, &cli_inspect},        {NULL, &cli_report},
-    {NULL, &cli_convert},        {NULL, &cli_boot},
-    {NULL, &cli_verify},         {NULL, &cli_push},
-    {"disk", &cli_disk_info},    {"disk", &cli_disk_map},
-    {"disk", &cli_disk_check},   {"disk", &cli_disk_convert},
-    {"disk", &cli_disk_compare}, {NULL, &cli_profiles},
+    {NULL, &cli_inspect},         {NULL, &cli_report},
+    {NULL, &cli_convert},         {NULL, &cli_boot},
+    {NULL, &cli_verify},          {NULL, &cli_push},
+    {"disk", &cli_disk_info},     {"disk", &cli_disk_map},
+    {"disk", &cli_disk_check},    {"disk", &cli_disk_convert},
+    {"disk", &cli_disk_compare},  {NULL, &cli_profiles},
+    {"batch", &cli_batch_init},   {"batch", &cli_batch_run},
+    {"batch", &cli_batch_resume}, {"batch", &cli_batch_status},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -276,23 +278,31 @@ static int find_command(int argc, char **argv, int *ret_words)
     return -1;
 }
 
-static int help_disk(void)
+static int help_group(const char *group)
 {
     for (size_t i = 0; i < COMMANDS; i++)
-        if (commands[i].group)
-            printf("rehost disk %s %s\n    %s\n", commands[i].command->name,
-                   commands[i].command->usage, _(commands[i].command->about));
+        if (commands[i].group && !strcmp(commands[i].group, group))
+            printf("rehost %s %s %s\n    %s\n", group,
+                   commands[i].command->name, commands[i].command->usage,
+                   _(commands[i].command->about));
     return 0;
+}
+
+static bool is_group(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (commands[i].group && !strcmp(commands[i].group, name))
+            return true;
+    return false;
 }
 
 /* Commands to come: nothing pretends that they are there. */
 static int not_yet(const struct cli *cli, const char *name)
 {
-    if (!strcmp(name, "batch"))
+    if (!strcmp(name, "warm"))
         return cli_usage_hint(
-            cli, _("`rehost batch` is not there yet; nothing was done"),
-            _("run `rehost convert` for one source after the other; `rehost "
-              "report` takes many"));
+            cli, _("`rehost warm` is not there yet; nothing was done"),
+            _("shut the VM down, export it, and use `rehost convert`"));
     return 0;
 }
 
@@ -317,14 +327,14 @@ static int no_command(struct cli *cli, int argc, char **argv)
     }
     if (not_yet(cli, first))
         return CLI_USAGE;
-    if (strcmp(first, "disk"))
+    if (!is_group(first))
         return cli_usage(cli, _("there is no command \"%s\""), first);
     if (second && (!strcmp(second, "--help") || !strcmp(second, "-h")))
-        return help_disk();
-    cli->title = "disk";
+        return help_group(first);
+    cli->title = first;
     if (!second || second[0] == '-')
-        return cli_usage(cli, _("which of the disk commands?"));
-    return cli_usage(cli, _("there is no command \"disk %s\""), second);
+        return cli_usage(cli, _("which of the %s commands?"), first);
+    return cli_usage(cli, _("there is no command \"%s %s\""), first, second);
 }
 
 /* Also errors in the arguments before it are said as JSON. */

@@ -39,7 +39,7 @@ test_completion_completes() {
 
 # Every command answers --help with a usage line, examples, and exit status 0.
 commands() {
-    "$REHOST" --help | sed -n 's/^  \(disk [a-z]*\|[a-z]*\)  .*/\1/p' |
+    "$REHOST" --help | sed -n 's/^  \(disk [a-z]*\|batch [a-z]*\|[a-z]*\)  .*/\1/p' |
         grep -v '^rehost'
 }
 help_of() {
@@ -68,7 +68,7 @@ test_unknown_option_is_usage() {
 # What the plan names and is not built must not look as if it worked.
 test_commands_to_come_say_so() {
     local command
-    for command in batch; do
+    for command in warm; do
         run "$REHOST" $command run jobs.yaml
         expect_error USAGE 2
         expect_stderr "rehost $command. is not there yet"
