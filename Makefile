@@ -173,13 +173,16 @@ po:
 # --- tests -----------------------------------------------------------------------
 # Every one of these works from nothing: what is missing is installed first.
 ALL_TESTED = all units examples replays $(B)/tables
-.PHONY: check check-boot check-xen check-windows run-tests demo bench
+.PHONY: check check-boot check-batch check-xen check-windows run-tests demo bench
 check:
 	@scripts/deps build check
 	@$(MAKE) run-tests
 check-boot:
 	@scripts/deps build check boot
 	@TEST_TIMEOUT=2700 $(MAKE) run-tests DIR=tests/boot
+check-batch:
+	@scripts/deps build check batch
+	@TEST_TIMEOUT=1200 $(MAKE) run-tests DIR=tests/batch
 check-xen:
 	@scripts/deps build check xen
 	@TEST_TIMEOUT=5400 $(MAKE) run-tests DIR=tests/xen
@@ -305,6 +308,7 @@ help:
 	@echo 'make demo          install what is missing, build, convert a sample, boot it'
 	@echo 'make check [T=..]  every test that boots no guest; T names some of tests/*.sh'
 	@echo 'make check-boot    tests that boot guests in software emulation'
+	@echo 'make check-batch   batches: 30 kills, a Slurm of two nodes, 10,000 VMs'
 	@echo 'make check-xen     boot a converted disk on a real Xen (about 10 minutes)'
 	@echo 'make check-windows the first start of a Windows guest, under Wine'
 	@echo 'make asan / tsan   the tests under ASan+UBSan; the copy under TSan'

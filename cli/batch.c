@@ -1,4 +1,4 @@
-/* batch.c - rehost batch init, run, resume, status.
+/* batch.c - rehost batch init, run, resume, status, submit.
  *
  * The batch runs on a thread of its own; this one listens to its events and to
  * the keys, and draws. */
@@ -328,6 +328,53 @@ const struct cli_command cli_batch_resume = {
     "  rehost batch resume jobs.yaml --only db01\n",
     run_options,
     run_run};
+
+/* --- submit
+ * ------------------------------------------------------------------ */
+
+static const struct cli_option submit_options[] = {
+    {"engine", 0, "slurm", N_("which cluster takes the VMs"), TO_OPTIONS},
+    {"partition", 0, "P", N_("of the cluster"), TO_OPTIONS},
+    {"time", 0, "T", N_("most that one VM may take, as sbatch has it"),
+     TO_OPTIONS},
+    {"jobs", 'j', "N", N_("VMs at once (else the job file's, else 2)"),
+     TO_OPTIONS},
+    {"only", 0, "NAME", N_("this VM alone (repeat)"), TO_OPTIONS},
+    {"wave", 0, "N", N_("this wave alone"), TO_OPTIONS},
+    {NULL, 0, NULL, NULL, TO_COMMAND},
+};
+
+static int run_submit(struct cli *cli)
+{
+    char *json = NULL, *text = NULL;
+    rh_error *e = NULL;
+    rh_batch *b;
+    int failed;
+
+    if (cli->word_count != 1)
+        return cli_usage(cli, _("one job file is needed"));
+    b = rh_batch_open(cli->lib, cli->words[0], cli->options, &e);
+    if (!b)
+        return cli_fail(cli, e);
+    failed = rh_batch_submit(b, cli->options, &json, &text, &e) < 0;
+    rh_batch_close(b);
+    if (failed)
+        return cli_fail(cli, e);
+    fputs(cli->json ? json : text, stdout);
+    free(json);
+    free(text);
+    return 0;
+}
+
+const struct cli_command cli_batch_submit = {
+    "submit",
+    "JOBS.yaml --engine slurm [--partition P] [--time T] [--jobs N]",
+    N_("hand a batch to a cluster, a task a VM; OUT lies on shared storage"),
+    "  rehost batch submit jobs.yaml --engine slurm --partition night\n"
+    "  rehost batch submit jobs.yaml --engine slurm --time 4:00:00 --jobs 20\n"
+    "  rehost batch status jobs.yaml --watch\n",
+    submit_options,
+    run_submit};
 
 /* --- status
  * ------------------------------------------------------------------ */

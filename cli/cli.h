@@ -79,6 +79,6 @@ int cli_main(int argc, char **argv);
 extern const struct cli_command cli_inspect, cli_report, cli_convert,
     cli_profiles, cli_boot, cli_verify, cli_push, cli_disk_info, cli_disk_map,
     cli_disk_check, cli_disk_convert, cli_disk_compare, cli_batch_init,
-    cli_batch_run, cli_batch_resume, cli_batch_status;
+    cli_batch_run, cli_batch_resume, cli_batch_status, cli_batch_submit;
 
 #endif

@@ -21,6 +21,7 @@ static const struct {
     {"disk", &cli_disk_compare},  {NULL, &cli_profiles},
     {"batch", &cli_batch_init},   {"batch", &cli_batch_run},
     {"batch", &cli_batch_resume}, {"batch", &cli_batch_status},
+    {"batch", &cli_batch_submit},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -53,9 +53,9 @@ static const char *const known[] = {
 };
 
 /* What is said of a whole batch. */
-static const char *const of_batches[] = {"dry-run", "from-report", "jobs",
-                                         "on-event", "only",
-                                         "program",  "wave"};
+static const char *const of_batches[] = {
+    "dry-run", "engine",    "from-report", "jobs", "on-event",
+    "only",    "partition", "program",     "time", "wave"};
 
 static bool is_among(const char *const *names, size_t n, const char *key)
 {

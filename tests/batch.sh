@@ -221,6 +221,17 @@ test_waves_and_order() {
     batch run --only nobody
     expect_error BATCH_VM 2
 }
+test_deliver_goes_elsewhere() {
+    jobs "  - {source: ../web01.ova, to: xen, deliver: 'xapi://127.0.0.1:1'}"
+    printf '127.0.0.1: {user: root, password: x}\n' >login
+    chmod 600 login
+    sed -i 's/retries: 0/retries: 0, login: login/' jobs.yaml
+    batch run
+    expect_status 1 # nobody listens there
+    expect_equal "$(state_of web01 .error.class)" network
+    expect_equal "$(ls import)" ""
+    nothing_left
+}
 test_dry_run_writes_nothing() {
     jobs "  - source: ../web01.ova"
     batch run --dry-run

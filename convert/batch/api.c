@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "convert/batch/batch.h"
 #include "convert/batch/run.h"
+#include "convert/batch/submit.h"
 #include "rehost/rehost.h"
 
 /* --- open
@@ -153,6 +154,50 @@ int rh_batch_run(rh_batch *b, rh_error **err)
             return -1;
     }
     return rh_batch_loop(b, err);
+}
+
+static char *submitted_text(const json_t *arrays)
+{
+    struct rh_buf t = {0};
+    const json_t *a;
+    size_t i;
+
+    json_array_foreach (arrays, i, a)
+        rh_buf_printf(
+            &t, _("submitted: job %s: %lld VMs of wave %lld\n"),
+            json_string_value(json_object_get(a, "job")),
+            (long long)json_integer_value(json_object_get(a, "vms")),
+            (long long)json_integer_value(json_object_get(a, "wave")));
+    if (!t.length)
+        rh_buf_puts(&t, _("nothing is left to do\n"));
+    return rh_buf_take(&t);
+}
+
+int rh_batch_submit(rh_batch *b, const rh_options *options, char **ret_json,
+                    char **ret_text, rh_error **err)
+{
+    const char *engine = rh_option(options, "engine");
+    json_t *arrays = NULL, *doc;
+    int failed;
+
+    if (!engine || strcmp(engine, "slurm")) {
+        rh_fail(err, RH_ERR_USAGE, "--engine cannot be \"%s\"",
+                engine ? engine : "");
+        return rh_hint(err, "use slurm");
+    }
+    pthread_mutex_lock(&b->lock);
+    rh_batch_journal_close(&b->journal);
+    failed = rh_batch_journal_open(&b->journal, b->jobs, true, err) < 0 ||
+             rh_batch_to_slurm(b, options, &arrays, err) < 0;
+    pthread_mutex_unlock(&b->lock);
+    if (failed)
+        return -1;
+    *ret_text = submitted_text(arrays);
+    doc = json_pack("{s:s, s:o}", "schema", "rehost.batch-slurm/1", "arrays",
+                    arrays);
+    *ret_json = json_dumps(doc, JSON_INDENT(2));
+    json_decref(doc);
+    return 0;
 }
 
 int rh_batch_events(rh_batch *b, rh_error **err)

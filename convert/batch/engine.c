@@ -229,7 +229,7 @@ static void refresh_others(rh_batch *b)
         rh_batch_refresh(b, i);
         if (t->tried || !t->chosen || t->record.state != RH_VM_DONE)
             continue;
-        rh_work_key(&b->jobs->vms.items[i], t->key);
+        rh_work_key(b->jobs, &b->jobs->vms.items[i], t->key);
         t->settled = rh_task_is_done(b, i);
     }
 }
@@ -237,11 +237,16 @@ static void refresh_others(rh_batch *b)
 static void write_page(rh_batch *b, bool last)
 {
     uint64_t now = rh_batch_clock();
+    RH_AUTO(rh_lease_releasep) struct rh_lease *lease = NULL;
     RH_AUTO(rh_freep) char *page = NULL;
 
     if (b->dry_run || (!last && now - b->page_told < PAGE_NS))
         return;
     b->page_told = now;
+    /* Several runs may share the journal, and one page is enough. */
+    if (rh_lease_take(b->journal.dir, "page", b->jobs->lease_seconds, &lease,
+                      NULL, NULL) != 1)
+        return;
     page = rh_batch_page(b, last ? 0 : 5);
     rh_batch_journal_put(b->journal.dir, "status.html", page, false, NULL);
 }
@@ -333,7 +338,7 @@ static void take_stock(rh_batch *b)
         }
         if (t->record.state != RH_VM_DONE)
             continue;
-        rh_work_key(&b->jobs->vms.items[i], t->key);
+        rh_work_key(b->jobs, &b->jobs->vms.items[i], t->key);
         t->settled = rh_task_is_done(b, i);
         if (t->settled)
             clear_lease(b, i);

@@ -185,14 +185,14 @@ static const char *const settings[] = {"max-disk-size", "require-manifest",
                                        "temp-dir", "trust", NULL};
 /* The batch gives these itself, or they belong to other commands. */
 static const char *const not_here[] = {
-    "align",      "dry-run",     "from-report", "guest", "import-storage",
-    "jobs",       "keep-failed", "login",       "need",  "no-guest",
-    "on-event",   "only",        "out",         "pin",   "program",
-    "results-at", "screenshot",  "sector-size", "size",  "start",
-    "timeout",    "tls-ca",      NULL};
+    "align",      "dry-run",     "from-report", "guest",     "jobs",
+    "need",       "no-guest",    "on-event",    "only",      "out",
+    "program",    "results-at",  "engine",      "partition", "time",
+    "screenshot", "sector-size", "size",        "target",    "timeout",
+    NULL};
 /* Paths, relative to the job file. */
-static const char *const paths[] = {"fill", "drivers", "trust", "temp-dir",
-                                    NULL};
+static const char *const paths[] = {"drivers", "fill",  "login", "temp-dir",
+                                    "tls-ca",  "trust", NULL};
 
 static bool among(const char *const *words, const char *word)
 {
@@ -284,6 +284,22 @@ static int put_value(struct reading *r, struct rh_job_vm *vm, const char *key,
 /* --- keys of a VM
  * ------------------------------------------------------------ */
 
+/* Where convert delivers it, instead of a folder below OUT. */
+static int deliver_of(struct reading *r, const yaml_node_t *n, char **ret)
+{
+    const char *text;
+
+    if (text_of(r, n, &text) < 0)
+        return -1;
+    if (!strchr(text, ':'))
+        return bad(r, n,
+                   N_("an address like xapi://HOST or proxmox://HOST/NODE "
+                      "is expected here"));
+    free(*ret);
+    *ret = rh_strdup(text);
+    return 0;
+}
+
 /* 1: it is one of the batch's own keys; 0: it is not. */
 static int own_key(struct reading *r, struct rh_job_vm *vm,
                    const struct entry *e)
@@ -294,6 +310,8 @@ static int own_key(struct reading *r, struct rh_job_vm *vm,
         failed = number_of(r, e->value, 1, 1000000, &vm->wave);
     else if (!strcmp(e->key, "retries"))
         failed = number_of(r, e->value, 0, 1000, &vm->retries);
+    else if (!strcmp(e->key, "deliver"))
+        failed = deliver_of(r, e->value, &vm->deliver);
     else if (!strcmp(e->key, "not-before"))
         failed = moment_of(r, e->value, &vm->not_before);
     else if (!strcmp(e->key, "not-after"))
@@ -310,10 +328,6 @@ static int no_such_key(struct reading *r, const struct entry *e)
                    N_("\"%s\" is the whole batch's: it stands "
                       "beside \"vms\""),
                    e->key);
-    if (!strcmp(e->key, "deliver"))
-        return bad(r, e->name,
-                   N_("\"deliver\" is not there yet: convert, then "
-                      "run import.sh on the host"));
     return bad(r, e->name, N_("there is no key or option \"%s\""), e->key);
 }
 
@@ -616,6 +630,7 @@ static void free_vm(struct rh_job_vm *vm)
     }
     free(vm->options.list.items);
     free(vm->needs.items);
+    free(vm->deliver);
     free(vm->not_before.text);
     free(vm->not_after.text);
     free(vm->folder);

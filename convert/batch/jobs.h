@@ -34,6 +34,7 @@ struct rh_job_vm {
     RH_VEC(size_t) needs;      /* the same, as indexes */
     struct rh_options options; /* convert's, in order; no out, no name */
     rh_paths files;            /* of the options, whose content counts */
+    char *deliver;             /* an address instead of OUT; or NULL */
     struct rh_moment not_before, not_after;
     unsigned retries;
 };

@@ -252,6 +252,13 @@ static void add_word(struct arguments *a, char *word)
     *rh_vec_add(&a->words) = word;
 }
 
+static void free_words(struct arguments *a)
+{
+    for (size_t k = 0; k < a->words.count; k++)
+        free(a->words.items[k]);
+    free(a->words.items);
+}
+
 static void add_options(struct arguments *a, const struct rh_job_vm *vm,
                         const char *const *only)
 {
@@ -285,9 +292,7 @@ static int start(rh_batch *b, size_t i, struct arguments *a, int log,
         add_word(a, rh_strdup(vm_of(b, i)->sources.items[k]));
     add_word(a, NULL);
     failure = rh_worker_start(&t->worker, b->program, a->words.items, log, err);
-    for (size_t k = 0; k < a->words.count; k++)
-        free(a->words.items[k]);
-    free(a->words.items);
+    free_words(a);
     return failure;
 }
 
@@ -347,6 +352,17 @@ static void new_staging(const rh_batch *b, size_t i)
                        bytes[5]));
 }
 
+static int make_staging(const rh_batch *b, size_t i, rh_error **err)
+{
+    const struct rh_task *t = &b->tasks[i];
+
+    new_staging(b, i);
+    if (mkdirat(b->journal.work, t->staging, 0777) == 0)
+        return 0;
+    return rh_fail_errno(err, RH_ERR_BATCH_JOURNAL, errno,
+                         "cannot create the folder \"%s\"", t->staging);
+}
+
 static void begin_convert(rh_batch *b, size_t i)
 {
     struct rh_task *t = &b->tasks[i];
@@ -355,18 +371,19 @@ static void begin_convert(rh_batch *b, size_t i)
     rh_error *e = NULL;
 
     t->step = RH_STEP_CONVERT;
-    new_staging(b, i);
-    if (mkdirat(b->journal.work, t->staging, 0777) < 0) {
-        rh_fail_errno(&e, RH_ERR_BATCH_JOURNAL, errno,
-                      "cannot create the folder \"%s\"", t->staging);
-        failed_with(b, i, e);
-        return;
-    }
     add_word(&a, rh_strdup("rehost"));
     add_word(&a, rh_strdup("convert"));
-    add_word(&a,
-             rh_printf("--out=%s/.rehost/work/%s", b->journal.out, t->staging));
-    add_word(&a, rh_printf("--results-at=%s", b->journal.out));
+    if (vm->deliver) {
+        add_word(&a, rh_printf("--out=%s", vm->deliver));
+    } else if (make_staging(b, i, &e) < 0) {
+        free_words(&a);
+        failed_with(b, i, e);
+        return;
+    } else {
+        add_word(&a, rh_printf("--out=%s/.rehost/work/%s", b->journal.out,
+                               t->staging));
+        add_word(&a, rh_printf("--results-at=%s", b->journal.out));
+    }
     if (vm->named)
         add_word(&a, rh_printf("--name=%s", vm->name));
     add_options(&a, vm, NULL);
@@ -425,7 +442,7 @@ static char *does_not_fit(const rh_batch *b, size_t i)
     const char *temp = rh_option(&vm_of(b, i)->options, "temp-dir");
     uint64_t there, promised = rh_batch_promised(b), in_temp = 0;
 
-    if (free_bytes(b->journal.out, &there) &&
+    if (!vm_of(b, i)->deliver && free_bytes(b->journal.out, &there) &&
         there < t->need_out + promised + b->jobs->keep_free)
         return space_text(b->journal.out, t->need_out + b->jobs->keep_free,
                           there, promised);
@@ -597,6 +614,10 @@ static void converted(rh_batch *b, size_t i)
         failed(b, i, rh_worker_error(&t->worker), status);
         return;
     }
+    if (vm_of(b, i)->deliver) {
+        done(b, i);
+        return;
+    }
     results_become_earlier(&t->record);
     take_results(b, i);
     if (!t->record.results.count) {
@@ -633,7 +654,7 @@ static void planned(rh_batch *b, size_t i)
     }
     if (wait_for_space(b, i))
         return;
-    t->record.reserved = t->need_out;
+    t->record.reserved = vm_of(b, i)->deliver ? 0 : t->need_out;
     note(b, i);
     begin_convert(b, i);
 }
@@ -741,7 +762,7 @@ static void start_turn(rh_batch *b, size_t i)
     }
     if (wait_for_space(b, i))
         return;
-    t->record.reserved = t->need_out;
+    t->record.reserved = vm_of(b, i)->deliver ? 0 : t->need_out;
     note(b, i);
     begin_convert(b, i);
 }
@@ -782,7 +803,7 @@ bool rh_task_begin(rh_batch *b, size_t i)
             return false;
         rh_batch_refresh(b, i);
     }
-    rh_work_key(vm_of(b, i), t->key);
+    rh_work_key(b->jobs, vm_of(b, i), t->key);
     if (rh_task_is_done(b, i)) {
         t->settled = true;
         let_go(b, i);

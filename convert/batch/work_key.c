@@ -27,6 +27,17 @@ static void add_text(struct rh_digest *d, const char *text)
     rh_digest_add(d, text, strlen(text) + 1);
 }
 
+/* The path as the job file has it. */
+static void add_path(struct rh_digest *d, const struct rh_jobs *jobs,
+                     const char *path)
+{
+    size_t n = strlen(jobs->folder);
+
+    if (!strncmp(path, jobs->folder, n) && path[n] == '/')
+        path += n + 1;
+    add_text(d, path);
+}
+
 static void add_range(struct rh_digest *d, int fd, off_t at, size_t n)
 {
     RH_AUTO(rh_freep) char *buffer = rh_malloc(EDGE);
@@ -42,13 +53,14 @@ static void add_range(struct rh_digest *d, int fd, off_t at, size_t n)
     }
 }
 
-static void add_file(struct rh_digest *d, const char *path, bool whole)
+static void add_file(struct rh_digest *d, const struct rh_jobs *jobs,
+                     const char *path, bool whole)
 {
     RH_AUTO(rh_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     RH_AUTO(rh_freep) char *facts = NULL;
     struct stat st;
 
-    add_text(d, path);
+    add_path(d, jobs, path);
     if (fd < 0 || fstat(fd, &st) < 0) {
         add_text(d, "absent");
         return;
@@ -105,7 +117,8 @@ static void list_files(const char *folder, const char *stem, const char *text,
 
 /* An OVA is all there is; a folder is all in it; a descriptor or a disk comes
  * with the files beside it that it names, or whose names begin as its own. */
-static void add_source(struct rh_digest *d, const char *source)
+static void add_source(struct rh_digest *d, const struct rh_jobs *jobs,
+                       const char *source)
 {
     RH_AUTO(rh_freep) char *stem = NULL, *folder = NULL, *text = NULL;
     RH_AUTO(rh_paths_free) rh_paths files = {0};
@@ -113,13 +126,13 @@ static void add_source(struct rh_digest *d, const char *source)
     bool descriptor = strstr(source, ".ovf") || strstr(source, ".vmx");
     struct stat st;
 
-    add_text(d, source);
+    add_path(d, jobs, source);
     if (strstr(source, "://"))
         return;
     if (stat(source, &st) == 0 && S_ISDIR(st.st_mode)) {
         list_files(source, "", "", &files);
     } else {
-        add_file(d, source, descriptor);
+        add_file(d, jobs, source, descriptor);
         if (strstr(source, ".ova"))
             return;
         stem = rh_job_source_name(source);
@@ -129,24 +142,26 @@ static void add_source(struct rh_digest *d, const char *source)
         list_files(*folder ? folder : "/", stem, text, &files);
     }
     for (size_t i = 0; i < files.count; i++)
-        add_file(d, files.items[i], false);
+        add_file(d, jobs, files.items[i], false);
 }
 
-void rh_work_key(const struct rh_job_vm *vm, char ret_hex[65])
+void rh_work_key(const struct rh_jobs *jobs, const struct rh_job_vm *vm,
+                 char ret_hex[65])
 {
     RH_AUTO(rh_digest_freep) struct rh_digest *d = rh_digest_new("sha256");
     char hex[RH_DIGEST_HEX];
 
     add_text(d, rh_version());
     add_text(d, vm->named ? vm->name : "");
+    add_text(d, vm->deliver ? vm->deliver : "");
     for (size_t i = 0; i < vm->options.list.count; i++) {
         add_text(d, vm->options.list.items[i].key);
-        add_text(d, vm->options.list.items[i].value);
+        add_path(d, jobs, vm->options.list.items[i].value);
     }
     for (size_t i = 0; i < vm->files.count; i++)
-        add_file(d, vm->files.items[i], true);
+        add_file(d, jobs, vm->files.items[i], true);
     for (size_t i = 0; i < vm->sources.count; i++)
-        add_source(d, vm->sources.items[i]);
+        add_source(d, jobs, vm->sources.items[i]);
     rh_digest_hex(d, hex);
     memcpy(ret_hex, hex, 64);
     ret_hex[64] = '\0';

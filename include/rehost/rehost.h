@@ -327,6 +327,10 @@ RH_PUBLIC rh_batch *rh_batch_open(rh_lib *, const char *jobs_file,
 /* Until nothing is left to do.  0 also when VMs failed: see rh_batch_status.
  * A batch that was begun before goes on.  rh_cancel stops it. */
 RH_PUBLIC int rh_batch_run(rh_batch *, rh_error **);
+/* Hand what is not done to a cluster.  Options: "engine" ("slurm"),
+ * "partition", "time".  *ret_json (rehost.batch-slurm/1) names the jobs. */
+RH_PUBLIC int rh_batch_submit(rh_batch *, const rh_options *, char **ret_json,
+                              char **ret_text, rh_error **);
 /* The exit status: 0, 1, 3, 4 or 130; see cli.md. */
 RH_PUBLIC int rh_batch_status(rh_batch *);
 /* The next three from any thread, while it runs or not.  As "json"
