@@ -92,6 +92,40 @@ EOP
         answers g.ova
     done
 }
+# Each block of an extent tree leads to one and the same block below it: 600,000
+# blocks of a folder that are one.
+test_a_folder_whose_extents_repeat_themselves() {
+    make_guest --mke2fs '-b 1024 -O ^metadata_csum' debian <<'END'
+== /etc/netplan/x.yaml
+network: {}
+END
+    head -c 5120 /dev/zero | tr '\0' x >pad
+    debugfs -w -R 'write pad /pad' "$(root g.raw)" >/dev/null 2>&1
+    python3 - g.raw "$(($(jq .root g.raw.json) << 20))" \
+        "$(debugfs -R 'blocks /pad' "$(root g.raw)" 2>/dev/null)" <<'EOP' >do
+import struct, sys
+image, offset, blocks = sys.argv[1], int(sys.argv[2]), [int(n) for n in sys.argv[3].split()]
+SIZE, EACH = 1024, 84
+head = lambda n, most, depth: struct.pack("<HHHHI", 0xf30a, n, most, depth, 0)
+with open(image, "r+b") as f:
+    for level in range(4):
+        if level < 3:
+            body = b"".join(struct.pack("<IIHH", i, blocks[level + 1], 0, 0) for i in range(EACH))
+        else:
+            body = b"".join(struct.pack("<IHHI", i, 1, 0, blocks[4]) for i in range(EACH))
+        f.seek(offset + blocks[level] * SIZE)
+        f.write((head(EACH, EACH, 3 - level) + body).ljust(SIZE, b"\0"))
+    f.seek(offset + blocks[4] * SIZE)
+    f.write(struct.pack("<IHBB", 2, SIZE, 1, 2) + b".".ljust(SIZE - 8, b"\0"))
+root = head(3, 4, 4) + b"".join(struct.pack("<IIHH", i, blocks[0], 0, 0) for i in range(3))
+for i, word in enumerate(struct.unpack("<12I", root)):
+    print("set_inode_field /etc/netplan block[%d] 0x%x" % (i, word))
+print("set_inode_field /etc/netplan size 0x40000000")
+EOP
+    debugfs -w -f do "$(root g.raw)" >/dev/null 2>&1
+    python3 "$mkova" --name g g.ova g.raw >/dev/null || fail mkova
+    answers g.ova
+}
 test_lvm_that_claims_segments() {
     need mke2fs sfdisk qemu-img python3
     python3 - "$TOP/tests/guests" <<'EOP'

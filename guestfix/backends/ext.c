@@ -19,7 +19,12 @@ enum {
     LINK_MAX_BYTES = 4096,
     NAMES_MAX = 200000,
     FREE_INODES = 16, /* fewer are none */
+    GROUPS_MAX = 1024 * 1024,
+    READS_MAX = 128 * 1024, /* of one operation, besides all bitmaps */
+    ALL_READS_MAX = 8 * 1024 * 1024,
 };
+
+#define BITS_MAX (1ull << 30) /* 128 MiB; 4 TiB in blocks of 4 KiB */
 
 struct ext {
     ext2_filsys fs;
@@ -30,6 +35,17 @@ struct ext {
 static struct ext *ext_of(struct rh_fs *fs)
 {
     return fs->state;
+}
+
+/* Another operation, whose reads are counted anew. */
+static void begin(struct rh_ext_io *io)
+{
+    io->reads = 0;
+}
+
+static struct rh_ext_io *io_of_fs(ext2_filsys e)
+{
+    return e->io->private_data;
 }
 
 /* The reason of a failure: what our own reading said, else libext2fs's. */
@@ -73,9 +89,10 @@ static int ext_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
                     rh_error **err)
 {
     struct ext2_inode inode;
-    errcode_t code =
-        ext2fs_read_inode(ext_of(fs)->fs, (ext2_ino_t)node, &inode);
+    errcode_t code;
 
+    begin(&ext_of(fs)->io);
+    code = ext2fs_read_inode(ext_of(fs)->fs, (ext2_ino_t)node, &inode);
     if (code)
         return failed(fs, code, "reading an inode", err);
     ret->type = type_of(inode.i_mode);
@@ -92,9 +109,11 @@ static int ext_lookup(struct rh_fs *fs, uint64_t dir, const char *name,
                       uint64_t *ret, rh_error **err)
 {
     ext2_ino_t found;
-    errcode_t code = ext2fs_lookup(ext_of(fs)->fs, (ext2_ino_t)dir, name,
-                                   (int)strlen(name), NULL, &found);
+    errcode_t code;
 
+    begin(&ext_of(fs)->io);
+    code = ext2fs_lookup(ext_of(fs)->fs, (ext2_ino_t)dir, name,
+                         (int)strlen(name), NULL, &found);
     if (code)
         return failed(fs, code, name, err);
     *ret = found;
@@ -110,8 +129,8 @@ static int add_name(struct ext2_dir_entry *entry, int offset, int blocksize,
     (void)offset;
     (void)blocksize;
     (void)buf;
-    if (names->count >= NAMES_MAX)
-        return DIRENT_ABORT;
+    if (names->count > NAMES_MAX)
+        return DIRENT_ABORT; /* which is told */
     if (!(n == 1 && entry->name[0] == '.') &&
         !(n == 2 && !memcmp(entry->name, "..", 2)))
         *rh_vec_add(names) = rh_strndup(entry->name, (size_t)n);
@@ -121,10 +140,18 @@ static int add_name(struct ext2_dir_entry *entry, int offset, int blocksize,
 static int ext_list(struct rh_fs *fs, uint64_t dir, struct rh_names *ret,
                     rh_error **err)
 {
-    errcode_t code = ext2fs_dir_iterate(ext_of(fs)->fs, (ext2_ino_t)dir, 0,
-                                        NULL, add_name, ret);
+    errcode_t code;
 
-    return code ? failed(fs, code, "listing a folder", err) : 0;
+    begin(&ext_of(fs)->io);
+    code = ext2fs_dir_iterate(ext_of(fs)->fs, (ext2_ino_t)dir, 0, NULL,
+                              add_name, ret);
+    if (code)
+        return failed(fs, code, "listing a folder", err);
+    return ret->count > NAMES_MAX
+               ? rh_fail(err, RH_ERR_GUEST_DAMAGED,
+                         "a folder on %s has more than %d names",
+                         fs->volume->device, NAMES_MAX)
+               : 0;
 }
 
 static int read_small(struct rh_fs *fs, ext2_ino_t ino, char *to, size_t n,
@@ -150,8 +177,10 @@ static errcode_t run_at(ext2_filsys e, ext2_ino_t ino, struct ext2_inode *inode,
 {
     blk64_t at = 0, next, n;
     int flags = 0;
-    errcode_t code = ext2fs_bmap2(e, ino, inode, NULL, 0, block, &flags, &at);
+    errcode_t code;
 
+    begin(io_of_fs(e));
+    code = ext2fs_bmap2(e, ino, inode, NULL, 0, block, &flags, &at);
     if (code)
         return code;
     if (flags & BMAP_RET_UNINIT)
@@ -308,8 +337,12 @@ static int start_writing(struct rh_fs *fs, rh_error **err)
     struct ext *e = ext_of(fs);
     errcode_t code;
 
+    begin(&e->io);
     if (e->writing)
         return 0;
+    /* A tree of runs, which is libext2fs's choice, takes any amount of memory
+     * for a bitmap that alternates, and ends the process without it. */
+    e->fs->default_bitmap_type = EXT2FS_BMAP64_BITARRAY;
     code = ext2fs_read_bitmaps(e->fs);
     if (code)
         return failed(fs, code, "reading the allocation bitmaps", err);
@@ -734,7 +767,8 @@ static const char *why_not(const struct ext2_super_block *sb)
 
 /* libext2fs sizes its bitmaps by some of these numbers and fills them by
  * others: they must agree before it sees them. */
-static bool is_sane(const uint8_t *sb, uint64_t room)
+static bool is_sane(const uint8_t *sb, uint64_t room, uint64_t *ret_groups,
+                    uint64_t *ret_clusters)
 {
     uint32_t log_block = rh_le32(sb + 24), log_cluster = rh_le32(sb + 28);
     uint64_t per_group = rh_le32(sb + 32), clusters = rh_le32(sb + 36);
@@ -759,6 +793,8 @@ static bool is_sane(const uint8_t *sb, uint64_t room)
                              !rh_power_of_two(inode_size)))
         return false;
     groups = rh_div_up(blocks - first, per_group);
+    *ret_groups = groups;
+    *ret_clusters = blocks >> (bigalloc ? log_cluster - log_block : 0);
     return rh_le32(sb) == groups * inodes;
 }
 
@@ -775,13 +811,19 @@ struct rh_fs *rh_ext_open(struct rh_disks *d, const struct rh_volume *v,
     struct rh_fs *fs;
     struct ext *e;
     uint8_t sb[1024];
+    uint64_t groups, clusters;
     errcode_t code;
 
     *ret_why = NULL;
     if (rh_volume_read(d, v, sb, sizeof sb, 1024, err) < 0)
         return NULL;
-    if (!is_sane(sb, rh_volume_bytes(v))) {
+    if (!is_sane(sb, rh_volume_bytes(v), &groups, &clusters)) {
         *ret_why = _("its superblock is not sound");
+        return NULL;
+    }
+    /* Descriptors and bitmaps are held in memory, a bit for each. */
+    if (groups > GROUPS_MAX || clusters > BITS_MAX || rh_le32(sb) > BITS_MAX) {
+        *ret_why = _("it is too large to be edited in-process");
         return NULL;
     }
     fs = rh_new0(struct rh_fs);
@@ -792,6 +834,8 @@ struct rh_fs *rh_ext_open(struct rh_disks *d, const struct rh_volume *v,
     fs->ops = &ext_ops;
     e->io.disks = d;
     e->io.volume = v;
+    e->io.reads_max = READS_MAX + 4 * groups;
+    e->io.all_max = ALL_READS_MAX + 4 * groups;
     code = rh_ext_open_io(&e->io, &e->fs);
     if (code) {
         if (e->io.failure && err && !*err)

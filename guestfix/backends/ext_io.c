@@ -67,6 +67,14 @@ static errcode_t io_read(io_channel c, unsigned long long block, int count,
     size_t n;
 
     rh_error_drop(&io->failure);
+    if (++io->reads > io->reads_max || ++io->all_reads > io->all_max) {
+        rh_fail(&io->failure, RH_ERR_GUEST_DAMAGED,
+                "its structures lead nowhere");
+        return EXT2_ET_SHORT_READ;
+    }
+    if (io->reads % 1024 == 0 && rh_disks_lib(io->disks) &&
+        rh_go_on(rh_disks_lib(io->disks), &io->failure) < 0)
+        return EXT2_ET_SHORT_READ;
     if (!reach(c, block, count, &offset, &n) ||
         rh_volume_read(io->disks, io->volume, data, n, offset, &io->failure) <
             0)

@@ -10,6 +10,8 @@
 struct rh_ext_io {
     struct rh_disks *disks;
     const struct rh_volume *volume;
+    /* A hostile tree of extents has no end: reads of one operation, of all. */
+    uint64_t reads, reads_max, all_reads, all_max;
     rh_error *failure; /* of the last read or write */
 };
 
