@@ -7,8 +7,9 @@
 
 static const struct cli_option options[] = {
     {"to", 0, "URL",
-     N_("where to: xapi://HOST[:PORT][/SR], xo://HOST[:PORT][/SR] or "
-        "proxmox://HOST[:PORT]/NODE[/STORAGE]"),
+     N_("where to: xapi://HOST[:PORT][/SR], xo://HOST[:PORT][/SR], "
+        "proxmox://HOST[:PORT]/NODE[/STORAGE], or, on a Proxmox node, "
+        "proxmox-local:STORAGE"),
      TO_OPTIONS},
     {"login", 0, "FILE",
      N_("YAML, mode 0600: HOST: {user, password or token, pin}; else "

@@ -219,6 +219,13 @@ static int check_url(const struct rh_job *job, const char *out, rh_error **err)
     bool folder = !kind->claims || !strcmp(kind->name, "folder");
     const char *rest = strstr(out, "://");
 
+    if (folder &&
+        (!strncmp(out, "proxmox-local:", 14) || !strncmp(out, "libvirt:", 8))) {
+        rh_fail(err, RH_ERR_DELIVERY_URL,
+                "\"%.14s\" is no delivery that convert knows", out);
+        return rh_hint(err, "convert into a folder, then `rehost push` that "
+                            "where it is known, or run its import.sh");
+    }
     if (!folder || (!rest && !job->for_report))
         return 0;
     return rh_fail(err, RH_ERR_DELIVERY_URL,

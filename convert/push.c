@@ -20,18 +20,28 @@
 
 RH_FREEP(rh_push_closep, struct rh_push, rh_push_close)
 
+/* "xapi://HOST" and "proxmox-local:STORAGE" */
 static int open_kind(struct rh_push *p, const char *url, rh_error **err)
 {
-    struct rh_remote_url u = {0};
+    RH_AUTO(rh_freep) char *scheme = rh_strndup(url, strcspn(url, ":"));
 
-    if (rh_remote_url(url, &u, err) < 0)
-        return -1;
-    p->kind = rh_pusher_of(u.scheme);
-    if (!p->kind)
-        rh_fail(err, RH_ERR_DELIVERY_URL, "%s:// is no delivery that is known",
-                u.scheme);
-    rh_remote_url_free(&u);
-    return p->kind ? 0 : -1;
+    p->kind = url[strlen(scheme)] ? rh_pusher_of(scheme) : NULL;
+    if (p->kind && p->kind->local == !strstr(url, "://"))
+        return 0;
+    p->kind = NULL;
+    return rh_fail(err, RH_ERR_DELIVERY_URL,
+                   "\"%.40s:\" is no delivery that is known", scheme);
+}
+
+/* Log in, where there is somebody to log in to. */
+static int open_far_end(struct rh_push *p, const char *url, rh_error **err)
+{
+    if (!p->kind->local)
+        return rh_remote_open(&p->remote, p->lib, url, p->kind->port,
+                              p->kind->wants_token, p->options, err);
+    p->remote = (struct rh_remote){.lib = p->lib, .options = p->options};
+    p->remote.text = rh_strdup(url);
+    return 0;
 }
 
 rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
@@ -52,9 +62,7 @@ rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
         rh_hint(err, "add --to URL");
         return NULL;
     }
-    if (open_kind(p, url, err) < 0 ||
-        rh_remote_open(&p->remote, lib, url, p->kind->port,
-                       p->kind->wants_token, options, err) < 0 ||
+    if (open_kind(p, url, err) < 0 || open_far_end(p, url, err) < 0 ||
         p->kind->open(p, err) < 0)
         return NULL;
     return RH_TAKE(p);

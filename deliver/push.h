@@ -39,7 +39,8 @@ struct rh_pusher {
     const char *scheme; /* "xapi" */
     const char *target; /* "xen": whose results it takes */
     unsigned port;
-    bool wants_token;                               /* a prompt asks for one */
+    bool wants_token; /* a prompt asks for one */
+    bool local;       /* "SCHEME:WHAT", no server: remote.text alone is set */
     int (*open)(struct rh_push *p, rh_error **err); /* log in */
     void (*close)(struct rh_push *p);
     /* Everything that could stand in the way, as checks. */

@@ -47,7 +47,7 @@ static void try_conf(const char *text)
     if (rh_pve_conf_parse(text, &c, NULL) < 0)
         return;
     rh_pve_conf_map(&c, NULL, some_options());
-    params = rh_pve_conf_params(&c, "local", "note");
+    params = rh_pve_conf_params(&c, "local", "note", RH_PVE_IMPORT);
     if (!json_object_get(params, "description"))
         abort();
     json_decref(params);

@@ -232,12 +232,15 @@ void rh_pve_conf_map(struct rh_pve_conf *c, const json_t *nics,
 /* "STORE:vm-1-disk-0,discard=on,size=8M" ->
  * "STORE:0,import-from=...,discard=on"; small volumes that are new (EFI, TPM)
  * are sized by the server. */
-static char *volume_value(const struct rh_pve_setting *s, const char *storage)
+static char *volume_value(const struct rh_pve_setting *s, const char *storage,
+                          enum rh_pve_disks disks)
 {
     static const char *const dropped[] = {"size", NULL};
     RH_AUTO(rh_freep) char *rest = without(s->value, dropped, true);
     const char *comma = rest[0] ? "," : "";
 
+    if (s->volume && disks == RH_PVE_ATTACH)
+        return rh_printf("%s%s%s", s->volume, comma, rest);
     if (s->volume)
         return rh_printf("%s:0,import-from=%s%s%s", storage, s->volume, comma,
                          rest);
@@ -245,15 +248,15 @@ static char *volume_value(const struct rh_pve_setting *s, const char *storage)
 }
 
 json_t *rh_pve_conf_params(const struct rh_pve_conf *c, const char *storage,
-                           const char *note)
+                           const char *note, enum rh_pve_disks disks)
 {
     json_t *params = json_object();
 
     for (size_t i = 0; i < c->list.count; i++) {
         const struct rh_pve_setting *s = &c->list.items[i];
         RH_AUTO(rh_freep)
-        char *value =
-            s->is_volume ? volume_value(s, storage) : rh_strdup(s->value);
+        char *value = s->is_volume ? volume_value(s, storage, disks)
+                                   : rh_strdup(s->value);
 
         if (!strcmp(s->key, "vmgenid"))
             json_object_set_new(params, s->key, json_string("1"));

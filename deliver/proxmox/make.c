@@ -204,7 +204,8 @@ static int create_once(struct rh_pve_work *w, const struct rh_pve_conf *conf,
     RH_AUTO(rh_freep) char *path = rh_printf("/nodes/%s/qemu", w->place->node);
     RH_AUTO(rh_freep)
     char *id = rh_printf("%s/%s/%s", w->place->node, w->place->vmid, w->note);
-    json_t *params = rh_pve_conf_params(conf, w->place->storage, w->note),
+    json_t *params = rh_pve_conf_params(conf, w->place->storage, w->note,
+                                        RH_PVE_IMPORT),
            *upid;
     int failed;
 

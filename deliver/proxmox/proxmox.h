@@ -57,9 +57,23 @@ char *rh_pve_part(const char *value, const char *name);
 /* Bridges as --network-map says; `nics` of vm.json has the networks' names. */
 void rh_pve_conf_map(struct rh_pve_conf *c, const json_t *nics,
                      const rh_options *o);
-/* Parameters of POST /nodes/NODE/qemu: disks on `storage`, imported. */
+/* Parameters of POST /nodes/NODE/qemu, and of `qm create`: disks on `storage`,
+ * each imported from its volume, or that volume itself. */
+enum rh_pve_disks { RH_PVE_IMPORT, RH_PVE_ATTACH };
 json_t *rh_pve_conf_params(const struct rh_pve_conf *c, const char *storage,
-                           const char *note);
+                           const char *note, enum rh_pve_disks disks);
+
+/* A result's folder; freed also when half open. */
+struct rh_pve_result {
+    struct rh_place *place;
+    struct rh_pve_conf conf; /* with its disks' files, and as options say */
+    uint64_t file_bytes, virtual_bytes;
+    char *note; /* of the VM's description: the receipt's digest */
+};
+int rh_pve_result_open(const char *dir, const json_t *receipt,
+                       const rh_options *o, struct rh_pve_result *ret,
+                       rh_error **err);
+void rh_pve_result_close(struct rh_pve_result *r);
 
 /* --- where
  * ----------------------------------------------------------------------------

@@ -1,0 +1,33 @@
+/* local.h - deliveries on the hypervisor's own machine: its programs, and disks
+ * written straight into volumes. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_DELIVER_LOCAL_LOCAL_H
+#define RH_DELIVER_LOCAL_LOCAL_H
+
+#include "base/io.h"
+#include "base/lib.h"
+
+/* Run a program (found in PATH, argv ended by NULL) with nothing on its
+ * standard input: what it printed, NUL-terminated, to be freed; at most 1 MiB.
+ * On a status that is not 0: DELIVERY_FAILED with its last words.  A cancel
+ * ends it. */
+char *rh_program_run(rh_lib *lib, const char *const *argv, rh_error **err);
+/* Is it there? */
+bool rh_program_there(const char *name);
+
+/* How zeros of the disk are kept in a volume. */
+enum rh_local_zeros {
+    RH_LOCAL_SKIP, /* a new volume reads as zeros there */
+    RH_LOCAL_WRITE /* it may hold what others have left */
+};
+/* Write a disk (a file of any format that we read; NULL: by content) into a
+ * volume, a device or a file that is there, of at least its size.
+ *
+ * A child does it: it holds these two descriptors and no others, and, where we
+ * are root, it is nobody; so what reads a stranger's disk has no rights.
+ * *ret_bytes: data that was written. */
+int rh_local_write(rh_lib *lib, struct rh_io *disk, const char *format,
+                   const char *path, enum rh_local_zeros zeros,
+                   uint64_t *ret_bytes, rh_error **err);
+
+#endif

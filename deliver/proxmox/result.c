@@ -1,0 +1,97 @@
+/* result.c - a result for KVM, as the deliveries to Proxmox VE take it. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "base/io.h"
+#include "base/limits.h"
+#include "deliver/proxmox/proxmox.h"
+
+static char *read_text(struct rh_pve_result *r, const char *name,
+                       rh_error **err)
+{
+    RH_AUTO(rh_io_unrefp)
+    struct rh_io *io = rh_place_open(r->place, name, err);
+    char *text;
+    size_t n;
+
+    if (!io || rh_io_slurp(io, RH_LIMIT_DESCRIPTOR, &text, &n, err) < 0)
+        return NULL;
+    return text;
+}
+
+static int read_conf(struct rh_pve_result *r, const rh_options *o,
+                     rh_error **err)
+{
+    RH_AUTO(rh_freep) char *text = read_text(r, "proxmox.conf", err);
+    RH_AUTO(rh_freep) char *vm = text ? read_text(r, "vm.json", err) : NULL;
+    json_t *doc;
+
+    if (!vm || rh_pve_conf_parse(text, &r->conf, err) < 0)
+        return -1;
+    doc = json_loads(vm, 0, NULL);
+    rh_pve_conf_map(
+        &r->conf,
+        json_object_get(json_array_get(json_object_get(doc, "vms"), 0), "nics"),
+        o);
+    json_decref(doc);
+    if (rh_option(o, "name"))
+        rh_pve_conf_set(&r->conf, "name", rh_option(o, "name"));
+    return 0;
+}
+
+/* The receipt knows which file is on which bus. */
+static int find_disks(struct rh_pve_result *r, const json_t *receipt,
+                      rh_error **err)
+{
+    size_t n;
+    json_t *disk;
+
+    json_array_foreach (json_object_get(receipt, "disks"), n, disk) {
+        const char *file = rh_pve_text(disk, "file");
+        struct rh_pve_setting *s =
+            rh_pve_conf_find(&r->conf, rh_pve_text(disk, "bus"));
+        RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+
+        if (!s || !file[0] || s->file)
+            return rh_fail(err, RH_ERR_DELIVERY_RESULT,
+                           "proxmox.conf and the receipt disagree on disk %zu",
+                           n);
+        io = rh_place_open(r->place, file, err);
+        if (!io)
+            return -1;
+        s->file = rh_strdup(file);
+        r->file_bytes += io->size;
+        r->virtual_bytes += rh_pve_number(disk, "virtual_size");
+    }
+    return 0;
+}
+
+static char *note_of(const json_t *receipt)
+{
+    RH_AUTO(rh_freep) char *text = json_dumps(receipt, JSON_SORT_KEYS);
+    char hex[65];
+
+    rh_sha256_hex(text, strlen(text), hex);
+    return rh_printf("rehost receipt sha256:%s", hex);
+}
+
+int rh_pve_result_open(const char *dir, const json_t *receipt,
+                       const rh_options *o, struct rh_pve_result *ret,
+                       rh_error **err)
+{
+    ret->place = rh_place_folder(dir, err);
+    ret->note = note_of(receipt);
+    if (!ret->place || read_conf(ret, o, err) < 0)
+        return -1;
+    return find_disks(ret, receipt, err);
+}
+
+void rh_pve_result_close(struct rh_pve_result *r)
+{
+    rh_pve_conf_free(&r->conf);
+    rh_place_close(r->place);
+    free(r->note);
+    *r = (struct rh_pve_result){0};
+}
