@@ -611,4 +611,47 @@ END
     convert
     text /etc/cloud/cloud.cfg.d/99-rehost.cfg | grep -q 'config: disabled' || fail "99-rehost.cfg"
 }
+# --- older and smaller systems
+test_files_of_sles_10_are_named_by_the_address_of_now() {
+    guest sles "$a@192" -- --without /etc/sysconfig/network/ifcfg-eth0 <<'END'
+== /etc/sysconfig/network/ifcfg-eth-id-00:0c:29:11:22:33
+STARTMODE='auto'
+BOOTPROTO='static'
+IPADDR='192.0.2.12/24'
+END
+    convert
+    text "/etc/sysconfig/network/ifcfg-eth-id-$a" | grep -q "192.0.2.12" || fail "no file of the new address"
+    expect_equal "$(text /etc/sysconfig/network/ifcfg-eth-id-00:0c:29:11:22:33 | wc -c)" 0 "bytes of the old one"
+    expect_json '[.vms[0].targets[0].guest.nics[].name]|index("eth-id-00")' null out/g/report.json
+}
+test_aliases_and_kudzu_of_el5() {
+    guest rhel6 "$a@192" -- <<'END'
+== /etc/modprobe.conf
+alias eth0 vmxnet
+alias scsi_hostadapter mptbase
+alias scsi_hostadapter2 ata_piix
+alias snd-card-0 snd-ens1371
+== /etc/init.d/kudzu 755
+#!/bin/sh
+== /etc/rc.d/rc3.d/S05kudzu -> ../../init.d/kudzu
+END
+    convert
+    expect_equal "$(text /etc/modprobe.conf | sed 's/virtio_blk/virtio_scsi/' | tr '\n' '|')" \
+        'alias eth0 virtio_net|alias scsi_hostadapter virtio_scsi|alias scsi_hostadapter2 ata_piix|alias snd-card-0 snd-ens1371|' \
+        modprobe.conf
+    expect_json '[.edits[].where]|index("/etc/rc.d/rc3.d/S05kudzu")!=null' true out/g/receipt.json
+}
+test_mdev_reads_no_rules() {
+    guest alpine "$a@224" "$b@192" -- --without /etc/network/interfaces <<'END'
+== /etc/mdev.conf
+-SUBSYSTEM=net;DEVPATH=.*/net/.*;.* root:root 600 @/sbin/nameif -s
+== /etc/network/interfaces
+auto eth0
+iface eth0 inet dhcp
+END
+    convert
+    expect_equal "$(text /etc/udev/rules.d/70-persistent-net.rules | wc -c)" 0 "bytes of rules that nobody reads"
+    # eth0 was the second NIC of the package, which is the second one there.
+    expect_guessed 1
+}
 run_tests

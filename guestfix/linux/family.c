@@ -78,6 +78,7 @@ static const struct rh_fix fixes[] = {
     {"linux.initramfs-config", RH_STAKE_COMFORT, rh_fix_initramfs_config},
     {"linux.nic-names", RH_STAKE_NETWORK, rh_fix_nic_names},
     {"linux.nic-macs", RH_STAKE_NETWORK, rh_fix_nic_macs},
+    {"linux.modprobe", RH_STAKE_COMFORT, rh_fix_modprobe},
     {"linux.console", RH_STAKE_COMFORT, rh_fix_console},
     {"linux.efi-fallback", RH_STAKE_BOOT, rh_fix_efi_fallback},
     {"linux.vmware-tools", RH_STAKE_COMFORT, rh_fix_vmware_tools},

@@ -115,6 +115,7 @@ struct rh_linux {
     RH_VEC(struct rh_soft_name) soft;
     bool any_name;       /* the configuration matches any interface ("en*") */
     bool named_by_rules; /* udev's rules give names; .link files are not read */
+    bool mdev;           /* busybox's mdev in place of udev: reads no rules */
     bool kernel_names;   /* the kernel's own eth0, eth1 stay */
     bool predictable;    /* udev makes names of the slot: "ens192" */
     bool persistent_rules;    /* udev rules that name NICs by MAC */

@@ -80,12 +80,26 @@ static bool default_link_masked(struct rh_guest *g)
     return is_masked(g, "/etc/systemd/network/99-default.link");
 }
 
+/* Alpine: names stay as the kernel gave them. */
+static bool has_mdev(struct rh_guest *g)
+{
+    static const char *const udevs[] = {
+        "/sbin/udevd", "/usr/sbin/udevd", "/lib/systemd/systemd-udevd",
+        "/usr/lib/systemd/systemd-udevd", "/lib/udev/udevd"};
+
+    for (size_t i = 0; i < RH_COUNT(udevs); i++)
+        if (rh_guest_exists(g, udevs[i]))
+            return false;
+    return rh_guest_exists(g, "/etc/mdev.conf");
+}
+
 void rh_linux_naming(struct rh_linux *l)
 {
     static const char setup[] = "/etc/udev/rules.d/80-net-setup-link.rules";
 
     l->named_by_rules =
         !l->systemd || has_generator(l->guest) || is_masked(l->guest, setup);
+    l->mdev = !l->systemd && has_mdev(l->guest);
     l->kernel_names = l->named_by_rules || rh_guest_exists(l->guest, setup) ||
                       default_link_masked(l->guest) ||
                       told_by_arguments(l->guest);

@@ -23,6 +23,10 @@ int rh_scan_etc(struct rh_fix_job *j, rh_error **err);
 /* Tell the lines of fstab that cannot succeed here. */
 void rh_say_lost_mounts(struct rh_fix_job *j);
 
+/* No run level starts it any more. */
+int rh_stop_service(struct rh_fix_job *j, const char *service, const char *what,
+                    rh_error **err);
+
 /* Will the disks have other names than they had under VMware? */
 bool rh_disk_names_change(const struct rh_fix_job *j);
 
@@ -52,6 +56,7 @@ int rh_fix_initramfs_drivers(struct rh_fix_job *j, rh_error **err);
 int rh_fix_initramfs_config(struct rh_fix_job *j, rh_error **err);
 int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err);
 int rh_fix_nic_macs(struct rh_fix_job *j, rh_error **err);
+int rh_fix_modprobe(struct rh_fix_job *j, rh_error **err);
 int rh_fix_console(struct rh_fix_job *j, rh_error **err);
 int rh_fix_efi_fallback(struct rh_fix_job *j, rh_error **err);
 int rh_fix_vmware_tools(struct rh_fix_job *j, rh_error **err);

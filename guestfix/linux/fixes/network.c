@@ -261,11 +261,12 @@ static void say_guessed(struct rh_fix_job *j)
 }
 
 /* The kernel counts NICs in the order of the new machine; udev with systemd
- * cannot give one the name that another has at that moment. */
+ * cannot give one the name that another has at that moment, and mdev none. */
 static void say_swapped(struct rh_fix_job *j)
 {
-    for (size_t i = 0;
-         rh_linux_of(j)->systemd && i < rh_linux_of(j)->nics.count; i++) {
+    bool fixed = rh_linux_of(j)->systemd || rh_linux_of(j)->mdev;
+
+    for (size_t i = 0; fixed && i < rh_linux_of(j)->nics.count; i++) {
         const struct rh_nic_name *n = &rh_linux_of(j)->nics.items[i];
         size_t number = rh_nic_eth_number(n->name);
 
@@ -275,7 +276,7 @@ static void say_swapped(struct rh_fix_job *j)
         rh_finding_add(
             j->o->findings, RH_F_NIC_GUESSED, "os",
             N_("%s is nic%zu, which the kernel of the new machine may call "
-               "eth%zu first; udev cannot exchange the two names"),
+               "eth%zu first; the two names cannot be exchanged there"),
             n->name, n->nic, n->nic);
         return;
     }
@@ -299,6 +300,7 @@ static void say_no_network(struct rh_fix_job *j)
 int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
 {
     bool any = false, rules = rh_linux_of(j)->named_by_rules;
+    bool mdev = rh_linux_of(j)->mdev;
     char mac[18];
 
     say_no_network(j);
@@ -312,7 +314,7 @@ int rh_fix_nic_names(struct rh_fix_job *j, rh_error **err)
 
         if (!rules && pin_by_link(j, n, err) < 0)
             return -1;
-        any |= rules && must_pin(j, n, mac);
+        any |= rules && !mdev && must_pin(j, n, mac);
     }
     return drop_stale_rules(j, any, err);
 }

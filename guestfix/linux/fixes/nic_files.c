@@ -488,6 +488,61 @@ static int match_in(struct rh_fix_job *j, const char *path, void *user,
                       err);
 }
 
+/* --- SLES 10: files that are named by MAC address or by place
+ * ------------------------------------------------------------------ */
+/* The name that the file has for the NIC as it is now; NULL: it keeps its own.
+ */
+static char *name_by_id(struct rh_fix_job *j, const struct exchanges *x,
+                        const char *name)
+{
+    static const char by_id[] = "ifcfg-eth-id-",
+                      by_bus[] = "ifcfg-eth-bus-pci-";
+    const char *id = name + sizeof by_id - 1;
+    uint32_t place;
+    char mac[18];
+
+    if (!strncmp(name, by_id, sizeof by_id - 1)) {
+        for (size_t i = 0; i < x->all.count; i++)
+            if (!strcasecmp(id, x->all.items[i].old))
+                return rh_printf("%s%s", by_id, x->all.items[i].now);
+        return NULL;
+    }
+    place = strncmp(name, by_bus, sizeof by_bus - 1) ? 0 : rh_pci_in(name);
+    for (size_t k = 0; place && k < j->o->vm->nics.count; k++)
+        if (rh_nic_place(&j->o->vm->nics.items[k]) == place) {
+            rh_vm_nic_mac(j->o->vm, k, mac);
+            return rh_printf("%s%s", by_id, mac);
+        }
+    return NULL;
+}
+
+static int rename_by_id(struct rh_fix_job *j, const struct exchanges *x,
+                        rh_error **err)
+{
+    static const char folder[] = "/etc/sysconfig/network";
+    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(j->guest, folder);
+    const char *what = _("the file of a NIC is named by the address that it "
+                         "has now");
+
+    for (size_t i = 0; names && names[i]; i++) {
+        RH_AUTO(rh_freep) char *name = name_by_id(j, x, names[i]);
+        RH_AUTO(rh_freep) char *from = rh_printf("%s/%s", folder, names[i]);
+        RH_AUTO(rh_freep) char *to = NULL;
+        RH_AUTO(rh_freep) char *text = NULL;
+
+        if (!name)
+            continue;
+        to = rh_printf("%s/%s", folder, name);
+        text = rh_guest_text(j->guest, from, err);
+        if (!text || rh_guest_exists(j->guest, to))
+            continue;
+        if (rh_fix_put(j, to, text, strlen(text), 0644, what, err) < 0 ||
+            rh_fix_drop(j, from, what, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int rh_fix_nic_macs(struct rh_fix_job *j, rh_error **err)
 {
     struct exchanges x = {0};
@@ -499,6 +554,8 @@ int rh_fix_nic_macs(struct rh_fix_job *j, rh_error **err)
     by_macs(j, &x);
     if (x.all.count)
         r = each_file(j, exchange_in, &x, err);
+    if (r == 0)
+        r = rename_by_id(j, &x, err);
     free(x.all.items);
     return r < 0 ? -1 : each_file(j, match_in, NULL, err);
 }

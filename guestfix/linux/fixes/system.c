@@ -36,30 +36,31 @@ static int condition_tools(struct rh_fix_job *j, rh_error **err)
     return 0;
 }
 
-static bool starts_tools(const char *name)
+static bool starts(const char *link, const char *service)
 {
-    return name[0] == 'S' && strlen(name) > 3 &&
-           !strncmp(name + 3, "vmware-tools", 12);
+    return link[0] == 'S' && strlen(link) > 3 &&
+           !strncmp(link + 3, service, strlen(service));
 }
 
-static int drop_link(struct rh_fix_job *j, const char *path, rh_error **err)
+static int drop_link(struct rh_fix_job *j, const char *path, const char *what,
+                     rh_error **err)
 {
     RH_AUTO(rh_freep) char *target = NULL;
 
-    if (j->guest->ops->read_link(j->guest, path, &target, NULL) < 0)
+    if (j->guest->ops->read_link(j->guest, path, &target, NULL) < 0 ||
+        rh_fix_frozen(j, path))
         return 0;
     if (j->guest->ops->remove(j->guest, path, err) < 0)
         return -1;
-    rh_fix_note(j, path, _("VMware's tools are not started"),
-                rh_printf("-> %s", target), NULL);
+    rh_fix_note(j, path, what, rh_printf("-> %s", target), NULL);
     return 0;
 }
 
-/* Before systemd: the links of the run levels, and Upstart's job. */
-static int stop_tools(struct rh_fix_job *j, rh_error **err)
+/* Before systemd: the links of the run levels. */
+int rh_stop_service(struct rh_fix_job *j, const char *service, const char *what,
+                    rh_error **err)
 {
     static const char *const tops[] = {"/etc/init.d", "/etc/rc.d", "/etc"};
-    static const char job[] = "/etc/init/vmware-tools.conf";
 
     for (size_t t = 0; t < RH_COUNT(tops); t++)
         for (unsigned level = 2; level <= 5; level++) {
@@ -72,10 +73,22 @@ static int stop_tools(struct rh_fix_job *j, rh_error **err)
                 RH_AUTO(rh_freep)
                 char *path = rh_printf("%s/%s", folder, names[i]);
 
-                if (starts_tools(names[i]) && drop_link(j, path, err) < 0)
+                if (starts(names[i], service) &&
+                    drop_link(j, path, what, err) < 0)
                     return -1;
             }
         }
+    return 0;
+}
+
+/* The links, and Upstart's job. */
+static int stop_tools(struct rh_fix_job *j, rh_error **err)
+{
+    static const char job[] = "/etc/init/vmware-tools.conf";
+
+    if (rh_stop_service(j, "vmware-tools", _("VMware's tools are not started"),
+                        err) < 0)
+        return -1;
     if (!rh_guest_exists(j->guest, job))
         return 0;
     return rh_fix_put(j, "/etc/init/vmware-tools.override", "manual\n", 7, 0644,
