@@ -73,6 +73,8 @@ void cli_progress_end(void);
 
 /* prompt.c: a person's answers, and secrets kept out of core dumps. */
 void cli_may_ask(struct cli *cli);
+/* The same, where only an encrypted volume may want a key. */
+void cli_may_ask_key(struct cli *cli);
 
 int cli_main(int argc, char **argv);
 

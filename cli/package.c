@@ -26,8 +26,9 @@
          N_("refuse a package whose signature does not lead to this CA"),      \
          TO_LIB},                                                              \
     {                                                                          \
-        "key", 0, "KEY",                                                       \
-            N_("of an encrypted volume in the guest; file:PATH reads it"),     \
+        "key", 0, "file:PATH|env:NAME",                                        \
+            N_("of an encrypted volume in the guest (else a terminal is "      \
+               "asked)"),                                                      \
             TO_OPTIONS                                                         \
     }
 
@@ -94,6 +95,7 @@ static int run_on(struct cli *cli,
 
     if (cli->word_count != 1)
         return cli_usage(cli, _("one source is needed"));
+    cli_may_ask_key(cli);
     p = rh_package_load(cli->lib, cli->words[0], cli->options, &e);
     status = p ? work(cli, p, &e) : -1;
     rh_package_unload(p);

@@ -42,6 +42,7 @@ static char *ask(void *user, const char *question, int hidden)
     (void)user;
     if (fd < 0)
         return NULL;
+    prctl(PR_SET_DUMPABLE, 0);
     cli_progress_end();
     if (tcgetattr(fd, &old) < 0) {
         close(fd);
@@ -64,5 +65,10 @@ static char *ask(void *user, const char *question, int hidden)
 void cli_may_ask(struct cli *cli)
 {
     prctl(PR_SET_DUMPABLE, 0);
-    rh_on_ask(cli->lib, ask, NULL);
+    cli_may_ask_key(cli);
+}
+
+void cli_may_ask_key(struct cli *cli)
+{
+    rh_lib_on_ask(cli->lib, ask, NULL);
 }

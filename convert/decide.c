@@ -125,7 +125,7 @@ static int fix(struct rh_job *job, struct rh_job_vm *v, struct rh_job_target *t,
                rh_error **err)
 {
     struct rh_guest_options o = rh_job_guest_options(job, v);
-    char **keys = rh_job_keys(job->options, err);
+    char **keys = rh_job_keys(job, err);
     int failed;
 
     if (!keys)

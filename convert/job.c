@@ -367,6 +367,9 @@ void rh_job_free(rh_job *job)
     rh_options_free(job->options);
     json_decref(job->decided);
     rh_error_free(job->error);
+    if (job->asked_key)
+        explicit_bzero(job->asked_key, strlen(job->asked_key));
+    free(job->asked_key);
     rh_arena_free(job->arena);
     free(job);
 }

@@ -85,6 +85,7 @@ struct rh_job {
     struct rh_buf summary;
     int state;       /* RH_JOB_... */
     rh_error *error; /* of a failed job */
+    char *asked_key; /* of encrypted volumes; wiped at the end; or NULL */
     bool for_report; /* a missing disk file is a finding */
     bool forward;    /* disks may come forward: nothing looks into them, and
                         every target takes them so */
@@ -100,8 +101,11 @@ bool rh_error_outweighs(const rh_error *b, const rh_error *a);
 
 /* --- settings.c: read and check the options that all VMs share. */
 int rh_job_read_options(struct rh_job *job, rh_error **err);
-/* The keys of encrypted volumes, NULL-ended. */
-char **rh_job_keys(const rh_options *o, rh_error **err);
+/* The keys of encrypted volumes, NULL-ended: those that were named, and one
+ * that a person was asked for. */
+char **rh_job_keys(const struct rh_job *job, rh_error **err);
+/* Ask for one, where none was named and somebody can be asked. */
+bool rh_job_ask_key(struct rh_job *job, const char *vm);
 void rh_job_keys_free(char **keys);
 
 /* --- look.c: all that does not depend on a target. */

@@ -131,7 +131,7 @@ void rh_lib_cancel(rh_lib *lib)
     atomic_store(&lib->cancelled, true);
 }
 
-void rh_on_ask(rh_lib *lib, rh_ask_fn *ask, void *user)
+void rh_lib_on_ask(rh_lib *lib, rh_ask_fn *ask, void *user)
 {
     lib->ask = ask;
     lib->ask_user = user;

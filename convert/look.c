@@ -100,7 +100,7 @@ struct rh_guest_options rh_job_guest_options(const struct rh_job *job,
 }
 
 static int inspect(struct rh_job *job, struct rh_job_vm *v, char **keys,
-                   rh_error **err)
+                   bool *ret_encrypted, rh_error **err)
 {
     /* Of several VMs none keeps its appliance: each takes a GiB of memory. */
     bool keep = job->package->vms.count == 1;
@@ -123,27 +123,47 @@ static int inspect(struct rh_job *job, struct rh_job_vm *v, char **keys,
         v->looked_at = RH_TAKE(overlays);
     rh_job_free_overlays(overlays, count);
     v->seen = facts;
+    *ret_encrypted = rh_findings_has(&ignored, RH_F_GUEST_ENCRYPTED);
     rh_findings_free(&ignored);
     rh_edits_free(&none);
     return failed;
 }
 
 /* Look once, before devices are chosen: the OS decides the profile. */
+static int look_once(struct rh_job *job, struct rh_job_vm *v,
+                     bool *ret_encrypted, rh_error **err)
+{
+    char **keys = rh_job_keys(job, err);
+    int failed = keys ? inspect(job, v, keys, ret_encrypted, err) : -1;
+
+    rh_job_keys_free(keys);
+    return failed;
+}
+
+/* What the first look left would hide what a key shows. */
+static void forget_look(struct rh_job_vm *v)
+{
+    rh_appliance_free(RH_TAKE(v->appliance));
+    rh_job_free_overlays(RH_TAKE(v->looked_at), v->disk_count);
+    rh_guest_facts_free(&v->seen);
+    v->seen = (struct rh_guest_facts){0};
+}
+
 static int look_at_guest(struct rh_job *job, struct rh_job_vm *v,
                          rh_error **err)
 {
-    char **keys;
-    int failed;
+    bool encrypted = false;
+    const char *name = v->vm->name.text ? v->vm->name.text : v->vm->id;
 
     if (v->disks_missing || v->vm->disks.count == 0 ||
         rh_job_leaves_guest(job->options))
         return 0;
-    keys = rh_job_keys(job->options, err);
-    if (!keys)
+    if (look_once(job, v, &encrypted, err) < 0)
         return -1;
-    failed = inspect(job, v, keys, err);
-    rh_job_keys_free(keys);
-    return failed;
+    if (!encrypted || !rh_job_ask_key(job, name ? name : "?"))
+        return 0;
+    forget_look(v);
+    return look_once(job, v, &encrypted, err);
 }
 
 int rh_job_inspect_vm(struct rh_package *p, size_t vm,
@@ -167,6 +187,9 @@ int rh_job_inspect_vm(struct rh_package *p, size_t vm,
                           rh_option_yes(options, "strict"));
     v.vm = NULL;
     rh_job_vm_free(&v);
+    if (job.asked_key)
+        explicit_bzero(job.asked_key, strlen(job.asked_key));
+    free(job.asked_key);
     return failed ? -1 : 0;
 }
 

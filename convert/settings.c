@@ -146,8 +146,10 @@ bool rh_job_leaves_guest(const rh_options *o)
 
 void rh_job_keys_free(char **keys)
 {
-    for (size_t i = 0; keys && keys[i]; i++)
+    for (size_t i = 0; keys && keys[i]; i++) {
+        explicit_bzero(keys[i], strlen(keys[i]));
         free(keys[i]);
+    }
     free(keys);
 }
 
@@ -186,12 +188,29 @@ static char *read_key(const char *given, rh_error **err)
     return NULL;
 }
 
-char **rh_job_keys(const rh_options *o, rh_error **err)
+bool rh_job_ask_key(struct rh_job *job, const char *vm)
+{
+    RH_AUTO(rh_freep) char *question = NULL;
+
+    if (!job->lib->ask || job->asked_key || rh_option(job->options, "key"))
+        return false;
+    question = rh_printf(_("Key of the encrypted volume of %s: "), vm);
+    job->asked_key = job->lib->ask(job->lib->ask_user, question, 1);
+    return job->asked_key && job->asked_key[0];
+}
+
+char **rh_job_keys(const struct rh_job *job, rh_error **err)
 {
     char **keys = rh_calloc(1, sizeof *keys);
     const char *given;
 
-    for (size_t n = 0; (given = rh_option_at(o, "key", n)); n++) {
+    if (job->asked_key && job->asked_key[0]) {
+        keys = rh_realloc_array(keys, 2, sizeof *keys);
+        keys[0] = rh_strdup(job->asked_key);
+        keys[1] = NULL;
+        return keys;
+    }
+    for (size_t n = 0; (given = rh_option_at(job->options, "key", n)); n++) {
         keys = rh_realloc_array(keys, n + 2, sizeof *keys);
         keys[n + 1] = NULL;
         keys[n] = read_key(given, err);

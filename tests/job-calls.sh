@@ -9,10 +9,12 @@ tsan) SAN=-fsanitize=thread ;;
 *) SAN= ;;
 esac
 CALLS=$SCRATCH/job_calls
-# shellcheck disable=SC2086
-"${CC:-cc}" -std=c17 -D_GNU_SOURCE -pthread $SAN -I"$TOP/include" -o "$CALLS" \
-    "$TOP/tests/job_calls.c" -L"$BUILD" -lrehost -Wl,-rpath,"$BUILD" ||
-    { not_ok build; finish; exit; }
+for program in job_calls other_calls; do
+    # shellcheck disable=SC2086
+    "${CC:-cc}" -std=c17 -D_GNU_SOURCE -pthread $SAN -I"$TOP/include" \
+        -o "$SCRATCH/$program" "$TOP/tests/$program.c" -L"$BUILD" -lrehost \
+        -Wl,-rpath,"$BUILD" || { not_ok build; finish; exit; }
+done
 make_disk "$SCRATCH/disk.raw" 9000448
 python3 "$TOP/tests/guests/mkova.py" --name web01 "$SCRATCH/web01.ova" \
     "$SCRATCH/disk.raw" >/dev/null || exit 1
@@ -68,9 +70,9 @@ run: TARGET_OPTION"
 test_what_is_done_is_not_done_again() {
     run "$CALLS" run-twice "$OVA" out
     expect_equal "$stdout" "run: ok
-state: 2
+state: 2, summed up
 run: JOB_DONE
-state: 2"
+state: 2, summed up"
 }
 test_two_jobs_see_the_same_package() {
     run "$CALLS" two-jobs "$OVA"
@@ -215,6 +217,25 @@ boot: USAGE"
     run "$REHOST" disk convert "$SCRATCH/disk.raw" x.qcow2 --vmid 7
     expect_status 2
 }
+test_every_other_call_twice_and_from_four_threads() {
+    head -c 5000 "$OVA" >broken.ova
+    run "$REHOST" convert "$OVA" --to kvm --format raw --out out
+    run "$SCRATCH/other_calls" "$OVA" broken.ova out/web01
+    expect_equal "$stderr" "the same" "standard error"
+    expect_status 0
+    expect_stdout '^findings NIC-RENAME$'
+    expect_stdout '^none: 0 .{2} .{2} .{2} .{2} .{2}$'
+    expect_stdout '^cause: PACKAGE_TRUNCATED'
+    expect_stdout '^cause again: ok'
+    expect_stdout '^verify: ok .*'
+    # Every public call is in one of these programs, but those that need a
+    # server or a person, and batches (tests/push.sh, tests/batch.sh).
+    grep -o '\<rh_[a-z_]*;' "$TOP/librehost.map" | tr -d ';' |
+        grep -vE '^rh_(push|batch)_|^rh_lib_on_ask$' | while read -r call; do
+        grep -q "\<$call(" "$TOP"/tests/*_calls.c || echo "$call"
+    done >untested
+    expect_equal "$(cat untested)" "" "calls without a test"
+}
 # Programs that found faults once, against inputs that did.
 test_programs_that_found_faults() {
     need_shared cases/library
@@ -265,5 +286,46 @@ test_keys_are_named_not_given() {
         expect_status 0
     done
     ! grep -rq secret1 out || fail "the key is in the result"
+}
+# Where none was named a person is asked, on a terminal and without an echo.
+test_a_key_is_asked_for_on_a_terminal() {
+    python3 - locked.img <<'PY'
+import sys
+# A LUKS1 header (cryptsetup's LUKS1 on-disk format, 2.1) before random bytes.
+head = bytearray(4096)
+head[:8] = b"LUKS\xba\xbe\x00\x01"
+head[8:11], head[40:49], head[72:78] = b"aes", b"xts-plain", b"sha256"
+head[104:108] = (8).to_bytes(4, "big")
+head[168:204] = b"5c1f7f0a-6f9b-4b6e-9c7a-2f3d6a1b0c9d"
+open(sys.argv[1], "wb").write(bytes(head) + b"\x5a" * (4 << 20))
+PY
+    cat >asked.py <<'PY'
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said, answered = b"", False
+while True:
+    try:
+        got = os.read(fd, 1024)
+    except OSError:
+        break
+    if not got:
+        break
+    said += got
+    if b"locked: " in said and not answered:
+        answered = True
+        os.write(fd, b"\n")
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), answered)
+PY
+    run python3 asked.py "$REHOST" convert locked.img --to kvm --out out \
+        --format raw --set memory=1GiB --set cpus=1 --progress none
+    expect_equal "$stdout" "0 True"
+    # Nobody is there: nothing waits.
+    run timeout 20 setsid "$REHOST" convert locked.img --to kvm --out out2 \
+        --format raw --set memory=1GiB --set cpus=1
+    expect_status 0
+    run grep -c GUEST-ENCRYPTED out2/locked/report.json
+    expect_equal "$stdout" 1
 }
 run_tests

@@ -65,9 +65,14 @@ static void run_twice(rh_package *p, const rh_options *o)
     rh_job *job = rh_job_new(p, o, &e);
 
     for (int i = 0; job && i < 2; i++) {
+        char *summary;
+
         rh_job_run(job, &e);
         say("run", e);
-        printf("state: %d\n", rh_job_state(job));
+        summary = rh_job_summary(job);
+        printf("state: %d%s\n", rh_job_state(job),
+               summary[0] ? ", summed up" : "");
+        free(summary);
         e = NULL;
     }
     if (!job)

@@ -114,6 +114,11 @@ RH_PUBLIC int rh_lib_set(rh_lib *, const char *key, const char *value,
  * with done == total. */
 RH_PUBLIC void rh_lib_on_log(rh_lib *, rh_log_fn *, void *user);
 RH_PUBLIC void rh_lib_on_progress(rh_lib *, rh_progress_fn *, void *user);
+/* A question to a person: the answer, malloc()ed, is wiped and freed; NULL: no
+ * answer.  `hidden`: it is a password, or the key of an encrypted volume for
+ * which none was named. */
+typedef char *rh_ask_fn(void *user, const char *question, int hidden);
+RH_PUBLIC void rh_lib_on_ask(rh_lib *, rh_ask_fn *, void *user);
 /* The running call, and each later one, fails with CANCELLED and leaves nothing
  * half-made; for more work make a new rh_lib. */
 RH_PUBLIC void rh_lib_cancel(rh_lib *);
@@ -296,7 +301,7 @@ RH_PUBLIC int rh_result_verify(rh_lib *, const char *source,
  * (repeat), "network-map" (repeat), "sr", "name", "storage", "import-storage",
  * "vmid", "dry-run", "start", "keep-failed"; they must live as long as the
  * object.  Where there is no login file the environment is asked (REHOST_USER,
- * REHOST_PASSWORD, REHOST_TOKEN), then rh_on_ask's call. */
+ * REHOST_PASSWORD, REHOST_TOKEN), then rh_lib_on_ask's call. */
 typedef struct rh_push rh_push;
 RH_PUBLIC rh_push *rh_push_open(rh_lib *, const rh_options *, rh_error **);
 /* *ret_json is the VM of rehost.delivery/1, *ret_text a line for people; with
@@ -308,10 +313,6 @@ RH_PUBLIC int rh_push_result(rh_push *, const char *result_dir, char **ret_json,
  * there were, or -1. */
 RH_PUBLIC int rh_push_clean(rh_push *, const char *result_dir, rh_error **);
 RH_PUBLIC void rh_push_close(rh_push *); /* ends the session */
-/* A question to a person: the answer, malloc()ed, is wiped and freed; NULL: no
- * answer.  `hidden`: it is a password. */
-typedef char *rh_ask_fn(void *user, const char *question, int hidden);
-RH_PUBLIC void rh_on_ask(rh_lib *, rh_ask_fn *, void *user);
 /* --- batches: many sources by a job file (rehost.jobs/1), resumable
  * ------------------------------------------------------------------------ */
 typedef struct rh_batch rh_batch;
@@ -325,7 +326,7 @@ RH_PUBLIC char *rh_batch_init(rh_lib *, const char *const *sources,
 RH_PUBLIC rh_batch *rh_batch_open(rh_lib *, const char *jobs_file,
                                   const rh_options *, rh_error **);
 /* Until nothing is left to do.  0 also when VMs failed: see rh_batch_status.
- * A batch that was begun before goes on.  rh_cancel stops it. */
+ * A batch that was begun before goes on.  rh_lib_cancel stops it. */
 RH_PUBLIC int rh_batch_run(rh_batch *, rh_error **);
 /* Hand what is not done to a cluster.  Options: "engine" ("slurm"),
  * "partition", "time".  *ret_json (rehost.batch-slurm/1) names the jobs. */
@@ -392,6 +393,7 @@ RH_PUBLIC void rh_disk_free(rh_disk *);
 #define rh_set                rh_lib_set
 #define rh_on_log             rh_lib_on_log
 #define rh_on_progress        rh_lib_on_progress
+#define rh_on_ask             rh_lib_on_ask
 #define rh_cancel             rh_lib_cancel
 #define rh_list               rh_lib_name
 #define rh_profiles_json_text rh_lib_profiles_json
