@@ -96,6 +96,7 @@ struct rh_guest_options rh_job_guest_options(const struct rh_job *job,
         .drivers = rh_option(job->options, "drivers"),
         .choices = job->options,
         .order = v->order,
+        .dry_run = job->for_report,
     };
 }
 

@@ -38,7 +38,9 @@ struct rh_guest_options {
     const struct rh_machine *machine;
     const char *drivers;     /* --drivers DIR-OR-ISO, or NULL */
     const char *const *keys; /* --key of LUKS volumes, NULL-ended; or NULL */
-    bool no_appliance;       /* direct backend only: never start libguestfs */
+    bool dry_run; /* the edits are thrown away: what can only be read in-process
+                     is edited in memory, without the appliance */
+    bool no_appliance; /* direct backend only: never start libguestfs */
     /* Where rh_guest_inspect() leaves the appliance it started, if it did, for
      * rh_guest_fix() on the same overlays; NULL: each starts its own. */
     struct rh_appliance **appliance;
@@ -71,7 +73,8 @@ int rh_guest_fix(struct rh_reader **overlays, size_t count,
                  const struct rh_guest_options *o, struct rh_guest_facts *ret,
                  rh_error **err);
 /* Would it start from a disk of this kind ("pvscsi"), as far as was seen?
- * Nothing seen: yes.  *ret_why (static, translated) is set when it would not. */
+ * Nothing seen: yes.  *ret_why (static, translated) is set when it would not.
+ */
 bool rh_guest_starts_on(const struct rh_guest_facts *f, const char *disk,
                         const char **ret_why);
 void rh_guest_facts_free(struct rh_guest_facts *f);

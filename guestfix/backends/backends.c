@@ -28,6 +28,12 @@ static bool is_ufs(const struct rh_session *s, const struct rh_volume *v)
     return v->span_count && v->fstype && !strcmp(v->fstype, "ufs");
 }
 
+static bool is_xfs(const struct rh_session *s, const struct rh_volume *v)
+{
+    (void)s;
+    return v->span_count && v->fstype && !strcmp(v->fstype, "xfs");
+}
+
 /* A kernel reads them; LUKS with a key only. */
 static bool is_for_a_kernel(const struct rh_session *s,
                             const struct rh_volume *v)
@@ -51,6 +57,7 @@ const struct rh_backend rh_backends[] = {
     {"fat", RH_CAN_READ | RH_CAN_WRITE, is_fat, rh_fat_open, NULL},
     {"ntfs", RH_CAN_READ | RH_CAN_WRITE, is_ntfs, rh_ntfs_open, NULL},
     {"ufs", RH_CAN_READ | RH_CAN_WRITE, is_ufs, rh_ufs_open, NULL},
+    {"xfs", RH_CAN_READ, is_xfs, rh_xfs_open, NULL},
     {"appliance", RH_CAN_READ | RH_CAN_WRITE, is_for_a_kernel, NULL,
      rh_open_appliance},
     {NULL, 0, NULL, NULL, NULL},
@@ -67,12 +74,27 @@ struct rh_fs *rh_backend_open(const struct rh_backend *b, struct rh_disks *d,
     return fs;
 }
 
+/* Where edits follow, what can only be read is left to the appliance, but for a
+ * dry run: its edits stay in memory. */
+static bool serves(const struct rh_session *s, const struct rh_backend *b)
+{
+    return b->open &&
+           (b->abilities & RH_CAN_WRITE || !s->writing || s->o->dry_run);
+}
+
 struct rh_fs *rh_volume_open(struct rh_session *s, const struct rh_volume *v,
                              const char **ret_why, rh_error **err)
 {
-    for (const struct rh_backend *b = rh_backends; b->name; b++)
-        if (b->open && b->probe(s, v))
-            return rh_backend_open(b, s->disks, v, ret_why, err);
+    for (const struct rh_backend *b = rh_backends; b->name; b++) {
+        struct rh_fs *fs;
+
+        if (!serves(s, b) || !b->probe(s, v))
+            continue;
+        fs = rh_backend_open(b, s->disks, v, ret_why, err);
+        return fs && s->writing && !(b->abilities & RH_CAN_WRITE)
+                   ? rh_scratch_new(fs)
+                   : fs;
+    }
     *ret_why = _("its file system is read by the appliance only");
     return NULL;
 }

@@ -59,6 +59,9 @@ struct rh_fs_ops {
                      const void *bytes, size_t n, rh_error **err);
     int (*free_space)(struct rh_fs *fs, uint64_t *ret, rh_error **err);
     int (*sync)(struct rh_fs *fs, rh_error **err);
+    /* NULL, or: forget what was changed since the last sync(), instead of being
+     * closed and opened anew over disks that went back. */
+    void (*go_back)(struct rh_fs *fs);
     void (*close)(struct rh_fs *fs); /* without writing; frees fs */
 };
 
@@ -80,7 +83,10 @@ struct rh_fs {
 typedef struct rh_fs *rh_fs_opener(struct rh_disks *d,
                                    const struct rh_volume *v,
                                    const char **ret_why, rh_error **err);
-rh_fs_opener rh_ext_open, rh_fat_open, rh_ntfs_open, rh_ufs_open;
+rh_fs_opener rh_ext_open, rh_fat_open, rh_ntfs_open, rh_ufs_open, rh_xfs_open;
+
+/* Changes over a file system that is only read, in memory; it takes `below`. */
+struct rh_fs *rh_scratch_new(struct rh_fs *below);
 
 /* The guest over its mounted volumes: takes the file systems in *mounts*. */
 struct rh_mount {

@@ -447,6 +447,17 @@ static int vfs_flush(struct rh_guest *g, rh_error **err)
     return 0;
 }
 
+/* NULL where it has to be opened again. */
+static struct rh_fs *let_go_of(struct rh_fs *fs)
+{
+    if (fs->ops->go_back) {
+        fs->ops->go_back(fs);
+        return fs;
+    }
+    fs->ops->close(fs);
+    return NULL;
+}
+
 /* Without writing what they hold. */
 static void vfs_let_go(struct rh_guest *g)
 {
@@ -464,10 +475,8 @@ static void vfs_let_go(struct rh_guest *g)
                     m->first = k;
     }
     for (size_t i = 0; i < d->count; i++)
-        if (!d->mounts[i].again)
-            d->mounts[i].fs->ops->close(d->mounts[i].fs);
-    for (size_t i = 0; i < d->count; i++)
-        d->mounts[i].fs = NULL;
+        d->mounts[i].fs = d->mounts[i].again ? d->mounts[d->mounts[i].first].fs
+                                             : let_go_of(d->mounts[i].fs);
 }
 
 static int vfs_take_up(struct rh_guest *g, rh_error **err)
@@ -478,6 +487,8 @@ static int vfs_take_up(struct rh_guest *g, rh_error **err)
         struct rh_mount *m = &d->mounts[i];
         const char *why = NULL;
 
+        if (m->fs)
+            continue;
         m->fs = m->again ? d->mounts[m->first].fs
                          : rh_backend_open(m->left.backend, m->left.disks,
                                            m->left.volume, &why, err);
