@@ -151,13 +151,16 @@ $(B)/unit-%: $(B)/obj/tests/unit/%.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(PKG_LIBS)
 $(B)/replay-%: $(B)/obj/fuzz/%.o $(B)/obj/tests/replay.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+# What our readers of guests' file systems see (tests/guest_tree.c).
+$(B)/guest-tree: $(B)/obj/tests/guest_tree.o $(B)/librehost.a
+	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $(B)/fuzz-%: $(B)/obj/fuzz/%.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 .PHONY: units examples replays fuzzers
 units: $(UNITS)
 examples: $(EXAMPLES)
-replays: $(REPLAYS)
+replays: $(REPLAYS) $(B)/guest-tree
 fuzzers: $(FUZZERS)
 .PRECIOUS: $(B)/obj/%.o
 

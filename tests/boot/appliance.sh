@@ -74,4 +74,19 @@ test_encrypted_root_without_a_key_is_a_finding() {
         out/guest/report.json
     expect_same_file out/guest/disk0.raw guest.raw
 }
+
+# The report reads XFS itself and keeps its edits in memory; the conversion has
+# the appliance make them.  Both must say the same, with the same contents.
+test_a_dry_run_on_xfs_says_what_the_appliance_does() {
+    local model
+    need mkfs.xfs
+    python3 "$TOP/tests/guestfix/mkguest.py" --xfs rocky guest.raw || fail mkguest
+    pack
+    run "$REHOST" report guest.ova --to kvm --json
+    expect_json '.vms[0].targets[0].guest.backend' direct
+    jq '[.vms[0].targets[0].edits[] | {where, what}]' .stdout >dry
+    convert
+    jq '[.edits[] | {where, what}]' out/guest/receipt.json >done
+    expect_same_file dry done
+}
 run_tests

@@ -21,6 +21,7 @@ file system lies.  No root, no loop devices.
   --kernel NAME  the kernel's file has that name, and its version in its header
   --image NAME   the initramfs's file has that name
   --by-mac       (ubuntu) the network is configured by MAC address alone
+  --xfs          the root file system is an XFS (by mkfs.xfs -p), --layout plain only
   --mke2fs ARGS  the root file system has other features
   --strange      an initramfs that is no archive
   --without PATH the guest has no such file (again and again)
@@ -383,7 +384,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--layout", default="plain")
     p.add_argument("--codec", default="gzip")
-    for flag in ("early", "hibernated", "uki", "strange", "by-mac", "sd-boot", "small-fat", "bare-esp"):
+    for flag in ("early", "hibernated", "uki", "strange", "by-mac", "sd-boot", "small-fat", "bare-esp", "xfs"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--no-module", action="append", default=[])
     p.add_argument("--mke2fs", default="")
@@ -401,8 +402,11 @@ def main():
     with tempfile.TemporaryDirectory() as tree:
         system(o, tree)
         overlay(o, tree)
-        diskimg.new_disk(o.out, 96)
-        if o.layout == "plain":
+        diskimg.new_disk(o.out, 330 if o.xfs else 96)
+        if o.xfs:
+            diskimg.sfdisk(o.out, "label: dos\nstart=2048,size=655360,type=83,bootable\nstart=657408,size=8192,type=82\n")
+            where["root"], swap = 1, 321
+        elif o.layout == "plain":
             diskimg.sfdisk(o.out, "label: dos\nstart=2048,size=49152,type=83,bootable\nstart=51200,size=8192,type=82\n")
             where["root"], swap = 1, 25
         elif o.layout == "uefi":
@@ -414,8 +418,12 @@ def main():
             diskimg.sfdisk(o.out, "label: dos\nstart=2048,size=2048,type=83,bootable\nstart=4096,size=163840,type=8e\n")
             where["root"] = diskimg.lvm_pv(o.out, 2, 80, "vg-one", [("root", 24), ("swap", 8)], STAMP)["root"]
             swap = None
-        diskimg.ext4_from_tree(o.out, tree, where["root"], 24, ROOT, "root", STAMP, owner="0:0",
-                               more=o.mke2fs.split())
+        if o.xfs:
+            diskimg.fs_from_tree("xfs", o.out, tree, where["root"], 320, ROOT, "root", STAMP,
+                                 os.path.dirname(os.path.abspath(o.out)))
+        else:
+            diskimg.ext4_from_tree(o.out, tree, where["root"], 24, ROOT, "root", STAMP, owner="0:0",
+                                   more=o.mke2fs.split())
         if swap:
             diskimg.mkswap(o.out, swap, 4, SWAP)
             if o.hibernated:
