@@ -1,6 +1,7 @@
 # disk convert: what is known of a disk is said, and what a target asks of its
 # length and its sectors is done.
 # SPDX-License-Identifier: LGPL-2.1-or-later
+IN_MEMORY=1
 . "$(dirname "$0")/lib.sh"
 
 four_k() { # FILE: GPT of two partitions, in sectors of 4096 bytes, by fdisk

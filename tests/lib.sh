@@ -28,6 +28,9 @@ SCRIPT=$(realpath "$0")
 BUILD=$(cd "$TOP" && cd "$REHOST_BUILD" && pwd) || exit 1
 REHOST=$BUILD/rehost
 : "${RH_SHARED:=$TOP/../shared}"
+# Scripts that write many small results set IN_MEMORY=1: there nothing waits for
+# a medium.
+[ -z "${IN_MEMORY-}" ] || [ ! -w /dev/shm ] || : "${TMPDIR:=/dev/shm}"
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/rehost-test.XXXXXX") || exit 1
 export TOP BUILD REHOST RH_SHARED SCRATCH REHOST_BUILD
 trap 'cd /; chmod -R u+w "$SCRATCH" 2>/dev/null; rm -rf "$SCRATCH"' EXIT

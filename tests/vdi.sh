@@ -1,6 +1,7 @@
 # VDI and qcow of version 1, as QEMU writes and reads them; hostile ones; and
 # formats that are known but not read, which are no raw disks.
 # SPDX-License-Identifier: LGPL-2.1-or-later
+IN_MEMORY=1
 . "$(dirname "$0")/lib.sh"
 
 make_disk "$SCRATCH/d.raw" 9000448

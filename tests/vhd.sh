@@ -1,6 +1,7 @@
 # VHD and VHDX: files of other writers read exactly, hostile ones are refused,
 # and what rehost writes is what every other reader takes it for.
 # SPDX-License-Identifier: LGPL-2.1-or-later
+IN_MEMORY=1
 . "$(dirname "$0")/lib.sh"
 
 mkdir -p "$SCRATCH/cases"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # vmdk.sh - every VMDK there is: read right, by file and by pipe, or refused.
 # SPDX-License-Identifier: LGPL-2.1-or-later
+IN_MEMORY=1
 . "$(dirname "$0")/lib.sh"
 
 CASES=$SCRATCH/cases

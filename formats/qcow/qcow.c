@@ -70,16 +70,16 @@ static int take_header(struct rh_reader *r, struct qcow *q,
     r->size = rh_be64(h + AT_SIZE);
     if (!probe(h, HEADER, NULL, 0))
         return bad_header(N_("this is no qcow of version 1"), 0, err);
-    if (rh_be32(h + AT_CRYPT))
-        return rh_fail(err, RH_ERR_QCOW2_ENCRYPTED,
-                       "the file is encrypted (method %u, at 0x%x)",
-                       rh_be32(h + AT_CRYPT), AT_CRYPT);
     if (q->bits < 9 || q->bits > 16)
         return bad_header(N_("the cluster size is not possible"),
                           AT_CLUSTER_BITS, err);
     if (table_bits < 6 || table_bits > 13)
         return bad_header(N_("the tables' size is not possible"), AT_TABLE_BITS,
                           err);
+    if (rh_be32(h + AT_CRYPT))
+        return rh_fail(err, RH_ERR_QCOW2_ENCRYPTED,
+                       "the file is encrypted (method %u, at 0x%x)",
+                       rh_be32(h + AT_CRYPT), AT_CRYPT);
     q->cluster = UINT64_C(1) << q->bits;
     q->per_table = UINT64_C(1) << table_bits;
     if (r->size == 0 || r->size > RH_LIMIT_DISK_SIZE)
