@@ -171,7 +171,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .edits = &edits};
     struct rh_session s = {.o = &o, .guest = &g, .count = 1};
 
-    (void)rh_vec_add(&vm->nics);
+    /* Two NICs, at 0b:00.0 and 04:00.0. */
+    rh_set_number(vm, &rh_vec_add(&vm->nics)->slot, 192, RH_FROM_OVF, NULL);
+    rh_set_number(vm, &rh_vec_add(&vm->nics)->slot, 1184, RH_FROM_OVF, NULL);
     s.volumes.arena = rh_arena_new();
     *rh_vec_add(&s.volumes.all) = v;
     s.family = &rh_linux_family;
