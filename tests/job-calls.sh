@@ -129,6 +129,7 @@ test_a_decision_is_kept_to() {
     expect_status 0
     cp .stdout one
     expect_json '.schema' rehost.decision/1
+    expect_schema one rehost.decision-1.json
     expect_json '.vms[0].targets[0].target' kvm
     run "$CALLS" decide "$OVA" out storage=tank
     expect_same_file one .stdout
