@@ -94,6 +94,23 @@ test_what_is_asked_for_exists() {
     finding out/g/report.json GUEST-FIX-LEFT-OUT >said
     expect_equal "$(grep -c ^caution said)" 2 "what is said"
 }
+test_a_fix_that_is_off_by_default_is_turned_on() {
+    make_guest --codec zstd debian <<'END'
+== /etc/fstab
+/dev/sda1 / ext4 defaults 0 1
+UUID=99999999-9999-4999-8999-999999999999 /gone ext4 defaults 0 2
+END
+    convert off
+    expect_status 0
+    expect_equal "$(outcome off linux.fstab-nofail)" "" "off by default"
+    convert on --fix linux.fstab-nofail --fix windows.boot-start
+    expect_status 0
+    expect_equal "$(outcome on linux.fstab-nofail)" "done" "asked for"
+    debugfs -R 'cat /etc/fstab' "$(root on/g/disk0.raw)" 2>/dev/null >text
+    grep -q '^UUID=99999999.*nofail' text || fail "fstab" "$(cat text)"
+    finding on/g/report.json GUEST-FIX-FOREIGN >said
+    grep -q 'windows.boot-start is left out: the guest is linux' said || fail "what is said" "$(cat said)"
+}
 test_each_fix_says_how_it_ended() {
     make_guest --codec zstd debian </dev/null
     convert one
