@@ -34,11 +34,20 @@ static const char lz4_magic[4] = "\x02\x21\x4c\x18";
 
 /* --- finding
  * ------------------------------------------------------------------ */
+/* memrchr() with a bound on what is looked at even under AddressSanitizer,
+ * which checks the whole range at each call. */
+static const char *last_of(const char *p, char c, size_t n)
+{
+    while (n && p[n - 1] != c)
+        n--;
+    return n ? p + n - 1 : NULL;
+}
+
 /* The last lz4 magic that ends at or before `end`; SIZE_MAX: none. */
 static size_t magic_before(const char *p, size_t end)
 {
     while (end >= sizeof lz4_magic) {
-        const char *hit = memrchr(p, lz4_magic[0], end - sizeof lz4_magic + 1);
+        const char *hit = last_of(p, lz4_magic[0], end - sizeof lz4_magic + 1);
 
         if (!hit)
             break;
@@ -58,7 +67,7 @@ size_t rh_segment_find(const void *bytes, size_t n)
 
     /* Behind everything else: look from the end.  Marks and magics are passed
      * once each, whatever the image is made of. */
-    for (; at > 0 && (hit = memrchr(p, 'r', at)); at = (size_t)(hit - p)) {
+    for (; at > 0 && (hit = last_of(p, 'r', at)); at = (size_t)(hit - p)) {
         size_t where = (size_t)(hit - p);
 
         if (n - where < sizeof mark || memcmp(hit, mark, sizeof mark - 1))
