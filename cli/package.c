@@ -17,6 +17,10 @@
         {"vm", 0, "ID-OR-NAME", N_("one VM of a collection"), TO_OPTIONS},     \
         {"configuration", 0, "ID", N_("one OVF deployment option"),            \
          TO_OPTIONS},                                                          \
+        {"source-format", 0, "raw|vmdk|qcow2|vhd|vhdx",                        \
+         N_("of disks whose content does not say"), TO_OPTIONS},               \
+        {"drop", 0, "nicN|diskN|cdromN",                                       \
+         N_("leave it out of the VM (repeat)"), TO_OPTIONS},                   \
         {"datastore-map", 0, "PREFIX=DIR",                                     \
          N_("files named by PREFIX (/vmfs/volumes/ds1) lie in DIR"),           \
          TO_OPTIONS},                                                          \
@@ -84,6 +88,15 @@ static const struct cli_option inspect_options[] = {
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
+/* Sources after the first: bare disks of the same VM. */
+static int add_disks(struct cli *cli, rh_error **err)
+{
+    for (size_t i = 1; i < cli->word_count; i++)
+        if (rh_options_add(cli->options, "disk", cli->words[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 /* Open the one source, work, close.  The work gives an exit status, or -1 and
  * why. */
 static int run_on(struct cli *cli,
@@ -93,8 +106,10 @@ static int run_on(struct cli *cli,
     rh_package *p;
     int status;
 
-    if (cli->word_count != 1)
-        return cli_usage(cli, _("one source is needed"));
+    if (cli->word_count == 0)
+        return cli_usage(cli, _("a source is needed"));
+    if (add_disks(cli, &e) < 0)
+        return cli_fail(cli, e);
     cli_may_ask_key(cli);
     p = rh_package_load(cli->lib, cli->words[0], cli->options, &e);
     status = p ? work(cli, p, &e) : -1;
@@ -120,11 +135,12 @@ static int run_inspect(struct cli *cli)
 
 const struct cli_command cli_inspect = {
     "inspect",
-    "SOURCE [--json] [--guest] [--fill FILE] [--set KEY=VALUE]",
+    "SOURCE... [--json] [--guest] [--fill FILE] [--set KEY=VALUE]",
     N_("the VM as it is understood, each value with where it came from"),
     "  rehost inspect web01.ova\n"
     "  rehost inspect web01.ova --json --guest\n"
     "  rehost inspect vm.qcow2 --fill prism.json --set nic0.network=LAN\n"
+    "  rehost inspect boot.qcow2 data.qcow2 --fill prism.json\n"
     "  rehost inspect vm.ova --template > vm.yaml\n",
     inspect_options,
     run_inspect};
@@ -137,6 +153,7 @@ static const struct cli_option report_options[] = {
      TO_COMMAND},
     {"html", 0, "FILE", N_("one self-contained page"), TO_COMMAND},
     {"no-guest", 0, NULL, N_("do not look inside the guests"), TO_OPTIONS},
+    {"one-vm", 0, NULL, N_("the sources are the disks of one VM"), TO_COMMAND},
     {"need", 0, "NEED,...",
      N_("what the models are weighed by: isolation, delta-backup, "
         "file-restore, replication, replication-other-kind, hci, low-latency, "
@@ -206,7 +223,11 @@ static int run_report(struct cli *cli)
         is_printed(cli_given(cli, "html")))
         return cli_usage(cli, _("one of --json and --html needs a file: both "
                                 "would be printed"));
-    r = rh_report_run(cli->lib, cli->words, cli->word_count, cli->options, &e);
+    if (cli_given(cli, "one-vm") && add_disks(cli, &e) < 0)
+        return cli_fail(cli, e);
+    r = rh_report_run(cli->lib, cli->words,
+                      cli_given(cli, "one-vm") ? 1 : cli->word_count,
+                      cli->options, &e);
     if (!r)
         return cli_fail(cli, e);
     cli_progress_end();
@@ -349,7 +370,7 @@ static int run_convert(struct cli *cli)
 
 const struct cli_command cli_convert = {
     "convert",
-    "SOURCE --to xen|kvm --out DIR [options]",
+    "SOURCE... --to xen|kvm --out DIR [options]",
     N_("a VM that boots on the target: disks, configuration, import script"),
     "  rehost convert web01.ova --to kvm --out /srv/import\n"
     "  rehost convert web01.ova --to xen --to kvm --out /srv/import\n"

@@ -90,11 +90,17 @@ static void add_row(struct table *t, char *field, char *value, char *source)
 
 char *rh_source_for_people(const struct rh_value *v)
 {
-    static const char *const names[] = {
-        [RH_FROM_NOBODY] = "",          [RH_FROM_DEFAULT] = N_("guess"),
-        [RH_FROM_DISK] = N_("disk"),    [RH_FROM_FILL] = N_("fill file"),
-        [RH_FROM_GUEST] = N_("guest"),  [RH_FROM_OVF] = N_("OVF descriptor"),
-        [RH_FROM_VMX] = N_("VMX file"), [RH_FROM_SET] = N_("--set")};
+    static const char *const names[] = {[RH_FROM_NOBODY] = "",
+                                        [RH_FROM_DEFAULT] = N_("guess"),
+                                        [RH_FROM_DISK] = N_("disk"),
+                                        [RH_FROM_FILL] = N_("fill file"),
+                                        [RH_FROM_GUEST] = N_("guest"),
+                                        [RH_FROM_OVF] = N_("OVF descriptor"),
+                                        [RH_FROM_VMX] = N_("VMX file"),
+                                        [RH_FROM_LIBVIRT] = N_("libvirt XML"),
+                                        [RH_FROM_VBOX] =
+                                            N_("VirtualBox settings"),
+                                        [RH_FROM_SET] = N_("--set")};
 
     if (v->kind == RH_VALUE_UNSET)
         return rh_strdup("");

@@ -194,11 +194,12 @@ static int read_descriptor(struct rh_fill *f, const char *text, size_t n,
                            rh_error **err)
 {
     RH_AUTO(free_scratch) struct rh_package p = {.arena = rh_arena_new()};
-    bool ovf = text[strspn(text, " \t\r\n")] == '<';
+    const struct rh_descriptor *d = rh_descriptor_of(text, n);
 
-    f->kind = ovf ? "OVF" : "VMX";
-    if (ovf ? rh_ovf_parse(&p, f->name, text, n, NULL, err)
-            : rh_vmx_parse(&p, f->name, text, n, NULL, err))
+    d = d ? d
+          : rh_descriptor_at(1); /* lines of a VMX, without the usual ones */
+    f->kind = d->label;
+    if (d->parse(&p, f->name, text, n, NULL, err))
         return -1;
     for (size_t i = 0; i < p.vms.count; i++) {
         struct rh_vm *vm = RH_TAKE(p.vms.items[i]);

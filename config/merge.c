@@ -37,7 +37,7 @@ static const char *rule_for(const struct rh_value *kept,
 {
     if (kept->from == lost->from)
         return _("it was given first");
-    if (kept->from == RH_FROM_OVF || kept->from == RH_FROM_VMX)
+    if (kept->from >= RH_FROM_OVF && kept->from <= RH_FROM_VBOX)
         return _("the package is trusted more than what is beside it");
     if (kept->from == RH_FROM_GUEST)
         return _("the guest itself is trusted more than what is said of it");
@@ -184,8 +184,38 @@ static void leftovers(const struct rh_vm *from, const bool *used,
     }
 }
 
+/* Of several bare disks: pairs that their sizes do not tell apart, or that not
+ * even agree in size, are a guess. */
+static void tell_guess(const struct rh_vm *to, const struct rh_vm *from,
+                       const size_t *match, const char *name,
+                       struct rh_findings *findings)
+{
+    bool guess = false;
+
+    for (size_t i = 0; i < to->disks.count; i++) {
+        const struct rh_disk_config *d = &to->disks.items[i];
+
+        if (match[i] == SIZE_MAX ||
+            file_named_by_id(d, &from->disks.items[match[i]]))
+            continue;
+        guess |= !same_number(&d->capacity_bytes,
+                              &from->disks.items[match[i]].capacity_bytes);
+        for (size_t j = 0; j < i; j++)
+            guess |= match[j] != SIZE_MAX &&
+                     same_number(&d->capacity_bytes,
+                                 &to->disks.items[j].capacity_bytes);
+    }
+    if (guess)
+        rh_finding_add(
+            findings, RH_F_FILL_DISK_ORDER, "vm",
+            "%s does not show which of the disks is which; they were "
+            "taken in the order given",
+            name);
+}
+
 static void merge_disks(struct rh_vm *to, const struct rh_fill_vm *from,
-                        const char *name, struct rh_findings *findings)
+                        const char *name, bool bare,
+                        struct rh_findings *findings)
 {
     static disk_test *const tests[] = {same_address, file_named_by_id,
                                        same_size, not_plugged};
@@ -209,6 +239,8 @@ static void merge_disks(struct rh_vm *to, const struct rh_fill_vm *from,
     }
     for (size_t t = 0; !from->by_index && t < RH_COUNT(tests); t++)
         pair_up(to, from->vm, match, used, tests[t]);
+    if (bare && count > 1 && !from->by_index)
+        tell_guess(to, from->vm, match, name, findings);
     for (size_t i = 0; i < count; i++) {
         if (match[i] != SIZE_MAX)
             offer_disk(to, i, &from->vm->disks.items[match[i]], findings);
@@ -274,7 +306,7 @@ static void merge_devices(struct rh_vm *to, const struct rh_vm *from)
     }
 }
 
-void rh_merge_vm(const struct rh_package *p, struct rh_vm *to,
+void rh_merge_vm(struct rh_package *p, struct rh_vm *to,
                  const struct rh_fill_vm *from, const char *name,
                  struct rh_findings *findings)
 {
@@ -285,7 +317,11 @@ void rh_merge_vm(const struct rh_package *p, struct rh_vm *to,
         to->name.from != RH_FROM_SET)
         to->name = (struct rh_value){0};
     offer_fields(to, to, from->vm, rh_vm_fields, "", " ", findings);
-    merge_disks(to, from, name, findings);
+    merge_disks(to, from, name, bare, findings);
+    if (bare && !from->by_index) {
+        rh_vm_sort_disks(to); /* the fill says where each is plugged */
+        rh_package_disks_moved(p);
+    }
     merge_nics(to, from, name, findings);
     if (bare || !strcmp(to->source_kind, "nutanix")) {
         merge_cdroms(to, from->vm);

@@ -7,7 +7,7 @@
 
 /* Offer everything that `from` says to `to`; whoever is trusted more wins, and
  * a disagreement is a finding with both values and the rule. */
-void rh_merge_vm(const struct rh_package *p, struct rh_vm *to,
+void rh_merge_vm(struct rh_package *p, struct rh_vm *to,
                  const struct rh_fill_vm *from, const char *name,
                  struct rh_findings *findings);
 /* The same for one value. */

@@ -25,6 +25,8 @@ static int fill_and_set(rh_package *p, const rh_options *o, rh_error **err)
     for (size_t i = 0; (value = rh_option_at(o, "set", i)); i++)
         if (rh_config_set(p, value, err) < 0)
             return -1;
+    if (rh_package_drop(p, o, err) < 0)
+        return -1;
     p->strict = rh_option_yes(o, "strict");
     return rh_package_complete(p, p->strict, err);
 }
@@ -52,40 +54,21 @@ static bool reads_once(const rh_options *o)
            (rh_option_yes(o, "no-guest-fix") || rh_option_yes(o, "no-guest"));
 }
 
-enum { DATASTORES_MAX = 64 };
-
-static int datastores(const rh_options *options, const char **maps,
-                      struct rh_package_options *to, rh_error **err)
-{
-    const char *map;
-
-    for (to->datastores = maps;
-         (map = rh_option_at(options, "datastore-map", to->datastore_count));
-         to->datastore_count++) {
-        if (to->datastore_count == DATASTORES_MAX)
-            return rh_fail(err, RH_ERR_USAGE, "more than %d --datastore-map",
-                           DATASTORES_MAX);
-        maps[to->datastore_count] = map;
-    }
-    return 0;
-}
-
 rh_package *rh_package_load(rh_lib *lib, const char *source,
                             const rh_options *options, rh_error **err)
 {
     struct rh_package_options o = {
         .vm = rh_option(options, "vm"),
         .configuration = rh_option(options, "configuration"),
+        .source_format = rh_option(options, "source-format"),
+        .all = options,
         .will_read = rh_option(options, "out") != NULL,
         .forward = reads_once(options),
     };
-    const char *maps[DATASTORES_MAX];
     rh_package *p;
 
     if (rh_options_without(options, rh_options_of_others, "rh_package_load",
                            err) < 0)
-        return NULL;
-    if (datastores(options, maps, &o, err) < 0)
         return NULL;
     p = rh_package_open(lib, source, &o, err);
     if (!p)

@@ -2,19 +2,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "convert/disk_source.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/custom.h"
 #include "base/limits.h"
-#include "base/wait.h"
+#include "source/source.h"
 
-enum { HEAD = 4096, TAPE_MAX = 64 * 1024 * 1024 };
+enum { TAPE_MAX = 64 * 1024 * 1024 };
 
 /* --- a stream that keeps what has passed --------------------------------- */
 
@@ -121,31 +116,8 @@ static struct rh_place *beside_new(struct rh_disk_source *s, const char *path,
 
 /* --- what it is ---------------------------------------------------------- */
 
-static bool ends_in(const char *path, const char *ending)
-{
-    size_t n = strlen(path), m = strlen(ending);
-
-    return n > m && rh_same_word(path + n - m, ending);
-}
-
-/* Plain bytes carry no mark.  They are taken as raw when nothing is known by
- * content and the name says so; a compressed file's may say what is in it. */
-static bool is_raw_name(const char *path)
-{
-    static const char *const endings[] = {".raw", ".img", ".dd"};
-    static const char *const packed[] = {"", ".gz", ".xz", ".zst", ".bz2"};
-
-    for (size_t i = 0; i < RH_COUNT(endings); i++)
-        for (size_t j = 0; j < RH_COUNT(packed); j++) {
-            RH_AUTO(rh_freep)
-            char *ending = rh_printf("%s%s", endings[i], packed[j]);
-
-            if (ends_in(path, ending))
-                return true;
-        }
-    return false;
-}
-
+/* Plain bytes carry no mark: they are taken as raw when nothing is known by
+ * content and the name says so. */
 static int open_io(struct rh_disk_source *s, struct rh_io *io,
                    const char *format, bool may_be_raw, rh_error **err)
 {
@@ -167,18 +139,6 @@ static struct rh_io *store(rh_lib *lib, struct rh_stream *s, rh_error **err)
     return rh_spool(lib, s, RH_LIMIT_DISK_SIZE, err);
 }
 
-static int read_head(struct rh_stream *s, uint8_t *head, size_t *ret_n,
-                     rh_error **err)
-{
-    size_t n = 0, got = 1;
-
-    for (; n < HEAD && got; n += got)
-        if (rh_stream_read(s, head + n, HEAD - n, &got, err) < 0)
-            return -1;
-    *ret_n = n;
-    return 0;
-}
-
 static int open_forward(struct rh_disk_source *s, rh_error **err)
 {
     struct rh_open_options o = {.lib = s->lib};
@@ -196,14 +156,12 @@ static int open_plain_stream(struct rh_disk_source *s, struct rh_stream *from,
                              rh_error **err)
 {
     RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-    uint8_t head[HEAD];
-    size_t n = 0;
+    struct rh_head h;
 
-    s->stream = from;
-    if (read_head(from, head, &n, err) < 0)
+    s->stream = rh_head_peek(from, &h, err);
+    if (!s->stream)
         return -1;
-    s->stream = rh_stream_prefix(head, n, from);
-    if ((!format || !strcmp(format, "vmdk")) && rh_format_streams(head, n))
+    if ((!format || !strcmp(format, "vmdk")) && rh_format_streams(h.bytes, h.n))
         return open_forward(s, err);
     io = store(s->lib, s->stream, err);
     return io ? open_io(s, io, format, may_be_raw, err) : -1;
@@ -250,85 +208,34 @@ static int open_seekable(struct rh_disk_source *s, struct rh_io *io,
     return packed ? 0 : open_io(s, io, format, may_be_raw, err);
 }
 
-static int open_url(struct rh_disk_source *s, const char *url,
-                    const char *format, rh_error **err)
+static int open_folder_of(struct rh_disk_source *s, const char *path,
+                          rh_error **err)
 {
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-    struct rh_stream *stream;
-
-    if (rh_http_open(s->lib, url, &io, &stream, err) < 0)
-        return -1;
-    return io ? open_seekable(s, io, format, is_raw_name(io->name), err)
-              : open_stream(s, stream, format, is_raw_name(stream->name), err);
-}
-
-/* A file given as standard input can be read anywhere. */
-static int open_stdin(struct rh_disk_source *s, const char *format,
-                      rh_error **err)
-{
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    struct stat st;
-
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return rh_fail(err, RH_ERR_FILE_OPEN, "there is no standard input");
-    if (!S_ISREG(st.st_mode))
-        return open_stream(s, rh_stream_fd(s->lib, fd, "-"), format, false,
-                           err);
-    io = rh_io_fd(fd, "-", err);
-    note_read(s, io);
-    return io ? open_seekable(s, io, format, false, err) : -1;
-}
-
-static int open_fifo(struct rh_disk_source *s, const char *path,
-                     const char *format, rh_error **err)
-{
-    int fd = rh_wait_open(s->lib, path, O_RDONLY, err);
-
-    return fd < 0 ? rh_error_subject(err, path)
-                  : open_stream(s, rh_stream_fd(s->lib, fd, path), format,
-                                false, err);
-}
-
-static int open_file(struct rh_disk_source *s, const char *path,
-                     const char *format, rh_error **err)
-{
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
     RH_AUTO(rh_freep) char *copy = rh_strdup(path);
-    struct stat st;
-    bool known = stat(path, &st) == 0;
 
-    if (known && S_ISFIFO(st.st_mode))
-        return open_fifo(s, path, format, err);
-    io = rh_io_file_at(AT_FDCWD, path, RH_IO_DEVICE, err);
-    if (!io)
-        return -1;
-    note_read(s, io);
     s->place = beside_new(s, dirname(copy), err);
-    if (!s->place)
-        return -1;
-    return open_seekable(s, io, format,
-                         is_raw_name(path) || (known && S_ISBLK(st.st_mode)),
-                         err);
-}
-
-static int open_custom(struct rh_disk_source *s, const char *path,
-                       const char *format, rh_error **err)
-{
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = rh_custom_io(s->lib, path, err);
-
-    return io ? open_seekable(s, io, format, is_raw_name(path), err) : -1;
+    return s->place ? 0 : -1;
 }
 
 int rh_disk_source_open(struct rh_disk_source *s, const char *path,
                         const char *format, rh_error **err)
 {
-    if (!strcmp(path, "-"))
-        return open_stdin(s, format, err);
-    if (rh_is_custom(path))
-        return open_custom(s, path, format, err);
-    return rh_is_url(path) ? open_url(s, path, format, err)
-                           : open_file(s, path, format, err);
+    RH_AUTO(rh_bytes_free) struct rh_bytes b = {0};
+    bool raw;
+
+    if (rh_bytes_open(s->lib, path, &b, err) < 0)
+        return -1;
+    if (b.folder) {
+        rh_fail(err, RH_ERR_FILE_OPEN, "it is a folder, not a disk");
+        return rh_error_subject(err, path);
+    }
+    raw = b.device || rh_format_raw_name(b.io ? b.io->name : b.stream->name);
+    if (b.stream)
+        return open_stream(s, RH_TAKE(b.stream), format, raw, err);
+    note_read(s, b.io);
+    if (b.path && open_folder_of(s, b.path, err) < 0)
+        return -1;
+    return open_seekable(s, b.io, format, raw, err);
 }
 
 bool rh_disk_source_forward(const struct rh_disk_source *s)

@@ -284,6 +284,9 @@ const struct rh_format *rh_format_probe(struct rh_io *io, rh_error **err);
 /* What it is instead, where its mark is known though no driver reads it: such a
  * file is no raw disk, whatever its name.  NULL: not known. */
 const char *rh_format_foreign(struct rh_io *io);
+/* guess.c: may plain bytes of that name (".raw", ".img", ".dd", packed or not)
+ * be taken for a raw disk, when nothing is known by content? */
+bool rh_format_raw_name(const char *name);
 
 /* --- overlay: a reader that is also writable
  * --------------------------------------- */

@@ -9,8 +9,6 @@
 #include "package/manifest.h"
 #include "package/witness.h"
 
-enum rh_source_kind { RH_SOURCE_OVF, RH_SOURCE_VMX, RH_SOURCE_DISK };
-
 /* A compressed file of the package, unpacked once. */
 struct rh_unpacked {
     char *name;
@@ -20,6 +18,14 @@ struct rh_unpacked {
 struct rh_watched {
     size_t member;
     struct rh_witness *witness;
+};
+/* A bare disk: rh_disk_config.file is its name. */
+struct rh_bare {
+    char *name; /* of the file; its path where another has that name */
+    struct rh_io *io;
+    struct rh_place *base; /* the files beside it; borrowed of the first */
+    const char *format;
+    struct rh_container *owned; /* of the second and on: what opened it */
 };
 /* --datastore-map: where a datastore of the source lies here. */
 struct rh_datastore {
@@ -35,14 +41,15 @@ struct rh_trail {
 };
 
 struct rh_container {
-    enum rh_source_kind kind;
-    bool archive; /* `base` is one */
+    const struct rh_descriptor *descriptor; /* NULL: bare disks */
+    bool archive;                           /* `base` is one */
     struct rh_archive_about about;
     struct rh_place *base; /* all there is: the archive, or the folder */
     struct rh_io *io;      /* the descriptor; or the bare disk */
     char *name;            /* of it, in `base` */
     char *folder;          /* that it lies in, "" or "a/b": p->place */
-    bool raw;              /* a bare disk of plain bytes */
+    const char *format;    /* of a bare disk that does not show it; or NULL */
+    RH_VEC(struct rh_bare) bares; /* all bare disks, the first included */
     struct rh_manifest *manifest;
     bool descriptor_listed;
     RH_VEC(struct rh_file_note) files;
@@ -61,8 +68,10 @@ static inline struct rh_container *rh_container_of(const struct rh_package *p)
     return p->state;
 }
 
+void rh_container_free(struct rh_container *c);
+
 /* --- source.c ------------------------------------------------------------ */
-/* Find out what p->path is: fills kind, base, io, name. */
+/* Find out what it is: fills descriptor, base, io, name, format. */
 int rh_source_open(struct rh_package *p, const char *source, rh_error **err);
 
 /* --- datastore.c ---------------------------------------------------------- */
@@ -75,6 +84,15 @@ struct rh_datastore *rh_datastore_of(const struct rh_package *p,
 /* A file by its resolved name, of the package or of a datastore. */
 struct rh_io *rh_file_open(struct rh_package *p, const char *name,
                            rh_error **err);
+
+/* --- bare.c ----------------------------------------------------------------
+ */
+/* Make one VM of p's disk and of those that "disk" of the options names. */
+int rh_bare_open(struct rh_package *p, const struct rh_package_options *o,
+                 rh_error **err);
+void rh_bare_close(struct rh_container *c);
+const struct rh_bare *rh_bare_named(const struct rh_package *p,
+                                    const char *name);
 
 /* --- files.c: the files that a descriptor names -------------------------- */
 /* The stored file, or its chunks; count 0: it is not there. */

@@ -38,8 +38,10 @@ static int open_one(struct rh_package *p, const char *text, rh_error **err)
 int rh_datastores_open(struct rh_package *p, const struct rh_package_options *o,
                        rh_error **err)
 {
-    for (size_t i = 0; o && i < o->datastore_count; i++)
-        if (open_one(p, o->datastores[i], err) < 0)
+    const char *map;
+
+    for (size_t i = 0; (map = rh_option_at(o->all, "datastore-map", i)); i++)
+        if (open_one(p, map, err) < 0)
             return -1;
     return 0;
 }

@@ -13,13 +13,29 @@
 
 #include "package/package.h"
 
-/* --- implemented by the parsers (ovf.c, vmx.c) --------------------------- */
+/* --- implemented by the parsers (descriptors/) ---------------------------- */
 /* `name` is the descriptor's, for messages; `text` holds n bytes and a NUL.
  * Findings about a VM go to p->vm_findings.items[i], others to p->findings. */
-int rh_ovf_parse(struct rh_package *p, const char *name, const char *text,
-                 size_t n, const struct rh_package_options *o, rh_error **err);
-int rh_vmx_parse(struct rh_package *p, const char *name, const char *text,
-                 size_t n, const struct rh_package_options *o, rh_error **err);
+typedef int rh_descriptor_parse(struct rh_package *p, const char *name,
+                                const char *text, size_t n,
+                                const struct rh_package_options *o,
+                                rh_error **err);
+rh_descriptor_parse rh_ovf_parse, rh_vmx_parse, rh_libvirt_parse, rh_vbox_parse;
+
+/* One row for each kind of descriptor (descriptors/registry.c). */
+struct rh_descriptor {
+    const char *name;   /* of the kind, in vm.json: "ovf" */
+    const char *ending; /* of its files: ".ovf" */
+    const char *label;  /* for people: "OVF" */
+    bool vouched;       /* packages of this kind come with a manifest */
+    bool elsewhere;     /* its files may well lie on other datastores */
+    bool (*probe)(const char *text, size_t n);
+    rh_descriptor_parse *parse;
+};
+/* The i-th, in the order they are asked; NULL at the end. */
+const struct rh_descriptor *rh_descriptor_at(size_t i);
+/* By content: the first n bytes of it, and a NUL. */
+const struct rh_descriptor *rh_descriptor_of(const char *text, size_t n);
 
 /* --- implemented by the container (package.c) ---------------------------- */
 /* A <File> of the descriptor, or a file that a VMX names. */

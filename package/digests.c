@@ -338,7 +338,7 @@ int rh_digests_check(struct rh_package *p, rh_error **err)
     if (is_strict(p) && check_required(p, err) < 0)
         return -1;
     if (!c->manifest) {
-        if (c->kind == RH_SOURCE_OVF)
+        if (c->descriptor && c->descriptor->vouched)
             rh_finding_add(
                 &p->findings, RH_F_PACKAGE_NO_MANIFEST, "manifest",
                 "the package has no manifest: nothing shows whether it "
@@ -375,7 +375,7 @@ static bool all_verified(struct rh_package *p)
 {
     const struct rh_container *c = rh_container_of(p);
 
-    if (!c->descriptor_listed && c->kind != RH_SOURCE_DISK)
+    if (!c->descriptor_listed && c->descriptor)
         return false;
     for (size_t i = 0; i < p->members.count; i++)
         if (p->members.items[i].digest && !p->members.items[i].verified)

@@ -210,20 +210,6 @@ static struct rh_io *open_file(struct rh_package *p, const char *href,
 
 /* --- the disk in it ------------------------------------------------------ */
 
-static bool is_raw_name(const char *href)
-{
-    static const char *const endings[] = {".img", ".raw", ".img.gz", ".raw.gz"};
-    size_t n = strlen(href);
-
-    for (size_t i = 0; i < RH_COUNT(endings); i++) {
-        size_t m = strlen(endings[i]);
-
-        if (n > m && rh_same_word(href + n - m, endings[i]))
-            return true;
-    }
-    return false;
-}
-
 static void watch_elsewhere(void *user, const char *name, uint64_t size)
 {
     const struct rh_datastore *d = user;
@@ -252,6 +238,17 @@ static struct rh_place *place_beside(struct rh_package *p, const char *folder)
     return *view = rh_view_new(c->base, below, watch_opened, c);
 }
 
+/* What an option, the descriptor or a name says of bytes without a mark. */
+static const char *said_format(const struct opening *o, struct rh_io *io,
+                               const char *href)
+{
+    if (o->p->source_format)
+        return o->p->source_format;
+    if (o->raw)
+        return "raw";
+    return rh_format_raw_name(href) && !rh_format_foreign(io) ? "raw" : NULL;
+}
+
 /* Content decides.  Plain bytes have no mark: they need the descriptor's word,
  * or a name that says so. */
 static struct rh_reader *open_reader(const struct opening *o, struct rh_io *io,
@@ -267,9 +264,9 @@ static struct rh_reader *open_reader(const struct opening *o, struct rh_io *io,
 
     r = rh_reader_open(io, NULL, &options, &cause);
     if (!r && rh_error_number(cause) == RH_ERR_DISK_FORMAT_UNKNOWN &&
-        (o->raw || is_raw_name(href))) {
+        said_format(o, io, href)) {
         rh_error_drop(&cause);
-        r = rh_reader_open(io, "raw", &options, &cause);
+        r = rh_reader_open(io, said_format(o, io, href), &options, &cause);
     }
     if (cause && err && !*err)
         *err = RH_TAKE(cause);
@@ -338,16 +335,18 @@ static struct rh_reader *open_disk(const struct opening *o, const char *href,
     return RH_TAKE(r);
 }
 
-static struct rh_reader *open_bare(const struct opening *o, rh_error **err)
+static struct rh_reader *open_bare(const struct opening *o, const char *name,
+                                   rh_error **err)
 {
     struct rh_container *c = rh_container_of(o->p);
+    const struct rh_bare *b = rh_bare_named(o->p, name);
     struct rh_place **view = rh_vec_add(&c->views);
     struct rh_open_options options = {.lib = o->p->lib};
 
-    *view = rh_view_new(c->base, "", watch_opened, c);
+    *view = rh_view_new(b->base, "", watch_opened, c);
     options.place = *view;
-    watch(o->p, c->name, c->io->size);
-    return rh_reader_open(c->io, c->raw ? "raw" : NULL, &options, err);
+    watch(o->p, b->name, b->io->size);
+    return rh_reader_open(b->io, b->format, &options, err);
 }
 
 static struct rh_reader *open_empty(const struct opening *o,
@@ -418,6 +417,16 @@ static size_t trail_of(struct rh_container *c, size_t vm, size_t disk,
     return i;
 }
 
+void rh_package_disks_moved(struct rh_package *p)
+{
+    struct rh_container *c = rh_container_of(p);
+
+    for (size_t i = 0; c && i < c->trails.count; i++)
+        free(c->trails.items[i].members.items);
+    if (c)
+        c->trails.count = 0;
+}
+
 static struct rh_disk_config *disk_at(struct rh_package *p, size_t vm,
                                       size_t disk)
 {
@@ -445,8 +454,9 @@ static struct rh_reader *open_configured(struct rh_package *p,
     o.raw = d->format.kind == RH_VALUE_TEXT && !strcmp(d->format.text, "raw");
     if (d->empty)
         return open_empty(&o, d, err);
-    if (rh_container_of(p)->kind == RH_SOURCE_DISK)
-        return open_bare(&o, err);
+    if (!rh_container_of(p)->descriptor && d->file.kind == RH_VALUE_TEXT &&
+        rh_bare_named(p, d->file.text))
+        return open_bare(&o, d->file.text, err);
     if (d->file.kind != RH_VALUE_TEXT) {
         rh_fail(err, RH_ERR_PACKAGE_FILE_MISSING,
                 "the descriptor names no file for a disk");
@@ -462,8 +472,8 @@ struct rh_io *rh_disk_packed(struct rh_package *p, size_t vm, size_t disk)
     RH_AUTO(rh_io_unrefp) struct rh_io *unpacked = NULL;
     RH_AUTO(rh_freep) char *folder = NULL;
 
-    if (!d || d->empty || c->kind == RH_SOURCE_DISK ||
-        d->file.kind != RH_VALUE_TEXT || parent_of(p, d))
+    if (!d || d->empty || !c->descriptor || d->file.kind != RH_VALUE_TEXT ||
+        parent_of(p, d))
         return NULL;
     unpacked = find_unpacked(p, d->file.text);
     if (unpacked)
@@ -516,10 +526,10 @@ struct rh_io *rh_package_file(struct rh_package *p, const char *name,
 
     if (ret_member)
         *ret_member = NULL;
-    if (c->kind == RH_SOURCE_DISK && !strcmp(name, c->name)) {
+    if (!c->descriptor && rh_bare_named(p, name)) {
         if (ret_member)
             *ret_member = rh_member_find(p, name);
-        return rh_io_ref(c->io);
+        return rh_io_ref(rh_bare_named(p, name)->io);
     }
     if (rh_parts_find(p, name, 0, &parts, err) == 0) {
         if (!parts.list.count)

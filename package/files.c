@@ -381,7 +381,7 @@ static int check_reach(struct rh_package *p, const char *href, rh_error **err)
     enum reach reach = reach_of_href(p, href);
 
     /* A .vmx may well name a disk on another datastore. */
-    if (reach == INSIDE || c->kind == RH_SOURCE_VMX ||
+    if (reach == INSIDE || (c->descriptor && c->descriptor->elsewhere) ||
         (reach == ABOVE && !c->archive))
         return 0;
     return refuse(href, reach, err);

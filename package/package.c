@@ -45,42 +45,6 @@ size_t rh_package_add_vm(struct rh_package *p, struct rh_vm *vm)
     return p->vms.count - 1;
 }
 
-/* --- a bare disk --------------------------------------------------------- */
-
-/* "web01" of "web01.vmdk" and of "web01.vmdk.gz". */
-static char *stem_of(const char *name)
-{
-    static const char *const packed[] = {".gz", ".xz", ".zst", ".bz2"};
-    char *stem = rh_strdup(name), *dot = strrchr(stem, '.');
-
-    for (size_t i = 0; dot && i < RH_COUNT(packed); i++)
-        if (rh_same_word(dot, packed[i])) {
-            *dot = '\0';
-            dot = strrchr(stem, '.');
-        }
-    if (dot && dot > stem)
-        *dot = '\0';
-    return stem;
-}
-
-/* A VM of that disk's name with that one disk; all else is open. */
-static int bare_disk(struct rh_package *p, rh_error **err)
-{
-    struct rh_container *c = rh_container_of(p);
-    RH_AUTO(rh_freep) char *stem = stem_of(c->name);
-    struct rh_vm *vm = rh_vm_new(strcmp(stem, "-") ? stem : "vm");
-    struct rh_disk_config *d = rh_vec_add(&vm->disks);
-    struct rh_reader *r;
-
-    rh_set_text(vm, &vm->name, vm->id, RH_FROM_DISK, "the file's name");
-    rh_set_text(vm, &d->id, "disk0", RH_FROM_DISK, NULL);
-    rh_set_text(vm, &d->file, c->name, RH_FROM_DISK, NULL);
-    rh_package_add_vm(p, vm);
-    r = rh_package_disk(p, 0, 0, err); /* learns its format and size */
-    rh_reader_close(r);
-    return r ? 0 : -1;
-}
-
 /* --- the whole ----------------------------------------------------------- */
 
 static int take_descriptor(struct rh_package *p,
@@ -88,16 +52,12 @@ static int take_descriptor(struct rh_package *p,
 {
     struct rh_container *c = rh_container_of(p);
     RH_AUTO(rh_freep) char *text = NULL;
-    static const struct rh_package_options none;
     size_t n;
 
     if (rh_io_slurp(c->io, RH_LIMIT_DESCRIPTOR, &text, &n, err) < 0 ||
         rh_digests_open(p, text, n, err) < 0)
         return -1;
-    if (!o)
-        o = &none;
-    if ((c->kind == RH_SOURCE_VMX ? rh_vmx_parse : rh_ovf_parse)(
-            p, c->name, text, n, o, err) < 0)
+    if (c->descriptor->parse(p, c->name, text, n, o, err) < 0)
         return rh_error_subject(err, c->name);
     return 0;
 }
@@ -120,11 +80,28 @@ static int open_contents(struct rh_package *p, const char *source,
     c->folder = c->archive ? rh_folder_of(c->name) : rh_strdup("");
     p->place = rh_view_new(c->base, c->folder, NULL, NULL);
     tell_about_end(p);
-    if (c->kind == RH_SOURCE_DISK)
-        return bare_disk(p, err) < 0 ? -1 : rh_digests_check(p, err);
+    if (!c->descriptor)
+        return rh_bare_open(p, o, err) < 0 ? -1 : rh_digests_check(p, err);
+    if (rh_option_at(o->all, "disk", 0)) {
+        rh_fail(err, RH_ERR_USAGE,
+                "several sources are one VM when all of them are bare disks; "
+                "this is none");
+        return rh_hint(err, "convert one package after the other, or report "
+                            "on all of them");
+    }
     if (take_descriptor(p, o, err) < 0 || rh_files_list(p, err) < 0)
         return -1;
     return rh_digests_check(p, err);
+}
+
+static int check_format(const char *name, rh_error **err)
+{
+    const struct rh_format *f = name ? rh_format_named(name) : NULL;
+
+    return !name || (f && f->open)
+               ? 0
+               : rh_fail(err, RH_ERR_USAGE,
+                         "--source-format: \"%s\" is no format to read", name);
 }
 
 struct rh_package *rh_package_open(rh_lib *lib, const char *source,
@@ -133,6 +110,7 @@ struct rh_package *rh_package_open(rh_lib *lib, const char *source,
 {
     RH_AUTO(rh_package_freep)
     struct rh_package *p = rh_new0(struct rh_package);
+    static const struct rh_package_options none;
     struct rh_container *c = rh_new0(struct rh_container);
 
     c->package = p;
@@ -140,14 +118,17 @@ struct rh_package *rh_package_open(rh_lib *lib, const char *source,
     p->lib = lib;
     p->arena = rh_arena_new();
     p->path = rh_source_shown(source);
-    p->forward = o && o->forward;
-    if (open_contents(p, source, o, err) == 0)
+    o = o ? o : &none;
+    p->forward = o->forward;
+    p->source_format = rh_arena_strdup(p->arena, o->source_format);
+    if (check_format(p->source_format, err) == 0 &&
+        open_contents(p, source, o, err) == 0)
         return RH_TAKE(p);
     rh_error_subject(err, p->path);
     return NULL;
 }
 
-static void container_free(struct rh_container *c)
+void rh_container_free(struct rh_container *c)
 {
     for (size_t i = 0; i < c->unpacked.count; i++) {
         free(c->unpacked.items[i].name);
@@ -161,6 +142,7 @@ static void container_free(struct rh_container *c)
         rh_place_close(c->views.items[i]);
     free(c->views.items);
     rh_datastores_close(c);
+    rh_bare_close(c);
     for (size_t i = 0; i < c->witnesses.count; i++)
         rh_witness_free(c->witnesses.items[i].witness);
     free(c->witnesses.items);
@@ -188,7 +170,7 @@ void rh_package_free(struct rh_package *p)
     rh_findings_free(&p->findings);
     rh_place_close(p->place);
     if (p->state)
-        container_free(p->state);
+        rh_container_free(p->state);
     free(p->members.items);
     free(p->signer);
     free(p->path);

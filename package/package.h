@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "base/io.h"
 #include "base/lib.h"
+#include "base/options.h"
 #include "formats/format.h"
 #include "report/findings.h"
 #include "vm/vm.h"
@@ -28,12 +29,15 @@ enum rh_signature_state {
 struct rh_package_options {
     const char *vm;            /* --vm: id or name of one VM, or NULL: all */
     const char *configuration; /* --configuration, or NULL: the default one */
-    const char *const *datastores; /* "PREFIX=DIR": files that the descriptor
-                                      names by PREFIX lie in DIR */
-    size_t datastore_count;
-    bool will_read; /* convert: disks will be read (spool now) */
-    bool forward;   /* nothing will look into the disks but complete(): what can
-                       be read forward is not stored for that (forward.h) */
+    const struct rh_options *all; /* lists are taken from it by name:
+                                     "datastore-map" PREFIX=DIR, files that the
+                                     descriptor names by PREFIX lie in DIR;
+                                     "disk", more bare disks of the VM; "drop"
+                                     nic1, disk0 ...; NULL: none */
+    const char *source_format;    /* of disks whose content does not say */
+    bool will_read;               /* convert: disks will be read (spool now) */
+    bool forward; /* nothing will look into the disks but complete(): what can
+                     be read forward is not stored for that (forward.h) */
 };
 
 /* A file of the package with what its manifest says about it. */
@@ -59,6 +63,7 @@ struct rh_package {
     RH_VEC(struct rh_findings) vm_findings; /* one list per VM */
     bool forward;                           /* as in the options */
     bool strict;                            /* a guess is a blocker */
+    const char *source_format;              /* as in the options */
     struct rh_place *place;                 /* the members by name */
     struct rh_arena *arena;
     void *state;
@@ -74,6 +79,12 @@ RH_FREEP(rh_package_freep, struct rh_package, rh_package_free)
 /* --fill and --set, in the order given (most trusted fill first). */
 int rh_config_fill(struct rh_package *p, const char *file, rh_error **err);
 int rh_config_set(struct rh_package *p, const char *assignment, rh_error **err);
+/* The VMs' disks have changed places: what went by number is found anew. */
+void rh_package_disks_moved(struct rh_package *p);
+/* Leave out what "drop" of the options names, by the numbers that things have
+ * now; after fill and set, before complete. */
+int rh_package_drop(struct rh_package *p, const struct rh_options *o,
+                    rh_error **err);
 /* After all fills: what disks say (partition tables), guesses from the
  * profile, "missing" findings. `strict`: guesses become blockers. */
 int rh_package_complete(struct rh_package *p, bool strict, rh_error **err);

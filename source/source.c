@@ -1,111 +1,24 @@
-/* source.c - what is it that was given: by its bytes, hardly ever by its name.
- *
- * A tar or zip is a place of its own; a compressed tar and a pipe are spooled
- * first; an .ovf, a .vmx and a bare disk look at the files beside them. */
+/* source.c - packages: a tar or zip is a place of its own; a compressed tar and
+ * a pipe are spooled first; a descriptor and bare disks look at the files
+ * beside them. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <ctype.h>
+#include "source/source.h"
+
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/bytes.h"
-#include "base/custom.h"
 #include "base/limits.h"
-#include "base/wait.h"
 #include "package/container.h"
 #include "package/tar.h"
 #include "package/view.h"
-
-enum { HEAD = 4096 };
-
-struct head {
-    uint8_t bytes[HEAD];
-    size_t n;
-};
 
 static bool ends_in(const char *name, const char *ending)
 {
     size_t n = strlen(name), m = strlen(ending);
 
     return n > m && rh_same_word(name + n - m, ending);
-}
-
-static bool is_raw_name(const char *name)
-{
-    return ends_in(name, ".img") || ends_in(name, ".raw");
-}
-
-/* --- by content --------------------------------------------------------------
- */
-
-/* A tar of any use starts with a header; an empty one is all zeros. */
-static bool looks_tar(const struct head *h)
-{
-    return h->n >= RH_TAR_BLOCK && rh_tar_probe(h->bytes);
-}
-
-static bool looks_xml(const struct head *h)
-{
-    static const char marks[][4] = {"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"};
-    size_t at = 0;
-
-    for (size_t i = 0; i < RH_COUNT(marks); i++)
-        if (h->n >= strlen(marks[i]) &&
-            !memcmp(h->bytes, marks[i], strlen(marks[i])))
-            at = strlen(marks[i]);
-    while (at < h->n && (isspace(h->bytes[at]) || h->bytes[at] == 0))
-        at++; /* the zeros are of UTF-16 */
-    return at < h->n && h->bytes[at] == '<';
-}
-
-static bool looks_vmx(const struct head *h)
-{
-    static const char *const words[] = {"config.version", "virtualHW.version",
-                                        ".encoding", "displayName", "guestOS"};
-    char text[HEAD + 1];
-
-    if (memchr(h->bytes, 0, h->n))
-        return false;
-    memcpy(text, h->bytes, h->n);
-    text[h->n] = '\0';
-    for (size_t i = 0; i < RH_COUNT(words); i++) {
-        const char *found = strcasestr(text, words[i]);
-
-        if (found && strchr(found, '='))
-            return true;
-    }
-    return false;
-}
-
-/* By the head alone, as long as the rest has not come. */
-static bool looks_disk(const struct head *h)
-{
-    for (size_t i = 0; rh_format_at(i); i++)
-        if (rh_format_at(i)->probe &&
-            rh_format_at(i)->probe(h->bytes, h->n, NULL, INT64_MAX))
-            return true;
-    return false;
-}
-
-static bool looks_known(const struct head *h)
-{
-    return looks_tar(h) || rh_zip_probe(h->bytes, h->n) || looks_disk(h) ||
-           looks_xml(h) || looks_vmx(h);
-}
-
-static int unknown(const char *name, const struct head *h, rh_error **err)
-{
-    rh_fail(err, RH_ERR_PACKAGE_UNKNOWN,
-            !h->n ? N_("it is empty")
-            : rh_all_zero(h->bytes, h->n)
-                ? N_("it starts with nothing but zeros")
-                : N_("its first bytes are no package and no disk that is "
-                     "known"));
-    return rh_error_subject(err, name);
 }
 
 /* --- descriptors in an archive or a folder ------------------------------- */
@@ -140,8 +53,8 @@ static char *enumerate(const struct names *n)
 }
 
 /* The one whose name ends so; 1 when there is none, -1 with several. */
-static int the_only(struct names *all, const char *ending, char **ret_name,
-                    rh_error **err)
+static int the_only(const struct names *all, const char *ending, bool archive,
+                    char **ret_name, rh_error **err)
 {
     RH_AUTO(names_free) struct names found = {0};
     RH_AUTO(rh_freep) char *text = NULL;
@@ -157,34 +70,74 @@ static int the_only(struct names *all, const char *ending, char **ret_name,
     }
     qsort(found.list.items, found.list.count, sizeof(char *), by_text);
     text = enumerate(&found);
-    return rh_fail(err, RH_ERR_PACKAGE_SEVERAL,
-                   "it holds %zu %s files where one belongs: %s",
-                   found.list.count, ending, text);
+    rh_fail(err, RH_ERR_PACKAGE_SEVERAL,
+            "it holds %zu %s files where one belongs: %s", found.list.count,
+            ending, text);
+    return archive ? rh_hint(err, "unpack it, and give the path of the one "
+                                  "that is meant")
+                   : -1;
 }
 
-static int choose_descriptor(struct rh_package *p, struct names *all,
+/* Hyper-V's export: folders of these names, .vmcx files. */
+static bool is_hyper_v(const struct names *all)
+{
+    for (size_t i = 0; i < all->list.count; i++)
+        if (ends_in(all->list.items[i], ".vmcx") ||
+            !strcmp(all->list.items[i], "Virtual Hard Disks"))
+            return true;
+    return false;
+}
+
+static int no_descriptor(const struct rh_package *p, const struct names *all,
+                         rh_error **err)
+{
+    const struct rh_container *c = rh_container_of(p);
+
+    if (is_hyper_v(all)) {
+        rh_fail(err, RH_ERR_PACKAGE_NO_DESCRIPTOR,
+                "it is an export of Hyper-V, whose configuration is not read");
+        return rh_hint(err, "give its disks as one VM, and the rest by --fill "
+                            "or --set: rehost convert A.vhdx B.vhdx ...");
+    }
+    return rh_fail(err, RH_ERR_PACKAGE_NO_DESCRIPTOR,
+                   c->about.ended || !c->archive
+                       ? N_("it holds no .ovf, .vmx or .vbox file")
+                       : N_("it holds no .ovf file, and ends without the "
+                            "mark of an archive's end"));
+}
+
+/* Its bytes must be what its name says, as .xml may be anything. */
+static int take_descriptor(struct rh_package *p, const struct rh_descriptor *d,
+                           rh_error **err)
+{
+    struct rh_container *c = rh_container_of(p);
+    struct rh_head h;
+
+    c->io = rh_place_open(c->base, c->name, err);
+    if (!c->io || rh_head_read(c->io, &h, err) < 0)
+        return -1;
+    c->descriptor = rh_descriptor_of((const char *)h.bytes, h.n);
+    c->descriptor = c->descriptor ? c->descriptor : d;
+    if (!c->archive)
+        p->kind = c->descriptor->name;
+    return 0;
+}
+
+static int choose_descriptor(struct rh_package *p, const struct names *all,
                              rh_error **err)
 {
     struct rh_container *c = rh_container_of(p);
-    int got = the_only(all, ".ovf", &c->name, err);
+    const struct rh_descriptor *d;
 
-    c->kind = RH_SOURCE_OVF;
-    if (got == 1) {
-        got = the_only(all, ".vmx", &c->name, err);
-        c->kind = RH_SOURCE_VMX;
+    for (size_t i = 0; (d = rh_descriptor_at(i)); i++) {
+        int got = the_only(all, d->ending, c->archive, &c->name, err);
+
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            return take_descriptor(p, d, err);
     }
-    if (got == 1)
-        return rh_fail(err, RH_ERR_PACKAGE_NO_DESCRIPTOR,
-                       c->about.ended || !c->archive
-                           ? N_("it holds no .ovf and no .vmx file")
-                           : N_("it holds no .ovf file, and ends without the "
-                                "mark of an archive's end"));
-    if (got < 0)
-        return -1;
-    if (!c->archive)
-        p->kind = c->kind == RH_SOURCE_OVF ? "ovf" : "vmx";
-    c->io = rh_place_open(c->base, c->name, err);
-    return c->io ? 0 : -1;
+    return no_descriptor(p, all, err);
 }
 
 static int choose_in_archive(struct rh_package *p, rh_error **err)
@@ -255,17 +208,17 @@ static int look_beside(struct rh_package *p, const char *path, rh_error **err)
     return c->base ? 0 : -1;
 }
 
-/* `path` is NULL when nothing can lie beside it. */
+/* `path` is NULL when nothing can lie beside it; `d` NULL: a bare disk. */
 static int take_file(struct rh_package *p, struct rh_io *io,
-                     enum rh_source_kind kind, const char *path, rh_error **err)
+                     const struct rh_descriptor *d, const char *path,
+                     rh_error **err)
 {
-    static const char *const kinds[] = {"ovf", "vmx", "disk"};
     struct rh_container *c = rh_container_of(p);
 
-    c->kind = kind;
+    c->descriptor = d;
     c->io = rh_io_ref(io);
     c->name = rh_strdup(last_part(path ? path : io->name));
-    p->kind = kinds[kind];
+    p->kind = d ? d->name : "disk";
     return look_beside(p, path, err);
 }
 
@@ -281,95 +234,44 @@ static int take_archive(struct rh_package *p, struct rh_io *io, bool zip,
     return c->base ? choose_in_archive(p, err) : -1;
 }
 
+/* What nothing shows by content, but a name, a device or an option says. */
+static const char *said_format(const struct rh_package *p,
+                               struct rh_io *io, bool device)
+{
+    if (p->source_format)
+        return p->source_format;
+    if (!io->size || rh_format_foreign(io))
+        return NULL;
+    return device || rh_format_raw_name(io->name) ? "raw" : NULL;
+}
+
 /* `p->kind` may say "ova.gz" already: it holds for archives. */
 static int take_plain(struct rh_package *p, struct rh_io *io, const char *path,
-                      const struct head *h, rh_error **err)
+                      bool device, const struct rh_head *h, rh_error **err)
 {
     struct rh_container *c = rh_container_of(p);
+    const struct rh_descriptor *d = NULL;
+    enum rh_content content = rh_content_of(h, &d);
     rh_error *cause = NULL;
 
-    if (looks_tar(h))
-        return take_archive(p, io, false, err);
-    if (rh_zip_probe(h->bytes, h->n))
-        return take_archive(p, io, true, err);
-    if (rh_format_probe(io, &cause))
-        return take_file(p, io, RH_SOURCE_DISK, path, err);
+    if (content == RH_CONTENT_TAR || content == RH_CONTENT_ZIP)
+        return take_archive(p, io, content == RH_CONTENT_ZIP, err);
+    if (rh_format_probe(io, &cause)) /* by its end, too */
+        return take_file(p, io, NULL, path, err);
     if (cause) {
         if (err && !*err)
             *err = RH_TAKE(cause);
         rh_error_free(cause);
         return -1;
     }
-    if (looks_xml(h))
-        return take_file(p, io, RH_SOURCE_OVF, path, err);
-    if (looks_vmx(h))
-        return take_file(p, io, RH_SOURCE_VMX, path, err);
-    if (io->size && is_raw_name(io->name)) {
-        c->raw = !rh_format_foreign(io); /* or it says what it is */
-        return take_file(p, io, RH_SOURCE_DISK, path, err);
-    }
-    return unknown(io->name, h, err);
-}
-
-static int read_head(struct rh_io *io, struct head *ret, rh_error **err)
-{
-    ret->n = (size_t)RH_MIN(io->size, (uint64_t)HEAD);
-    return rh_io_read(io, ret->bytes, ret->n, 0, err);
+    if (d)
+        return take_file(p, io, d, path, err);
+    c->format = said_format(p, io, device);
+    return c->format ? take_file(p, io, NULL, path, err)
+                     : rh_content_refuse(io->name, h, err);
 }
 
 /* --- forward only: spooled ----------------------------------------------- */
-
-/* A stream whose first bytes were read already. */
-struct begun {
-    struct head head;
-    size_t given;
-    struct rh_stream *rest;
-};
-
-static int begun_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
-                      rh_error **err)
-{
-    struct begun *b = s->state;
-    size_t left = b->head.n - b->given;
-
-    if (!left)
-        return rh_stream_read(b->rest, buf, n, ret_n, err);
-    n = RH_MIN(n, left);
-    memcpy(buf, b->head.bytes + b->given, n);
-    b->given += n;
-    *ret_n = n;
-    return 0;
-}
-
-static void begun_close(struct rh_stream *s)
-{
-    struct begun *b = s->state;
-
-    rh_stream_close(b->rest);
-    free(b);
-}
-
-/* Takes `s`. */
-static struct rh_stream *begin(struct rh_stream *s, const struct head **ret,
-                               rh_error **err)
-{
-    static const struct rh_stream_ops ops = {begun_read, begun_close};
-    struct begun *b = rh_new0(struct begun);
-    struct rh_stream *made = rh_stream_over(&ops, s, b);
-    size_t n = 1;
-
-    b->rest = s;
-    while (n && b->head.n < HEAD) {
-        if (rh_stream_read(s, b->head.bytes + b->head.n, HEAD - b->head.n, &n,
-                           err) < 0) {
-            rh_stream_close(made);
-            return NULL;
-        }
-        b->head.n += n;
-    }
-    *ret = &b->head;
-    return made;
-}
 
 static const char *kind_of(const char *codec)
 {
@@ -394,104 +296,54 @@ static int take_stream(struct rh_package *p, struct rh_stream *s,
     RH_AUTO(rh_stream_closep) struct rh_stream *plain = NULL;
     RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
     RH_AUTO(rh_freep) char *name = rh_strdup(s->name);
-    const struct head *head;
     const char *codec = NULL;
-    struct head h;
+    struct rh_head h;
     uint64_t limit = p->lib && p->lib->max_disk_size ? p->lib->max_disk_size
                                                      : RH_LIMIT_DISK_SIZE;
 
     plain = rh_stream_unpack(s, &codec, err);
     if (plain)
-        plain = begin(RH_TAKE(plain), &head, err);
+        plain = rh_head_peek(RH_TAKE(plain), &h, err);
     if (!plain)
         return -1;
     p->kind = kind_of(codec);
-    if (!looks_known(head))
-        return unknown(name, head, err);
-    h = *head;
+    if (rh_content_of(&h, NULL) == RH_CONTENT_UNKNOWN && !p->source_format)
+        return rh_content_refuse(name, &h, err);
     io = rh_spool(p->lib, plain, limit, err);
-    return io ? take_plain(p, io, NULL, &h, err) : -1;
+    return io ? take_plain(p, io, NULL, false, &h, err) : -1;
 }
 
-static int take_io(struct rh_package *p, struct rh_io *io, const char *path,
+static int take_io(struct rh_package *p, const struct rh_bytes *b,
                    rh_error **err)
 {
     RH_AUTO(rh_stream_closep) struct rh_stream *s = NULL;
     const char *codec = NULL;
-    struct head h;
+    struct rh_head h;
 
-    if (read_head(io, &h, err) < 0)
+    if (rh_head_read(b->io, &h, err) < 0)
         return -1;
-    if (looks_tar(&h))
-        return take_plain(p, io, path, &h, err);
-    s = rh_stream_unpack(rh_stream_io(io), &codec, err);
+    if (rh_content_of(&h, NULL) == RH_CONTENT_TAR)
+        return take_plain(p, b->io, b->path, false, &h, err);
+    s = rh_stream_unpack(rh_stream_io(b->io), &codec, err);
     if (!s)
         return -1;
     if (!codec)
-        return take_plain(p, io, path, &h, err);
+        return take_plain(p, b->io, b->path, b->device, &h, err);
     rh_stream_close(RH_TAKE(s));
-    return take_stream(p, rh_stream_io(io), err);
+    return take_stream(p, rh_stream_io(b->io), err);
 }
 
 /* --- the whole ----------------------------------------------------------- */
 
-static int open_stdin(struct rh_package *p, rh_error **err)
-{
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    struct stat st;
-
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
-                             "standard input cannot be read");
-    /* `rehost ... - <file.ova` is a file all the same. */
-    if (!S_ISREG(st.st_mode) || lseek(fd, 0, SEEK_CUR) != 0)
-        return take_stream(p, rh_stream_fd(p->lib, fd, "-"), err);
-    io = rh_io_fd(fd, "-", err);
-    return io ? take_io(p, io, NULL, err) : -1;
-}
-
-static int open_pipe(struct rh_package *p, const char *path, rh_error **err)
-{
-    int fd = rh_wait_open(p->lib, path, O_RDONLY, err);
-
-    return fd < 0 ? -1 : take_stream(p, rh_stream_fd(p->lib, fd, path), err);
-}
-
-static int open_url(struct rh_package *p, const char *url, rh_error **err)
-{
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-
-    if (!rh_is_url(url)) {
-        rh_fail(err, RH_ERR_USAGE, "only http:// and https:// are read from");
-        return rh_error_subject(err, url);
-    }
-    io = rh_io_http(p->lib, url, err);
-    if (!io)
-        return -1;
-    return take_io(p, io, NULL, err);
-}
-
 int rh_source_open(struct rh_package *p, const char *source, rh_error **err)
 {
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-    struct stat st;
+    RH_AUTO(rh_bytes_free) struct rh_bytes b = {0};
 
     p->kind = "ova";
-    if (!strcmp(source, "-"))
-        return open_stdin(p, err);
-    if (strstr(source, "://"))
-        return open_url(p, source, err);
-    if (rh_is_custom(source)) {
-        io = rh_custom_io(p->lib, source, err);
-        return io ? take_io(p, io, NULL, err) : -1;
-    }
-    if (stat(source, &st) < 0)
-        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
-    if (S_ISDIR(st.st_mode))
-        return open_folder(p, source, err);
-    if (S_ISFIFO(st.st_mode))
-        return open_pipe(p, source, err);
-    io = rh_io_file_at(AT_FDCWD, source, 0, err);
-    return io ? take_io(p, io, source, err) : -1;
+    if (rh_bytes_open(p->lib, source, &b, err) < 0)
+        return -1;
+    if (b.folder)
+        return open_folder(p, b.folder, err);
+    return b.stream ? take_stream(p, RH_TAKE(b.stream), err)
+                    : take_io(p, &b, err);
 }

@@ -48,28 +48,28 @@ print("<?xml version='1.0'?><Envelope xmlns='http://schemas.dmtf.org/ovf/envelop
               for d in disks), body))
 PY
 }
-# What the library says when the program is not between: rh_plan_run's status.
+# What the library says when the program is not between.
 library_converts() { # SOURCE: leaves its words in .stdout
     [ -z "${REHOST_SAN-}" ] || skip_test "a sanitizer's library cannot be loaded"
     cat >library.py <<'PY'
 import ctypes, sys
 l = ctypes.CDLL(sys.argv[1])
 P, S = ctypes.c_void_p, ctypes.c_char_p
-for name in ("rh_new", "rh_options_new", "rh_package_load", "rh_plan_new"):
+for name in ("rh_new", "rh_options_new", "rh_package_load", "rh_job_new"):
     getattr(l, name).restype = P
 l.rh_error_id.restype = l.rh_error_message.restype = S
 l.rh_error_id.argtypes = l.rh_error_message.argtypes = [P]
 l.rh_package_load.argtypes = [P, S, P, P]
-l.rh_plan_new.argtypes = [P, P, P]
-l.rh_plan_run.argtypes = [P, P]
+l.rh_job_new.argtypes = [P, P, P]
+l.rh_job_run.argtypes = [P, P]
 l.rh_options_add.argtypes = [P, S, S, P]
 err = P()
 lib, options = l.rh_new(ctypes.byref(err)), l.rh_options_new()
 for k, v in (b"to", b"kvm"), (b"out", b"lib-out"), (b"no-guest-fix", b"yes"):
     assert l.rh_options_add(options, k, v, None) == 0
 p = l.rh_package_load(lib, sys.argv[2].encode(), options, ctypes.byref(err))
-plan = p and l.rh_plan_new(p, options, ctypes.byref(err))
-done = plan and l.rh_plan_run(plan, ctypes.byref(err)) == 0
+plan = p and l.rh_job_new(p, options, ctypes.byref(err))
+done = plan and l.rh_job_run(plan, ctypes.byref(err)) == 0
 print("done" if done else l.rh_error_id(err).decode() + ": " + l.rh_error_message(err).decode())
 PY
     run python3 library.py "$BUILD/librehost.so.1" "$1"
@@ -243,5 +243,297 @@ items = [disk(10, 'd1'), disk(11, 'd2', 1, attributes=\"ovf:configuration='l'\")
     descriptor "$two; items = [disk(10, 'd1'), item(11, 15, HostResource='ovf:/disk/d2')]"
     run "$REHOST" inspect box.ovf --json
     hasnt_finding DISK-UNUSED
+}
+
+# --- other tools' descriptions ----------------------------------------------------
+domain() { # DISK-SOURCE...
+    cat <<XML
+<domain type='kvm'>
+  <name>web01</name>
+  <uuid>4d7b8f1e-3a6c-4f7e-9a54-0f1e2d3c4b5a</uuid>
+  <metadata><libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0">
+    <libosinfo:os id="http://debian.org/debian/12"/></libosinfo:libosinfo></metadata>
+  <memory unit='KiB'>2097152</memory>
+  <vcpu placement='static' current='4'>8</vcpu>
+  <os><type arch='x86_64' machine='pc-q35-6.2'>hvm</type>
+    <loader readonly='yes' secure='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.secboot.fd</loader>
+    <nvram>/var/lib/libvirt/qemu/nvram/web01_VARS.fd</nvram><boot dev='hd'/><boot dev='network'/></os>
+  <cpu><topology sockets='4' cores='2' threads='1'/></cpu>
+  <clock offset='localtime'/>
+  <devices>
+    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='$2'/>
+      <target dev='sdb' bus='scsi'/><address type='drive' controller='0' bus='0' target='0' unit='1'/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='$1'/>
+      <target dev='sda' bus='scsi'/><serial>S1</serial><boot order='1'/>
+      <address type='drive' controller='0' bus='0' target='0' unit='0'/></disk>
+    <disk type='file' device='cdrom'><target dev='sdc' bus='sata'/><readonly/></disk>
+    <controller type='scsi' index='0' model='virtio-scsi'/>
+    <interface type='bridge'><mac address='52:54:00:11:22:33'/><source bridge='br0'/><model type='virtio'/></interface>
+    <interface type='network'><mac address='52:54:00:11:22:44'/><source network='lan' portgroup='dmz'/>
+      <model type='e1000e'/><link state='down'/></interface>
+    <tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>
+  </devices>
+</domain>
+XML
+}
+summary='.vms[0] | [.name, .cpus, .cores_per_socket, .memory_bytes, .firmware, .secure_boot, .tpm,
+    .machine, .clock, .os.name, (.disks | map("\(.controller) \(.bus):\(.unit)") | join(",")),
+    (.nics | map("\(.model) \(.mac) \(.network) \(.connected)") | join(",")), (.cdroms | length)] |
+    map(tostring) | join("|")'
+web01="web01|4|2|2147483648|uefi|true|true|q35|localtime|debian 12|virtio-scsi 0:0,virtio-scsi 0:1"
+web01+="|virtio 52:54:00:11:22:33 br0 null,e1000e 52:54:00:11:22:44 dmz false|1"
+test_libvirt_xml_is_a_source_and_a_fill() {
+    need qemu-img
+    mkdir vm
+    for n in a b; do
+        make_disk $n.raw 2097152 $n
+        qemu-img convert -q -O qcow2 $n.raw vm/$n.qcow2
+    done
+    domain /var/lib/libvirt/images/a.qcow2 /var/lib/libvirt/images/b.qcow2 >vm/web01.xml
+    ! command -v virt-xml-validate >/dev/null ||
+        virt-xml-validate vm/web01.xml domain >/dev/null || fail "the test's own XML is not valid"
+    for source in vm/web01.xml vm; do
+        run "$REHOST" inspect $source --json
+        expect_status 0
+        expect_json "$summary" "$web01"
+        expect_json '.package.kind' libvirt
+        expect_json '.vms[0].provenance.cpus.from' libvirt
+        expect_json '.vms[0].disks | map(.file) | join(" ")' "a.qcow2 b.qcow2"
+    done
+    run "$REHOST" convert vm/web01.xml --to kvm --out out --no-guest-fix --format raw
+    expect_status 0
+    expect_same_file out/web01/disk0.raw a.raw
+    expect_same_file out/web01/disk1.raw b.raw
+    run "$REHOST" inspect vm/a.qcow2 --json --fill vm/web01.xml
+    expect_status 0
+    expect_json '.vms[0] | [.name, .cpus, .firmware, .nics[1].mac] | join(" ")' \
+        "web01 4 uefi 52:54:00:11:22:44"
+    expect_json '.vms[0].provenance.cpus.from' fill:web01.xml
+    # The same names elsewhere: where they lie is said.
+    mkdir images
+    mv vm/*.qcow2 images
+    run "$REHOST" inspect vm/web01.xml --json --datastore-map /var/lib/libvirt/images=images
+    expect_status 0
+    expect_json '.vms[0].disks[1].format' qcow2
+}
+vbox() {
+    cat <<'XML'
+<?xml version="1.0"?>
+<VirtualBox xmlns="http://www.virtualbox.org/" version="1.19-linux">
+  <Machine uuid="{4d7b8f1e-3a6c-4f7e-9a54-0f1e2d3c4b5a}" name="box" OSType="Debian_64">
+    <MediaRegistry><HardDisks>
+      <HardDisk uuid="{00000000-0000-4000-8000-00000000000b}" location="b.vmdk" format="VMDK" type="Normal"/>
+      <HardDisk uuid="{00000000-0000-4000-8000-00000000000a}" location="a.vmdk" format="VMDK" type="Normal"/>
+    </HardDisks></MediaRegistry>
+    <Hardware>
+      <CPU count="3"/><Memory RAMSize="1024"/><Firmware type="EFI"/><Chipset type="ICH9"/>
+      <Boot><Order position="1" device="DVD"/><Order position="2" device="HardDisk"/></Boot>
+      <Network>
+        <Adapter slot="0" enabled="true" MACAddress="080027112233" cable="true" type="82540EM"><NAT/></Adapter>
+        <Adapter slot="1" enabled="false" MACAddress="080027112244" type="82540EM"/>
+        <Adapter slot="2" enabled="true" MACAddress="080027112255" cable="false" type="virtio">
+          <BridgedInterface name="eth0"/></Adapter>
+      </Network>
+      <RTC localOrUTC="UTC"/>
+      <StorageControllers>
+        <StorageController name="SATA" type="AHCI" PortCount="3">
+          <AttachedDevice type="HardDisk" port="1" device="0"><Image uuid="{00000000-0000-4000-8000-00000000000b}"/></AttachedDevice>
+          <AttachedDevice type="HardDisk" port="0" device="0"><Image uuid="{00000000-0000-4000-8000-00000000000a}"/></AttachedDevice>
+          <AttachedDevice passthrough="false" type="DVD" port="2" device="0"/>
+        </StorageController>
+      </StorageControllers>
+    </Hardware>
+  </Machine>
+</VirtualBox>
+XML
+}
+test_a_vbox_file_is_a_source_and_a_fill() {
+    need qemu-img
+    mkdir vm
+    make_vmdk vm/a.vmdk a
+    make_vmdk vm/b.vmdk b
+    vbox >vm/box.vbox
+    run "$REHOST" inspect vm/box.vbox --json
+    expect_status 0
+    expect_json "$summary" "box|3|null|1073741824|uefi|null|null|q35|utc|Debian_64|sata 0:0,sata 0:1|e1000 08:00:27:11:22:33 NAT true,virtio 08:00:27:11:22:55 eth0 false|1"
+    expect_json '.package.kind' vbox
+    expect_json '.vms[0].disks | map(.file) | join(" ")' "a.vmdk b.vmdk"
+    run "$REHOST" convert vm --to kvm --out out --no-guest-fix --format raw
+    expect_status 0
+    expect_same_file out/box/disk0.raw vm/a.vmdk.raw
+    expect_same_file out/box/disk1.raw vm/b.vmdk.raw
+    run "$REHOST" inspect vm/a.vmdk --json --fill vm/box.vbox
+    expect_json '.vms[0] | [.name, .cpus, .nics[1].mac] | join(" ")' "box 3 08:00:27:11:22:55"
+    # A disk that no list names, and a file without a machine.
+    sed -i 's/0000000b}" location/0000000c}" location/' vm/box.vbox
+    run "$REHOST" convert vm/box.vbox --to kvm --out out2 --no-guest-fix
+    expect_error PACKAGE_FILE_MISSING 3
+    run "$REHOST" inspect vm/box.vbox --json
+    has_finding OVF-REFERENCE blocker disks/1
+    echo '<VirtualBox version="1.19"><MachineEncrypted/></VirtualBox>' >vm/box.vbox
+    run "$REHOST" inspect vm/box.vbox
+    expect_error OVF_NO_VM 3
+}
+
+# --- several bare disks, one VM -------------------------------------------------------
+prism_of() { # SIZE-OF-SCSI-0 SIZE-OF-SCSI-1: v2's answer
+    jq -n --argjson a "$1" --argjson b "$2" '{uuid: "11111111-2222-4333-8444-555555555555",
+        name: "app01", num_vcpus: 2, memory_mb: 1024, vm_nics: [{mac_address: "50:6b:8d:00:11:22"}],
+        vm_disk_info: [{disk_address: {device_bus: "scsi", device_index: 1}, size: $b},
+                       {disk_address: {device_bus: "scsi", device_index: 0}, size: $a}]}'
+}
+test_several_bare_disks_are_one_vm() {
+    need qemu-img jq
+    make_disk a.img 2097152 a
+    make_disk b.raw 4194304 b
+    qemu-img convert -q -O qcow2 b.raw b.qcow2
+    run "$REHOST" inspect a.img b.qcow2 --json
+    expect_status 0
+    expect_json '.vms | length' 1
+    expect_json '.vms[0] | [.name, (.disks | map("\(.file) \(.format)") | join(","))] | join(" ")' \
+        "a a.img raw,b.qcow2 qcow2"
+    # The fill says which is which, whatever the order.
+    prism_of 4194304 2097152 >vm.json
+    run "$REHOST" convert a.img b.qcow2 --fill vm.json --to kvm --out out --no-guest-fix --format raw
+    expect_status 0
+    expect_same_file out/app01/disk0.raw b.raw
+    expect_same_file out/app01/disk1.raw a.img
+    expect_json '.source.files | map(.name) | sort | join(" ")' "a.img b.qcow2" out/app01/receipt.json
+    run "$REHOST" inspect a.img b.qcow2 --json --fill vm.json
+    hasnt_finding FILL-DISK-ORDER
+    expect_json '.vms[0].disks | map("\(.file) \(.unit)") | join(",")' "b.qcow2 0,a.img 1"
+    # Sizes that tell nothing: in the order given, and called a guess.
+    cp b.raw c.img
+    prism_of 4194304 4194304 >same.json
+    run "$REHOST" inspect b.qcow2 c.img --json --fill same.json
+    expect_status 0
+    expect_json '.vms[0].disks | map(.file) | join(" ")' "b.qcow2 c.img"
+    has_finding FILL-DISK-ORDER caution
+    run "$REHOST" report a.img b.qcow2 --one-vm --to kvm --json
+    expect_json '.vms | map(.vm.disks | length) | join(" ")' 2
+    run "$REHOST" report a.img b.qcow2 --to kvm --json
+    expect_json '.vms | length' 2
+}
+test_several_disks_that_are_no_vm() {
+    make_disk a.img 2097152 a
+    mkdir d
+    make_disk d/a.img 2097152 b
+    descriptor ""
+    run "$REHOST" inspect a.img box.ovf
+    expect_error USAGE 2
+    expect_stderr "box.ovf"
+    run "$REHOST" inspect box.ovf a.img
+    expect_error USAGE 2
+    run "$REHOST" inspect a.img ./a.img
+    expect_error USAGE 2
+    expect_stderr "given twice"
+    run "$REHOST" inspect a.img gone.img
+    expect_error FILE_NOT_FOUND 1
+    # One name in two folders is two disks.
+    run "$REHOST" convert a.img d/a.img --set memory=1GiB --to kvm --out out --no-guest-fix --format raw
+    expect_status 0
+    expect_same_file out/a/disk0.raw a.img
+    expect_same_file out/a/disk1.raw d/a.img
+}
+
+# --- left out on purpose ---------------------------------------------------------------
+test_drop_leaves_out_what_it_names() {
+    need qemu-img
+    for n in a b c; do make_vmdk $n.vmdk $n; done
+    three="files = [('f1', 'a.vmdk'), ('f2', 'b.vmdk'), ('f3', 'c.vmdk')]
+disks = [('d1', 'f1'), ('d2', 'f2'), ('d3', 'f3')]
+items = [disk(10, 'd1', 0), disk(11, 'd2', 1), disk(12, 'd3', 2), item(13, 15), item(14, 15)] + [
+    item(20 + i, 10, Connection='LAN %d' % i, ResourceSubType='E1000') for i in range(3)]"
+    descriptor "$three"
+    run "$REHOST" inspect box.ovf --json --drop disk0 --drop disk2 --drop nic1 --drop cdrom0 \
+        --set nic2.network=last
+    expect_status 0
+    expect_json '.vms[0] | [(.disks | map(.file) | join(",")), (.nics | map(.network) | join(",")),
+        (.cdroms | length)] | join("|")' "b.vmdk|LAN 0,last|1"
+    expect_json '[.vms[0].findings[] | select(.id == "DEVICE-LEFT-OUT")] | length' 4
+    run "$REHOST" convert box.ovf --drop disk1 --to kvm --out out --no-guest-fix --format raw
+    expect_status 0
+    expect_same_file out/box/disk0.raw a.vmdk.raw
+    expect_same_file out/box/disk1.raw c.vmdk.raw
+    # What was said of it goes, and of the others stays with them.
+    rm b.vmdk
+    run "$REHOST" inspect box.ovf --json --drop disk0
+    has_finding DISK-FILE-MISSING "" disks/0
+    run "$REHOST" inspect box.ovf --json --drop disk1
+    hasnt_finding DISK-FILE-MISSING
+    descriptor "files = [('f1', 'a.vmdk'), ('f2', 'a.vmdk')]
+disks = [('d1', 'f1'), ('d2', 'f2')]; items = [disk(10, 'd1', 0), disk(11, 'd2', 1)]"
+    run "$REHOST" convert box.ovf --drop disk0 --to kvm --out out2 --no-guest-fix
+    expect_status 0
+    for wrong in disk2 nic0 floppy0 disk disk-1; do
+        run "$REHOST" inspect box.ovf --drop $wrong
+        expect_status 2
+    done
+}
+
+# --- what a source is, and is not ---------------------------------------------------
+test_plain_bytes_by_their_name_or_an_option() {
+    make_disk x.dd 2097152
+    run "$REHOST" inspect x.dd --json
+    expect_status 0
+    expect_json '.vms[0].disks[0].format' raw
+    run "$REHOST" disk info x.dd
+    expect_status 0
+    cp x.dd x.bin
+    run "$REHOST" inspect x.bin
+    expect_error PACKAGE_UNKNOWN 3
+    expect_stderr 'source-format raw'
+    run "$REHOST" convert x.bin --source-format raw --to kvm --out out --no-guest-fix \
+        --format raw --set memory=1GiB
+    expect_status 0
+    expect_same_file out/x/disk0.raw x.dd
+    run "$REHOST" inspect x.bin --source-format nonsense
+    expect_error USAGE 2
+    # A member of a package.
+    descriptor "files = [('f1', 'x.bin')]"
+    run "$REHOST" convert box.ovf --to kvm --out out --no-guest-fix
+    expect_status 3
+    run "$REHOST" convert box.ovf --to kvm --out out --no-guest-fix --format raw --source-format raw
+    expect_status 0
+    expect_same_file out/box/disk0.raw x.dd
+}
+test_what_is_no_package_is_called_by_its_name() {
+    refuses() { # FILE ID TEXT
+        run "$REHOST" inspect "$1"
+        expect_error "$2" 3
+        expect_stderr "$3"
+    }
+    printf '\n<!DOCTYPE html><html>Sign in</html>' >page.ova
+    refuses page.ova PACKAGE_UNKNOWN "web page"
+    printf 'QED\0' >box.raw # never raw because of its name
+    truncate -s 1M box.raw
+    run "$REHOST" inspect box.raw
+    expect_stderr "QED.*DISK_UNSUPPORTED"
+    mkdir -p hv/"Virtual Machines" hv/"Virtual Hard Disks"
+    refuses hv PACKAGE_NO_DESCRIPTOR "Hyper-V"
+    descriptor ""
+    cp box.ovf other.ovf
+    python3 -c "import zipfile
+with zipfile.ZipFile('two.zip', 'w') as z: z.write('box.ovf'); z.write('other.ovf')"
+    run "$REHOST" inspect two.zip
+    expect_error PACKAGE_SEVERAL 3
+    expect_stderr "unpack it"
+}
+test_xml_as_it_is_really_written() {
+    make_vmdk a.vmdk a
+    descriptor ""
+    sed -i "s|<?xml version='1.0'?>|<?xml version=\"1.0\" encoding=\"utf-16\"?>|" box.ovf
+    run "$REHOST" inspect box.ovf --json
+    expect_status 0
+    expect_json '.vms[0].disks | length' 1
+    descriptor ""
+    sed -i "s| xmlns='http://schemas.dmtf.org/ovf/envelope/1'||; s|<\(/\?\)ovf:|<\1|g" box.ovf
+    run "$REHOST" inspect box.ovf --json
+    expect_status 0
+    expect_json '.vms[0].disks | length' 1
+    printf '<Envelope>\xe9\x22\xff' >bad.ovf
+    run "$REHOST" inspect bad.ovf
+    expect_error OVF_XML 3
+    expect_equal "$(LC_ALL=C grep -c '[^ -~]' .stderr)" 0 "lines with raw bytes"
 }
 run_tests

@@ -32,6 +32,8 @@ enum rh_from {
     RH_FROM_GUEST,   /* found inside the guest */
     RH_FROM_OVF,     /* the package's descriptor */
     RH_FROM_VMX,
+    RH_FROM_LIBVIRT,
+    RH_FROM_VBOX,
     RH_FROM_SET /* --set: the last word */
 };
 

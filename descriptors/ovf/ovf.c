@@ -40,6 +40,10 @@ static int identify(struct rh_ovf *o, rh_error **err)
         return rh_fail(err, RH_ERR_OVF_VERSION,
                        "the descriptor is a <%s>, not an OVF Envelope",
                        (const char *)o->root->name);
+    if (!o->ns[0]) { /* none at all: as the first versions were written */
+        o->version = RH_OVF_1;
+        return 0;
+    }
     for (size_t i = 0; i < RH_COUNT(versions); i++) {
         if (same_ns(o->ns, versions[i].ns)) {
             o->version = versions[i].version;

@@ -5,6 +5,7 @@
  */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <libxml/parser.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -51,11 +52,26 @@ static int xml_failed(xmlParserCtxt *ctxt, rh_error **err)
     xmlErrorPtr e = xmlCtxtGetLastError(ctxt);
     RH_AUTO(rh_freep)
     char *line = rh_strdup(e && e->message ? e->message : "not XML");
+    RH_AUTO(rh_freep) char *safe = NULL;
     size_t n = strlen(line);
 
     while (n && strchr("\r\n ", line[n - 1]))
         line[--n] = '\0';
-    return rh_fail(err, RH_ERR_OVF_XML, "line %d: %s", e ? e->line : 1, line);
+    for (char *p = line; *p; p++)
+        *p = *p == '\n' || *p == '\r' ? ' ' : *p;
+    safe = rh_printable(line);
+    return rh_fail(err, RH_ERR_OVF_XML, "line %d: %s", e ? e->line : 1, safe);
+}
+
+/* .NET writes encoding="utf-16" in front of UTF-8: bytes that are one each are
+ * none of UTF-16.  NULL: as the document says. */
+static const char *encoding_of(const char *text, size_t n)
+{
+    char head[128];
+
+    snprintf(head, sizeof head, "%.*s", (int)RH_MIN(n, sizeof head - 1), text);
+    return !strncmp(head, "<?xml", 5) && strcasestr(head, "utf-16") ? "UTF-8"
+                                                                    : NULL;
 }
 
 xmlDoc *rh_ovf_xml(const char *text, size_t n, rh_error **err)
@@ -76,7 +92,8 @@ xmlDoc *rh_ovf_xml(const char *text, size_t n, rh_error **err)
         return NULL;
     ctxt = xmlNewParserCtxt();
     if (ctxt)
-        doc = xmlCtxtReadMemory(ctxt, text, (int)n, NULL, NULL, options);
+        doc = xmlCtxtReadMemory(ctxt, text, (int)n, NULL, encoding_of(text, n),
+                                options);
     if (!doc || !xmlDocGetRootElement(doc)) {
         xml_failed(ctxt, err);
         return NULL;

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "vm/order.h"
+#include "descriptors/beside.h"
 #include "descriptors/ovf/ovf.h"
 #include "descriptors/vmx/vmx.h"
 
@@ -107,53 +108,6 @@ static void plug(const struct rh_vmx *v, const struct address *a,
     rh_set_number(vm, unit, a->unit, RH_FROM_VMX, NULL);
 }
 
-/* --- files
- * ------------------------------------------------------------------------------
- */
-static bool is_absolute(const char *name)
-{
-    return name[0] == '/' || name[0] == '\\' ||
-           (isalpha((unsigned char)name[0]) && name[1] == ':');
-}
-
-/* A VMX may name the place its disk had on the source's datastore; here the
- * disk is looked for beside the VMX. */
-static const char *beside(const char *name)
-{
-    const char *slash = strrchr(name, '/');
-    const char *back = strrchr(name, '\\');
-
-    if (back && (!slash || back > slash))
-        slash = back;
-    return slash ? slash + 1 : name;
-}
-
-static void disk_file(struct rh_package *p, struct rh_vm *vm,
-                      struct rh_disk_config *d, const char *name,
-                      const char *subject, struct rh_findings *findings)
-{
-    struct rh_file_note file = {0};
-    struct rh_disk_note disk = {.id = d->id.text};
-    const char *mapped = rh_package_mapped(p, name);
-
-    if (mapped || is_absolute(name))
-        d->named = rh_arena_strdup(vm->arena, name);
-    if (mapped) {
-        name = mapped;
-    } else if (is_absolute(name)) {
-        rh_finding_add(
-            findings, RH_F_VMX_PATH, subject,
-            "the VMX names the disk \"%s\"; it is looked for beside the "
-            "VMX",
-            name);
-        name = beside(name);
-    }
-    rh_set_text(vm, &d->file, name, RH_FROM_VMX, NULL);
-    file.href = disk.href = name;
-    rh_package_note_file(p, &file);
-    rh_package_note_disk(p, &disk);
-}
-
 /* "web01-000002.vmdk": the second disk in a chain of snapshots. */
 static bool is_snapshot(const char *name)
 {
@@ -208,7 +162,7 @@ static int add_disk(struct rh_package *p, const struct rh_vmx *v,
     d = rh_vec_add(&vm->disks);
     rh_set_text(vm, &d->id, a->text, RH_FROM_VMX, NULL);
     plug(v, a, vm, &d->controller, &d->bus, &d->unit, findings);
-    disk_file(p, vm, d, name, subject, findings);
+    rh_disk_beside(p, vm, d, name, RH_FROM_VMX, subject, findings);
     disk_mode(v, a, vm, d, subject, findings);
     return 0;
 }
@@ -233,7 +187,7 @@ static void add_cdrom(struct rh_package *p, const struct rh_vmx *v,
     if (!name || !name[0] || !strcasestr(type, "image") ||
         rh_same_word(name, "emptyBackingString"))
         return;
-    if (is_absolute(name)) {
+    if (rh_name_absolute(name)) {
         rh_finding_add(
             findings, RH_F_VMX_CDROM, "vm",
             "the CD image \"%s\" lies outside the package; the drive "
