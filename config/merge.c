@@ -10,7 +10,7 @@
 
 #include "base/limits.h"
 #include "config/describe.h"
-#include "vm/order.h"
+#include "descriptors/beside.h"
 
 /* --- one value
  * -------------------------------------------------------------------- */
@@ -319,7 +319,7 @@ void rh_merge_vm(struct rh_package *p, struct rh_vm *to,
     offer_fields(to, to, from->vm, rh_vm_fields, "", " ", findings);
     merge_disks(to, from, name, bare, findings);
     if (bare && !from->by_index) {
-        rh_vm_sort_disks(to); /* the fill says where each is plugged */
+        rh_disks_in_order(to, findings); /* the fill says where each is */
         rh_package_disks_moved(p);
     }
     merge_nics(to, from, name, findings);

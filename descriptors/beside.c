@@ -3,7 +3,10 @@
 #include "descriptors/beside.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "vm/order.h"
 
 bool rh_name_absolute(const char *name)
 {
@@ -45,4 +48,20 @@ void rh_disk_beside(struct rh_package *p, struct rh_vm *vm,
     file.href = disk.href = name;
     rh_package_note_file(p, &file);
     rh_package_note_disk(p, &disk);
+}
+
+void rh_disks_in_order(struct rh_vm *vm, struct rh_findings *findings)
+{
+    size_t count = vm->disks.count;
+    RH_AUTO(rh_freep) const char **ids = rh_calloc(count + 1, sizeof *ids);
+    RH_AUTO(rh_freep) size_t *to = rh_calloc(count + 1, sizeof *to);
+
+    for (size_t i = 0; i < count; i++)
+        ids[i] = vm->disks.items[i].id.text; /* each a text of its own */
+    rh_vm_sort_disks(vm);
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < count; j++)
+            if (vm->disks.items[j].id.text == ids[i])
+                to[i] = j;
+    rh_findings_renumber(findings, "disks/", to, count);
 }

@@ -13,5 +13,8 @@ void rh_disk_beside(struct rh_package *p, struct rh_vm *vm,
                     struct rh_disk_config *d, const char *name,
                     enum rh_from from, const char *subject,
                     struct rh_findings *findings);
+/* By bus and place, as people and firmware count them; what was said of a disk
+ * goes with it. */
+void rh_disks_in_order(struct rh_vm *vm, struct rh_findings *findings);
 
 #endif

@@ -14,41 +14,17 @@ struct list {
     size_t *count, size;
 };
 
-/* "disks/3/..." moves down by one, and goes when it is the one. */
-static void renumber(struct rh_findings *f, const char *prefix, size_t gone)
-{
-    size_t n = strlen(prefix), kept = 0;
-
-    for (size_t i = 0; i < f->count; i++) {
-        struct rh_finding *at = &f->items[i];
-        bool of_list = !strncmp(at->subject, prefix, n);
-        char *rest = NULL;
-        size_t number = of_list ? strtoul(at->subject + n, &rest, 10) : 0;
-
-        if (of_list && number == gone) {
-            free(at->subject);
-            free(at->message);
-            free(at->remedy);
-            continue;
-        }
-        if (of_list && number > gone) {
-            char *moved = rh_printf("%s%zu%s", prefix, number - 1, rest);
-
-            free(at->subject);
-            at->subject = moved;
-        }
-        f->items[kept++] = *at;
-    }
-    f->count = kept;
-}
-
 static void drop_item(struct rh_package *p, const struct list *l, size_t i)
 {
     char *at = (char *)l->items + i * l->size;
 
+    RH_AUTO(rh_freep) size_t *to = rh_calloc(*l->count, sizeof *to);
+
+    for (size_t n = 0; n < *l->count; n++)
+        to[n] = n < i ? n : n > i ? n - 1 : SIZE_MAX;
+    rh_findings_renumber(&p->vm_findings.items[0], l->prefix, to, *l->count);
     memmove(at, at + l->size, (*l->count - i - 1) * l->size);
     --*l->count;
-    renumber(&p->vm_findings.items[0], l->prefix, i);
     rh_finding_add(&p->vm_findings.items[0], RH_F_DEVICE_LEFT_OUT, "vm",
                    "%s%zu is left out, as --drop asks", l->word, i);
     rh_package_disks_moved(p);

@@ -186,6 +186,38 @@ struct rh_finding *rh_finding_add_named(struct rh_findings *list,
     return add(list, found, subject ? subject : "vm", rh_printable(message));
 }
 
+static void forget(struct rh_finding *f)
+{
+    free(f->subject);
+    free(f->message);
+    free(f->remedy);
+}
+
+void rh_findings_renumber(struct rh_findings *list, const char *prefix,
+                          const size_t *to, size_t count)
+{
+    size_t n = strlen(prefix), kept = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        struct rh_finding *f = &list->items[i];
+        bool of_list = !strncmp(f->subject, prefix, n);
+        char *rest = NULL, *moved;
+        size_t number = of_list ? strtoul(f->subject + n, &rest, 10) : count;
+
+        if (number < count && to[number] == SIZE_MAX) {
+            forget(f);
+            continue;
+        }
+        if (number < count) {
+            moved = rh_printf("%s%zu%s", prefix, to[number], rest);
+            free(f->subject);
+            f->subject = moved;
+        }
+        list->items[kept++] = *f;
+    }
+    list->count = kept;
+}
+
 void rh_findings_drop(struct rh_findings *list, enum rh_finding_id id)
 {
     size_t kept = 0;
@@ -193,13 +225,10 @@ void rh_findings_drop(struct rh_findings *list, enum rh_finding_id id)
     for (size_t i = 0; i < list->count; i++) {
         struct rh_finding *f = &list->items[i];
 
-        if (f->id == id) {
-            free(f->subject);
-            free(f->message);
-            free(f->remedy);
-        } else {
+        if (f->id == id)
+            forget(f);
+        else
             list->items[kept++] = *f;
-        }
     }
     list->count = kept;
 }

@@ -41,6 +41,10 @@ struct rh_finding *rh_finding_add(struct rh_findings *list,
 struct rh_finding *rh_finding_add_named(struct rh_findings *list,
                                         const char *id, const char *subject,
                                         const char *message);
+/* What was said of "disks/I" (prefix "disks/") is about to[I] now, or, where
+ * that is SIZE_MAX, about nothing any more. */
+void rh_findings_renumber(struct rh_findings *list, const char *prefix,
+                          const size_t *to, size_t count);
 /* Take away all of that id. */
 void rh_findings_drop(struct rh_findings *list, enum rh_finding_id id);
 void rh_findings_copy(struct rh_findings *to, const struct rh_findings *from);

@@ -10,7 +10,6 @@
 #include "base/limits.h"
 #include "descriptors/beside.h"
 #include "descriptors/ovf/ovf.h"
-#include "vm/order.h"
 
 struct domain {
     struct rh_ovf o; /* for attributes and texts */
@@ -474,7 +473,7 @@ static int devices(struct domain *d, rh_error **err)
         if (status)
             return -1;
     }
-    rh_vm_sort_disks(d->vm);
+    rh_disks_in_order(d->vm, d->findings);
     return 0;
 }
 

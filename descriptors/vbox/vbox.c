@@ -9,7 +9,6 @@
 #include "base/limits.h"
 #include "descriptors/beside.h"
 #include "descriptors/ovf/ovf.h"
-#include "vm/order.h"
 
 /* A disk image of the registry; snapshots nest. */
 struct image {
@@ -393,7 +392,7 @@ static int read_machine(struct machine *m, rh_error **err)
     storage = storage ? storage : rh_xml_child(node, "StorageControllers");
     if (storage && controllers(m, storage, err))
         return -1;
-    rh_vm_sort_disks(m->vm);
+    rh_disks_in_order(m->vm, m->findings);
     return 0;
 }
 
