@@ -55,7 +55,7 @@ library_converts() { # SOURCE: leaves its words in .stdout
 import ctypes, sys
 l = ctypes.CDLL(sys.argv[1])
 P, S = ctypes.c_void_p, ctypes.c_char_p
-for name in ("rh_new", "rh_options_new", "rh_package_load", "rh_job_new"):
+for name in ("rh_lib_new", "rh_options_new", "rh_package_load", "rh_job_new"):
     getattr(l, name).restype = P
 l.rh_error_id.restype = l.rh_error_message.restype = S
 l.rh_error_id.argtypes = l.rh_error_message.argtypes = [P]
@@ -64,7 +64,7 @@ l.rh_job_new.argtypes = [P, P, P]
 l.rh_job_run.argtypes = [P, P]
 l.rh_options_add.argtypes = [P, S, S, P]
 err = P()
-lib, options = l.rh_new(ctypes.byref(err)), l.rh_options_new()
+lib, options = l.rh_lib_new(ctypes.byref(err)), l.rh_options_new()
 for k, v in (b"to", b"kvm"), (b"out", b"lib-out"), (b"no-guest-fix", b"yes"):
     assert l.rh_options_add(options, k, v, None) == 0
 p = l.rh_package_load(lib, sys.argv[2].encode(), options, ctypes.byref(err))
