@@ -58,6 +58,7 @@ struct rh_container {
     RH_VEC(struct rh_trail) trails;
     RH_VEC(struct rh_place *) views; /* readers may still look through them */
     struct rh_package *package;
+    unsigned near_lookups;
     RH_VEC(struct rh_watched) witnesses;
     RH_VEC(struct rh_datastore) datastores;
     size_t watched; /* the trail that what is opened now belongs to */
@@ -93,6 +94,11 @@ int rh_bare_open(struct rh_package *p, const struct rh_package_options *o,
 void rh_bare_close(struct rh_container *c);
 const struct rh_bare *rh_bare_named(const struct rh_package *p,
                                     const char *name);
+
+/* --- near.c ----------------------------------------------------------------
+ */
+/* The one file that is written otherwise, and meant; NULL: none, or several. */
+const char *rh_near_name(struct rh_package *p, const char *name);
 
 /* --- files.c: the files that a descriptor names -------------------------- */
 /* The stored file, or its chunks; count 0: it is not there. */

@@ -134,6 +134,21 @@ static int look_in_archive(struct rh_package *p, const char *name,
     return 0;
 }
 
+static void tell_near(struct rh_package *p, const char *name, const char *near)
+{
+    rh_finding_add(&p->findings, RH_F_PACKAGE_FILE_NAME, near,
+                   "the descriptor names \"%s\"; the file \"%s\" was taken, "
+                   "whose name is written otherwise",
+                   name, near);
+}
+
+static const char *last_part(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+
+    return slash ? slash + 1 : name;
+}
+
 int rh_file_look(struct rh_package *p, const char *name, bool *ret_there,
                  uint64_t *ret_size, rh_error **err)
 {
@@ -151,6 +166,8 @@ int rh_file_look(struct rh_package *p, const char *name, bool *ret_there,
     *ret_there = io != NULL;
     if (io) {
         *ret_size = io->size;
+        if (strcmp(last_part(io->name), last_part(name)))
+            tell_near(p, name, last_part(io->name));
         rh_io_unref(io);
         return 0;
     }
@@ -244,6 +261,18 @@ static int find_name(struct rh_package *p, const char *name,
     return 0;
 }
 
+/* Said, since it is a guess, if a good one. */
+static int find_near(struct rh_package *p, const char *href,
+                     struct rh_parts *ret, rh_error **err)
+{
+    const char *near = rh_near_name(p, without_dot(href));
+
+    if (!near)
+        return 0;
+    tell_near(p, href, near);
+    return find_whole(p, near, ret, err);
+}
+
 int rh_parts_find(struct rh_package *p, const char *href, uint64_t chunk_size,
                   struct rh_parts *ret, rh_error **err)
 {
@@ -254,9 +283,10 @@ int rh_parts_find(struct rh_package *p, const char *href, uint64_t chunk_size,
         return refuse(href, reach, err);
     if (find_name(p, without_dot(href), chunk_size, ret, err) < 0)
         return -1;
-    if (!ret->list.count && strcmp(plain, href))
-        return find_name(p, without_dot(plain), chunk_size, ret, err);
-    return 0;
+    if (!ret->list.count && strcmp(plain, href) &&
+        find_name(p, without_dot(plain), chunk_size, ret, err) < 0)
+        return -1;
+    return ret->list.count ? 0 : find_near(p, plain, ret, err);
 }
 
 int rh_file_missing(const struct rh_package *p, const char *href,
@@ -387,11 +417,37 @@ static int check_reach(struct rh_package *p, const char *href, rh_error **err)
     return refuse(href, reach, err);
 }
 
+static bool is_used(const struct rh_package *p, const char *href)
+{
+    const struct rh_container *c = rh_container_of(p);
+
+    for (size_t i = 0; i < c->disks.count; i++)
+        if (c->disks.items[i].href && !strcmp(c->disks.items[i].href, href))
+            return true;
+    for (size_t vm = 0; vm < p->vms.count; vm++) {
+        const struct rh_vm *v = p->vms.items[vm];
+
+        for (size_t i = 0; i < v->disks.count; i++)
+            if (!strcmp(rh_text_of(&v->disks.items[i].file), href))
+                return true;
+        for (size_t i = 0; i < v->cdroms.count; i++)
+            if (!strcmp(rh_text_of(&v->cdroms.items[i].file), href))
+                return true;
+    }
+    return false;
+}
+
 static int check_note(struct rh_package *p, const struct rh_file_note *note,
                       rh_error **err)
 {
     RH_AUTO(rh_parts_free) struct rh_parts parts = {0};
 
+    if (has_scheme(note->href) && !is_used(p, note->href)) {
+        rh_finding_add(&p->findings, RH_F_PACKAGE_FILE_ELSEWHERE, note->href,
+                       "the file \"%s\" lies elsewhere; nothing uses it",
+                       note->href);
+        return 0;
+    }
     if (check_reach(p, note->href, err) < 0)
         return -1;
     if (reach_of_href(p, note->href) != INSIDE)

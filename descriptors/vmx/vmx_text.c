@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/fold.h"
 #include "descriptors/vmx/vmx.h"
 
 /* --- encoding
@@ -177,6 +178,13 @@ int rh_vmx_read(struct rh_vmx *v, const char *text, size_t n, rh_error **err)
         utf8 = converted(text, n, from, &n);
         v->unknown_encoding = utf8 ? NULL : from;
         text = utf8 ? utf8 : text;
+    }
+    /* Japanese Windows writes its code page without saying so. */
+    if (!utf8 && !v->unknown_encoding && !rh_valid_utf8(text, n) &&
+        !memchr(text, 0, n)) {
+        utf8 = rh_utf8_name(text);
+        text = utf8;
+        n = strlen(utf8);
     }
     if (read_lines(v, text, n, err))
         return -1;

@@ -1,0 +1,66 @@
+/* near.c - a file whose name is written otherwise than the descriptor does:
+ * Server-Disk.VMDK for server-disk.vmdk, marks apart from letters, Windows'
+ * code page. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alike.h"
+#include "base/fold.h"
+#include "base/limits.h"
+#include "package/container.h"
+
+static void dir_freep(DIR **d)
+{
+    if (*d)
+        closedir(*d);
+}
+
+/* What `name` may be meant by; counted, since one alone is taken. */
+struct search {
+    const char *name;
+    char *found;
+    size_t count;
+};
+
+static void look_at(struct search *s, const char *candidate)
+{
+    RH_AUTO(rh_freep) char *text = rh_utf8_name(candidate);
+
+    if (!rh_names_alike(text, s->name) || s->count++)
+        return;
+    s->found = rh_strdup(candidate);
+}
+
+/* Those beside the descriptor: what is below is named with its folder. */
+static void look_in_folder(struct search *s, const char *path)
+{
+    RH_AUTO(dir_freep) DIR *d = opendir(path);
+    struct dirent *entry;
+
+    for (size_t n = 0; d && n < RH_LIMIT_MEMBERS && (entry = readdir(d)); n++)
+        if (entry->d_name[0] != '.')
+            look_at(s, entry->d_name);
+}
+
+const char *rh_near_name(struct rh_package *p, const char *name)
+{
+    enum { LOOKUPS_MAX = 256 }; /* each is a walk over all names */
+    struct rh_container *c = rh_container_of(p);
+    RH_AUTO(rh_freep) char *plain = rh_utf8_name(name);
+    struct search s = {.name = plain};
+    const char *candidate, *ret = NULL;
+
+    if (++c->near_lookups > LOOKUPS_MAX)
+        return NULL;
+    for (size_t i = 0;
+         c->archive && (candidate = rh_place_name(p->place, i)); i++)
+        look_at(&s, candidate);
+    if (!c->archive)
+        look_in_folder(&s, c->base->name);
+    if (s.count == 1)
+        ret = rh_arena_strdup(p->arena, s.found);
+    free(s.found);
+    return ret;
+}
