@@ -9,6 +9,16 @@ const char *rh_target_option(const struct rh_target_job *job, const char *name)
     return rh_option(job->options->given, name);
 }
 
+char *rh_target_about(const struct rh_target_job *job, const char *shown)
+{
+    const char *name = rh_text_of(&job->vm->name);
+    const char *about = rh_text_of(&job->vm->annotation);
+
+    if (!*name || !strcmp(name, shown))
+        return rh_strdup(about);
+    return *about ? rh_printf("%s\n%s", name, about) : rh_strdup(name);
+}
+
 const char *rh_target_network(const struct rh_target_options *o,
                               const char *from)
 {

@@ -114,6 +114,9 @@ const struct rh_target *rh_target_at(size_t i);
 /* --- common.c: for the targets' own use ------------------------------------
  */
 /* The last value of an option of the target's own, or NULL. */
+/* The VM's description, begun with its real name where the target calls it
+ * otherwise (`shown`).  The caller frees. */
+char *rh_target_about(const struct rh_target_job *job, const char *shown);
 const char *rh_target_option(const struct rh_target_job *job, const char *name);
 /* What --network-map says for a network of the package; NULL: nothing. */
 const char *rh_target_network(const struct rh_target_options *o,

@@ -257,7 +257,7 @@ import sys, urllib.parse
 for line in open(sys.argv[1]):
     if line.startswith("description: "):
         print(urllib.parse.unquote(line[13:].rstrip("\n")))' \
-        "$result/proxmox.conf" | sed -n 1p)" 'line one: 100%'
+        "$result/proxmox.conf" | sed -n 2p)" 'line one: 100%'
 }
 
 # --- import.sh -----------------------------------------------------------------------

@@ -70,8 +70,8 @@ static void empty(xmlTextWriter *w, const char *name, ...)
 
 static void put_identity(xmlTextWriter *w, const struct rh_kvm *k)
 {
-    RH_AUTO(rh_freep)
-    char *about = rh_printable(rh_text_of(&k->job->vm->annotation));
+    RH_AUTO(rh_freep) char *said = rh_target_about(k->job, k->job->name);
+    RH_AUTO(rh_freep) char *about = rh_printable(said);
     const char *os = k->job->profile ? k->job->profile->libosinfo : NULL;
 
     text(w, "name", k->job->name);

@@ -62,9 +62,7 @@ static char *dns_name(const char *name)
 
 static void decide_ids(struct rh_kvm *k)
 {
-    const char *name = rh_text_of(&k->job->vm->name);
-
-    k->dns_name = dns_name(*name ? name : k->job->name);
+    k->dns_name = dns_name(k->job->name);
     k->own_uuid = rh_vm_uuid(k->job->vm, k->uuid);
     rh_vm_made_up_uuid(k->job->vm, "generation", 0, k->genid);
 }

@@ -156,8 +156,8 @@ static void add_identity(const struct rh_kvm *k, struct rh_kvm_settings *s)
     const char *source = k->job->vm->source_kind;
     RH_AUTO(rh_buf_free) struct rh_buf smbios = {0};
     RH_AUTO(rh_freep) char *text = NULL;
-    RH_AUTO(rh_freep)
-    char *plain = printable_lines(rh_text_of(&k->job->vm->annotation));
+    RH_AUTO(rh_freep) char *about = rh_target_about(k->job, k->dns_name);
+    RH_AUTO(rh_freep) char *plain = printable_lines(about);
 
     add(s, "name", "%s", k->dns_name);
     rh_buf_printf(&smbios, "uuid=%s", k->uuid);

@@ -120,14 +120,17 @@ bool rh_xen_is_xva(const struct rh_target_job *job)
 char *rh_xen_name(const struct rh_target_job *job)
 {
     const char *name = rh_text_of(&job->vm->name);
+    bool given = rh_target_option(job, "name") != NULL;
 
-    return rh_printable(*name ? name : job->name);
+    return rh_printable(*name && !given ? name : job->name);
 }
 
 /* Its lines stay lines. */
 char *rh_xen_description(const struct rh_target_job *job)
 {
-    const char *p = rh_text_of(&job->vm->annotation);
+    RH_AUTO(rh_freep) char *name = rh_xen_name(job);
+    RH_AUTO(rh_freep) char *about = rh_target_about(job, name);
+    const char *p = about;
     struct rh_buf b = {0};
 
     while (*p) {
