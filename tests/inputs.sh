@@ -436,6 +436,168 @@ test_several_disks_that_are_no_vm() {
     expect_same_file out/a/disk1.raw d/a.img
 }
 
+# --- names ---------------------------------------------------------------------------
+test_a_file_is_found_however_its_name_is_written() {
+    need qemu-img
+    make_vmdk ok.vmdk a
+    written() { # HREF FILE
+        mkdir pair
+        cp ok.vmdk "pair/$2"
+        descriptor "files = [('f1', '$1')]"
+        mv box.ovf pair
+        for source in pair pair.ova; do
+            [ $source = pair ] || tar -C pair -cf pair.ova box.ovf "$2"
+            run "$REHOST" inspect $source --json
+            expect_status 0
+            expect_json '.vms[0].disks[0].format' vmdk
+            has_finding PACKAGE-FILE-NAME info
+        done
+        rm -r pair pair.ova
+    }
+    written server-disk.vmdk Server-Disk.VMDK
+    nfc=$(printf 'dürer-ガ.vmdk')
+    nfd=$(python3 -c "import sys,unicodedata; sys.stdout.write(unicodedata.normalize('NFD', sys.argv[1]))" "$nfc")
+    written "$nfc" "$nfd"
+    written "$nfd" "$nfc"
+    written 業務サーバ.vmdk "$(printf '業務サーバ.vmdk' | iconv -t CP932)"
+    # Two that it could be: none is taken.
+    descriptor "files = [('f1', 'a.vmdk')]"
+    cp ok.vmdk A.vmdk
+    cp ok.vmdk a.VMDK
+    run "$REHOST" inspect box.ovf --json
+    has_finding DISK-FILE-MISSING
+}
+test_a_name_without_latin_letters_stays_telling() {
+    need qemu-img
+    make_vmdk a.vmdk a
+    for name in 業務サーバ 経理サーバ; do
+        descriptor "vms = [('x', [disk(10, 'd1')])]"
+        sed -i "s|<Name>x</Name>|<Name>$name</Name>|" box.ovf
+        run "$REHOST" convert box.ovf --to kvm --out out --no-guest-fix
+        expect_status 0
+        expected=vm-$(printf %s $name | sha256sum | head -c 8)
+        expect_file "out/$expected/proxmox.conf"
+        expect_equal "$(sed -n 's/^name: //p' "out/$expected/proxmox.conf")" "$expected" "Proxmox's name"
+        run grep -c "$name" "out/$expected/libvirt.xml"
+        expect_stdout '^[1-9]'
+        run python3 -c "import sys, urllib.parse
+print(urllib.parse.unquote(open(sys.argv[1]).read()))" "out/$expected/proxmox.conf"
+        expect_stdout "$name"
+    done
+    run "$REHOST" convert box.ovf --to kvm --out out --no-guest-fix --name web
+    expect_equal "$(sed -n 's/^name: //p' out/web/proxmox.conf)" web "Proxmox's name"
+}
+test_a_wrong_vm_lists_names_too() {
+    descriptor "vms = [('one', [disk(10, 'd1')]), ('two', [])]"
+    sed -i "s|<Name>two</Name>|<Name>Mail</Name>|" box.ovf
+    run "$REHOST" inspect box.ovf --vm three
+    expect_stderr 'one, two \("Mail"\)'
+    run "$REHOST" inspect box.ovf --vm Mail --json
+    expect_json '.vms[0].id' two
+}
+
+# --- smaller kinds ---------------------------------------------------------------------
+test_ovirts_own_words() {
+    make_disk 9b7e2c1a-0000-4000-8000-000000000001 2097152
+    descriptor "files = [('f1', '9b7e2c1a-0000-4000-8000-000000000001')]
+items = [disk(10, 'd1'), item(11, 10, ResourceSubType='3', MACAddress='56:6f:00:00:00:01'),
+         item(12, 32768, Device='spice', Type='graphics')]"
+    sed -i "s|ovf:diskId='d1'|ovf:parentRef='' ovf:volume-format='RAW' ovf:boot='true' ovf:disk-interface='VirtIO_SCSI' &|
+        s|<VirtualHardwareSection>|<BiosType>4</BiosType>&|" box.ovf
+    run "$REHOST" inspect box.ovf --json
+    expect_status 0
+    expect_json '.vms[0] | [.firmware, .secure_boot, .machine, .disks[0].format, .nics[0].model,
+        .nics[0].mac] | map(tostring) | join(" ")' "uefi true q35 raw virtio 56:6f:00:00:00:01"
+    hasnt_finding OVF-ITEM-UNKNOWN
+    tar -cf box.ova box.ovf 9b7e*
+    run "$REHOST" convert box.ova --to kvm --out out --no-guest-fix --format raw
+    expect_status 0
+    expect_same_file out/box/disk0.raw 9b7e2c1a-0000-4000-8000-000000000001
+}
+test_smaller_kinds_of_items_and_files() {
+    descriptor "files = [('f1', 'a.vmdk'), ('f2', 'http://host/readme.txt')]
+items = [disk(10, 'd1'), item(11, 32768, ResourceSubType='nvram', HostResource='ovf:/file/f3'),
+         item(12, 18, ElementName='tape')]"
+    run "$REHOST" inspect box.ovf --json
+    expect_status 0
+    has_finding PACKAGE-FILE-ELSEWHERE info
+    has_finding NVRAM-CONTENTS
+    has_finding DEVICE-DROPPED info
+    hasnt_finding OVF-ITEM-UNKNOWN
+    descriptor "files = [('f1', 'http://host/a.vmdk')]" # what is used is refused
+    run "$REHOST" inspect box.ovf
+    expect_error PACKAGE_HREF 3
+}
+test_a_vmx_as_hosts_really_write_it() {
+    printf '%s\n' 'config.version = "8"' 'displayName = "box"' 'memsize = "512"' \
+        'scsi0.virtualDev = "pvscsi"' 'scsi0:0.fileName = "a.vmdk"' \
+        'scsi0:1.present = "TRUE"' 'scsi0:1.deviceType = "scsi-passthru"' \
+        'scsi0:1.fileName = "/vmfs/devices/genscsi/tape"' \
+        'ethernet0.virtualDev = "vmxnet3"' 'ethernet0.networkName = "LAN"' \
+        'ethernet1.present = "FALSE"' 'ethernet1.virtualDev = "e1000"' \
+        "guestInfo.detailed.data = \"familyName='Linux' prettyName='Debian GNU/Linux 12 (bookworm)'\"" >box.vmx
+    run "$REHOST" inspect box.vmx --json
+    expect_status 0
+    expect_json '.vms[0] | [(.disks | length), (.nics | map(.model) | join(",")), .os.name] |
+        map(tostring) | join("|")' "1|vmxnet3|Debian GNU/Linux 12 (bookworm)"
+    has_finding VMX-PRESENT info disks/0
+    has_finding VMX-PRESENT info nics/0
+    has_finding DEVICE-DROPPED info
+    hasnt_finding DEVICE-SCSI-PASSTHROUGH
+}
+
+# --- nothing is lost: every real descriptor, counted by another reader -------------------
+test_disks_and_cards_out_and_told_are_those_in() {
+    cat >count.py <<'PY'
+import json, re, subprocess, sys, xml.etree.ElementTree as ET
+def local(e): return e.tag.split("}")[-1]
+def child(e, *names):
+    return next((c.text or "" for c in e if local(c) in names), "")
+def of_ovf(path):
+    root, n = ET.parse(path).getroot(), [0, 0]
+    for e in root.iter():
+        if local(e) not in ("Item", "StorageItem", "EthernetPortItem"): continue
+        a = {k.split("}")[-1]: v for k, v in e.attrib.items()}
+        if a.get("bound") in ("min", "max"): continue
+        t = child(e, "ResourceType") or {"StorageItem": "17", "EthernetPortItem": "10"}.get(local(e), "")
+        disk = t in ("17", "19", "31", "32") and (t == "17" or "/disk/" in child(e, "HostResource"))
+        n[0] += disk; n[1] += t == "10"
+    return n
+def of_vmx(path):
+    text = open(path, "rb").read().decode("latin-1").lower()
+    v = dict(re.findall(r'^\s*([\w.:]+)\s*=\s*"(.*?)"', text, re.M))
+    off = lambda k: v.get(k + ".present") == "false" or v.get(k.split(":")[0] + ".present") == "false"
+    disks = {m[1] for k in v if (m := re.match(r"((?:scsi|sata|ide|nvme)\d+:\d+)\.", k))}
+    disks = [d for d in disks if not off(d) and "cdrom" not in v.get(d + ".devicetype", "")]
+    nics = {m[1] for k in v if (m := re.match(r"(ethernet\d+)\.(present|virtualdev|networkname|connectiontype|addresstype)", k))}
+    return [len(disks), len([e for e in nics if v.get(e + ".present", "true") == "true"])]
+bad = 0
+for path in sys.argv[2:]:
+    try: want = of_vmx(path) if path.endswith(".vmx") else of_ovf(path)
+    except ET.ParseError: continue
+    r = subprocess.run([sys.argv[1], "inspect", "--json", path], capture_output=True)
+    if r.returncode: continue  # refused, as other tests know
+    d = json.loads(r.stdout)
+    told = [f["message"] for v in d["vms"] for f in v["findings"]] + [f["message"] for f in d["package"]["findings"]]
+    ids = [f["id"] for v in d["vms"] for f in v["findings"]]
+    got = [sum(len(v[k]) for v in d["vms"]) for k in ("disks", "nics")]
+    # Told instead: left out, passed through, of another configuration, overridden.
+    spare = [ids.count("OVF-REFERENCE") + ids.count("DEVICE-SCSI-PASSTHROUGH") + ids.count("DEVICE-DROPPED"), 0]
+    configured = any(f["id"] == "OVF-CONFIGURATION" for f in d["package"]["findings"]) or b"ovf:configuration=" in open(path, "rb").read()
+    for i, what in enumerate(("disks", "network cards")):
+        if got[i] > want[i] + ids.count("DEVICE-SRIOV") or (got[i] + spare[i] < want[i] and not configured):
+            bad += 1
+            print("%s: %s in %d, out %d, told %d" % (path, what, want[i], got[i], spare[i]))
+print("counted", len(sys.argv) - 2)
+sys.exit(bad > 0)
+PY
+    files=("$TOP"/tests/ovf/*.ovf "$TOP"/tests/ovf/*.vmx)
+    [ ! -d "$RH_SHARED/corpus/ovf" ] || files+=("$RH_SHARED"/corpus/ovf/*.{ovf,vmx})
+    run python3 count.py "$REHOST" "${files[@]}"
+    expect_status 0
+    expect_stdout '^counted'
+}
+
 # --- left out on purpose ---------------------------------------------------------------
 test_drop_leaves_out_what_it_names() {
     need qemu-img

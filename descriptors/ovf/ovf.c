@@ -256,6 +256,10 @@ static int read_disks(struct rh_ovf *o, const xmlNode *section, rh_error **err)
         if (d->file_ref && !d->file_ref[0])
             d->file_ref = NULL;
         d->parent_ref = rh_ovf_attr(o, child, "parentRef");
+        if (d->parent_ref && !d->parent_ref[0])
+            d->parent_ref = NULL; /* oVirt's base disks */
+        d->raw = rh_same_word(rh_ovf_attr(o, child, "volume-format"), "RAW");
+        d->boot = rh_same_word(rh_ovf_attr(o, child, "boot"), "true");
         d->interface = rh_ovf_attr(o, child, "disk-interface");
         d->capacity = disk_capacity(o, child, id);
         d->populated = number_attr(o, child, "populatedSize");
@@ -456,6 +460,9 @@ static int add_system(struct systems *s, xmlNode *system, rh_error **err)
     name_vm(s->o, system, vm);
     if (s->names.length < RH_LIMIT_NAME)
         rh_buf_printf(&s->names, "%s%s", s->names.length ? ", " : "", vm->id);
+    if (s->names.length < RH_LIMIT_NAME && vm->name.text &&
+        strcmp(vm->name.text, vm->id))
+        rh_buf_printf(&s->names, " (\"%s\")", vm->name.text);
     if (!wanted(s->options, vm)) {
         /* Its disks are not anybody's: they have to be known. */
         read_vm(s->o, system, vm, &findings, NULL);

@@ -24,6 +24,7 @@ struct rh_ovf_disk {
     const char *id, *file_ref, *parent_ref, *interface;
     uint64_t capacity, populated; /* bytes; 0: not said */
     unsigned uses;
+    bool raw, boot; /* as oVirt says it */
     bool elsewhere; /* attached in a configuration that was not chosen */
 };
 struct rh_ovf {
@@ -96,6 +97,7 @@ enum rh_item_field {
     RH_ITEM_LIMIT,
     RH_ITEM_RESERVATION,
     RH_ITEM_WEIGHT,
+    RH_ITEM_MAC, /* oVirt's own */
     RH_ITEM_FIELDS
 };
 struct rh_item {

@@ -271,11 +271,21 @@ static const char *nic_model(struct rh_ovf *o, const char *list,
                              const char *subject, struct rh_findings *findings)
 {
     static const char *const known[][2] = {
-        {"vmxnet3", "vmxnet3"},   {"vmxnet2", "vmxnet2"},
-        {"vmxnet", "vmxnet"},     {"e1000", "e1000"},
-        {"e1000e", "e1000e"},     {"pcnet32", "pcnet32"},
-        {"flexible", "flexible"}, {"virtio", "virtio"},
-        {"sriov", "sriov"},       {"rtl8139", "rtl8139"}};
+        {"vmxnet3", "vmxnet3"},
+        {"vmxnet2", "vmxnet2"},
+        {"vmxnet", "vmxnet"},
+        {"e1000", "e1000"},
+        {"e1000e", "e1000e"},
+        {"pcnet32", "pcnet32"},
+        {"flexible", "flexible"},
+        {"virtio", "virtio"},
+        {"sriov", "sriov"},
+        {"rtl8139", "rtl8139"},
+        /* oVirt's numbers (VmInterfaceType). */
+        {"1", "rtl8139"},
+        {"2", "e1000"},
+        {"3", "virtio"},
+        {"5", "sriov"}};
     const char *word;
 
     for (size_t i = 0; list && (word = rh_ovf_word(o, list, i)); i++) {
@@ -298,7 +308,8 @@ static void nic_address(const struct rh_item *item, struct rh_vm *vm,
                         struct rh_nic_config *nic, const char *subject,
                         struct rh_findings *findings)
 {
-    const char *text = item->field[RH_ITEM_ADDRESS];
+    const char *text = item->field[RH_ITEM_MAC] ? item->field[RH_ITEM_MAC]
+                                                : item->field[RH_ITEM_ADDRESS];
     char mac[18];
 
     if (!text || strlen(text) < 12) /* a slot number, or nothing */

@@ -137,6 +137,10 @@ static void from_disk(struct rh_ovf *o, struct rh_vm *vm,
     if (d->capacity)
         rh_set_number(vm, &disk->capacity_bytes, d->capacity, RH_FROM_OVF,
                       NULL);
+    if (d->raw)
+        rh_set_text(vm, &disk->format, "raw", RH_FROM_OVF, NULL);
+    if (d->boot)
+        rh_set_number(vm, &disk->boot_order, 1, RH_FROM_OVF, NULL);
     disk->populated_size = d->populated;
     disk->parent_id = rh_arena_strdup(vm->arena, d->parent_ref);
     plug_by_interface(d, vm, disk);

@@ -36,6 +36,7 @@ static const struct {
     {"Limit", RH_ITEM_LIMIT},
     {"Reservation", RH_ITEM_RESERVATION},
     {"Weight", RH_ITEM_WEIGHT},
+    {"MACAddress", RH_ITEM_MAC},
 };
 
 /* Fill what this node says; of several HostResources the first that is not

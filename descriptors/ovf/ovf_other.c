@@ -18,6 +18,7 @@ static const struct {
     {"usb", RH_F_DEVICE_DROPPED, N_("a USB controller")},
     {"sound", RH_F_DEVICE_DROPPED, N_("a sound card")},
     {"watchdog", RH_F_DEVICE_DROPPED, N_("a watchdog")},
+    {"tape", RH_F_DEVICE_DROPPED, N_("a tape or another SCSI device")},
     {"other", RH_F_DEVICE_DROPPED, N_("another device")},
     {"pci-passthrough", RH_F_DEVICE_PASSTHROUGH,
      N_("a device of the host that was passed through")},
@@ -65,7 +66,10 @@ static const struct {
     {0, "vmware.vmci", "vmci"},
     {0, "soundcard", "sound"},
     {0, "watchdog", "watchdog"},
+    {32768, "nvram", "nvram"}, /* VirtualBox 7.1 */
+    {32768, NULL, "video"},    /* oVirt's graphics */
     {14, NULL, "floppy"},
+    {18, NULL, "tape"},
     {21, NULL, "serial"},
     {22, NULL, "parallel"},
     {23, NULL, "usb"},

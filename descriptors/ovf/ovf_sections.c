@@ -367,6 +367,20 @@ static bool has_transport(struct rh_ovf *o, const xmlNode *hardware)
     return transport && transport[0];
 }
 
+/* oVirt's BiosType: 1 i440FX and SeaBIOS, 2 Q35 and SeaBIOS, 3 Q35 and UEFI,
+ * 4 that with Secure Boot; 0 leaves it to the cluster. */
+static void ovirt_bios(struct rh_ovf *o, const xmlNode *node, struct rh_vm *vm)
+{
+    uint64_t n;
+
+    if (!rh_parse_u64(rh_ovf_text(o, node), &n) || n < 1 || n > 4)
+        return;
+    rh_set_text(vm, &vm->machine, n == 1 ? "pc" : "q35", RH_FROM_OVF, NULL);
+    rh_set_text(vm, &vm->firmware, n < 3 ? "bios" : "uefi", RH_FROM_OVF, NULL);
+    if (n > 2)
+        rh_set_bool(vm, &vm->secure_boot, n == 4, RH_FROM_OVF, NULL);
+}
+
 void rh_ovf_sections(struct rh_ovf *o, xmlNode *system, xmlNode *hardware,
                      const struct rh_items *items, struct rh_vm *vm,
                      struct rh_findings *findings)
@@ -379,6 +393,8 @@ void rh_ovf_sections(struct rh_ovf *o, xmlNode *system, xmlNode *hardware,
     {
         const char *name = rh_ovf_section(o, section);
 
+        if (!strcmp(name, "BiosType"))
+            ovirt_bios(o, section, vm);
         if (!strcmp(name, "OperatingSystemSection"))
             operating_system(o, section, vm);
         else if (!strcmp(name, "AnnotationSection"))

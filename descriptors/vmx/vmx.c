@@ -308,13 +308,53 @@ static void usb_device(const char *key, const char *value, struct rh_vm *vm,
         rh_vm_add_device(vm, findings, "usb-device", key, value, false);
 }
 
+/* Some lines of a card, but none that it is present: as with disks. */
+static bool is_described(const struct rh_vmx *v, unsigned i)
+{
+    static const char *const words[] = {"virtualdev", "networkname",
+                                        "connectiontype", "addresstype"};
+
+    for (size_t w = 0; w < RH_COUNT(words); w++)
+        if (rh_vmx_getf(v, "ethernet%u.%s", i, words[w]))
+            return true;
+    return false;
+}
+
 static void nics(const struct rh_vmx *v, struct rh_vm *vm,
                  struct rh_findings *findings)
 {
     for (unsigned i = 0; i < RH_LIMIT_VM_NICS; i++) {
-        if (is_true(rh_vmx_getf(v, "ethernet%u.present", i)))
+        const char *present = rh_vmx_getf(v, "ethernet%u.present", i);
+        char subject[32];
+
+        snprintf(subject, sizeof subject, "nics/%zu", vm->nics.count);
+        if (is_true(present)) {
             add_nic(v, i, vm, findings);
+        } else if (!present && is_described(v, i)) {
+            rh_finding_add(findings, RH_F_VMX_PRESENT, subject,
+                           "no line says that %s%u is present; it was taken as "
+                           "present",
+                           "ethernet", i);
+            add_nic(v, i, vm, findings);
+        }
     }
+}
+
+/* What VMware Tools reported of the running guest:
+ * prettyName='Debian GNU/Linux 12 (bookworm)' among others. */
+static void reported_os(const struct rh_vmx *v, struct rh_vm *vm)
+{
+    const char *said = rh_vmx_get(v, "guestinfo.detailed.data");
+    const char *at = said ? strstr(said, "prettyName='") : NULL;
+    size_t n;
+
+    if (!at || vm->os_name.kind != RH_VALUE_UNSET)
+        return;
+    at += strlen("prettyName='");
+    n = strcspn(at, "'");
+    if (n && n <= 200)
+        rh_set_text(vm, &vm->os_name, rh_arena_strndup(vm->arena, at, n),
+                    RH_FROM_VMX, "guestInfo.detailed.data");
 }
 
 /* --- the rest
@@ -394,6 +434,7 @@ static int build(struct rh_package *p, const struct rh_vmx *v, const char *name,
     boot_order(v, vm);
     clock_of(v, vm);
     nics(v, vm, findings);
+    reported_os(v, vm);
     devices(v, vm, findings);
     passthrough(v, vm, findings);
     for (size_t i = 0; i < v->entries.count; i++) {

@@ -145,9 +145,10 @@ static int add_disk(struct rh_package *p, const struct rh_vmx *v,
     struct rh_disk_config *d;
     char subject[32];
 
+    /* A CD drive or a tape of the host: a disk is a raw device mapping. */
     if (type && strcasestr(type, "passthru")) {
-        rh_finding_add(findings, RH_F_DEVICE_SCSI_PASSTHROUGH, "vm", "%s: %s",
-                       a->text, type);
+        rh_vm_add_device(vm, findings, "tape", a->text, name ? name : type,
+                         false);
         return 0;
     }
     if (!name || !name[0]) {
@@ -159,6 +160,11 @@ static int add_disk(struct rh_package *p, const struct rh_vmx *v,
         return rh_fail(err, RH_ERR_VMX_LIMIT, "more than %d disks",
                        RH_LIMIT_VM_DISKS);
     snprintf(subject, sizeof subject, "disks/%zu", vm->disks.count);
+    if (!rh_vmx_getf(v, "%s.present", a->text))
+        rh_finding_add(findings, RH_F_VMX_PRESENT, subject,
+                       "no line says that %s is present; it was taken as "
+                       "present",
+                       a->text);
     d = rh_vec_add(&vm->disks);
     rh_set_text(vm, &d->id, a->text, RH_FROM_VMX, NULL);
     plug(v, a, vm, &d->controller, &d->bus, &d->unit, findings);
