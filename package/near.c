@@ -54,8 +54,8 @@ const char *rh_near_name(struct rh_package *p, const char *name)
 
     if (++c->near_lookups > LOOKUPS_MAX)
         return NULL;
-    for (size_t i = 0;
-         c->archive && (candidate = rh_place_name(p->place, i)); i++)
+    for (size_t i = 0; c->archive && (candidate = rh_place_name(p->place, i));
+         i++)
         look_at(&s, candidate);
     if (!c->archive)
         look_in_folder(&s, c->base->name);

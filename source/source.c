@@ -235,8 +235,8 @@ static int take_archive(struct rh_package *p, struct rh_io *io, bool zip,
 }
 
 /* What nothing shows by content, but a name, a device or an option says. */
-static const char *said_format(const struct rh_package *p,
-                               struct rh_io *io, bool device)
+static const char *said_format(const struct rh_package *p, struct rh_io *io,
+                               bool device)
 {
     if (p->source_format)
         return p->source_format;
