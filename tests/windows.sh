@@ -66,7 +66,7 @@ convert() { # NAME TARGET [OPTION...]
     run "$REHOST" convert "$SCRATCH/$name.raw" --to "$to" --out out \
         --format raw --set memory=2GiB --set cpus=2 "$@"
 }
-edited='.vms[0].targets[0].edits | map(.where | sub(".*\\\\Services\\\\";"")) | sort | join(" ")'
+edited='.vms[0].targets[0].edits | map(select(.fix == "windows.boot-start") | .where | sub(".*\\\\Services\\\\";"")) | sort | join(" ")'
 guest='.vms[0].targets[0].guest'
 
 # --- what it is ----------------------------------------------------------------
@@ -97,7 +97,7 @@ test_sata_needs_storahci_and_nothing_else_is_touched() {
 }
 test_what_is_recorded_is_what_differs() {
     disk w2019 win2019
-    convert w2019 kvm --devices emulated
+    convert w2019 kvm --devices emulated --no-fix windows.vmware-tools
     expect_status 0
     hive_of "$SCRATCH/w2019.raw" SYSTEM before
     hive_of out/w2019/disk0.raw SYSTEM after
@@ -165,11 +165,11 @@ test_windows_7_is_switched_in_both_control_sets() {
     real r7 win7-32 system/win7-sp1-x86-vmware.SYSTEM
     report r7 kvm --devices emulated
     expect_status 0
-    expect_json '.vms[0].targets[0].edits[].where' \
+    expect_json '.vms[0].targets[0].edits[] | select(.fix == "windows.boot-start") | .where' \
 'HKLM\SYSTEM\ControlSet001\Services\msahci\Start
 HKLM\SYSTEM\ControlSet002\Services\msahci\Start'
     report r7 xen
-    expect_json '.vms[0].targets[0].edits[].where' \
+    expect_json '.vms[0].targets[0].edits[] | select(.fix == "windows.boot-start") | .where' \
 'HKLM\SYSTEM\ControlSet001\Services\pciide\Start
 HKLM\SYSTEM\ControlSet002\Services\pciide\Start'
 }
@@ -248,6 +248,59 @@ test_a_card_that_cannot_be_told_keeps_what_it_has() {
     report r7 kvm --devices emulated --set nic0.mac=00:50:56:8a:01:02
     expect_json '[.vms[0].targets[0].findings[] | select(.id == "WINDOWS-ADDRESS-LEFT")] | length' 2
     expect_json '[.vms[0].targets[0].edits[] | select(.fix == "windows.first-boot")] | length' 0
+}
+
+# --- the rest of the machine --------------------------------------------------------------
+test_vmwares_services_are_switched_off_and_its_drivers_kept() {
+    real r10 win10 system/win10-21h2-vmware-uefi.SYSTEM LAYOUT=gpt
+    report r10 kvm
+    expect_json '[.vms[0].targets[0].edits[] | select(.fix == "windows.vmware-tools") | .where | split("\\")[4]] | sort | join(" ")' \
+        "NetworkProvider VGAuthService VMTools vm3dservice vmhgfs vmmemctl vmrawdsk vmvss"
+}
+test_a_missing_fallback_loader_is_added_and_no_other_touched() {
+    disk w11 win11 LAYOUT=gpt
+    cp "$SCRATCH/w11.raw" "$SCRATCH/noboot.raw"
+    mdel -i "$SCRATCH/noboot.raw@@1M" ::/EFI/Boot/bootx64.efi
+    printf other | mcopy -i "$SCRATCH/noboot.raw@@1M" - ::/EFI/Boot/other.efi
+    convert noboot kvm
+    expect_status 0
+    expect_json '.edits[] | select(.fix == "windows.efi-fallback") | .where' \
+        "/ESP:/EFI/Boot/bootx64.efi" out/noboot/receipt.json
+    mcopy -i out/noboot/disk0.raw@@1M ::/EFI/Boot/bootx64.efi a
+    mcopy -i out/noboot/disk0.raw@@1M ::/EFI/Microsoft/Boot/bootmgfw.efi b
+    expect_same_file a b
+    mcopy -i out/noboot/disk0.raw@@1M ::/EFI/Boot/other.efi c
+    expect_equal "$(cat c)" other
+    # One that is there stays, whoever's it is.
+    mdel -i "$SCRATCH/noboot.raw@@1M" ::/EFI/Boot/bootx64.efi 2>/dev/null
+    printf grub | mcopy -i "$SCRATCH/noboot.raw@@1M" - ::/EFI/Boot/bootx64.efi
+    report noboot kvm
+    expect_json '[.vms[0].targets[0].edits[] | select(.fix == "windows.efi-fallback")] | length' 0
+}
+flat() { # NAME SECTORS
+    printf '%s\n' '# Disk DescriptorFile' 'version=1' 'CID=fffffffe' 'parentCID=ffffffff' \
+        'createType="monolithicFlat"' "RW $2 FLAT \"$1-flat.vmdk\" 0" \
+        'ddb.adapterType = "lsilogic"'
+}
+test_data_disks_of_a_server_come_online() {
+    disk w2019 win2019
+    mkdir vm
+    cp "$SCRATCH/w2019.raw" vm/system-flat.vmdk
+    truncate -s 4M vm/data-flat.vmdk
+    flat system $(($(stat -c %s vm/system-flat.vmdk) / 512)) >vm/system.vmdk
+    flat data 8192 >vm/data.vmdk
+    printf '%s\n' 'config.version = "8"' 'displayName = "w"' 'memsize = "2048"' 'numvcpus = "1"' \
+        'guestOS = "windows2019srv-64"' 'scsi0.present = "TRUE"' 'scsi0.virtualDev = "pvscsi"' \
+        'scsi0:0.present = "TRUE"' 'scsi0:0.fileName = "system.vmdk"' \
+        'scsi0:1.present = "TRUE"' 'scsi0:1.fileName = "data.vmdk"' >vm/w.vmx
+    run "$REHOST" convert vm/w.vmx --to kvm --out out --format raw
+    expect_status 0
+    volume out/w/disk0.raw
+    ntfscat -f ntfs Windows/rehost-firstboot/after.txt >steps
+    expect_equal "$(tr -d '\r' <steps)" \
+        '-|optional|reg delete HKLM\SYSTEM\CurrentControlSet\Services\partmgr\Parameters /v SanPolicy /f'
+    expect_json '.edits[] | select(.where | endswith("SanPolicy")) | .after' 1 \
+        out/w/receipt.json
 }
 
 # --- hives that were not left clean --------------------------------------------------

@@ -74,6 +74,8 @@ static void facts_free(void *facts)
 
 static const struct rh_fix fixes[] = {
     {"windows.boot-start", RH_STAKE_BOOT, rh_fix_win_boot_start},
+    {"windows.efi-fallback", RH_STAKE_BOOT, rh_fix_win_efi_fallback},
+    {"windows.vmware-tools", RH_STAKE_COMFORT, rh_fix_win_vmware_tools},
     {"windows.first-boot", RH_STAKE_NETWORK, rh_fix_win_first_boot},
     {NULL, RH_STAKE_COMFORT, NULL},
 };

@@ -358,6 +358,47 @@ int rh_win_move_addresses(struct rh_hive_edit *e, struct rh_win_job *job,
     return 0;
 }
 
+/* A server takes disks that come by a new controller offline: for one start it
+ * does not, and then has its own policy again. */
+static int bring_disks_online(struct rh_hive_edit *e, struct rh_win_job *job,
+                              rh_error **err)
+{
+    static const char key[] = "Services\\partmgr\\Parameters";
+    const struct rh_windows *w = rh_win_of(e->j);
+    enum { ONLINE_ALL = 1 };
+    uint64_t was = 0;
+    bool any = false;
+
+    if (w->major < 6 || !e->j->o->vm || e->j->o->vm->disks.count < 2)
+        return 0;
+    for (size_t i = 0; i < w->sets.count; i++) {
+        RH_AUTO(rh_freep)
+        char *path = rh_printf("%s\\%s", w->sets.items[i], key);
+        uint64_t now = 0;
+        bool has =
+            rh_hive_number(e->h, rh_hive_key(e->h, 0, path), "SanPolicy", &now);
+
+        if (has && now == ONLINE_ALL)
+            continue;
+        if (!i)
+            was = now;
+        any = true;
+        if (rh_hive_set_number(e, path, "SanPolicy", ONLINE_ALL, err) < 0)
+            return -1;
+    }
+    if (any && was)
+        rh_win_step(&job->after, NULL, RH_WIN_OPTIONAL,
+                    "reg add HKLM\\SYSTEM\\CurrentControlSet\\%s /v SanPolicy "
+                    "/t REG_DWORD /d %u /f",
+                    key, (unsigned)was);
+    else if (any)
+        rh_win_step(&job->after, NULL, RH_WIN_OPTIONAL,
+                    "reg delete HKLM\\SYSTEM\\CurrentControlSet\\%s /v "
+                    "SanPolicy /f",
+                    key);
+    return 0;
+}
+
 static void say_teams(struct rh_fix_job *j)
 {
     const struct rh_windows *w = rh_win_of(j);
@@ -382,6 +423,9 @@ int rh_fix_win_first_boot(struct rh_fix_job *j, rh_error **err)
     say_teams(j);
     e.h = system = rh_win_open(rh_win_of(j), "SYSTEM", &pages, err);
     if (!system || rh_win_move_addresses(&e, &job, err) < 0)
+        return -1;
+    e.what = _("data disks come online at the first start");
+    if (bring_disks_online(&e, &job, err) < 0)
         return -1;
     if (rh_win_job_is_empty(&job))
         return 0;

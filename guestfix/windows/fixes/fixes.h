@@ -6,6 +6,8 @@
 #include "guestfix/windows/start.h"
 
 int rh_fix_win_boot_start(struct rh_fix_job *j, rh_error **err);
+int rh_fix_win_vmware_tools(struct rh_fix_job *j, rh_error **err);
+int rh_fix_win_efi_fallback(struct rh_fix_job *j, rh_error **err);
 int rh_fix_win_first_boot(struct rh_fix_job *j, rh_error **err);
 
 static inline const struct rh_windows *rh_win_of(const struct rh_fix_job *j)
