@@ -29,4 +29,15 @@ struct rh_signer {
 int rh_sign_check(const struct rh_signed *s, const char *ca_file,
                   struct rh_signer *ret, rh_error **err);
 
+/* Whom a driver's signature leads to. */
+enum rh_pe_trust {
+    RH_PE_UNSIGNED,
+    RH_PE_TEST,      /* signed by itself: Windows wants test mode */
+    RH_PE_CROSS,     /* "Microsoft Code Verification Root": Vista to 8.1, and 10
+                        without Secure Boot */
+    RH_PE_MICROSOFT, /* Microsoft's own root: everywhere */
+    RH_PE_UNKNOWN    /* to somebody else, or it does not read */
+};
+enum rh_pe_trust rh_sign_pe(const void *bytes, size_t n);
+
 #endif

@@ -303,6 +303,101 @@ test_data_disks_of_a_server_come_online() {
         out/w/receipt.json
 }
 
+# --- virtio -------------------------------------------------------------------------------
+# A virtio-win in the ISO's layout: DRIVER/SYSTEM/amd64 for the systems named.
+virtio_win() { # FOLDER SIGNATURE SYSTEM...
+    local top=$1 kind=$2 os d name
+    shift 2
+    python3 "$tools/mkpe.py" drv.sys x64 native
+    [ "$kind" = none ] || sh "$tools/signpe.sh" drv.sys "$kind"
+    for os; do
+        for d in viostor/viostor vioscsi/vioscsi NetKVM/netkvm Balloon/balloon; do
+            name=${d#*/}
+            mkdir -p "$top/${d%/*}/$os/amd64"
+            cp drv.sys "$top/${d%/*}/$os/amd64/$name.sys"
+            printf '; %s\r\n[Version]\r\n' "$os" >"$top/${d%/*}/$os/amd64/$name.inf"
+            echo >"$top/${d%/*}/$os/amd64/$name.pdb"
+        done
+    done
+}
+test_virtio_is_put_in_and_the_rest_installed_at_the_first_start() {
+    disk w2019 win2019
+    virtio_win drv microsoft 2k16 2k19 2k22 w10
+    convert w2019 kvm --devices virtio --drivers drv
+    expect_status 0
+    volume out/w2019/disk0.raw
+    ntfscat -f ntfs Windows/System32/drivers/vioscsi.sys >got
+    expect_same_file got drv/vioscsi/2k19/amd64/vioscsi.sys
+    ntfscat -f ntfs Windows/System32/config/SYSTEM >SYSTEM
+    export_of SYSTEM text
+    expect_equal "$(grep -A9 '^.*Services.vioscsi]' text | grep -c 'dword:00000000\|drivers.vioscsi.sys')" 2
+    # This registry was made without a DriverDatabase: the older rows.
+    expect_equal "$(grep -c 'CriticalDeviceDatabase.PCI#VEN_1AF4&DEV_10[04][48]&REV' text)" 2
+    ntfscat -f ntfs Windows/rehost-firstboot/drivers.txt | tr -d '\r' >steps
+    expect_equal "$(cat steps)" \
+'-|optional|pnputil -i -a drivers\viostor\viostor.inf
+-|optional|pnputil -i -a drivers\vioscsi\vioscsi.inf
+-|needed|pnputil -i -a drivers\netkvm\netkvm.inf
+-|optional|pnputil -i -a drivers\balloon\balloon.inf'
+    ntfscat -f ntfs Windows/rehost-firstboot/drivers/netkvm/netkvm.inf >inf
+    expect_equal "$(head -1 inf | tr -d '\r')" "; 2k19"
+    run "$REHOST" report out/w2019/disk0.raw --to kvm --devices virtio --drivers drv \
+        --set memory=2GiB --set cpus=1 --json -
+    expect_json '.vms[0].targets[0].edits | length' 0
+}
+test_virtio_rows_go_into_a_driver_database_where_there_is_one() {
+    real r10 win10 system/win10-21h2-vmware-uefi.SYSTEM LAYOUT=gpt
+    virtio_win drv microsoft w8.1 w10
+    convert r10 kvm --devices virtio --drivers drv
+    expect_status 0
+    hive_of out/r10/disk0.raw SYSTEM SYSTEM
+    export_of SYSTEM text
+    expect_equal "$(grep -c '^\[.*DriverDatabase.*rehost' text)" 8
+    expect_equal "$(grep -c '"rehost.inf"=hex(3):01,ff,00,00' text)" 2
+    volume out/r10/disk0.raw
+    expect_equal "$(ntfscat -f ntfs Windows/rehost-firstboot/after.txt | grep -c 'reg delete.*rehost.inf')" 4
+}
+test_an_iso_image_serves_as_well() {
+    need xorriso
+    disk w2019 win2019
+    virtio_win drv microsoft 2k19
+    xorriso -as mkisofs -quiet -J -r -o virtio.iso drv 2>/dev/null
+    report w2019 kvm --devices virtio --drivers virtio.iso
+    expect_status 0
+    expect_json '[.vms[0].targets[0].edits[] | select(.fix == "windows.virtio")] | length > 5' true
+}
+test_the_xen_installer_runs_at_the_first_start_and_nothing_is_half_put_in() {
+    disk w2019 win2019
+    mkdir drv
+    echo a package >drv/XenTools-x64.msi
+    echo another >drv/XenTools-x86.msi
+    run "$REHOST" report "$SCRATCH/w2019.raw" --to xen --drivers drv \
+        --set memory=2GiB --set cpus=1 --json -
+    expect_json '[.vms[0].targets[0].edits[].where | select(test("XenTools|xenbus"))] | join(" ")' \
+        /Windows/rehost-firstboot/XenTools-x64.msi
+}
+test_drivers_that_windows_would_not_load_are_refused() {
+    local kind
+    disk w2019 win2019
+    for kind in none test; do
+        virtio_win $kind $kind 2k19
+        report w2019 kvm --devices virtio --drivers $kind
+        expect_status 4
+        expect_json '[.vms[0].targets[0].findings[].id | select(test("DRIVER-(REFUSED|MISSING)"))] | sort | join(" ")' \
+            "WINDOWS-DRIVER-MISSING WINDOWS-DRIVER-REFUSED"
+        expect_json "[.vms[0].targets[0].edits[] | select(.fix == \"windows.virtio\")] | length" 0
+    done
+    # Cross-signed ones are what Windows 7 has; newer drivers than the system none.
+    disk w7 win7
+    virtio_win old cross w7
+    report w7 kvm --devices virtio --drivers old
+    expect_status 0
+    expect_json "$guest.starts_on[\"virtio-scsi\"]" off
+    virtio_win new microsoft 2k22
+    report w2019 kvm --devices virtio --drivers new
+    expect_status 4
+}
+
 # --- hives that were not left clean --------------------------------------------------
 test_logs_are_replayed_before_anything_is_read() {
     real rdirty win10 system/win10-1709-dirty.SYSTEM

@@ -343,7 +343,7 @@ int rh_win_detect(struct rh_windows *w, struct rh_session *s, rh_error **err)
     if (system)
         read_system(w, system);
     if (system && software)
-        rh_win_starts(w, system);
+        rh_win_starts(w, system, s->o->drivers);
     w->readable = software && system;
     if (w->readable)
         rh_win_say_cautions(w, s, system, software);

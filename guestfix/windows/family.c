@@ -73,6 +73,7 @@ static void facts_free(void *facts)
 }
 
 static const struct rh_fix fixes[] = {
+    {"windows.virtio", RH_STAKE_COMFORT, rh_fix_win_virtio},
     {"windows.boot-start", RH_STAKE_BOOT, rh_fix_win_boot_start},
     {"windows.efi-fallback", RH_STAKE_BOOT, rh_fix_win_efi_fallback},
     {"windows.vmware-tools", RH_STAKE_COMFORT, rh_fix_win_vmware_tools},

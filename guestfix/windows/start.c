@@ -88,6 +88,32 @@ static bool is_bound(const struct rh_windows *w, const struct rh_win_path *p,
     return false;
 }
 
+/* Put in by us: no device yet, but a row that binds it. */
+static bool is_put_in(struct rh_hive *system, const char *set,
+                      const char *service)
+{
+    static const char *const paths_of[] = {"DEV_1001&REV_00",
+                                           "DEV_1004&REV_00"};
+
+    if (strncmp(service, "vio", 3))
+        return false;
+    if (rh_hive_key(system, 0, "DriverDatabase\\DriverInfFiles\\rehost.inf"))
+        return true;
+    for (size_t i = 0; i < RH_COUNT(paths_of); i++) {
+        RH_AUTO(rh_freep)
+        char *path =
+            rh_printf("%s\\Control\\CriticalDeviceDatabase\\PCI#VEN_1AF4&%s",
+                      set, paths_of[i]);
+        RH_AUTO(rh_freep)
+        char *bound =
+            rh_hive_text(system, rh_hive_key(system, 0, path), "Service");
+
+        if (bound && !strcasecmp(bound, service))
+            return true;
+    }
+    return false;
+}
+
 static bool has_file(const struct rh_windows *w, struct rh_hive *system,
                      rh_key service, const char *name)
 {
@@ -111,7 +137,9 @@ static enum rh_win_start start_in(const struct rh_windows *w,
 
     if (!k)
         return RH_WIN_NO_DRIVER;
-    if (!has_start || (!p->in_box && (!image || !is_bound(w, p, service))))
+    if (!has_start ||
+        (!p->in_box && (!image || (!is_bound(w, p, service) &&
+                                   !is_put_in(system, set, service)))))
         return RH_WIN_STAGED;
     if (!has_file(w, system, k, service))
         return RH_WIN_NO_FILE;
@@ -152,12 +180,19 @@ static const char *const kinds[RH_WIN_DISKS] = {
     "ide",    "sata",        "nvme",       "lsisas",
     "pvscsi", "virtio-scsi", "virtio-blk", "xen"};
 
-void rh_win_starts(struct rh_windows *w, struct rh_hive *system)
+void rh_win_starts(struct rh_windows *w, struct rh_hive *system,
+                   const char *drivers)
 {
+    const char *why;
+
     for (size_t i = 0; i < RH_WIN_DISKS; i++) {
         w->starts[i].disk = kinds[i];
         w->starts[i].start =
             rh_win_start_of(w, system, kinds[i], &w->starts[i].service);
+        /* What --drivers brings is put in before the driver is looked at. */
+        if (w->starts[i].start > RH_WIN_OFF &&
+            rh_win_has_virtio(w, drivers, kinds[i], &why))
+            w->starts[i].start = RH_WIN_OFF;
     }
 }
 

@@ -23,9 +23,15 @@ enum rh_win_start rh_win_start_of(const struct rh_windows *w,
                                   struct rh_hive *system, const char *disk,
                                   const char **ret_service);
 /* Fill w->starts for every kind of disk. */
-void rh_win_starts(struct rh_windows *w, struct rh_hive *system);
+void rh_win_starts(struct rh_windows *w, struct rh_hive *system,
+                   const char *drivers);
 const struct rh_win_disk *rh_win_starts_on(const struct rh_windows *w,
                                            const char *disk);
+
+/* Does --drivers hold the driver of a virtio disk for this Windows?  If it
+ * would not be loaded, *ret_refusal says why. */
+bool rh_win_has_virtio(const struct rh_windows *w, const char *drivers,
+                       const char *disk, const char **ret_refusal);
 
 /* The file of a driver in the guest; the caller frees. */
 char *rh_win_driver_file(const struct rh_windows *w, struct rh_hive *system,

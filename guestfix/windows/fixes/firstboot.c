@@ -21,6 +21,7 @@ static const char script[] =
     "rem what it did stands in log.txt.\r\n"
     "setlocal EnableExtensions DisableDelayedExpansion\r\n"
     "set \"D=%~dp0\"\r\n"
+    "cd /d \"%D%\"\r\n"
     "set \"FAILED=\"\r\n"
     "set BOOTS=0\r\n"
     "if exist \"%D%boots.txt\" for /f \"usebackq\" %%b in (\"%D%boots.txt\") do set BOOTS=%%b\r\n"
@@ -48,6 +49,8 @@ static const char script[] =
     "call :log\r\n"
     "if defined FAILED (echo failed>\"%D%state.txt\") else (echo done>\"%D%state.txt\")\r\n"
     "for %%f in (drivers network after cards boots) do if exist \"%D%%%f.txt\" del \"%D%%%f.txt\"\r\n"
+    "if exist \"%D%drivers\" rd /s /q \"%D%drivers\"\r\n"
+    "del \"%D%*.msi\" >nul 2>&1\r\n"
     "del \"%~f0\" & exit /b 0\r\n"
     "\r\n"
     "rem At most five minutes, until Windows has installed the cards.\r\n"
@@ -250,10 +253,18 @@ int rh_win_job_put(struct rh_fix_job *j, const char *name, const void *bytes,
     RH_AUTO(rh_freep) char *folder = in_folder(rh_win_of(j), "");
     RH_AUTO(rh_freep) char *path = in_folder(rh_win_of(j), name);
 
+    char *slash;
+
     if (!rh_guest_exists(j->guest, folder) &&
         (j->guest->ops->make_dir(j->guest, folder, 0700, err) < 0 ||
          protect(j, folder, err) < 0))
         return -1;
+    /* Folders in it inherit who may enter. */
+    slash = strrchr(path, '/');
+    *slash = '\0';
+    if (j->guest->ops->make_dir(j->guest, path, 0700, err) < 0)
+        return -1;
+    *slash = '/';
     if (rh_fix_put(j, path, bytes, n, 0600,
                    _("what is done once, at the first start"), err) < 0)
         return -1;

@@ -42,6 +42,14 @@ int rh_win_job_put(struct rh_fix_job *j, const char *name, const void *bytes,
 int rh_win_job_install(struct rh_hive_edit *e, const struct rh_win_job *job,
                        rh_error **err);
 
+/* virtio.c: the drivers of --drivers that are not needed before. */
+int rh_win_stage_drivers(struct rh_hive_edit *e, struct rh_win_job *job,
+                         rh_error **err);
+
+/* xen.c: the installer of the Xen PV drivers, where --drivers holds it. */
+int rh_win_stage_xen_tools(struct rh_fix_job *j, struct rh_win_job *job,
+                           rh_error **err);
+
 /* The script, as it is written; static. */
 const char *rh_win_job_script(void);
 

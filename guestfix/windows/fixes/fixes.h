@@ -6,6 +6,7 @@
 #include "guestfix/windows/start.h"
 
 int rh_fix_win_boot_start(struct rh_fix_job *j, rh_error **err);
+int rh_fix_win_virtio(struct rh_fix_job *j, rh_error **err);
 int rh_fix_win_vmware_tools(struct rh_fix_job *j, rh_error **err);
 int rh_fix_win_efi_fallback(struct rh_fix_job *j, rh_error **err);
 int rh_fix_win_first_boot(struct rh_fix_job *j, rh_error **err);

@@ -1,0 +1,14 @@
+/* pe.c - any bytes as a driver: who signed it? */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/sign.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    rh_sign_pe(data, size);
+    return 0;
+}
