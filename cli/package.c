@@ -52,6 +52,9 @@
         {"no-fix", 0, "ID", N_("leave this fix out (repeat)"), TO_OPTIONS},    \
         {"drivers", 0, "DIR-OR-ISO", N_("virtio-win or Xen PV drivers"),       \
          TO_OPTIONS},                                                          \
+        {"remove-vmware-tools", 0, NULL,                                       \
+         N_("remove VMware's tools from Windows at its first start"),          \
+         TO_OPTIONS},                                                          \
         {"network-map", 0, "FROM=TO", N_("a network's name on the target"),    \
          TO_OPTIONS},                                                          \
         {"storage", 0, "NAME", N_("Proxmox storage"), TO_OPTIONS},             \

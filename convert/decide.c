@@ -19,51 +19,53 @@ static const struct rh_profile_devices *devices_named(
 }
 
 /* The guest was seen, and would not start from such a disk. */
-static bool would_not_start(const struct rh_job_vm *v, struct rh_job_target *t,
+static void say_passed_over(const struct rh_job_vm *v, struct rh_job_target *t,
                             const struct rh_profile_devices *d)
 {
     const char *why;
 
-    if (rh_guest_starts_on(&v->seen, d->disk, &why))
-        return false;
-    rh_finding_add(&t->findings, RH_F_DEVICES_CHANGED, "vm",
-                   _("the guest would not start from a disk on %s: %s; other "
-                     "devices are taken"),
-                   d->disk, why);
-    return true;
+    if (!rh_guest_starts_on(&v->seen, d->disk, &why))
+        rh_finding_add(&t->findings, RH_F_DEVICES_CHANGED, "vm",
+                       _("the guest would not start from a disk on %s: %s; "
+                         "other devices are taken"),
+                       d->disk, why);
 }
 
 /* What was asked for when the profile has it, else the profile's own choice,
- * else whatever it has; of these the first that the guest is seen to start on.
- */
+ * else whatever it has; of these the first that the guest is seen to start on,
+ * and if it starts on none, the first: the fix says why it is blocked. */
 static void choose_devices(const struct rh_job_vm *v, struct rh_job_target *t,
                            const struct rh_profile_target *p, const char *asked)
 {
     const char *tries[] = {asked, p->devices_auto, "virtio", "emulated",
                            "vmware"};
     bool was_asked = asked && strcmp(asked, "auto");
+    size_t first = SIZE_MAX, best = SIZE_MAX;
+    const char *why;
 
     for (size_t i = was_asked ? 0 : 1; i < RH_COUNT(tries); i++) {
-        const struct rh_profile_devices *d;
-
-        if (!tries[i])
+        if (!tries[i] || !devices_named(p, tries[i])->disk)
             continue;
-        d = devices_named(p, tries[i]);
-        /* What was asked for is taken all the same: the fix will block it. */
-        if (!d->disk || (!(was_asked && i == 0) && would_not_start(v, t, d)))
-            continue;
-        t->options.devices = tries[i];
-        t->devices = *d;
-        if (was_asked && i)
-            rh_finding_add(
-                &t->findings, RH_F_DEVICES_CHANGED, "vm",
-                _("--devices %s is not offered for this system on %s; "
-                  "%s is used"),
-                asked, t->target->name, tries[i]);
-        return;
+        first = RH_MIN(first, i);
+        if (best == SIZE_MAX &&
+            ((was_asked && i == 0) ||
+             rh_guest_starts_on(&v->seen, devices_named(p, tries[i])->disk,
+                                &why)))
+            best = i;
     }
-    t->options.devices = "emulated";
-    t->devices = (struct rh_profile_devices){"sata", "e1000", NULL};
+    for (size_t i = first; best != SIZE_MAX && i < best; i++)
+        if (tries[i] && devices_named(p, tries[i])->disk)
+            say_passed_over(v, t, devices_named(p, tries[i]));
+    best = best == SIZE_MAX ? first : best;
+    t->options.devices = best == SIZE_MAX ? "emulated" : tries[best];
+    t->devices = best == SIZE_MAX
+                     ? (struct rh_profile_devices){"sata", "e1000", NULL}
+                     : *devices_named(p, tries[best]);
+    if (was_asked && best && best != SIZE_MAX)
+        rh_finding_add(&t->findings, RH_F_DEVICES_CHANGED, "vm",
+                       _("--devices %s is not offered for this system on %s; "
+                         "%s is used"),
+                       asked, t->target->name, tries[best]);
 }
 
 /* --- what the target is told

@@ -37,6 +37,7 @@ static const char *const known[] = {
     "overwrite",
     "pin",
     "results-at",
+    "remove-vmware-tools",
     "screenshot",
     "sector-size",
     "set",

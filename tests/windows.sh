@@ -66,6 +66,7 @@ convert() { # NAME TARGET [OPTION...]
     run "$REHOST" convert "$SCRATCH/$name.raw" --to "$to" --out out \
         --format raw --set memory=2GiB --set cpus=2 "$@"
 }
+nic='--set nic0.model=vmxnet3 --set nic0.slot=192 --set nic0.mac=00:50:56:8a:01:02'
 edited='.vms[0].targets[0].edits | map(select(.fix == "windows.boot-start") | .where | sub(".*\\\\Services\\\\";"")) | sort | join(" ")'
 guest='.vms[0].targets[0].guest'
 
@@ -161,6 +162,28 @@ test_a_driver_that_is_only_staged_is_not_counted_on() {
     expect_status 4
     expect_empty out
 }
+test_one_that_starts_on_nothing_is_blocked_and_keeps_the_profiles_devices() {
+    real onecore win10 system/win10-rtm-onecore.SYSTEM
+    report onecore xen
+    expect_status 4
+    expect_json '.vms[0].targets[0].devices.disk' ide
+    expect_json '[.vms[0].targets[0].findings[].id | select(test("DRIVER|DEVICES"))] | join(" ")' \
+        WINDOWS-DRIVER-MISSING
+}
+test_only_the_files_that_are_recorded_differ() {
+    disk w2019 win2019
+    convert w2019 kvm --devices emulated $nic
+    mkdir mnt
+    for f in "$SCRATCH/w2019.raw" out/w2019/disk0.raw; do
+        volume "$f"
+        ntfs-3g -o ro ntfs mnt
+        (cd mnt && find . -type f -exec sha256sum {} + | sort -k 2)
+        fusermount -u mnt
+    done >both
+    expect_equal "$(sort both | uniq -u | sed 's/^[0-9a-f]*  .//' | sort -u)" \
+"$(jq -r '.edits[].where' out/w2019/receipt.json |
+    sed 's|^HKLM.SYSTEM.*|/Windows/System32/config/SYSTEM|' | sort -u)"
+}
 test_windows_7_is_switched_in_both_control_sets() {
     real r7 win7-32 system/win7-sp1-x86-vmware.SYSTEM
     report r7 kvm --devices emulated
@@ -182,7 +205,6 @@ test_xp_gets_the_rows_of_its_critical_devices() {
 }
 
 # --- addresses -------------------------------------------------------------------------
-nic='--set nic0.model=vmxnet3 --set nic0.slot=192 --set nic0.mac=00:50:56:8a:01:02'
 test_static_addresses_are_told() {
     disk w2019 win2019
     report w2019 kvm $nic
@@ -256,6 +278,14 @@ test_vmwares_services_are_switched_off_and_its_drivers_kept() {
     report r10 kvm
     expect_json '[.vms[0].targets[0].edits[] | select(.fix == "windows.vmware-tools") | .where | split("\\")[4]] | sort | join(" ")' \
         "NetworkProvider VGAuthService VMTools vm3dservice vmhgfs vmmemctl vmrawdsk vmvss"
+}
+test_vmwares_tools_are_removed_where_that_is_asked_for() {
+    disk w2019 win2019
+    convert w2019 kvm --remove-vmware-tools
+    expect_status 0
+    volume out/w2019/disk0.raw
+    expect_equal "$(ntfscat -f ntfs Windows/rehost-firstboot/after.txt | tr -d '\r')" \
+        '-|optional|msiexec /x {5F7B6C10-0000-4000-8000-000000000001} /qn /norestart'
 }
 test_a_missing_fallback_loader_is_added_and_no_other_touched() {
     disk w11 win11 LAYOUT=gpt

@@ -425,7 +425,8 @@ int rh_fix_win_first_boot(struct rh_fix_job *j, rh_error **err)
     if (!system || rh_win_move_addresses(&e, &job, err) < 0)
         return -1;
     if (rh_win_stage_drivers(&e, &job, err) < 0 ||
-        rh_win_stage_xen_tools(j, &job, err) < 0)
+        rh_win_stage_xen_tools(j, &job, err) < 0 ||
+        rh_win_stage_uninstall(j, &job, err) < 0)
         return -1;
     e.what = _("data disks come online at the first start");
     if (bring_disks_online(&e, &job, err) < 0)

@@ -50,6 +50,10 @@ int rh_win_stage_drivers(struct rh_hive_edit *e, struct rh_win_job *job,
 int rh_win_stage_xen_tools(struct rh_fix_job *j, struct rh_win_job *job,
                            rh_error **err);
 
+/* uninstall.c: VMware's tools, where --remove-vmware-tools asks for it. */
+int rh_win_stage_uninstall(struct rh_fix_job *j, struct rh_win_job *job,
+                           rh_error **err);
+
 /* The script, as it is written; static. */
 const char *rh_win_job_script(void);
 
