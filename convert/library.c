@@ -1,7 +1,9 @@
 /* library.c - the public rh_lib and what it can tell of itself. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <jansson.h>
+#include <libxml/parser.h>
 #include <libxml/xmlversion.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,11 +23,21 @@ const char *rh_version(void)
     return RH_VERSION;
 }
 
+/* libxml2 sets its globals up on first use, without a lock that holds for
+ * several threads: its documentation asks for this call before there are any.
+ */
+static void set_up_once(void)
+{
+    xmlInitParser();
+}
+
 rh_lib *rh_lib_new(rh_error **err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     rh_lib *lib = rh_new0(rh_lib);
 
     (void)err;
+    pthread_once(&once, set_up_once);
     lib->threads = rh_cores();
     lib->memory = 32 * RH_MIB;
     lib->max_disk_size = RH_LIMIT_DISK_SIZE;
