@@ -26,6 +26,18 @@ static void add_target(struct rh_row *row, const struct rh_job_target *t)
     to->edits = t->edits.count;
 }
 
+/* The addresses seen in the guest stand with its VM: they are the same whatever
+ * the target. */
+static json_t *vm_json(const struct rh_job_vm *v)
+{
+    json_t *vm = rh_vm_json(v->vm);
+    json_t *nics = json_object_get(v->seen.json, "nics");
+
+    if (json_is_array(nics))
+        json_object_set_new(vm, "guest", json_pack("{s:O}", "nics", nics));
+    return vm;
+}
+
 static struct rh_row *add_row(struct rh_rows *rows, const struct rh_job *job,
                               const struct rh_job_vm *v, size_t package)
 {
@@ -35,7 +47,7 @@ static struct rh_row *add_row(struct rh_rows *rows, const struct rh_job *job,
     row->about =
         json_pack("{s:o, s:s, s:o, s:O?}", "source",
                   rh_json_text(job->package->path), "result", v->name, "vm",
-                  rh_vm_json(v->vm), "recommendation", v->recommendation);
+                  vm_json(v), "recommendation", v->recommendation);
     row->targets = rh_calloc(v->target_count, sizeof *row->targets);
     return row;
 }

@@ -540,7 +540,7 @@ static ip_address=192.0.2.6/24
 END
     convert
     expect_bound "enp11s0 $b enp27s0 $c ens224 $a "
-    expect_json '.vms[0].targets[0].guest.nics|map(.addresses[0])|sort|tostring' \
+    expect_json '.vms[0].vm.guest.nics|map(.addresses[0])|sort|tostring' \
         '["192.0.2.4/24","192.0.2.5/24","192.0.2.6/24"]' out/g/report.json
 }
 # --- a MAC address that changes, in every file that holds it ------------------------
