@@ -34,12 +34,13 @@ EX_SRC   := $(sort $(wildcard examples/*.c))
 FUZZ_SRC := $(sort $(wildcard fuzz/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
 HEADERS  := $(sort $(wildcard $(LIB_DIRS:=/*.h) cli/*.h include/rehost/*.h))
-C_FILES  := $(LIB_SRC) $(CLI_SRC) $(NTFS_SRC) $(wildcard ntfs/*.h) $(EX_SRC) $(FUZZ_SRC) $(UNIT_SRC) \
+C_FILES  := $(LIB_SRC) $(CLI_SRC) nbdkit/plugin.c $(NTFS_SRC) $(wildcard ntfs/*.h) $(EX_SRC) $(FUZZ_SRC) $(UNIT_SRC) \
             $(wildcard tests/*.c bench/*.c) $(HEADERS)
 PO       := $(sort $(wildcard po/*.po))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 PROGRAM  := $(if $(CLI_SRC),$(B)/rehost)
+NBDKIT    = $(if $(call have,nbdkit),$(B)/nbdkit-rehost-plugin.so)
 NTFS      = $(if $(call have,libntfs-3g),$(B)/rehost-ntfs)
 LIBS     := $(B)/$(SONAME) $(B)/librehost.so $(B)/librehost.a
 MO       := $(PO:po/%.po=$(B)/locale/%/LC_MESSAGES/rehost.mo)
@@ -87,7 +88,7 @@ NO_UNDEFINED := $(if $(SAN),,-Wl,-z,defs)
 
 # --- build ---------------------------------------------------------------------
 .PHONY: all
-all: $(LIBS) $(PROGRAM) $(NTFS) $(MO)
+all: $(LIBS) $(PROGRAM) $(NTFS) $(NBDKIT) $(MO)
 
 # A change of compiler or flags rebuilds, a change of the file list links again.
 .PHONY: FORCE
@@ -132,6 +133,13 @@ $(B)/librehost.so: $(B)/$(SONAME)
 RPATH = -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 $(B)/rehost: $(call obj,$(CLI_SRC)) $(B)/librehost.so $(B)/obj/files
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) $(RPATH) -o $@ $(filter %.o,$^) -L$(B) -lrehost $(PKG_LIBS)
+
+# A plugin for nbdkit, on the public library alone.
+PLUGIN_RPATH = -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../..'
+$(B)/nbdkit-rehost-plugin.so: nbdkit/plugin.c $(B)/librehost.so $(B)/obj/flags
+	$(call say,CC      $<)$(CC) -shared -fPIC -std=c17 $(OPT) $(WARN) $(HARDEN) $(SANITIZE) \
+	  -D_GNU_SOURCE -DRH_VERSION='"$(VERSION)"' -Iinclude -MMD -MP -o $@ $< \
+	  $(shell pkg-config --cflags nbdkit) -L$(B) -lrehost $(PLUGIN_RPATH)
 
 # The NTFS helper is a program of its own, under the GPL (ntfs/README.md): it
 # links libntfs-3g and C's library alone.  Its clock stands in for C's.
@@ -280,6 +288,8 @@ install: all $(B)/rehost.pc
 	install -D -m 755 $(B)/rehost $(DESTDIR)$(PREFIX)/bin/rehost
 	@set -e; for f in $(NTFS); do \
 	  install -D -m 755 $$f $(DESTDIR)$(PREFIX)/libexec/rehost/$${f##*/}; done
+	@set -e; for f in $(NBDKIT); do \
+	  install -D -m 755 $$f $(DESTDIR)$(LIBDIR)/nbdkit/plugins/$${f##*/}; done
 	install -D -m 755 $(B)/$(SONAME) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/librehost.so
 	$(call put,$(B)/librehost.a,$(DESTDIR)$(LIBDIR)/librehost.a)
@@ -298,6 +308,7 @@ install: all $(B)/rehost.pc
 	@set -e; for f in $(MO:$(B)/%=%); do $(call put,$(B)/$$f,$(DATA)/$$f); done
 uninstall:
 	rm -rf $(DATA) $(DESTDIR)$(PREFIX)/libexec/rehost
+	rm -f $(DESTDIR)$(LIBDIR)/nbdkit/plugins/nbdkit-rehost-plugin.so
 	rm -f $(DESTDIR)$(PREFIX)/bin/rehost $(DESTDIR)$(LIBDIR)/$(SONAME) \
 	  $(DESTDIR)$(LIBDIR)/librehost.so $(DESTDIR)$(LIBDIR)/librehost.a \
 	  $(DESTDIR)$(LIBDIR)/pkgconfig/rehost.pc $(COMPDIR)/rehost \
@@ -325,4 +336,4 @@ help:
 	@echo 'V=1 (commands)  CC=clang  B=build-clang (folder)  WERROR=1  OPT="-O0 -g"'
 
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(NTFS_SRC) $(FUZZ_SRC) \
-  $(UNIT_SRC) tests/replay.c docs/tables.c)) $(EXAMPLES:=.d) $(HEADERS:%=$(B)/hdr/%.ok.d)
+  $(UNIT_SRC) tests/replay.c docs/tables.c)) $(EXAMPLES:=.d) $(NBDKIT:.so=.d) $(HEADERS:%=$(B)/hdr/%.ok.d)

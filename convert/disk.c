@@ -39,7 +39,8 @@ void rh_disk_free(rh_disk *d)
 {
     if (!d)
         return;
-    rh_disk_source_close(&d->source);
+    if (!d->borrowed)
+        rh_disk_source_close(&d->source);
     pthread_mutex_destroy(&d->lock);
     free(d);
 }

@@ -15,6 +15,7 @@ struct rh_disk {
      * is stored, which happens once. */
     pthread_mutex_t lock;
     struct rh_disk_source source;
+    bool borrowed; /* its reader is a job's */
 };
 
 void rh_disk_unlock(pthread_mutex_t **lock);

@@ -29,4 +29,43 @@ test_report_prints_json() {
     expect_json '.vms[0].vm.name' ex1
     expect_json '[.vms[0].targets[].target] | sort | join(" ")' "kvm xen"
 }
+test_a_service_runs_many_and_stops_some() {
+    local i sources=()
+    make_disk disk.raw 8388608
+    for i in 1 2 3 4 5 6 7 8; do
+        python3 "$TOP/tests/guests/mkova.py" --name "s$i" "s$i.ova" disk.raw >/dev/null
+        [ $((i % 3)) = 0 ] && sources+=("!s$i.ova") || sources+=("s$i.ova")
+    done
+    run "$BUILD/examples/service" out "${sources[@]}"
+    expect_status 0
+    expect_equal "$(sort .stdout | paste -sd,)" "done s1.ova out/s1,done s2.ova out/s2,\
+done s4.ova out/s4,done s5.ova out/s5,done s7.ova out/s7,done s8.ova out/s8,\
+failed s3.ova CANCELLED,failed s6.ova CANCELLED"
+    expect_equal "$(ls -A out | paste -sd,)" s1,s2,s4,s5,s7,s8
+}
+test_cpp_objects_free_themselves() {
+    [ -z "${REHOST_SAN-}" ] || skip_test "built without the sanitizer"
+    need g++
+    make_ova ex1.ova
+    g++ -std=c++17 -Wall -Wextra -Werror -I"$TOP/include" -o inspect \
+        "$TOP/examples/inspect.cpp" -L"$BUILD" -lrehost -Wl,-rpath,"$BUILD" || fail "g++"
+    run ./inspect ex1.ova
+    expect_status 0
+    expect_stdout '^ex1: [0-9]+ CPUs$'
+    run ./inspect none.ova
+    expect_status 1
+    expect_stderr '\[FILE_NOT_FOUND\]'
+}
+test_python_runs_a_batch() {
+    [ -z "${REHOST_SAN-}" ] || skip_test "python3 is without the sanitizer"
+    make_ova ex1.ova
+    printf '%s\n' "schema: rehost.jobs/1" "out: out" "vms:" \
+        "  - {source: ex1.ova, to: kvm}" >jobs.yaml
+    LIBREHOST=$BUILD/librehost.so.1 REHOST=$REHOST run python3 \
+        "$TOP/examples/batch.py" jobs.yaml
+    expect_status 0
+    expect_stdout '^vm-done ex1$'
+    expect_stdout "'done': 1"
+    expect_file out/ex1/receipt.json
+}
 run_tests

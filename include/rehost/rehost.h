@@ -362,6 +362,13 @@ typedef int rh_extent_fn(void *user, uint64_t offset, uint64_t length,
  * asked, and what failed fails again. */
 RH_PUBLIC rh_disk *rh_disk_open(rh_lib *, const char *path, const char *format,
                                 rh_error **);
+/* Disk `disk` of VM `vm`, both counted from 0 in the package's order: as it
+ * was exported, or as the job's first target would get it, with the guest's
+ * edits.  It dies before the package or the job that it came from. */
+RH_PUBLIC rh_disk *rh_disk_of_package(rh_package *, size_t vm, size_t disk,
+                                      rh_error **);
+RH_PUBLIC rh_disk *rh_disk_of_job(rh_job *, size_t vm, size_t disk,
+                                  rh_error **);
 RH_PUBLIC uint64_t rh_disk_size(const rh_disk *);
 /* All n bytes or a failure; past the end is one. */
 RH_PUBLIC int rh_disk_read(rh_disk *, void *buf, size_t n, uint64_t offset,
