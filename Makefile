@@ -273,6 +273,20 @@ docs: $(B)/tables all
 	@set -e; for t in errors findings fixes; do $(B)/tables $$t >docs/$$t.md; done
 	@scripts/man $(B)/rehost
 
+# --- packages ---------------------------------------------------------------------
+.PHONY: deb repo check-deb
+# Debian packages into build/deb; then a signed repository of them in DIR.
+deb:
+	@scripts/deps build deb
+	@scripts/deb $(B)/deb
+repo:
+	@scripts/deps build deb
+	@scripts/repo "$(DIR)" $(B)/deb
+# lintian, and installing, trying and removing them in a bare Debian.
+check-deb:
+	@scripts/deps build check deb
+	@TEST_TIMEOUT=1800 $(MAKE) run-tests DIR=tests/deb
+
 # --- install -----------------------------------------------------------------------
 DATA    = $(DESTDIR)$(PREFIX)/share/rehost
 MANDIR  = $(DESTDIR)$(PREFIX)/share/man
@@ -331,6 +345,8 @@ help:
 	@echo 'make lint          clang-format, clang-tidy, cppcheck, layers, headers, ABI'
 	@echo 'make format po     reformat; take new messages over into po/'
 	@echo 'make abi-accept    take new public calls over into librehost.map'
+	@echo 'make deb           Debian packages into build/deb; make check-deb tries them'
+	@echo 'make repo DIR=..   a signed apt repository of them (REHOST_KEY=KEYID)'
 	@echo 'make install uninstall [DESTDIR=] [PREFIX=/usr/local]'
 	@echo 'make compile_commands.json hdr-check abi-check clean'
 	@echo 'V=1 (commands)  CC=clang  B=build-clang (folder)  WERROR=1  OPT="-O0 -g"'
