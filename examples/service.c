@@ -2,21 +2,20 @@
  * thread and a library object of its own, progress through one descriptor, and
  * a stop for one that must not go on.
  *
- * usage: service DIR SOURCE...     a SOURCE behind "!" is cancelled as soon as
- *                                  its copy has begun */
+ * usage: service DIR SOURCE...     a SOURCE behind "!" is cancelled at its
+ *                                  first sign of progress */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <rehost/rehost.h>
 
 struct work {
     const char *source, *out;
-    int cancel; /* when the copy begins */
+    int cancel; /* at the first sign of progress */
     int events; /* where lines go; each is short enough to be whole */
     rh_lib *lib;
     pthread_t thread;
@@ -37,11 +36,11 @@ static void on_progress(void *user, const char *stage, uint64_t done,
 {
     struct work *w = user;
 
+    (void)stage;
     (void)done;
     (void)total;
-    if (!w->cancel || strcmp(stage, "copy"))
-        return;
-    rh_lib_cancel(w->lib); /* fit for callbacks and other threads */
+    if (w->cancel)
+        rh_lib_cancel(w->lib); /* fit for callbacks and other threads */
 }
 
 static int convert(struct work *w, rh_error **e)
