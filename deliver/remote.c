@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { URL_MAX = 2048 };
 
@@ -299,4 +300,13 @@ void rh_remote_close(struct rh_remote *r)
     rh_remote_url_free(&r->url);
     free(r->text);
     *r = (struct rh_remote){0};
+}
+
+void rh_remote_pause(unsigned *ms, unsigned most)
+{
+    struct timespec t = {.tv_sec = *ms / 1000,
+                         .tv_nsec = (long)(*ms % 1000) * 1000000L};
+
+    nanosleep(&t, NULL);
+    *ms = RH_MIN(*ms * 2, most);
 }

@@ -7,7 +7,7 @@
 
 #include "deliver/proxmox/proxmox.h"
 
-enum { POLL_MS = 500, LAST_LINES = 6 };
+enum { POLL_FIRST = 50, POLL_MAX = 1000 /* ms */, LAST_LINES = 6 };
 
 const char *rh_pve_text(const json_t *record, const char *field)
 {
@@ -300,14 +300,13 @@ static int judge(struct rh_pve *p, const char *node, const char *upid,
 int rh_pve_wait(struct rh_pve *p, const char *node, const char *upid,
                 const char *stage, rh_error **err)
 {
+    unsigned ms = POLL_FIRST;
     int more;
 
     if (!upid[0])
         return rh_fail(err, RH_ERR_DELIVERY_FAILED, "the server names no task");
     while ((more = judge(p, node, upid, stage, err)) > 0) {
-        struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
-
-        nanosleep(&pause, NULL);
+        rh_remote_pause(&ms, POLL_MAX);
         if (rh_go_on(p->remote->lib, err) < 0) {
             more = -1;
             break;

@@ -16,16 +16,9 @@ enum {
     HOPS = 3,          /* redirects */
     UNUSED = 15,       /* seconds until a task without objects is given up */
     PENDING = 60, /* seconds that a task may take to learn of a lost stream */
-    POLL_MS = 300,
+    POLL_FIRST = 50, /* milliseconds */
+    POLL_MAX = 1000,
 };
-
-static void pause_ms(unsigned ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000,
-                         .tv_nsec = (long)(ms % 1000) * 1000000L};
-
-    nanosleep(&t, NULL);
-}
 
 /* --- where it goes
  * --------------------------------------------------------------- */
@@ -142,6 +135,7 @@ static int judge(struct rh_xapi_import *i, const json_t *task, rh_error **err)
 int rh_xapi_import_end(struct rh_xapi_import *i, rh_error **err)
 {
     time_t start = time(NULL);
+    unsigned ms = POLL_FIRST;
     int more = 1;
 
     if (i->upload && !i->broken) {
@@ -167,7 +161,7 @@ int rh_xapi_import_end(struct rh_xapi_import *i, rh_error **err)
             return -1;
         }
         if (more > 0)
-            pause_ms(POLL_MS);
+            rh_remote_pause(&ms, POLL_MAX);
     }
     return more;
 }
@@ -288,6 +282,7 @@ static int stop_task(struct rh_xapi *x, const char *task, json_t **ret_record,
                      rh_error **err)
 {
     time_t start = time(NULL);
+    unsigned ms = POLL_FIRST;
 
     rh_xapi_do(x, "task.cancel", json_pack("[s]", task), NULL);
     for (;;) {
@@ -312,7 +307,7 @@ static int stop_task(struct rh_xapi *x, const char *task, json_t **ret_record,
         if (time(NULL) - start > PENDING)
             return rh_fail(err, RH_ERR_DELIVERY_LEFT,
                            "the server's task does not end");
-        pause_ms(POLL_MS);
+        rh_remote_pause(&ms, POLL_MAX);
     }
 }
 
