@@ -214,6 +214,26 @@ bool rh_job_is_archive(const struct rh_job_target *t)
     return archive && !strcmp(rh_job_format(t), archive->format);
 }
 
+/* Nothing is taken that would do nothing. */
+static int check_server_options(const struct rh_job *job, bool folder,
+                                rh_error **err)
+{
+    static const char *const server[] = {"start", "keep-failed",
+                                         "import-storage", NULL};
+
+    for (size_t i = 0; server[i] && folder && !job->for_report; i++)
+        if (rh_option(job->options, server[i]))
+            return rh_fail(err, RH_ERR_PLAN_OPTION,
+                           "--%s is for --out URL, not for a folder",
+                           server[i]);
+    if (folder || !rh_option_yes(job->options, "overwrite") ||
+        job->for_report || !strstr(rh_option(job->options, "out"), "://"))
+        return 0;
+    rh_fail(err, RH_ERR_PLAN_OPTION,
+            "no VM of a server is replaced: --overwrite is for folders");
+    return rh_hint(err, "take the old VM away there first");
+}
+
 /* A folder could be named so, but is not meant. */
 static int check_url(const struct rh_job *job, const char *out, rh_error **err)
 {
@@ -221,6 +241,8 @@ static int check_url(const struct rh_job *job, const char *out, rh_error **err)
     bool folder = !kind->claims || !strcmp(kind->name, "folder");
     const char *rest = strstr(out, "://");
 
+    if (check_server_options(job, folder, err) < 0)
+        return -1;
     if (folder &&
         (!strncmp(out, "proxmox-local:", 14) || !strncmp(out, "libvirt:", 8))) {
         rh_fail(err, RH_ERR_DELIVERY_URL,

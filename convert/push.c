@@ -33,6 +33,27 @@ static int open_kind(struct rh_push *p, const char *url, rh_error **err)
                    "\"%.40s:\" is no delivery that is known", scheme);
 }
 
+/* Nothing is taken that would do nothing. */
+static int check_options(const struct rh_push *p, rh_error **err)
+{
+    static const char *const some[] = {"sr", "storage", "import-storage",
+                                       "vmid"};
+    static const char *const far[] = {"login", "tls-ca", "pin", NULL};
+
+    for (size_t i = 0; i < RH_COUNT(some); i++) {
+        const char *const *own = p->kind->options;
+
+        while (own && *own && strcmp(*own, some[i]))
+            own++;
+        if (rh_option(p->options, some[i]) && (!own || !*own))
+            return rh_fail(err, RH_ERR_USAGE, "--%s is not for %s:", some[i],
+                           p->kind->scheme);
+    }
+    return p->kind->local
+               ? rh_options_without(p->options, far, p->kind->scheme, err)
+               : 0;
+}
+
 /* Log in, where there is somebody to log in to. */
 static int open_far_end(struct rh_push *p, const char *url, rh_error **err)
 {
@@ -62,8 +83,8 @@ rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
         rh_hint(err, "add --to URL");
         return NULL;
     }
-    if (open_kind(p, url, err) < 0 || open_far_end(p, url, err) < 0 ||
-        p->kind->open(p, err) < 0)
+    if (open_kind(p, url, err) < 0 || check_options(p, err) < 0 ||
+        open_far_end(p, url, err) < 0 || p->kind->open(p, err) < 0)
         return NULL;
     return RH_TAKE(p);
 }

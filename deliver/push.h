@@ -41,6 +41,8 @@ struct rh_pusher {
     unsigned port;
     bool wants_token; /* a prompt asks for one */
     bool local;       /* "SCHEME:WHAT", no server: remote.text alone is set */
+    const char *const *options; /* of \"sr storage import-storage vmid\" those
+                                   that it takes; NULL-ended, or NULL */
     int (*open)(struct rh_push *p, rh_error **err); /* log in */
     void (*close)(struct rh_push *p);
     /* Everything that could stand in the way, as checks. */

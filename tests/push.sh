@@ -136,6 +136,7 @@ test_checked_before_the_first_byte() {
     REHOST_PASSWORD='' refused LOGIN_MISSING 1 'no log-in is known'
     URL=xapi://root:s3cr3t-Pa55@$HOST/NFS refused HTTP_USERINFO 2 'may not hold'
     URL=nowhere://$HOST refused DELIVERY_URL 2 'no delivery that is known'
+    refused USAGE 2 '--vmid is not for xapi' --vmid 100
     URL=xapi://127.0.0.1:1/NFS refused HTTP_FAILED 1 connect
 }
 test_a_full_storage() {
@@ -334,6 +335,11 @@ test_one_pass_is_checked_before() {
     expect_error DELIVERY_URL 2
     run "$REHOST" convert vm --to kvm --out "$URL"
     expect_error PLAN_OPTION 2
+    convert_to --overwrite
+    expect_error PLAN_OPTION 2
+    run "$REHOST" convert vm --to xen --out here --start
+    expect_error PLAN_OPTION 2
+    expect_stderr 'for --out URL'
     expect_equal "$(ls -d ./*:* 2>/dev/null)" "" "folders named like a URL"
 }
 run_tests

@@ -455,10 +455,13 @@ static int clean(struct rh_push *p, const char *kind, const char *id,
     return is_number(vmid) ? destroy_vm(vmid, slash + 1, err) : 0;
 }
 
+static const char *const own_options[] = {"vmid", NULL};
+
 const struct rh_pusher rh_push_proxmox_local = {
     .scheme = "proxmox-local",
     .target = "kvm",
     .local = true,
+    .options = own_options,
     .open = open_node,
     .close = close_node,
     .look = look,

@@ -156,11 +156,15 @@ static int clean(struct rh_push *p, const char *kind, const char *id,
     return rh_pve_clean(p->state, kind, id, err);
 }
 
+static const char *const own_options[] = {"storage", "import-storage", "vmid",
+                                          NULL};
+
 const struct rh_pusher rh_push_proxmox = {
     .scheme = "proxmox",
     .target = "kvm",
     .port = 8006,
     .wants_token = true,
+    .options = own_options,
     .open = open_session,
     .close = close_session,
     .look = look,

@@ -276,10 +276,13 @@ static int clean(struct rh_push *p, const char *kind, const char *id,
     return strcmp(kind, "task") ? 0 : rh_xapi_clean_task(p->state, id, err);
 }
 
+static const char *const own_options[] = {"sr", NULL};
+
 const struct rh_pusher rh_push_xapi = {
     .scheme = "xapi",
     .target = "xen",
     .port = 443,
+    .options = own_options,
     .open = open_session,
     .close = close_session,
     .look = look,

@@ -136,11 +136,14 @@ static int clean(struct rh_push *p, const char *kind, const char *id,
     return strcmp(kind, "mark") ? 0 : rh_xo_clean(p->state, id, err);
 }
 
+static const char *const own_options[] = {"sr", NULL};
+
 const struct rh_pusher rh_push_xo = {
     .scheme = "xo",
     .target = "xen",
     .port = 443,
     .wants_token = true,
+    .options = own_options,
     .open = open_session,
     .close = close_session,
     .look = look,

@@ -297,11 +297,13 @@ RH_PUBLIC int rh_result_verify(rh_lib *, const char *source,
 /* --- deliveries
  * ------------------------------------------------------------------------ */
 /* Results that stand in folders go to a hypervisor: one log-in for all of them.
- * Options: "to" (xapi://HOST[:PORT][/SR]), "login" (a file), "tls-ca", "pin"
- * (repeat), "network-map" (repeat), "sr", "name", "storage", "import-storage",
- * "vmid", "dry-run", "start", "keep-failed"; they must live as long as the
- * object.  Where there is no login file the environment is asked (REHOST_USER,
- * REHOST_PASSWORD, REHOST_TOKEN), then rh_lib_on_ask's call. */
+ * Options: "to" (xapi://HOST[:PORT][/SR], xo://HOST[:PORT][/SR],
+ * proxmox://HOST[:PORT]/NODE[/STORAGE], proxmox-local:STORAGE), "login" (a
+ * file), "tls-ca", "pin" (repeat), "network-map" (repeat), "name", "sr" (xapi,
+ * xo), "storage", "import-storage", "vmid" (proxmox), "dry-run", "start",
+ * "keep-failed"; they must live as long as the object.  Where there is no login
+ * file the environment is asked (REHOST_USER, REHOST_PASSWORD, REHOST_TOKEN),
+ * then rh_lib_on_ask's call. */
 typedef struct rh_push rh_push;
 RH_PUBLIC rh_push *rh_push_open(rh_lib *, const rh_options *, rh_error **);
 /* *ret_json is the VM of rehost.delivery/1, *ret_text a line for people; with
