@@ -13,8 +13,9 @@ char *rh_target_about(const struct rh_target_job *job, const char *shown)
 {
     const char *name = rh_text_of(&job->vm->name);
     const char *about = rh_text_of(&job->vm->annotation);
+    RH_AUTO(rh_freep) char *printable = rh_printable(name);
 
-    if (!*name || !strcmp(name, shown))
+    if (!*name || !strcmp(name, shown) || !strcmp(printable, shown))
         return rh_strdup(about);
     return *about ? rh_printf("%s\n%s", name, about) : rh_strdup(name);
 }
