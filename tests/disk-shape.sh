@@ -36,6 +36,7 @@ problem_is_told() { # IN ID
     run "$REHOST" disk convert "$1" two.raw --json
     expect_status 0
     expect_json .schema rehost.disk-convert/1
+    expect_schema .stdout rehost.disk-convert-1.json
     expect_json '[.problems[].id] | join(" ")' "$2"
     run "$REHOST" disk convert "$1" three.raw --strict
     expect_error DISK_PROBLEM 4
