@@ -227,6 +227,9 @@ test_every_other_call_twice_and_from_four_threads() {
     expect_stdout '^findings NIC-RENAME$'
     expect_stdout '^none: 0 .{2} .{2} .{2} .{2} .{2}$'
     expect_stdout '^cause: PACKAGE_TRUNCATED'
+    expect_stdout '^of the package: ok'
+    expect_stdout '^of the job: ok'
+    expect_stdout '^of the job: [A-Z]'
     expect_stdout '^cause again: ok'
     expect_stdout '^verify: ok .*'
     # Every public call is in one of these programs, but those that need a

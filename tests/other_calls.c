@@ -123,6 +123,36 @@ static void packages(struct text *t, rh_lib *lib, const char *source)
     rh_package_unload(p);
 }
 
+/* A disk of a package and of a job on it, and what is none. */
+static void disks_within(struct text *t, rh_lib *lib)
+{
+    rh_options *o = rh_options_new();
+    rh_package *p = rh_package_load(lib, arguments[1], NULL, NULL);
+    rh_job *job;
+
+    rh_options_add(o, "to", "kvm", NULL);
+    job = p ? rh_job_new(p, o, NULL) : NULL;
+    for (size_t vm = 0; job && vm <= 1; vm++)
+        for (size_t disk = 0; disk <= 1; disk++) {
+            rh_error *e = NULL;
+            rh_disk *d = rh_disk_of_package(p, vm, disk, &e);
+
+            fprintf(t->f, "disk %zu %zu %llu\n", vm, disk,
+                    d ? (unsigned long long)rh_disk_size(d) : 0ULL);
+            say(t, "of the package", NULL, e);
+            rh_disk_free(d);
+            e = NULL;
+            d = rh_disk_of_job(job, vm, disk, &e);
+            fprintf(t->f, "disk %zu %zu %llu\n", vm, disk,
+                    d ? (unsigned long long)rh_disk_size(d) : 0ULL);
+            say(t, "of the job", NULL, e);
+            rh_disk_free(d);
+        }
+    rh_job_free(job);
+    rh_package_unload(p);
+    rh_options_free(o);
+}
+
 static void reports(struct text *t, rh_lib *lib)
 {
     static const char *const forms[] = {"json", "text", "html", "none"};
@@ -217,6 +247,7 @@ static char *once(rh_lib *lib)
     profiles(&t, lib);
     packages(&t, lib, arguments[1]);
     packages(&t, lib, arguments[2]);
+    disks_within(&t, lib);
     reports(&t, lib);
     results(&t, lib);
     option_names(&t);
