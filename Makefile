@@ -103,7 +103,7 @@ $(B)/obj/flags: FORCE
 $(B)/obj/files: FORCE
 	$(call stamp,$(LIB_SRC) $(CLI_SRC))
 $(B)/obj/places: FORCE
-	$(call stamp,$(PREFIX))
+	$(call stamp,$(PREFIX) $(VERSION))
 
 # Only base/data.c knows where data lies: in the tree as long as the library is
 # loaded from it (the folder above build/), else below RH_DATADIR.
