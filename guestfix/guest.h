@@ -79,7 +79,7 @@ struct rh_guest {
      * is lost, or makes it invalid.  NULL-ended; NULL: none.  A family says
      * it, rh_fix_put() and rh_fix_drop() keep to it. */
     const char *const *frozen;
-    uint64_t changes;   /* how often something was written; ops count it */
+    uint64_t changes; /* how often something was written; ops count it */
     void *state;
 };
 

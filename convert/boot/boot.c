@@ -352,8 +352,8 @@ static int boot(rh_lib *lib, const struct rh_boot_vm *vm,
     return good ? 0 : fail_boot(vm, seen, err);
 }
 
-int rh_result_boot(rh_lib *lib, const char *result_dir, const rh_options *options,
-            char **ret_json, rh_error **err)
+int rh_result_boot(rh_lib *lib, const char *result_dir,
+                   const rh_options *options, char **ret_json, rh_error **err)
 {
     static const char *const names[] = {"devices", "screenshot", "timeout",
                                         NULL};

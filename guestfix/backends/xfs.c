@@ -509,8 +509,8 @@ static int read_far_link(struct rh_fs *fs, const struct inode *i, char *target,
             return -1;
         if (head && memcmp(header, "XSLM", 4))
             return damaged(fs, _("a symbolic link is damaged"), err);
-        if (read_bytes(fs, &e, at + head, (uint8_t *)target + done, part,
-                       err) < 0)
+        if (read_bytes(fs, &e, at + head, (uint8_t *)target + done, part, err) <
+            0)
             return -1;
     }
     return 0;
