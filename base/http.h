@@ -98,8 +98,8 @@ char *rh_http_escape(const char *text);
  * order; with the client's headers and cookies as they are now.  It must not
  * outlive the client.  `shown` is its name in messages (NULL: the path).  Reads
  * from any thread.  HTTP_FAILED when the server has no ranges. */
-struct rh_io *rh_http_io(struct rh_http *h, const char *path, const char *shown,
-                         rh_error **err);
+struct rh_io *rh_http_io(struct rh_http *client, const char *path,
+                         const char *shown, rh_error **err);
 
 /* --- uploads: a body that is still being made --------------------------------
  */

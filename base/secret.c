@@ -61,7 +61,7 @@ struct rh_secret *rh_secret_join(const char *first, ...)
     struct rh_secret *s = NULL;
     const char *next;
     va_list ap;
-    size_t n;
+    size_t n, at = 0;
 
     va_start(ap, first);
     n = length_of(first, ap);
@@ -70,11 +70,15 @@ struct rh_secret *rh_secret_join(const char *first, ...)
         s = new_pages(n);
     if (!s)
         return NULL;
-    strcpy(s->text, first);
     va_start(ap, first);
-    while ((next = va_arg(ap, const char *)))
-        strcat(s->text, next);
+    for (next = first; next; next = va_arg(ap, const char *)) {
+        size_t part = strlen(next);
+
+        memcpy(s->text + at, next, part);
+        at += part;
+    }
     va_end(ap);
+    s->text[at] = '\0';
     return s;
 }
 

@@ -63,10 +63,16 @@ static const char *scalar(const yaml_node_t *n)
 
 static int text_of(struct reading *r, const yaml_node_t *n, const char **ret)
 {
-    if (++r->values > VALUES_MOST)
-        return bad(r, n, N_("more than %d values"), VALUES_MOST);
-    *ret = scalar(n);
-    return *ret ? 0 : bad(r, n, N_("a text is expected here"));
+    const char *text = scalar(n);
+
+    *ret = text ? text : "";
+    if (++r->values > VALUES_MOST) {
+        bad(r, n, N_("more than %d values"), VALUES_MOST);
+        return -1;
+    }
+    if (!text)
+        bad(r, n, N_("a text is expected here"));
+    return text ? 0 : -1;
 }
 
 static int map_of(struct reading *r, const yaml_node_t *n, entries *ret)

@@ -318,9 +318,11 @@ static int create(struct rh_push_item *p, struct item *i, rh_error **err)
     argv[1] = "create";
     argv[2] = i->vmid;
     json_object_foreach (params, key, value) {
-        argv[n++] = keys.data + at;
+        const char *word = keys.data ? keys.data + at : "";
+
+        argv[n++] = word;
         argv[n++] = json_string_value(value);
-        at += strlen(keys.data + at) + 1;
+        at += strlen(word) + 1;
     }
     if (rh_journal_add(p->journal, "vm", id, err) == 0) {
         i->made = true; /* as far as we know */
