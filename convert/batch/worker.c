@@ -14,7 +14,11 @@
 
 #include "base/text.h"
 
-enum { PRINTED_MOST = 64 * 1024 * 1024, SAID_MOST = 256 * 1024 };
+enum {
+    PRINTED_MOST = 64 * 1024 * 1024,
+    SAID_MOST = 256 * 1024,
+    UNKNOWN_STATUS = 255, /* exit status */
+};
 
 /* --- start
  * ------------------------------------------------------------------- */
@@ -151,6 +155,10 @@ bool rh_worker_ended(struct rh_worker *w)
     got = waitpid(w->pid, &w->status, WNOHANG);
     if (got == 0 || (got < 0 && errno == EINTR))
         return false;
+    /* Where SIGCHLD is ignored nobody learns how it ended: that is no success.
+     */
+    if (got < 0)
+        w->status = UNKNOWN_STATUS << 8;
     /* What it left behind may hold the pipes open; its own words are there. */
     if (w->out >= 0)
         read_pipe(w, w->out, false);
