@@ -341,9 +341,12 @@ static int move_one(const struct rh_batch_journal *j, int out,
         if (renameat(out, path, j->work, old) < 0)
             return move_failed(path, err);
     }
-    if (renameat(j->work, from, out, path) < 0)
-        return move_failed(path, err);
-    return 0;
+    if (renameat(j->work, from, out, path) == 0)
+        return 0;
+    move_failed(path, err);
+    if (old) /* or the sweep would take it away with the rest of work/ */
+        renameat(j->work, old, out, path);
+    return -1;
 }
 
 static void sync_parent(int out, const char *path)
