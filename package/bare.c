@@ -44,6 +44,21 @@ static bool same_file(const struct rh_io *a, const struct rh_io *b)
            x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+/* The file's; where another disk has that, its address, which may be that of
+ * others, too: what follows a '?' is not shown. */
+static char *name_of(const struct rh_package *p, const char *source,
+                     const char *file)
+{
+    RH_AUTO(rh_freep) char *shown = rh_source_shown(source);
+    char *name = rh_strdup(file);
+
+    for (unsigned n = 1; rh_bare_named(p, name); n++) {
+        free(name);
+        name = n == 1 ? rh_strdup(shown) : rh_printf("%s (%u)", shown, n);
+    }
+    return name;
+}
+
 static int add_bare(struct rh_package *p, const char *source,
                     struct rh_container *from, rh_error **err)
 {
@@ -55,8 +70,7 @@ static int add_bare(struct rh_package *p, const char *source,
             rh_fail(err, RH_ERR_USAGE, "the same disk was given twice");
             return rh_error_subject(err, source);
         }
-    name = rh_bare_named(p, from->name) ? rh_source_shown(source)
-                                        : rh_strdup(from->name);
+    name = name_of(p, source, from->name);
     *rh_vec_add(&c->bares) =
         (struct rh_bare){name, from->io, from->base, from->format, NULL};
     return 0;
