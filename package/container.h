@@ -27,6 +27,10 @@ struct rh_bare {
     const char *format;
     struct rh_container *owned; /* of the second and on: what opened it */
 };
+/* What near.c found for a name; both in the package's arena. */
+struct rh_near {
+    const char *name, *found; /* NULL: none, or several */
+};
 /* --datastore-map: where a datastore of the source lies here. */
 struct rh_datastore {
     char *prefix; /* of the descriptor's names */
@@ -58,7 +62,7 @@ struct rh_container {
     RH_VEC(struct rh_trail) trails;
     RH_VEC(struct rh_place *) views; /* readers may still look through them */
     struct rh_package *package;
-    unsigned near_lookups;
+    RH_VEC(struct rh_near) nears;
     RH_VEC(struct rh_watched) witnesses;
     RH_VEC(struct rh_datastore) datastores;
     size_t watched; /* the trail that what is opened now belongs to */

@@ -44,16 +44,13 @@ static void look_in_folder(struct search *s, const char *path)
             look_at(s, entry->d_name);
 }
 
-const char *rh_near_name(struct rh_package *p, const char *name)
+static const char *look(struct rh_package *p, const char *name)
 {
-    enum { LOOKUPS_MAX = 256 }; /* each is a walk over all names */
     struct rh_container *c = rh_container_of(p);
     RH_AUTO(rh_freep) char *plain = rh_utf8_name(name);
     struct search s = {.name = plain};
     const char *candidate, *ret = NULL;
 
-    if (++c->near_lookups > LOOKUPS_MAX)
-        return NULL;
     for (size_t i = 0; c->archive && (candidate = rh_place_name(p->place, i));
          i++)
         look_at(&s, candidate);
@@ -63,4 +60,22 @@ const char *rh_near_name(struct rh_package *p, const char *name)
         ret = rh_arena_strdup(p->arena, s.found);
     free(s.found);
     return ret;
+}
+
+/* A file is asked for again and again: what was found stays. */
+const char *rh_near_name(struct rh_package *p, const char *name)
+{
+    enum { LOOKUPS_MAX = 256 }; /* each is a walk over all names */
+    struct rh_container *c = rh_container_of(p);
+    const char *found;
+
+    for (size_t i = 0; i < c->nears.count; i++)
+        if (!strcmp(c->nears.items[i].name, name))
+            return c->nears.items[i].found;
+    if (c->nears.count == LOOKUPS_MAX)
+        return NULL;
+    found = look(p, name);
+    *rh_vec_add(&c->nears) =
+        (struct rh_near){rh_arena_strdup(p->arena, name), found};
+    return found;
 }

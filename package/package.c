@@ -146,6 +146,7 @@ void rh_container_free(struct rh_container *c)
     for (size_t i = 0; i < c->witnesses.count; i++)
         rh_witness_free(c->witnesses.items[i].witness);
     free(c->witnesses.items);
+    free(c->nears.items);
     if (c->manifest)
         rh_manifest_free(c->manifest);
     rh_io_unref(c->io);
