@@ -13,6 +13,7 @@
 
 #include "base/digest.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "rehost/rehost.h"
 
 enum {
@@ -115,6 +116,13 @@ static void list_files(const char *folder, const char *stem, const char *text,
         qsort(ret->items, ret->count, sizeof *ret->items, by_name);
 }
 
+static bool ends_in(const char *name, const char *ending)
+{
+    size_t n = strlen(name), m = strlen(ending);
+
+    return n > m && rh_same_word(name + n - m, ending);
+}
+
 /* An OVA is all there is; a folder is all in it; a descriptor or a disk comes
  * with the files beside it that it names, or whose names begin as its own. */
 static void add_source(struct rh_digest *d, const struct rh_jobs *jobs,
@@ -123,7 +131,7 @@ static void add_source(struct rh_digest *d, const struct rh_jobs *jobs,
     RH_AUTO(rh_freep) char *stem = NULL, *folder = NULL, *text = NULL;
     RH_AUTO(rh_paths_free) rh_paths files = {0};
     const char *slash = strrchr(source, '/');
-    bool descriptor = strstr(source, ".ovf") || strstr(source, ".vmx");
+    bool descriptor = ends_in(source, ".ovf") || ends_in(source, ".vmx");
     struct stat st;
 
     add_path(d, jobs, source);
@@ -133,7 +141,7 @@ static void add_source(struct rh_digest *d, const struct rh_jobs *jobs,
         list_files(source, "", "", &files);
     } else {
         add_file(d, jobs, source, descriptor);
-        if (strstr(source, ".ova"))
+        if (!descriptor && strcasestr(slash ? slash + 1 : source, ".ova"))
             return;
         stem = rh_job_source_name(source);
         folder = slash ? rh_strndup(source, (size_t)(slash - source))
