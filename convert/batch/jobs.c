@@ -179,11 +179,13 @@ static int moment_of(struct reading *r, const yaml_node_t *n,
 /* --- options of convert
  * ------------------------------------------------------ */
 
-static const char *const switches[] = {"no-guest-fix",
+static const char *const switches[] = {"keep-failed",
+                                       "no-guest-fix",
                                        "overwrite",
                                        "remove-vmware-tools",
                                        "require-manifest",
                                        "skip-free",
+                                       "start",
                                        "strict",
                                        NULL};
 /* Set on the library (rh_set), not on the plan. */
