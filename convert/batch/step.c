@@ -313,19 +313,34 @@ static int open_log(const rh_batch *b, size_t i)
  * It takes milliseconds. */
 static void begin_plan(rh_batch *b, size_t i)
 {
+    /* All that report takes of what convert takes. */
     static const char *const planned[] = {"to",
                                           "fill",
                                           "set",
                                           "vm",
+                                          "strict",
                                           "configuration",
+                                          "drop",
+                                          "key",
+                                          "source-format",
+                                          "trust",
+                                          "datastore-map",
+                                          "require-manifest",
                                           "format",
                                           "compress",
                                           "devices",
-                                          "strict",
+                                          "fix",
+                                          "no-fix",
+                                          "no-guest-fix",
+                                          "drivers",
+                                          "network-map",
+                                          "remove-vmware-tools",
+                                          "storage",
+                                          "vmid",
+                                          "sr",
+                                          "target-version",
                                           "max-disk-size",
-                                          "trust",
                                           "temp-dir",
-                                          "require-manifest",
                                           NULL};
     struct arguments a = {0};
     rh_error *e = NULL;
@@ -335,6 +350,8 @@ static void begin_plan(rh_batch *b, size_t i)
     add_word(&a, rh_strdup("report"));
     if (!b->dry_run)
         add_word(&a, rh_strdup("--no-guest"));
+    if (vm_of(b, i)->sources.count > 1)
+        add_word(&a, rh_strdup("--one-vm"));
     add_options(&a, vm_of(b, i), planned);
     if (start(b, i, &a, open_log(b, i), &e) < 0)
         failed_with(b, i, e);
