@@ -652,7 +652,8 @@ static void planned(rh_batch *b, size_t i)
     int status = rh_worker_status(&t->worker);
     json_t *report;
 
-    if (status && status != 4 && status != 2) {
+    /* What convert makes of words that report refuses, it says itself. */
+    if (status && status != 4 && (status != 2 || b->dry_run)) {
         failed(b, i, rh_worker_error(&t->worker), status);
         return;
     }
