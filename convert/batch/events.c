@@ -188,10 +188,11 @@ static void to_audit(rh_batch *b, json_t *event, size_t vm)
                                 receipts_of(b, &b->tasks[vm].record));
     }
     text = json_dumps(event, JSON_COMPACT);
-    if (text)
-        dprintf(b->audit, "%s\n", text);
+    if (!text || dprintf(b->audit, "%s\n", text) < 0 ||
+        fdatasync(b->audit) < 0)
+        rh_log(b->lib, RH_LOG_WARN,
+               _("an event is missing in the audit log: %s"), strerror(errno));
     free(text);
-    fdatasync(b->audit);
 }
 
 /* One file a run: appending from several machines to one is not safe on NFS. */
@@ -258,6 +259,11 @@ void rh_events_end(rh_batch *b)
             break;
         usleep(20000);
     }
+    if (b->hook_queue.length)
+        rh_log(b->lib, RH_LOG_WARN,
+               _("the command of --on-event is too slow: the last events were "
+                 "not told"));
+    b->hook_queue.length = 0;
     if (b->audit >= 0)
         close(b->audit);
     b->audit = -1;
