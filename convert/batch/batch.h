@@ -91,6 +91,7 @@ void rh_events_look(rh_batch *b);
 void rh_events_end(rh_batch *b);
 
 /* --- status.c */
+json_t *rh_batch_name(const char *text); /* as JSON, whatever its bytes are */
 json_t *rh_batch_json(rh_batch *b);      /* rehost.batch/1 */
 char *rh_batch_text(rh_batch *b);        /* a table */
 char *rh_batch_live(rh_batch *b);        /* the same, what matters first */

@@ -39,8 +39,8 @@ static json_t *event_json(const rh_batch *b, const char *event, size_t vm)
 
     utc_now(now);
     gethostname(host, sizeof host - 1);
-    doc = json_pack("{s:s, s:s, s:s, s:s+}", "event", event, "time", now,
-                    "batch", b->jobs->path, "host", host, "");
+    doc = json_pack("{s:s, s:s, s:o, s:s+}", "event", event, "time", now,
+                    "batch", rh_batch_name(b->jobs->path), "host", host, "");
     if (vm == SIZE_MAX)
         return doc;
     r = &b->tasks[vm].record;
@@ -49,9 +49,9 @@ static json_t *event_json(const rh_batch *b, const char *event, size_t vm)
         RH_AUTO(rh_freep)
         char *path = rh_printf("%s/%s", b->journal.out, r->results.items[k]);
 
-        json_array_append_new(list, json_string(path));
+        json_array_append_new(list, rh_batch_name(path));
     }
-    json_object_set_new(doc, "vm", json_string(b->jobs->vms.items[vm].name));
+    json_object_set_new(doc, "vm", rh_batch_name(b->jobs->vms.items[vm].name));
     json_object_update_new(
         doc,
         json_pack("{s:s, s:i, s:f, s:s, s:I, s:I, s:f, s:o, s:O?, s:s?}",
@@ -188,8 +188,7 @@ static void to_audit(rh_batch *b, json_t *event, size_t vm)
                                 receipts_of(b, &b->tasks[vm].record));
     }
     text = json_dumps(event, JSON_COMPACT);
-    if (!text || dprintf(b->audit, "%s\n", text) < 0 ||
-        fdatasync(b->audit) < 0)
+    if (!text || dprintf(b->audit, "%s\n", text) < 0 || fdatasync(b->audit) < 0)
         rh_log(b->lib, RH_LOG_WARN,
                _("an event is missing in the audit log: %s"), strerror(errno));
     free(text);

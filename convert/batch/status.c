@@ -38,15 +38,25 @@ static struct seen see(const rh_batch *b, size_t i, unsigned wave, time_t now)
 /* --- JSON
  * -------------------------------------------------------------------- */
 
+json_t *rh_batch_name(const char *text)
+{
+    RH_AUTO(rh_freep) char *safe = NULL;
+
+    if (rh_valid_utf8(text, strlen(text)))
+        return json_string(text);
+    safe = rh_printable(text);
+    return json_string(safe);
+}
+
 static json_t *source_json(const struct rh_job_vm *vm)
 {
     json_t *list;
 
     if (vm->sources.count == 1)
-        return json_string(vm->sources.items[0]);
+        return rh_batch_name(vm->sources.items[0]);
     list = json_array();
     for (size_t k = 0; k < vm->sources.count; k++)
-        json_array_append_new(list, json_string(vm->sources.items[k]));
+        json_array_append_new(list, rh_batch_name(vm->sources.items[k]));
     return list;
 }
 
@@ -58,7 +68,7 @@ static json_t *results_json(const rh_batch *b, const struct rh_record *r)
         RH_AUTO(rh_freep)
         char *path = rh_printf("%s/%s", b->journal.out, r->results.items[k]);
 
-        json_array_append_new(list, json_string(path));
+        json_array_append_new(list, rh_batch_name(path));
     }
     return list;
 }
@@ -71,15 +81,15 @@ static json_t *vm_json(const rh_batch *b, size_t i, const struct seen *s)
                   s->state == RH_VM_BLOCKED || s->state == RH_VM_WAITING;
 
     return json_pack(
-        "{s:s, s:o, s:i, s:s, s:s, s:I, s:I, s:f, s:i, s:f, s:o, s:O?, s:s?, "
+        "{s:o, s:o, s:i, s:s, s:s, s:I, s:I, s:f, s:i, s:f, s:o, s:O?, s:s?, "
         "s:s?}",
-        "name", vm->name, "source", source_json(vm), "wave", (int)vm->wave,
-        "state", rh_vm_state_name(s->state), "stage", r->stage, "bytes_done",
-        (json_int_t)r->bytes_done, "bytes_total", (json_int_t)r->bytes_total,
-        "rate", s->state == RH_VM_RUNNING ? r->rate : 0.0, "attempts",
-        (int)r->attempts, "seconds", r->seconds, "results", results_json(b, r),
-        "error", failed ? r->error : NULL, "reason", s->reason, "holder",
-        r->holder);
+        "name", rh_batch_name(vm->name), "source", source_json(vm), "wave",
+        (int)vm->wave, "state", rh_vm_state_name(s->state), "stage", r->stage,
+        "bytes_done", (json_int_t)r->bytes_done, "bytes_total",
+        (json_int_t)r->bytes_total, "rate",
+        s->state == RH_VM_RUNNING ? r->rate : 0.0, "attempts", (int)r->attempts,
+        "seconds", r->seconds, "results", results_json(b, r), "error",
+        failed ? r->error : NULL, "reason", s->reason, "holder", r->holder);
 }
 
 json_t *rh_batch_json(rh_batch *b)
@@ -99,10 +109,11 @@ json_t *rh_batch_json(rh_batch *b)
     for (int s = 0; s < RH_VM_STATES; s++)
         json_object_set_new(sums, rh_vm_state_name((enum rh_vm_state)s),
                             json_integer((json_int_t)counts[s]));
-    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:o, s:o}", "schema",
-                     "rehost.batch/1", "jobs", b->jobs->path, "out",
-                     b->journal.out, "running", b->running, "paused", b->paused,
-                     "counts", sums, "vms", vms);
+    return json_pack("{s:s, s:o, s:o, s:b, s:b, s:o, s:o}", "schema",
+                     "rehost.batch/1", "jobs", rh_batch_name(b->jobs->path),
+                     "out", rh_batch_name(b->journal.out), "running",
+                     b->running, "paused", b->paused, "counts", sums, "vms",
+                     vms);
 }
 
 int rh_batch_exit(rh_batch *b)
