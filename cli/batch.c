@@ -4,6 +4,7 @@
  * the keys, and draws. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -251,7 +252,7 @@ static int run_on(struct cli *cli, struct running *r)
     int failed;
 
     choose_screen(cli, &s);
-    if (events < 0 || pipe(r->done) < 0)
+    if (events < 0 || pipe2(r->done, O_CLOEXEC) < 0)
         return cli_fail(cli, e);
     if (s.live)
         screen_open(&s);
