@@ -182,7 +182,8 @@ void rh_worker_signal(struct rh_worker *w, int number)
 void rh_worker_clear(struct rh_worker *w)
 {
     if (w->pid) {
-        kill(w->pid, SIGKILL);
+        kill(-w->pid, SIGKILL); /* its group: what it started, too */
+        kill(w->pid, SIGKILL);  /* before it made one */
         while (waitpid(w->pid, &w->status, 0) < 0 && errno == EINTR)
             continue;
     }
