@@ -7,6 +7,7 @@
 
 #include "convert/copy/copy.h"
 #include "convert/disk.h"
+#include "vm/vm.h"
 
 void rh_disk_unlock(pthread_mutex_t **lock)
 {
@@ -128,12 +129,12 @@ char *rh_disk_json(rh_disk *d, rh_error **err)
     r = d->source.reader;
     if (rh_reader_present(r, &allocated, err) < 0)
         return NULL;
-    doc = json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:s?, s:o}", "schema",
+    doc = json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:o, s:o}", "schema",
                     "rehost.disk/1", "format", r->format->name, "variant",
                     r->variant, "virtual_size", (json_int_t)r->size,
                     "file_size", (json_int_t)r->io->size, "allocated_bytes",
                     (json_int_t)allocated, "cluster_size", (json_int_t)r->grain,
-                    "backing_file", r->backing_file, "problems",
+                    "backing_file", rh_json_text(r->backing_file), "problems",
                     problems_json(r));
     text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
     json_decref(doc);
