@@ -808,6 +808,7 @@ static int take_lease(rh_batch *b, size_t i)
 bool rh_task_begin(rh_batch *b, size_t i)
 {
     struct rh_task *t = &b->tasks[i];
+    unsigned attempts = t->record.attempts;
 
     t->began = rh_batch_clock();
     if (!b->dry_run) {
@@ -820,6 +821,8 @@ bool rh_task_begin(rh_batch *b, size_t i)
         if (take_lease(b, i) != 1)
             return false;
         rh_batch_refresh(b, i);
+        if (t->tried) /* a journal on a full disk does not count on */
+            t->record.attempts = attempts;
     }
     rh_work_key(b->jobs, vm_of(b, i), t->key);
     if (rh_task_is_done(b, i)) {
