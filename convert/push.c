@@ -312,7 +312,6 @@ static int deliver(struct rh_push_item *i, json_t **ret_vm, rh_error **err)
         rh_checks_verdict(&i->checks, i->push->lib, err) < 0 ||
         i->push->kind->send(i, err) < 0)
         return -1;
-    rh_journal_done(i->journal);
     *ret_vm = entry_json(i, &start);
     if (note_delivery(i->dir, (json_t *)i->receipt, *ret_vm, err) == 0 &&
         (!rh_option_yes(i->push->options, "start") ||

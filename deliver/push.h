@@ -48,7 +48,8 @@ struct rh_pusher {
     /* Everything that could stand in the way, as checks. */
     int (*look)(struct rh_push_item *i, rh_error **err);
     /* Send it; takes away again what it made when it fails (but with "keep-
-     * failed").  Sets i->delivered. */
+     * failed").  Sets i->delivered; the journal then says no more than what is
+     * still to be taken away. */
     int (*send)(struct rh_push_item *i, rh_error **err);
     int (*start)(struct rh_push_item *i, rh_error **err);
     void (*item_free)(struct rh_push_item *i);

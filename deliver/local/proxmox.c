@@ -410,6 +410,7 @@ static int send(struct rh_push_item *p, rh_error **err)
 
     if (write_all(p, i, err) == 0 && create(p, i, err) == 0) {
         p->delivered = describe(i);
+        rh_journal_done(p->journal);
         return 0;
     }
     if (!rh_option_yes(p->push->options, "keep-failed") &&

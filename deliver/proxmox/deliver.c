@@ -194,11 +194,7 @@ static int commit(struct rh_delivery *d, rh_error **err)
     if (!there || (rh_option_yes(d->request.options, "start") &&
                    rh_pve_start(&s->work, err) < 0))
         return -1;
-    if (rh_pve_take_away(&s->work, false, NULL) == 0)
-        rh_journal_done(s->journal);
-    else
-        rh_log(d->request.lib, RH_LOG_WARN,
-               "the uploaded files could not be taken away");
+    rh_pve_settle(&s->work);
     d->where = rh_printf(_("%s at %s"), s->place.vmid, s->remote.text);
     return 0;
 }

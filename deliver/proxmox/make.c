@@ -437,6 +437,23 @@ int rh_pve_take_away(struct rh_pve_work *w, bool all, rh_error **err)
     return failed;
 }
 
+/* The journal forgets the VM first: who comes later must not take it away. */
+void rh_pve_settle(struct rh_pve_work *w)
+{
+    rh_error *left = NULL;
+    int failed = rh_pve_take_away(w, false, &left);
+
+    if (w->journal)
+        rh_journal_done(w->journal);
+    for (size_t i = 0; failed && w->journal && i < w->files.count; i++)
+        rh_journal_add(w->journal, "file", w->files.items[i], NULL);
+    if (failed)
+        rh_log(w->pve->remote->lib, RH_LOG_WARN,
+               "the uploaded files could not be taken away: %s",
+               rh_error_message(left));
+    rh_error_free(left);
+}
+
 void rh_pve_work_free(struct rh_pve_work *w)
 {
     for (size_t i = 0; i < w->files.count; i++)

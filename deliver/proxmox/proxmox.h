@@ -118,6 +118,9 @@ json_t *rh_pve_describe(struct rh_pve_work *w, const struct rh_pve_conf *conf,
 int rh_pve_start(struct rh_pve_work *w, rh_error **err);
 /* Take the uploaded files away (always), and the VM with `all`. */
 int rh_pve_take_away(struct rh_pve_work *w, bool all, rh_error **err);
+/* The VM is delivered: it stays whatever comes, and the journal says no more
+ * than which uploaded files are still there. */
+void rh_pve_settle(struct rh_pve_work *w);
 void rh_pve_work_free(struct rh_pve_work *w);
 /* One thing of a journal: "file" or "vm"; only if it is ours. */
 int rh_pve_clean(struct rh_pve *p, const char *kind, const char *id,

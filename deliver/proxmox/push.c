@@ -103,15 +103,19 @@ static int send(struct rh_push_item *p, rh_error **err)
         failed = !p->delivered;
     }
     p->sent = i->work.sent;
-    if (failed && rh_option_yes(p->push->options, "keep-failed"))
+    if (!failed) {
+        rh_pve_settle(&i->work);
+        return 0;
+    }
+    if (rh_option_yes(p->push->options, "keep-failed"))
         return -1;
-    if (rh_pve_take_away(&i->work, failed, &left) == 0)
+    if (rh_pve_take_away(&i->work, true, &left) == 0)
         rh_journal_done(p->journal);
     else
         rh_log(p->push->lib, RH_LOG_WARN, "not all was taken away: %s",
                rh_error_message(left));
     rh_error_free(left);
-    return failed ? -1 : 0;
+    return -1;
 }
 
 static int start(struct rh_push_item *p, rh_error **err)

@@ -230,6 +230,7 @@ static int send(struct rh_push_item *p, rh_error **err)
         return -1;
     }
     rh_xapi_do(x, "task.destroy", json_pack("[s]", i->import.task), NULL);
+    rh_journal_done(p->journal);
     return 0;
 }
 

@@ -97,6 +97,7 @@ static int send(struct rh_push_item *p, rh_error **err)
     p->delivered = json_pack("{s:s, s:s, s:s, s:O, s:O}", "id", i->work.vm,
                              "uuid", i->work.vm, "as", i->xva.ova.name, "disks",
                              i->work.disks, "nics", i->work.nics);
+    rh_journal_done(p->journal);
     return 0;
 }
 
