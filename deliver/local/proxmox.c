@@ -365,7 +365,7 @@ static bool is_ours(const char *vmid, const char *note)
     RH_AUTO(rh_freep) char *text = rh_program_run(NULL, argv, NULL);
     const char *digest = strrchr(note, ':'); /* the rest may be escaped */
 
-    return text && digest && strstr(text, digest + 1);
+    return text && rh_pve_is_note(note) && strstr(text, digest + 1);
 }
 
 static int destroy_vm(const char *vmid, const char *note, rh_error **err)

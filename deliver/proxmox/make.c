@@ -396,13 +396,13 @@ static bool is_ours(struct rh_pve *p, const char *node, const char *vmid,
 {
     RH_AUTO(rh_freep)
     char *path = rh_printf("/nodes/%s/qemu/%s/config", node, vmid);
-    bool ours = false, waiting = true;
+    bool ours = false, waiting = rh_pve_is_note(note);
 
     for (unsigned n = 0; waiting && n < CREATING; n++) {
         json_t *conf = rh_pve_call(p, "GET", path, NULL, NULL);
 
         waiting = !strcmp(rh_pve_text(conf, "lock"), "create");
-        ours = note[0] && strstr(rh_pve_text(conf, "description"), note);
+        ours = strstr(rh_pve_text(conf, "description"), note);
         json_decref(conf);
         if (waiting)
             sleep(1);
@@ -463,7 +463,16 @@ void rh_pve_work_free(struct rh_pve_work *w)
     *w = (struct rh_pve_work){0};
 }
 
-/* "NODE/VMID/NOTE"; a file's volume on the URL's node. */
+/* "STORAGE:import/rehost-...", as rh_pve_upload() names it. */
+static bool is_upload(const char *volume)
+{
+    const char *path = strstr(volume, ":import/rehost-");
+
+    return path && strcspn(volume, ":/?#%") == (size_t)(path - volume);
+}
+
+/* "NODE/VMID/NOTE"; a file's volume on the URL's node.  What has not the form
+ * that we write is not ours. */
 int rh_pve_clean(struct rh_pve *p, const char *kind, const char *id,
                  rh_error **err)
 {
@@ -471,11 +480,16 @@ int rh_pve_clean(struct rh_pve *p, const char *kind, const char *id,
     const char *second = slash ? strchr(slash + 1, '/') : NULL;
     RH_AUTO(rh_freep) char *node = NULL, *vmid = NULL;
 
+    if (!strcmp(kind, "file") && !is_upload(id))
+        return 0;
     if (!strcmp(kind, "file"))
         return delete_file(p, p->remote->url.parts[0], id, err);
     if (strcmp(kind, "vm") || !second)
         return 0;
     node = rh_strndup(id, (size_t)(slash - id));
     vmid = rh_strndup(slash + 1, (size_t)(second - slash - 1));
+    if (strpbrk(node, "?#%") || node[0] == '.' ||
+        vmid[strspn(vmid, "0123456789")])
+        return 0;
     return destroy_vm(p, node, vmid, second + 1, err);
 }

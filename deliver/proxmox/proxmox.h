@@ -73,6 +73,9 @@ struct rh_pve_result {
 int rh_pve_result_open(const char *dir, const json_t *receipt,
                        const rh_options *o, struct rh_pve_result *ret,
                        rh_error **err);
+/* Has it the form of one?  A journal lies beside a result, which may come from
+ * anywhere: a shorter note would stand in the description of many VMs. */
+bool rh_pve_is_note(const char *text);
 void rh_pve_result_close(struct rh_pve_result *r);
 
 /* --- where

@@ -68,13 +68,23 @@ static int find_disks(struct rh_pve_result *r, const json_t *receipt,
     return 0;
 }
 
+static const char note_stem[] = "rehost receipt sha256:";
+
 static char *note_of(const json_t *receipt)
 {
     RH_AUTO(rh_freep) char *text = json_dumps(receipt, JSON_SORT_KEYS);
     char hex[65];
 
     rh_sha256_hex(text, strlen(text), hex);
-    return rh_printf("rehost receipt sha256:%s", hex);
+    return rh_printf("%s%s", note_stem, hex);
+}
+
+bool rh_pve_is_note(const char *text)
+{
+    size_t n = sizeof note_stem - 1;
+
+    return !strncmp(text, note_stem, n) && strlen(text) == n + 64 &&
+           strspn(text + n, "0123456789abcdef") == 64;
 }
 
 int rh_pve_result_open(const char *dir, const json_t *receipt,

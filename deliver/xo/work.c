@@ -436,21 +436,33 @@ int rh_xo_start(struct rh_xo_work *w, rh_error **err)
 /* --- taking away
  * ------------------------------------------------------------------------ */
 
+/* A journal lies beside a result, which may come from anywhere: a short mark
+ * would stand in the description of many VMs. */
+static bool is_mark(const char *mark)
+{
+    static const char stem[] = "rehost push ";
+    size_t n = sizeof stem - 1;
+
+    return !strncmp(mark, stem, n) && strlen(mark) == n + 16 &&
+           strspn(mark + n, "0123456789abcdef") == 16;
+}
+
 int rh_xo_clean(struct rh_xo *x, const char *mark, rh_error **err)
 {
-    json_t *all = rh_xo_call(x, "GET", "/vms?fields=uuid,name_description",
-                             NULL, err),
-           *vm;
-    int failed = all ? 0 : -1;
+    json_t *all, *vm;
+    int failed;
     size_t i;
 
+    if (!is_mark(mark))
+        return 0;
+    all = rh_xo_call(x, "GET", "/vms?fields=uuid,name_description", NULL, err);
+    failed = all ? 0 : -1;
     json_array_foreach (all, i, vm) {
         RH_AUTO(rh_freep)
         char *path = rh_printf("/vms/%s", rh_xapi_text(vm, "uuid"));
         json_t *done;
 
-        if (failed || !mark[0] ||
-            !strstr(rh_xapi_text(vm, "name_description"), mark))
+        if (failed || !strstr(rh_xapi_text(vm, "name_description"), mark))
             continue;
         done = rh_xo_call(x, "DELETE", path, NULL, err);
         failed = done ? 0 : -1;
