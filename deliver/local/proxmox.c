@@ -379,7 +379,26 @@ static int destroy_vm(const char *vmid, const char *note, rh_error **err)
     return text ? 0 : -1;
 }
 
-/* Gone with its VM, perhaps. */
+/* Numbers are given again: the volume may be another guest's by now, or the
+ * journal, which lies beside a result, may never have been ours. */
+static bool is_used(const char *vmid, const char *volume)
+{
+    static const char *const programs[] = {"qm", "pct"};
+    bool used = false;
+
+    for (size_t i = 0; i < RH_COUNT(programs) && !used; i++) {
+        const char *const argv[] = {programs[i], "config", vmid, NULL};
+        RH_AUTO(rh_freep)
+        char *text = rh_program_there(programs[i])
+                         ? rh_program_run(NULL, argv, NULL)
+                         : NULL;
+
+        used = text && strstr(text, volume);
+    }
+    return used;
+}
+
+/* Gone with its VM, perhaps; what a guest uses is no leaving. */
 static int free_volume(const char *volume, rh_error **err)
 {
     RH_AUTO(rh_freep) char *storage = rh_strndup(volume, strcspn(volume, ":"));
@@ -388,9 +407,12 @@ static int free_volume(const char *volume, rh_error **err)
     RH_AUTO(rh_freep) char *all = rh_program_run(NULL, list, err);
     RH_AUTO(rh_freep) char *text = NULL;
     RH_AUTO(rh_freep) char *row = all ? word_of(all, volume, 0) : NULL;
+    RH_AUTO(rh_freep) char *vmid = all ? word_of(all, volume, 4) : NULL;
 
     if (!all || !row[0])
         return all ? 0 : -1;
+    if (is_number(vmid) && is_used(vmid, volume))
+        return 0;
     text = rh_program_run(NULL, argv, err);
     return text ? 0 : -1;
 }
@@ -451,7 +473,7 @@ static int clean(struct rh_push *p, const char *kind, const char *id,
 
     (void)p;
     if (!strcmp(kind, "volume"))
-        return free_volume(id, err);
+        return id[0] == '-' ? 0 : free_volume(id, err);
     if (strcmp(kind, "vm") || !slash)
         return 0;
     vmid = rh_strndup(id, (size_t)(slash - id));
