@@ -303,7 +303,7 @@ int rh_pve_wait(struct rh_pve *p, const char *node, const char *upid,
     unsigned ms = POLL_FIRST;
     int more;
 
-    if (!upid[0])
+    if (!upid || !upid[0])
         return rh_fail(err, RH_ERR_DELIVERY_FAILED, "the server names no task");
     while ((more = judge(p, node, upid, stage, err)) > 0) {
         rh_remote_pause(&ms, POLL_MAX);
