@@ -315,14 +315,19 @@ int rh_xapi_clean_task(struct rh_xapi *x, const char *task, rh_error **err)
 {
     json_t *error, *record = rh_xapi_ask(x, "task.get_record",
                                          json_pack("[s]", task), &error, err);
+    const char *code = rh_xapi_text(error, "message");
     RH_AUTO(rh_freep) char *vm = NULL;
-    int failed = record || error ? 0 : -1;
+    bool there = record && !error;
+    /* XAPI forgets tasks after an hour: then there is nothing to do. */
+    int failed = there || !strcmp(code, "HANDLE_INVALID") ? 0 : -1;
 
+    if (error && failed)
+        rh_xapi_fail(x, "task.get_record", code, json_object_get(error, "data"),
+                     err);
     json_decref(record);
-    if (error || failed) { /* gone: XAPI forgets tasks after an hour */
-        json_decref(error);
+    json_decref(error);
+    if (!there)
         return failed;
-    }
     if (stop_task(x, task, &record, err) < 0)
         return -1;
     if (!strcmp(rh_xapi_text(record, "status"), "success"))
