@@ -389,25 +389,41 @@ static int delete_file(struct rh_pve *p, const char *node, const char *volume,
     return there ? delete_and_wait(p, node, path, err) : 0;
 }
 
+/* No word at all came from the server. */
+static bool is_silent(const rh_error *e)
+{
+    enum rh_error_class c = rh_error_class_of(rh_error_number(e));
+
+    return e && (c == RH_CLASS_NETWORK || c == RH_CLASS_BUSY);
+}
+
 /* Is the VM of that number the one whose description has our note?  While it is
- * being made it says nothing yet. */
-static bool is_ours(struct rh_pve *p, const char *node, const char *vmid,
-                    const char *note)
+ * being made it says nothing yet.  -1: that could not be learnt. */
+static int is_ours(struct rh_pve *p, const char *node, const char *vmid,
+                   const char *note, rh_error **err)
 {
     RH_AUTO(rh_freep)
     char *path = rh_printf("/nodes/%s/qemu/%s/config", node, vmid);
     bool ours = false, waiting = rh_pve_is_note(note);
 
     for (unsigned n = 0; waiting && n < CREATING; n++) {
-        json_t *conf = rh_pve_call(p, "GET", path, NULL, NULL);
+        RH_AUTO(rh_error_freep) rh_error *e = NULL;
+        json_t *conf = rh_pve_call(p, "GET", path, NULL, &e);
 
         waiting = !strcmp(rh_pve_text(conf, "lock"), "create");
         ours = strstr(rh_pve_text(conf, "description"), note);
         json_decref(conf);
+        if (is_silent(e)) {
+            if (err && !*err)
+                *err = RH_TAKE(e);
+            return -1;
+        }
         if (waiting)
             sleep(1);
     }
-    return ours;
+    return waiting && !ours ? rh_fail(err, RH_ERR_DELIVERY_LEFT,
+                                      "the server's task does not end")
+                            : ours;
 }
 
 static int destroy_vm(struct rh_pve *p, const char *node, const char *vmid,
@@ -415,8 +431,9 @@ static int destroy_vm(struct rh_pve *p, const char *node, const char *vmid,
 {
     RH_AUTO(rh_freep) char *path = rh_printf("/nodes/%s/qemu/%s", node, vmid);
 
-    return is_ours(p, node, vmid, note) ? delete_and_wait(p, node, path, err)
-                                        : 0;
+    int ours = is_ours(p, node, vmid, note, err);
+
+    return ours > 0 ? delete_and_wait(p, node, path, err) : ours;
 }
 
 int rh_pve_take_away(struct rh_pve_work *w, bool all, rh_error **err)
@@ -448,8 +465,7 @@ void rh_pve_settle(struct rh_pve_work *w)
     for (size_t i = 0; failed && w->journal && i < w->files.count; i++)
         rh_journal_add(w->journal, "file", w->files.items[i], NULL);
     if (failed)
-        rh_log(w->pve->remote->lib, RH_LOG_WARN,
-               "the uploaded files could not be taken away: %s",
+        rh_log(w->pve->remote->lib, RH_LOG_WARN, "not all was taken away: %s",
                rh_error_message(left));
     rh_error_free(left);
 }
