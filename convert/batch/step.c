@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@
 #include "convert/batch/batch.h"
 #include "convert/batch/work_key.h"
 #include "rehost/rehost.h"
+
+enum { GRACE_MS = 20000 };
 
 /* --- end of a VM's turn
  * ------------------------------------------------------ */
@@ -217,10 +220,31 @@ static void failed_with(rh_batch *b, size_t i, rh_error *e)
     rh_error_free(e);
 }
 
+/* What a delivery has made on a server its worker takes away itself, when it is
+ * asked to end and given the time.  True: it was quicker, and is done. */
+static bool let_end(rh_batch *b, size_t i)
+{
+    struct rh_worker *w = &b->tasks[i].worker;
+    int ms = 0;
+
+    if (!vm_of(b, i)->deliver || b->tasks[i].step != RH_STEP_CONVERT)
+        return false;
+    rh_worker_signal(w, SIGTERM);
+    for (; ms < GRACE_MS && !rh_worker_ended(w); ms += 20)
+        poll(NULL, 0, 20);
+    return !w->pid && rh_worker_status(w) == 0;
+}
+
+static void done(rh_batch *b, size_t i);
+
 void rh_task_stop(rh_batch *b, size_t i, const char *reason)
 {
     struct rh_task *t = &b->tasks[i];
 
+    if (let_end(b, i)) {
+        done(b, i);
+        return;
+    }
     set_text(&t->record.reason, rh_strdup(reason));
     end_turn(b, i, RH_VM_PENDING);
     rh_event(b, "vm-stopped", i);
