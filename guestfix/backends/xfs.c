@@ -37,6 +37,7 @@ struct extent {
 };
 struct extents {
     RH_VEC(struct extent) list;
+    size_t blocks; /* of the tree that were read */
 };
 
 struct inode {
@@ -176,6 +177,9 @@ static int walk_tree(struct rh_fs *fs, struct extents *e, uint64_t fsblock,
 
     if (!block_at(x, fsblock, &at))
         return damaged(fs, _("an extent lies past the end"), err);
+    /* Links may all lead to one block, which may be empty. */
+    if (++e->blocks > EXTENTS_MAX)
+        return damaged(fs, _("a list of extents is damaged"), err);
     if (read_at(fs, b, x->block, at, err) < 0)
         return -1;
     count = rh_be16(b + 6);
