@@ -279,6 +279,8 @@ static bool get(struct source *s, void *to, uint64_t n)
         return true;
     }
     s->into->unpacked += n;
+    if (s->into->unpacked > UNPACKED_MAX)
+        return false;
     for (; n && s->held_count; n--) {
         if (to)
             *p++ = s->held[sizeof s->held - s->held_count];
@@ -293,7 +295,7 @@ static bool get(struct source *s, void *to, uint64_t n)
         p = to ? p + got : p;
         n -= (uint64_t)got;
     }
-    return s->into->unpacked <= UNPACKED_MAX;
+    return true;
 }
 
 static bool hex8(const char *p, uint32_t *ret)
