@@ -449,9 +449,14 @@ static char *netplan_by_name(struct rh_fix_job *j, const char *text,
 
 static char *netplan_all(struct rh_fix_job *j, const char *text, bool *ret_lost)
 {
-    enum { MATCHES_MAX = 64 };
+    /* Each `driver:` is looked at with all of the text around it. */
+    enum { MATCHES_MAX = 64, TEXT_MAX = 32 * 1024 };
     char *now = NULL;
 
+    if (strlen(text) > TEXT_MAX) {
+        *ret_lost = driver_key(text, text) != NULL;
+        return NULL;
+    }
     for (unsigned i = 0; i < MATCHES_MAX; i++) {
         char *next = netplan_by_name(j, now ? now : text, ret_lost);
 
