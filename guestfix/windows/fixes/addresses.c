@@ -199,6 +199,23 @@ static int drop_ipv4(struct rh_hive_edit *e, const char *set,
     return 0;
 }
 
+/* IPv6's servers, and WINS: left there, a second run would take the card for
+ * one that is still set up, and ask the first start for these alone. */
+static int drop_servers(struct rh_hive_edit *e, const char *set,
+                        const struct rh_win_nic *n, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *six = rh_printf("%s\\Services\\Tcpip6\\Parameters\\Interfaces\\%s",
+                          set, n->guid);
+    RH_AUTO(rh_freep)
+    char *netbt = rh_printf(
+        "%s\\Services\\NetBT\\Parameters\\Interfaces\\Tcpip_%s", set, n->guid);
+
+    return rh_hive_drop_value(e, six, "NameServer", err) < 0
+               ? -1
+               : rh_hive_drop_value(e, netbt, "NameServerList", err);
+}
+
 /* What the network store keeps by the card's LUID: its addresses (10) and its
  * routes (16), of both protocols. */
 static int drop_nsi(struct rh_hive_edit *e, const char *set,
@@ -269,8 +286,8 @@ static int disarm(struct rh_hive_edit *e, const struct rh_win_nic *n,
     for (size_t i = 0; i < w->sets.count; i++) {
         const char *set = w->sets.items[i];
 
-        if (drop_ipv4(e, set, n, err) < 0 || drop_nsi(e, set, n, err) < 0 ||
-            drop_routes(e, set, n, err) < 0 ||
+        if (drop_ipv4(e, set, n, err) < 0 || drop_servers(e, set, n, err) < 0 ||
+            drop_nsi(e, set, n, err) < 0 || drop_routes(e, set, n, err) < 0 ||
             give_name_away(e, set, n, err) < 0)
             return -1;
     }
