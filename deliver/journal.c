@@ -108,7 +108,9 @@ struct rh_journal *rh_journal_open(const char *dir, const char *url,
     struct stat st;
 
     j->fd = -1;
-    if ((!dir || open_in(j, rh_printf("%s/.push", dir), name) < 0) &&
+    /* A result that is gone is not made again to have a journal. */
+    if ((!dir || access(dir, F_OK) < 0 ||
+         open_in(j, rh_printf("%s/.push", dir), name) < 0) &&
         open_in(j, state_folder(), dir ? name : other) < 0) {
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                       "cannot write the journal");
