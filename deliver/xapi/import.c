@@ -261,9 +261,12 @@ static int destroy_vm(struct rh_xapi *x, const char *vm, rh_error **err)
 
     json_array_foreach (json_object_get(record, "VBDs"), i, ref) {
         json_t *vdi =
-            rh_xapi_call(x, "VBD.get_VDI", json_pack("[O]", ref), NULL);
+            rh_xapi_call(x, "VBD.get_VDI", json_pack("[O]", ref), err);
 
-        if (vdi && strcmp(json_string_value(vdi), RH_XAPI_NULL) != 0)
+        /* With the VM gone nothing would lead to its disks. */
+        if (!json_is_string(vdi))
+            failed = -1;
+        else if (strcmp(json_string_value(vdi), RH_XAPI_NULL) != 0)
             json_array_append(vdis, vdi);
         json_decref(vdi);
     }
