@@ -148,12 +148,16 @@ void rh_batch_close(rh_batch *b)
 
 int rh_batch_run(rh_batch *b, rh_error **err)
 {
+    int failed = 0;
+
+    /* Another thread may be drawing the batch meanwhile. */
+    pthread_mutex_lock(&b->lock);
     if (!b->dry_run) {
         rh_batch_journal_close(&b->journal);
-        if (rh_batch_journal_open(&b->journal, b->jobs, true, err) < 0)
-            return -1;
+        failed = rh_batch_journal_open(&b->journal, b->jobs, true, err);
     }
-    return rh_batch_loop(b, err);
+    pthread_mutex_unlock(&b->lock);
+    return failed ? -1 : rh_batch_loop(b, err);
 }
 
 static char *submitted_text(const json_t *arrays)
