@@ -28,7 +28,8 @@ static void root_of(const char *text, size_t n, char ret[32])
         p = end ? strchr(end, '>') : NULL;
         p = p ? strchr(p, '<') : NULL;
     }
-    strcpy(ret, "?");
+    ret[0] = '?';
+    ret[1] = '\0';
     if (!p)
         return;
     length = strcspn(++p, " \t\r\n/>");

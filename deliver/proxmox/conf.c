@@ -94,6 +94,28 @@ static bool good_key(const char *line, size_t n)
     return n > 0;
 }
 
+/* What rehost writes, and what people add that touches the VM alone.  The rest
+ * reaches into the host (args, hookscript, hostpci0, serial0: /dev/...): a
+ * result from elsewhere must not. */
+static bool may_be_set(const char *key, const char *value)
+{
+    static const char *const plain[] = {
+        "acpi",    "agent",   "balloon",   "bios",     "boot",
+        "cores",   "cpu",     "cpulimit",  "cpuunits", "description",
+        "hotplug", "kvm",     "localtime", "machine",  "memory",
+        "name",    "numa",    "onboot",    "ostype",   "protection",
+        "rng0",    "scsihw",  "shares",    "smbios1",  "sockets",
+        "startup", "tablet",  "tags",      "vcpus",    "vga",
+        "vmgenid", "watchdog"};
+
+    for (size_t i = 0; i < RH_COUNT(plain); i++)
+        if (!strcmp(key, plain[i]))
+            return true;
+    if (numbered(key, "serial"))
+        return !strcmp(value, "socket");
+    return numbered(key, "net") || is_disk(key);
+}
+
 static void take_setting(struct rh_pve_conf *c, const char *key,
                          const char *value)
 {
@@ -122,6 +144,15 @@ int rh_pve_conf_parse(const char *text, struct rh_pve_conf *ret, rh_error **err)
             key = rh_strndup(p, colon);
             value = rh_strndup(p + colon + 1 + (p[colon + 1] == ' '),
                                n - colon - 1 - (p[colon + 1] == ' '));
+            if (!may_be_set(key, value)) {
+                rh_pve_conf_free(&c);
+                rh_fail(err, RH_ERR_DELIVERY_RESULT,
+                        "proxmox.conf: the setting \"%s: %.60s\" reaches "
+                        "into the host",
+                        key, value);
+                return rh_hint(err, "take the line away, and set it on the "
+                                    "host where it is wanted");
+            }
             take_setting(&c, key, value);
         }
         p += n + (p[n] == '\n');

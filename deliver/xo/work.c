@@ -16,9 +16,9 @@ static void make_mark(char ret[40])
 
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         abort(); /* a mark that others have, too, would be dangerous */
-    strcpy(ret, "rehost push ");
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(ret + strlen(ret), 3, "%02x", random[i]);
+    snprintf(ret, 40, "rehost push %02x%02x%02x%02x%02x%02x%02x%02x", random[0],
+             random[1], random[2], random[3], random[4], random[5], random[6],
+             random[7]);
 }
 
 void rh_xo_work_init(struct rh_xo_work *w, struct rh_xo *x, const rh_options *o)

@@ -169,10 +169,12 @@ static void add_node(struct rh_fs *fs, uint64_t dir, const char *name,
     struct scratch *s = scratch_of(fs);
     uint64_t number = own_node + s->nodes.count;
 
-    *rh_vec_add(&s->nodes) = (struct node){
-        .st = {.type = type, .size = n, .mode = mode, .inode = number},
-        .bytes = rh_memdup0(bytes, n),
-        .n = n};
+    struct node *own = rh_vec_add(&s->nodes);
+
+    own->st = (struct rh_guest_stat){
+        .type = type, .size = n, .mode = mode, .inode = number};
+    own->bytes = rh_memdup0(bytes, n);
+    own->n = n;
     set_name(fs, dir, name, number);
 }
 

@@ -121,7 +121,7 @@ static int read_group(struct rh_fs *fs, uint64_t fragment, struct group *ret,
 
 static bool is_free(const struct group *g, uint64_t fragment)
 {
-    return g->map[fragment / 8] >> fragment % 8 & 1;
+    return g->map && g->map[fragment / 8] >> fragment % 8 & 1;
 }
 
 /* Count the runs of free fragments of one block in or out of cg_frsum. */
