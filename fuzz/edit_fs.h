@@ -308,7 +308,7 @@ static inline int op_rename(struct editing *e, struct program *p)
  */
 static inline uint64_t digest_of(struct editing *e)
 {
-    size_t n = (size_t)e->g->overlay->size;
+    size_t n = e->g->overlay ? (size_t)e->g->overlay->size : 0;
     struct rh_codec *codec = rh_codec_new();
     static uint8_t bytes[DISK_MAX];
     uint64_t digest = 0;

@@ -27,9 +27,9 @@ static int wide(const char *name, ntfschar **ret, u8 *ret_n)
 int folder_find(uint64_t dir, const char *name, uint64_t *ret)
 {
     ntfs_inode *ni = ntfs_inode_open(volume, dir);
-    ntfschar *u;
+    ntfschar *u = NULL;
     u64 found = (u64)-1;
-    u8 n;
+    u8 n = 0;
     int e;
 
     if (!ni)
@@ -114,8 +114,8 @@ int folder_add(uint64_t dir, const char *name, bool make_dir, uint64_t *ret)
     struct PERMISSIONS_CACHE *cache = NULL;
     struct SECURITY_CONTEXT scx = {.vol = volume, .pseccache = &cache};
     ntfs_inode *ni = ntfs_inode_open(volume, dir), *made = NULL;
-    ntfschar *u;
-    u8 n;
+    ntfschar *u = NULL;
+    u8 n = 0;
     int e;
 
     if (!ni)
@@ -140,10 +140,10 @@ int folder_add(uint64_t dir, const char *name, bool make_dir, uint64_t *ret)
 
 int folder_remove(uint64_t dir, const char *name)
 {
-    uint64_t node;
+    uint64_t node = 0;
     ntfs_inode *ni, *parent;
-    ntfschar *u;
-    u8 n;
+    ntfschar *u = NULL;
+    u8 n = 0;
     int e = folder_find(dir, name, &node);
 
     if (e)
@@ -166,10 +166,10 @@ int folder_remove(uint64_t dir, const char *name)
 
 int folder_rename(uint64_t dir, const char *name, uint64_t to, const char *as)
 {
-    uint64_t node, there;
+    uint64_t node = 0, there = 0;
     ntfs_inode *ni, *parent;
-    ntfschar *u;
-    u8 n;
+    ntfschar *u = NULL;
+    u8 n = 0;
     int e = folder_find(dir, name, &node);
 
     if (!e && folder_find(to, as, &there) == 0)

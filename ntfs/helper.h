@@ -53,7 +53,7 @@ int free_bytes(uint64_t *ret);
 /* folder.c */
 int folder_find(uint64_t dir, const char *name, uint64_t *ret);
 int folder_list(uint64_t dir, char **ret, uint32_t *ret_n);
-int folder_add(uint64_t dir, const char *name, bool is_dir, uint64_t *ret);
+int folder_add(uint64_t dir, const char *name, bool make_dir, uint64_t *ret);
 int folder_remove(uint64_t dir, const char *name);
 int folder_rename(uint64_t dir, const char *name, uint64_t to, const char *as);
 

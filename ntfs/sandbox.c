@@ -35,6 +35,8 @@ void set_clock(time_t now)
     fixed = now;
 }
 
+/* libc's own names of the parameters are reserved.
+ * NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 __attribute__((visibility("default"))) int clock_gettime(clockid_t id,
                                                          struct timespec *ret)
 {

@@ -203,13 +203,13 @@ static int close_data(ntfs_inode *ni, ntfs_attr *na, int e)
 
 int file_read(uint64_t node, uint64_t at, uint64_t n, char *to, uint64_t *ret)
 {
-    ntfs_inode *ni;
-    ntfs_attr *na;
+    ntfs_inode *ni = NULL;
+    ntfs_attr *na = NULL;
     uint64_t done = 0;
     int e = open_data(node, &ni, &na);
 
-    if (e)
-        return e;
+    if (e || !na)
+        return e ? e : EIO;
     while (done < n) {
         s64 got =
             ntfs_attr_pread(na, (s64)(at + done), (s64)(n - done), to + done);
@@ -228,13 +228,13 @@ int file_read(uint64_t node, uint64_t at, uint64_t n, char *to, uint64_t *ret)
 
 int file_write(uint64_t node, uint64_t at, const char *from, uint64_t n)
 {
-    ntfs_inode *ni;
-    ntfs_attr *na;
+    ntfs_inode *ni = NULL;
+    ntfs_attr *na = NULL;
     uint64_t done = 0;
     int e = open_data(node, &ni, &na);
 
-    if (e)
-        return e;
+    if (e || !na)
+        return e ? e : EIO;
     while (done < n && !e) {
         s64 put = ntfs_attr_pwrite(na, (s64)(at + done), (s64)(n - done),
                                    from + done);
@@ -250,12 +250,12 @@ int file_write(uint64_t node, uint64_t at, const char *from, uint64_t n)
 
 int file_truncate(uint64_t node, uint64_t bytes)
 {
-    ntfs_inode *ni;
-    ntfs_attr *na;
+    ntfs_inode *ni = NULL;
+    ntfs_attr *na = NULL;
     int e = open_data(node, &ni, &na);
 
-    if (e)
-        return e;
+    if (e || !na)
+        return e ? e : EIO;
     if (ntfs_attr_truncate(na, (s64)bytes))
         e = number();
     ntfs_inode_update_times(ni, NTFS_UPDATE_MCTIME);

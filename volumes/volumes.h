@@ -50,7 +50,8 @@ bool rh_is_boot_sector(const char *fstype);
 /* Add the logical volumes of all LVM2_member volumes. */
 int rh_lvm_find(struct rh_disks *d, struct rh_volumes *v, rh_error **err);
 /* bsdlabel.c: add the partitions of BSD disklabels and of Solaris' VTOC. */
-int rh_bsdlabel_find(struct rh_disks *d, struct rh_volumes *v, rh_error **err);
+int rh_bsdlabel_find(struct rh_disks *d, struct rh_volumes *all,
+                     rh_error **err);
 /* zfs.c: what a pool's label says of it; strings are printable. */
 struct rh_zfs_label {
     const char *pool, *hostname; /* NULL: not said */

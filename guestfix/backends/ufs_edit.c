@@ -121,7 +121,7 @@ static int read_group(struct rh_fs *fs, uint64_t fragment, struct group *ret,
 
 static bool is_free(const struct group *g, uint64_t fragment)
 {
-    return g->map && g->map[fragment / 8] >> fragment % 8 & 1;
+    return g->map[fragment / 8] >> fragment % 8 & 1;
 }
 
 /* Count the runs of free fragments of one block in or out of cg_frsum. */
@@ -187,7 +187,7 @@ static int resize_block(struct rh_fs *fs, uint64_t first, uint32_t had,
         return 0;
     if (in_group % u->frag + high > u->frag)
         return in_place(err, _("the block has no more fragments"));
-    if (read_group(fs, first, &g, err) < 0)
+    if (read_group(fs, first, &g, err) < 0 || !g.map)
         return -1;
     for (uint32_t k = 0; k < high; k++)
         if (is_free(&g, in_group + k) != (k >= had))

@@ -245,7 +245,8 @@ static unsigned prefix_of(const char *mask)
 
     if (!strncmp(mask, "0x", 2))
         number = strtoul(mask, NULL, 16);
-    else if (sscanf(mask, "%u.%u.%u.%u", &a, &b, &c, &d) == 4)
+    /* The widths bound the numbers.  NOLINTNEXTLINE(cert-err34-c) */
+    else if (sscanf(mask, "%3u.%3u.%3u.%3u", &a, &b, &c, &d) == 4)
         number = (a & 255) << 24 | (b & 255) << 16 | (c & 255) << 8 | (d & 255);
     else
         return 0;

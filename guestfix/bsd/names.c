@@ -135,7 +135,8 @@ static const char *disk_stem(enum rh_bsd_system system, const char *version,
                              const char *kind)
 {
     static const char *const scsi[] = {"da", "sd", "sd", NULL};
-    bool old = system == RH_FREEBSD && version && atoi(version) < 14;
+    bool old =
+        system == RH_FREEBSD && version && strtol(version, NULL, 10) < 14;
 
     for (size_t i = 0; i < RH_COUNT(disk_stems); i++)
         if (!strcmp(kind, disk_stems[i].kind))

@@ -173,6 +173,7 @@ static void slackware_line(void *user, const char *section, const char *key,
         return;
     if (!strcmp(key, "GATEWAY"))
         rh_net_gateways(s->l, &s->common, value);
+    /* The width bounds the number.  NOLINTNEXTLINE(cert-err34-c) */
     if (sscanf(key, "%31[A-Z_6][%1u]", stem, &i) != 2 || i >= 8)
         return;
     if (!strcmp(stem, "IPADDR") || !strcmp(stem, "IPADDRS"))

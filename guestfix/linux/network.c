@@ -391,6 +391,7 @@ uint32_t rh_pci_in(const char *text)
     for (const char *p = strstr(text, "0000:"); p; p = strstr(p + 1, "0000:")) {
         unsigned bus, device, function;
 
+        /* The widths bound the numbers.  NOLINTNEXTLINE(cert-err34-c) */
         if (sscanf(p, "0000:%2x:%2x.%1x", &bus, &device, &function) == 3)
             return RH_PCI(bus, device, function);
     }

@@ -99,9 +99,12 @@ static bool tells_slot(const char *name)
     unsigned a, b;
     char rest;
 
-    return sscanf(name, "ens%u%c", &a, &rest) == 1 ||
-           sscanf(name, "enp%us%u%c", &a, &b, &rest) == 2 ||
-           sscanf(name, "eno%u%c", &a, &rest) == 1;
+    /* Only the form counts, and the widths bound the numbers.
+     * NOLINTBEGIN(cert-err34-c) */
+    return sscanf(name, "ens%9u%c", &a, &rest) == 1 ||
+           sscanf(name, "enp%9us%9u%c", &a, &b, &rest) == 2 ||
+           sscanf(name, "eno%9u%c", &a, &rest) == 1;
+    /* NOLINTEND(cert-err34-c) */
 }
 
 /* --- matching

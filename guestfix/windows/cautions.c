@@ -207,7 +207,7 @@ static void say_xen_tools(const struct look *l)
         RH_AUTO(rh_freep)
         char *inf = rh_hive_text(l->system, in_set(l, path), "InfPath");
 
-        if (!inf || strncasecmp(inf, "oem", 3) ||
+        if (!inf || !d->driver || strncasecmp(inf, "oem", 3) ||
             (strncasecmp(d->driver, classes[0], 38) &&
              strncasecmp(d->driver, classes[1], 38)))
             continue;

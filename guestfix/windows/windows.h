@@ -93,7 +93,7 @@ static inline void rh_hive_closep(struct rh_hive **h)
 /* --- detection ---------------------------------------------------------------
  */
 int rh_win_detect(struct rh_windows *w, struct rh_session *s, rh_error **err);
-void rh_win_network(struct rh_windows *w, struct rh_hive *system);
+void rh_win_network(struct rh_windows *w, struct rh_hive *h);
 void rh_win_match_nics(struct rh_windows *w, struct rh_vm *vm);
 /* Is this name of a value in Nsi one of the card's? */
 bool rh_win_is_of_card(const char *name, const struct rh_win_nic *n);

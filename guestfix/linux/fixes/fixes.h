@@ -33,7 +33,7 @@ bool rh_disk_names_change(const struct rh_fix_job *j);
 /* Texts with lasting names in place of those that change; NULL: nothing
  * changes.  `path` is for findings.  Fields count from 0. */
 char *rh_edit_table(struct rh_fix_job *j, const char *path, const char *text,
-                    unsigned field);
+                    unsigned n);
 char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
                         const char *text, bool consoles);
 /* An mdadm.conf that looks at every device; NULL: it is one already. */
