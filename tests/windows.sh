@@ -474,6 +474,8 @@ test_without_the_helper_it_is_said_what_is_lacking() {
 }
 test_the_helper_shuts_itself_in() {
     need strace
+    # Sanitizers call what the filter forbids: such a build has none.
+    [ -z "${REHOST_SAN-}" ] || skip_test "a build with sanitizers has no filter"
     disk w2019 win2019
     run "${STRACE[@]}" -e trace=prctl,seccomp,kill "$REHOST" report \
         "$SCRATCH/w2019.raw" --to kvm --set memory=2GiB --json -
