@@ -14,6 +14,7 @@
 
 #include "base/curl.h"
 #include "base/limits.h"
+#include "base/rate.h"
 
 enum {
     SILENCE = 60,             /* seconds */
@@ -454,6 +455,8 @@ static size_t on_body(char *bytes, size_t one, size_t n, void *user)
                 (unsigned long long)limit);
         return 0;
     }
+    if (rh_rate_take(t->h->lib, n, &t->error) < 0)
+        return 0;
     rh_buf_add(&t->answer->body, bytes, n);
     return n;
 }
@@ -585,8 +588,11 @@ int rh_http_do(struct rh_http *h, const struct rh_http_request *r,
     struct transfer t = {.h = h, .curl = h->curl, .r = r, .answer = ret};
 
     for (unsigned tries = 1;; tries++) {
-        CURLcode code = perform(&t);
+        CURLcode code;
 
+        if (rh_rate_take(h->lib, r->body ? r->size : 0, err) < 0)
+            return -1;
+        code = perform(&t);
         if (!once_more(&t, code, tries)) {
             if (code != CURLE_OK)
                 return say(&t, code, err);
@@ -766,9 +772,12 @@ static int drive(struct rh_http_upload *u, rh_error **err)
     return 0;
 }
 
-int rh_http_upload_write(struct rh_http_upload *u, const void *bytes, size_t n,
-                         rh_error **err)
+/* A part of a write(). */
+static int upload_part(struct rh_http_upload *u, const void *bytes, size_t n,
+                       rh_error **err)
 {
+    if (rh_rate_take(u->t.h->lib, n, err) < 0)
+        return -1;
     u->next = bytes;
     u->left = n;
     if (drive(u, err) < 0)
@@ -782,6 +791,23 @@ int rh_http_upload_write(struct rh_http_upload *u, const void *bytes, size_t n,
             "the server ended the transfer after %llu bytes (status %ld)",
             (unsigned long long)u->sent, u->answer.status);
     return rh_error_subject(err, u->t.h->base);
+}
+
+int rh_http_upload_write(struct rh_http_upload *u, const void *bytes, size_t n,
+                         rh_error **err)
+{
+    const char *from = bytes;
+    size_t part;
+
+    /* Small enough that no server sees a silence where a rate is set. */
+    do {
+        part = RH_MIN(n, (size_t)UPLOAD_BUFFER);
+        if (upload_part(u, from, part, err) < 0)
+            return -1;
+        from += part;
+        n -= part;
+    } while (n);
+    return 0;
 }
 
 uint64_t rh_http_upload_sent(const struct rh_http_upload *u)

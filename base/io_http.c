@@ -21,6 +21,7 @@
 #include "base/curl.h"
 #include "base/http.h"
 #include "base/limits.h"
+#include "base/rate.h"
 #include "base/wait.h"
 
 #ifdef HAVE_LIBCURL
@@ -238,7 +239,10 @@ static size_t on_body(char *bytes, size_t one, size_t n, void *user)
         t->pull->paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    return take_body(t, bytes, n) < 0 ? CURL_WRITEFUNC_ERROR : n;
+    /* While this waits, the kernel's buffers fill and the server has to. */
+    if (rh_rate_take(t->h->lib, n, &t->error) < 0 || take_body(t, bytes, n) < 0)
+        return CURL_WRITEFUNC_ERROR;
+    return n;
 }
 
 /* Asked several times a second, also while nothing comes. */

@@ -28,12 +28,14 @@ struct rh_keep {
 };
 
 struct rh_custom;
+struct rh_rate;
 struct rh_lib {
     atomic_bool cancelled;
     unsigned threads;        /* workers, at least 1 */
     unsigned threads_of_all; /* of all libraries side by side; 0: as above */
     uint64_t memory;         /* bytes of buffers all workers may hold */
     uint64_t max_disk_size;  /* largest virtual disk taken, bytes */
+    struct rh_rate *rate;    /* of the network; NULL: no limit (rate.h) */
     char *trust;             /* CA file for signatures, or NULL */
     bool require_manifest;
     char *temp_dir; /* for spools and overlays; NULL: $TMPDIR */

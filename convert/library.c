@@ -12,6 +12,7 @@
 #include "base/custom.h"
 #include "base/lib.h"
 #include "base/limits.h"
+#include "base/rate.h"
 #include "convert/documents.h"
 #include "formats/format.h"
 #include "profiles/profile.h"
@@ -52,6 +53,7 @@ void rh_lib_free(rh_lib *lib)
     free(lib->temp_dir);
     rh_lib_drop(lib);
     rh_custom_drop(lib);
+    rh_rate_free(lib->rate);
     free(lib);
 }
 
@@ -78,6 +80,17 @@ static int set_threads(rh_lib *lib, const char *value, rh_error **err)
     if (!rh_parse_u64(value, &n) || n == 0 || n > 1024)
         return bad_value("threads", value, err);
     lib->threads = (unsigned)n;
+    return 0;
+}
+
+static int set_bandwidth(rh_lib *lib, const char *value, rh_error **err)
+{
+    struct rh_rate *rate = rh_rate_new(value, err);
+
+    if (!rate)
+        return -1;
+    rh_rate_free(lib->rate);
+    lib->rate = rate;
     return 0;
 }
 
@@ -115,6 +128,8 @@ int rh_lib_set(rh_lib *lib, const char *key, const char *value, rh_error **err)
         return set_size(&lib->memory, key, value, err);
     if (!strcmp(key, "max-disk-size"))
         return set_size(&lib->max_disk_size, key, value, err);
+    if (!strcmp(key, "bandwidth"))
+        return set_bandwidth(lib, value, err);
     if (!strcmp(key, "trust"))
         return set_text(&lib->trust, value);
     if (!strcmp(key, "temp-dir"))

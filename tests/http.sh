@@ -154,6 +154,53 @@ test_a_password_is_used_and_never_shown() {
     expect_error HTTP_STATUS 1
     expect_equal "$(grep -c wrong .stderr)" 0 "password shown"
 }
+# At RATE, SECONDS (a float) were enough for what was sent, but for what an idle
+# link catches up on.
+paced() { # RATE SECONDS
+    awk -v b="$(sent plain)" -v r="$1" -v t="$2" 'BEGIN { exit !(t > b / r - 0.3) }' ||
+        fail "$(sent plain) bytes in $2 seconds: more than $1 a second"
+    held
+}
+took() { # COMMAND...: sets TOOK
+    local from
+    from=$(date +%s.%N)
+    run timeout 100 "$@"
+    TOOK=$(awk -v a="$from" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')
+}
+test_bandwidth_holds_for_a_source() {
+    : >"$WWW/.log"
+    took "$REHOST" disk convert "$URL/plain/box.vmdk" out.raw -O raw --bandwidth 2M
+    expect_status 0
+    expect_same_disk "$WWW/box.vmdk" out.raw
+    paced 2097152 "$TOOK"
+    for bad in 0 1K much 4M@0 4M@99 -1; do
+        run "$REHOST" disk convert "$URL/plain/box.vmdk" b.raw -O raw --bandwidth "$bad"
+        expect_error USAGE 2
+    done
+}
+test_bandwidth_is_shared_by_a_batch() {
+    cat >jobs.yaml <<END
+schema: rehost.jobs/1
+out: import
+jobs: 3
+bandwidth: 3M
+defaults: {to: kvm, format: raw}
+vms:
+  - {source: "$URL/plain/plain-ustar.ova", name: a}
+  - {source: "$URL/plain/plain-ustar.ova?2", name: b}
+  - {source: "$URL/plain/plain-ustar.ova?3", name: c}
+END
+    : >"$WWW/.log"
+    took "$REHOST" batch run jobs.yaml
+    expect_status 0
+    paced 3145728 "$TOOK"
+    expect_file import/a/receipt.json import/b/receipt.json import/c/receipt.json
+}
+test_a_cancel_does_not_wait_for_bandwidth() {
+    took timeout -s INT 1 "$REHOST" disk convert "$URL/plain/box.vmdk" out.raw -O raw --bandwidth 64K
+    expect_equal "$(ls)" ""
+    awk -v t="$TOOK" 'BEGIN { exit !(t < 4) }' || fail "it took $TOOK seconds to stop"
+}
 test_a_bare_disk() {
     inspects "$URL/plain/box.vmdk"
     expect_json .vms[0].name box

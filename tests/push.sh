@@ -84,6 +84,18 @@ test_a_vm_arrives_whole() {
         "$STATE/log.jsonl"
     expect_stdout '^\["true",null,null\]$'
 }
+test_bandwidth_holds_for_a_delivery() {
+    local from sent
+    xapi
+    from=$(date +%s.%N)
+    push --json --bandwidth 2M
+    expect_status 0
+    sent=$(jq '[.vms[].bytes_sent] | add' .stdout)
+    awk -v b="$sent" -v a="$from" -v t="$(date +%s.%N)" \
+        'BEGIN { exit !(b > 2e6 && t - a > b / 2097152 - 0.3) }' ||
+        fail "$sent bytes were sent too soon"
+    held
+}
 test_another_client_sees_the_vm() {
     /usr/bin/python3 -c 'import os_xenapi' 2>/dev/null ||
         skip_test "python3-os-xenapi is not installed"

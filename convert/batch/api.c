@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/rate.h"
 #include "base/text.h"
 #include "convert/batch/batch.h"
 #include "convert/batch/run.h"
@@ -55,7 +56,8 @@ static int choose(rh_batch *b, const rh_options *o, rh_error **err)
     return 0;
 }
 
-/* The budget: so many VMs at once share threads and memory. */
+/* The budget: so many VMs at once share threads and memory; of the bandwidth
+ * each may take what the others leave. */
 static int share_out(rh_batch *b, const rh_options *o, rh_error **err)
 {
     unsigned threads = b->jobs->threads ? b->jobs->threads : b->lib->threads;
@@ -67,7 +69,10 @@ static int share_out(rh_batch *b, const rh_options *o, rh_error **err)
     b->at_once = RH_MIN(b->at_once, 1024);
     b->threads = RH_MAX(threads / b->at_once, 1);
     b->memory = memory ? RH_MAX(memory / b->at_once, RH_MIB) : b->lib->memory;
-    return 0;
+    b->bandwidth =
+        b->lib->rate ? rh_rate_bytes(b->lib->rate) : b->jobs->bandwidth;
+    b->rate = b->bandwidth ? rh_rate_share(err) : -1;
+    return b->bandwidth && b->rate < 0 ? -1 : 0;
 }
 
 /* rehost itself when it runs this code, else the one that is installed. */
@@ -98,7 +103,7 @@ rh_batch *rh_batch_open(rh_lib *lib, const char *jobs_file,
 
     b->lib = lib;
     b->journal.dir = b->journal.vms = b->journal.work = -1;
-    b->events[0] = b->events[1] = b->audit = -1;
+    b->events[0] = b->events[1] = b->audit = b->rate = -1;
     pthread_mutex_init(&b->lock, NULL);
     take_options(b, options);
     b->jobs = rh_jobs_read(jobs_file, err);
@@ -131,6 +136,8 @@ void rh_batch_close(rh_batch *b)
             close(b->events[k]);
     for (size_t i = 0; i < b->wishes.count; i++)
         free(b->wishes.items[i]);
+    if (b->rate >= 0)
+        close(b->rate);
     rh_batch_journal_close(&b->journal);
     rh_jobs_free(b->jobs);
     rh_buf_free(&b->hook_queue);

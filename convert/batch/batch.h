@@ -44,6 +44,8 @@ struct rh_batch {
     char *program, *on_event;
     unsigned at_once, threads; /* VMs at once; threads of each */
     uint64_t memory;           /* of each */
+    uint64_t bandwidth;        /* bytes a second, of all; 0: no limit */
+    int rate;                  /* the descriptor that shares it, or -1 */
     bool dry_run;
     /* the run */
     pthread_mutex_t lock; /* guards all that changes, but for the atomics */

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "base/limits.h"
+#include "base/rate.h"
 #include "base/text.h"
 #include "convert/batch/jobs_lists.h"
 #include "rehost/rehost.h"
@@ -134,6 +135,15 @@ static int size_of(struct reading *r, const yaml_node_t *n, uint64_t *ret)
 
     if (!text || !rh_parse_size(text, ret) || *ret > INT64_MAX)
         return bad(r, n, N_("a size like 20GiB is expected here"));
+    return 0;
+}
+
+static int rate_of(struct reading *r, const yaml_node_t *n, uint64_t *ret)
+{
+    if (size_of(r, n, ret) < 0)
+        return -1;
+    if (*ret < RH_RATE_LEAST)
+        return bad(r, n, N_("at least 64K (bytes a second) is expected here"));
     return 0;
 }
 
@@ -331,7 +341,8 @@ static int own_key(struct reading *r, struct rh_job_vm *vm,
 
 static int no_such_key(struct reading *r, const struct entry *e)
 {
-    if (!strcmp(e->key, "threads") || !strcmp(e->key, "memory"))
+    if (!strcmp(e->key, "threads") || !strcmp(e->key, "memory") ||
+        !strcmp(e->key, "bandwidth"))
         return bad(r, e->name,
                    N_("\"%s\" is the whole batch's: it stands "
                       "beside \"vms\""),
@@ -537,6 +548,8 @@ static int top_key(struct reading *r, const struct entry *e)
         return number_of(r, e->value, 1, 1024, &jobs->threads);
     if (!strcmp(e->key, "memory"))
         return size_of(r, e->value, &jobs->memory);
+    if (!strcmp(e->key, "bandwidth"))
+        return rate_of(r, e->value, &jobs->bandwidth);
     if (!strcmp(e->key, "keep-free"))
         return size_of(r, e->value, &jobs->keep_free);
     if (!strcmp(e->key, "retry-delay"))

@@ -45,6 +45,7 @@ struct rh_jobs {
     char *out;
     unsigned jobs, threads;     /* 0: not said */
     uint64_t memory, keep_free; /* bytes; 0: not said */
+    uint64_t bandwidth;         /* bytes a second; 0: not said */
     unsigned retry_delay, lease_seconds;
     RH_VEC(struct rh_job_vm) vms;
     struct rh_name_map names;

@@ -308,6 +308,9 @@ static int start(rh_batch *b, size_t i, struct arguments *a, int log,
 
     add_word(a, rh_printf("--threads=%u", b->threads));
     add_word(a, rh_printf("--memory=%llu", (unsigned long long)b->memory));
+    if (b->rate >= 0)
+        add_word(a, rh_printf("--bandwidth=%llu@%d",
+                              (unsigned long long)b->bandwidth, b->rate));
     add_word(a, rh_printf("--lang=%s", rh_text_lang()));
     add_word(a, rh_strdup("--progress=json"));
     add_word(a, rh_strdup("--json"));
@@ -315,7 +318,8 @@ static int start(rh_batch *b, size_t i, struct arguments *a, int log,
     for (size_t k = 0; k < vm_of(b, i)->sources.count; k++)
         add_word(a, rh_strdup(vm_of(b, i)->sources.items[k]));
     add_word(a, NULL);
-    failure = rh_worker_start(&t->worker, b->program, a->words.items, log, err);
+    failure = rh_worker_start(&t->worker, b->program, a->words.items, log,
+                              b->rate, err);
     free_words(a);
     return failure;
 }

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/rate.h"
 #include "base/text.h"
 #include "convert/batch/batch.h"
 #include "convert/batch/submit.h"
@@ -33,7 +34,7 @@ static int ask_slurm(const char *const *words, char **ret_text, rh_error **err)
     struct rh_worker w;
     int status;
 
-    if (rh_worker_start(&w, words[0], (char *const *)(uintptr_t)words, -1,
+    if (rh_worker_start(&w, words[0], (char *const *)(uintptr_t)words, -1, -1,
                         err) < 0) {
         rh_worker_clear(&w);
         return -1;
@@ -159,8 +160,13 @@ static char *script_of(const struct submission *s, const char *list)
     put_word(&t, s->b->program);
     rh_buf_puts(&t, " batch run ");
     put_word(&t, s->jobs);
-    rh_buf_puts(&t, " --only \"$name\" --jobs 1 --progress none --threads "
-                    "\"${SLURM_CPUS_PER_TASK:-1}\"\n");
+    rh_buf_puts(&t, " --only \"$name\" --jobs 1 --progress none");
+    /* Tasks on different machines cannot know of each other. */
+    if (s->b->bandwidth)
+        rh_buf_printf(&t, " --bandwidth %llu",
+                      (unsigned long long)RH_MAX(
+                          s->b->bandwidth / s->b->at_once, RH_RATE_LEAST));
+    rh_buf_puts(&t, " --threads \"${SLURM_CPUS_PER_TASK:-1}\"\n");
     return rh_buf_take(&t);
 }
 

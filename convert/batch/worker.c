@@ -25,7 +25,7 @@ enum {
 
 /* After fork() in a process with threads: nothing but system calls. */
 static void become(const char *program, char *const *argv, int out, int errors,
-                   int null, pid_t parent)
+                   int null, int keep, pid_t parent)
 {
     sigset_t none;
 
@@ -37,6 +37,8 @@ static void become(const char *program, char *const *argv, int out, int errors,
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(errors, 2) < 0)
         _exit(126);
+    if (keep >= 0)
+        fcntl(keep, F_SETFD, 0);
     execvp(program, argv);
     _exit(127);
 }
@@ -48,7 +50,7 @@ static int start_failed(int number, const char *program, rh_error **err)
 }
 
 int rh_worker_start(struct rh_worker *w, const char *program, char *const *argv,
-                    int log, rh_error **err)
+                    int log, int keep, rh_error **err)
 {
     int out[2] = {-1, -1}, errors[2] = {-1, -1};
     RH_AUTO(rh_closep) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -69,7 +71,7 @@ int rh_worker_start(struct rh_worker *w, const char *program, char *const *argv,
     fcntl(w->errors, F_SETFL, O_NONBLOCK);
     w->pid = fork();
     if (w->pid == 0)
-        become(program, argv, out_end, errors_end, null, parent);
+        become(program, argv, out_end, errors_end, null, keep, parent);
     if (w->pid > 0)
         return 0;
     w->pid = 0;

@@ -28,9 +28,10 @@ struct rh_worker {
     int status; /* of waitpid, once it ended */
 };
 
-/* Takes `log`.  It dies with the thread that started it. */
+/* Takes `log`; `keep` (or -1) is a descriptor that it inherits under its
+ * number.  It dies with the thread that started it. */
 int rh_worker_start(struct rh_worker *w, const char *program, char *const *argv,
-                    int log, rh_error **err);
+                    int log, int keep, rh_error **err);
 /* Read what there is, without waiting.  True when it has ended. */
 bool rh_worker_ended(struct rh_worker *w);
 void rh_worker_signal(struct rh_worker *w, int number);

@@ -104,9 +104,10 @@ RH_PUBLIC char *rh_build_info(void); /* lines: libraries, formats, targets */
 RH_PUBLIC rh_lib *rh_lib_new(rh_error **);
 RH_PUBLIC void rh_lib_free(rh_lib *);
 /* "threads" (1 to 1024; every core), "memory" (bytes of buffers; "32MiB"),
- * "max-disk-size" ("64TiB"), "trust" (a CA file), "require-manifest" ("yes"),
- * "temp-dir" ($TMPDIR, else /var/tmp), "lang" ("en", "ja", "auto": the
- * environment's; it is the whole process's). */
+ * "bandwidth" (bytes a second from and to servers, all jobs of this library
+ * together; "100M"), "max-disk-size" ("64TiB"), "trust" (a CA file),
+ * "require-manifest" ("yes"), "temp-dir" ($TMPDIR, else /var/tmp), "lang"
+ * ("en", "ja", "auto": the environment's; it is the whole process's). */
 RH_PUBLIC int rh_lib_set(rh_lib *, const char *key, const char *value,
                          rh_error **);
 /* NULL: no more.  `line` ends without a newline and is fit for a terminal;
