@@ -2,9 +2,9 @@
 # windows.sh - Windows guests: what their registry tells, and what is edited in
 # it, judged by hivexregedit, ntfsfix, libregf and the hives of real systems.
 . "$(dirname "$0")/lib.sh"
+. "$TOP/tests/lib-windows.sh"
 
 hives=$RH_SHARED/corpus/hives
-tools=$TOP/tests/guests
 [ -x "$BUILD/rehost-ntfs" ] || {
     skip "windows" "built without the NTFS helper"
     finish
@@ -36,23 +36,6 @@ real() { # NAME PROFILE HIVE [VARIABLE=...]
             xz -dc "$hives/$hive$e.xz" >"$SCRATCH/$name.hive$e"
     done
     disk "$name" "$profile" SYSTEM_HIVE="$SCRATCH/$name.hive" "$@"
-}
-# The NTFS volume of a disk, and files in it, read by ntfs-3g's own tools.
-volume() { # RAW
-    local start size
-    read -r start size < <(sfdisk -J "$1" |
-        jq -r '.partitiontable.partitions[-1] | "\(.start) \(.size)"')
-    rm -f ntfs
-    dd if="$1" of=ntfs bs=1M skip=$((start / 2048)) count=$((size / 2048)) \
-        conv=sparse status=none
-    truncate -s $((size * 512)) ntfs
-}
-hive_of() { # RAW NAME OUT
-    volume "$1"
-    ntfscat -f ntfs "Windows/System32/config/$2" >"$3"
-}
-export_of() { # HIVE OUT
-    hivexregedit --export --unsafe-printable-strings "$1" '\' >"$2"
 }
 report() { # NAME TARGET [OPTION...]
     local name=$1 to=$2
@@ -334,22 +317,6 @@ test_data_disks_of_a_server_come_online() {
 }
 
 # --- virtio -------------------------------------------------------------------------------
-# A virtio-win in the ISO's layout: DRIVER/SYSTEM/amd64 for the systems named.
-virtio_win() { # FOLDER SIGNATURE SYSTEM...
-    local top=$1 kind=$2 os d name
-    shift 2
-    python3 "$tools/mkpe.py" drv.sys x64 native
-    [ "$kind" = none ] || sh "$tools/signpe.sh" drv.sys "$kind"
-    for os; do
-        for d in viostor/viostor vioscsi/vioscsi NetKVM/netkvm Balloon/balloon; do
-            name=${d#*/}
-            mkdir -p "$top/${d%/*}/$os/amd64"
-            cp drv.sys "$top/${d%/*}/$os/amd64/$name.sys"
-            printf '; %s\r\n[Version]\r\n' "$os" >"$top/${d%/*}/$os/amd64/$name.inf"
-            echo >"$top/${d%/*}/$os/amd64/$name.pdb"
-        done
-    done
-}
 test_virtio_is_put_in_and_the_rest_installed_at_the_first_start() {
     disk w2019 win2019
     virtio_win drv microsoft 2k16 2k19 2k22 w10
@@ -365,10 +332,10 @@ test_virtio_is_put_in_and_the_rest_installed_at_the_first_start() {
     expect_equal "$(grep -c 'CriticalDeviceDatabase.PCI#VEN_1AF4&DEV_10[04][48]&REV' text)" 2
     ntfscat -f ntfs Windows/rehost-firstboot/drivers.txt | tr -d '\r' >steps
     expect_equal "$(cat steps)" \
-'-|optional|pnputil -i -a drivers\viostor\viostor.inf
--|optional|pnputil -i -a drivers\vioscsi\vioscsi.inf
--|needed|pnputil -i -a drivers\netkvm\netkvm.inf
--|optional|pnputil -i -a drivers\balloon\balloon.inf'
+'-|optional:viostor|pnputil -i -a drivers\viostor\viostor.inf
+-|optional:vioscsi|pnputil -i -a drivers\vioscsi\vioscsi.inf
+-|needed:netkvm|pnputil -i -a drivers\netkvm\netkvm.inf
+-|optional:balloon|pnputil -i -a drivers\balloon\balloon.inf'
     ntfscat -f ntfs Windows/rehost-firstboot/drivers/netkvm/netkvm.inf >inf
     expect_equal "$(head -1 inf | tr -d '\r')" "; 2k19"
     run "$REHOST" report out/w2019/disk0.raw --to kvm --devices virtio --drivers drv \
@@ -385,7 +352,7 @@ test_virtio_rows_go_into_a_driver_database_where_there_is_one() {
     expect_equal "$(grep -c '^\[.*DriverDatabase.*rehost' text)" 8
     expect_equal "$(grep -c '"rehost.inf"=hex(3):01,ff,00,00' text)" 2
     volume out/r10/disk0.raw
-    expect_equal "$(ntfscat -f ntfs Windows/rehost-firstboot/after.txt | grep -c 'reg delete.*rehost.inf')" 4
+    expect_equal "$(ntfscat -f ntfs Windows/rehost-firstboot/after.txt | grep -c '^-|after:vioscsi|reg delete.*rehost.inf')" 4
 }
 test_an_iso_image_serves_as_well() {
     need xorriso

@@ -3,6 +3,7 @@
 # machine, run by Wine out of a guest that was really converted: the tools that
 # Wine lacks are stubs that write down how they were called.
 . "$(dirname "$0")/../lib.sh"
+. "$TOP/tests/lib-windows.sh"
 
 for tool in wine ntfscat hivexregedit; do
     command -v "$tool" >/dev/null || {
@@ -94,6 +95,34 @@ test_a_step_that_fails_once_is_done_at_the_next_start() {
     stub netsh 'echo netsh %*>>C:\calls.txt' 'exit /b 0'
     start
     expect_equal "$(calls | grep -c 'ipv4 set address')" 1
+    expect_equal "$(tr -d '\r\n ' <"$c/windows/rehost-firstboot/state.txt")" "done"
+}
+# The rows that bind the boot disk stay until the package's own are there.
+test_the_boot_disks_rows_go_only_when_its_package_was_installed() {
+    local rc
+    DATABASE=1 SIZE_MIB=32 sh "$tools/mkwindows.sh" db.raw win2019 >/dev/null 2>&1
+    virtio_win drv microsoft 2k19
+    run "$REHOST" convert db.raw --to kvm --out out --format raw --devices virtio \
+        --drivers drv --set memory=2GiB --set cpus=1
+    expect_status 0
+    volume out/db/disk0.raw
+    for f in drivers.txt after.txt; do
+        ntfscat -f ntfs "Windows/rehost-firstboot/$f" >"$f"
+    done
+    db='HKLM\SYSTEM\DriverDatabase\DriverInfFiles\rehost.inf'
+    for rc in 1 0 3010; do
+        fresh
+        rm "$c/windows/rehost-firstboot/network.txt"
+        cp drivers.txt after.txt "$c/windows/rehost-firstboot/"
+        # Wine's `call` makes 1 of every code but 0, so these programs go without.
+        # (259 is not tried: Wine's cmd takes it for 0.)
+        sed -i 's/^call %COMMAND%/%COMMAND%/' "$c/windows/rehost-firstboot/firstboot.cmd"
+        python3 "$tools/mkpe.py" "$c/stubs/pnputil.exe" x64 console "$rc"
+        wine reg add "$db" /ve /d row /f >/dev/null 2>&1
+        start
+        wine reg query "$db" >/dev/null 2>&1 && echo "$rc kept" || echo "$rc gone"
+    done >found
+    expect_equal "$(cat found)" "$(printf '1 kept\n0 gone\n3010 gone')"
     expect_equal "$(tr -d '\r\n ' <"$c/windows/rehost-firstboot/state.txt")" "done"
 }
 # The key that is in the guest's hive, in Wine's registry: it runs by itself.

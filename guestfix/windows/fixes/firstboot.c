@@ -101,7 +101,8 @@ static const char script[] =
     "exit /b 0\r\n"
     "\r\n"
     "rem A step: the card or a dash, needed or optional, the command; in its midst,\r\n"
-    "rem between bars, what of the card belongs there.\r\n"
+    "rem between bars, what of the card belongs there.  optional:NAME sets a mark\r\n"
+    "rem when it went well, after:NAME is left out without that mark.\r\n"
     ":steps\r\n"
     "for /f \"usebackq tokens=1,2,3,4* delims=|\" %%a in (\"%D%%1\") do (\r\n"
     "    set \"MAC=%%a\"\r\n"
@@ -114,6 +115,12 @@ static const char script[] =
     "exit /b 0\r\n"
     "\r\n"
     ":step\r\n"
+    "set \"MARK=\"\r\n"
+    "for /f \"tokens=1,2 delims=:\" %%x in (\"%NEED%\") do (\r\n"
+    "    set \"NEED=%%x\"\r\n"
+    "    set \"MARK=%%y\"\r\n"
+    ")\r\n"
+    "if \"%NEED%\"==\"after\" if not defined WENT_WELL_%MARK% goto :step_left_out\r\n"
     "set \"NAME=\"\r\n"
     "set \"GUID=\"\r\n"
     "if not \"%MAC%\"==\"-\" call :card %MAC%\r\n"
@@ -125,12 +132,19 @@ static const char script[] =
     "call :log\r\n"
     "call %COMMAND% >>\"%D%log.txt\" 2>&1\r\n"
     "set RC=%ERRORLEVEL%\r\n"
-    "if \"%RC%\"==\"259\" set RC=0\r\n"
     "if \"%RC%\"==\"3010\" set RC=0\r\n"
+    "rem 259: no device took it, so it is no mark.\r\n"
+    "if defined MARK if \"%RC%\"==\"0\" set WENT_WELL_%MARK%=1\r\n"
+    "if \"%RC%\"==\"259\" set RC=0\r\n"
     "if \"%RC%\"==\"0\" exit /b 0\r\n"
     "set \"TEXT=that ended with %RC% (%NEED%)\"\r\n"
     "call :log\r\n"
     "if \"%NEED%\"==\"needed\" set FAILED=1\r\n"
+    "exit /b 0\r\n"
+    "\r\n"
+    ":step_left_out\r\n"
+    "set TEXT=left out, as %MARK% was not installed: %COMMAND%\r\n"
+    "call :log\r\n"
     "exit /b 0\r\n"
     "\r\n"
     ":step_no_card\r\n"
@@ -218,6 +232,19 @@ void rh_win_step(struct rh_buf *steps, const char *mac, enum rh_win_need need,
     rh_buf_printf(steps, "|%s|", need == RH_WIN_NEEDED ? "needed" : "optional");
     add_command(steps, command);
     rh_buf_puts(steps, "\r\n");
+}
+
+void rh_win_step_marked(struct rh_buf *steps, enum rh_win_mark how,
+                        const char *mark, const char *fmt, ...)
+{
+    static const char *const words[] = {"optional", "needed", "after"};
+    RH_AUTO(rh_freep) char *command = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    command = rh_vprintf(fmt, ap);
+    va_end(ap);
+    rh_buf_printf(steps, "-|%s:%s|%s\r\n", words[how], mark, command);
 }
 
 /* --- files -------------------------------------------------------------------

@@ -30,6 +30,12 @@ bool rh_win_job_is_empty(const struct rh_win_job *job);
  * calls it) and @GUID@ in the command mean; NULL: none. */
 void rh_win_step(struct rh_buf *steps, const char *mac, enum rh_win_need need,
                  const char *fmt, ...) RH_PRINTF(4, 5);
+/* A step for no card that sets a mark (a plain word) when it ended with 0 or
+ * 3010, or that is left out where another has not set it. */
+enum rh_win_mark { RH_WIN_MARKS, RH_WIN_MARKS_NEEDED, RH_WIN_AFTER_MARK };
+void rh_win_step_marked(struct rh_buf *steps, enum rh_win_mark how,
+                        const char *mark, const char *fmt, ...)
+    RH_PRINTF(4, 5);
 /* Can this text stand in a command without being anything but text? */
 bool rh_win_is_plain(const char *text);
 

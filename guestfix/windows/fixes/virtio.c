@@ -224,14 +224,14 @@ int rh_fix_win_virtio(struct rh_fix_job *j, rh_error **err)
  */
 static const struct {
     const char *folder, *inf;
-    enum rh_win_need need;
+    enum rh_win_mark how;
 } others[] = {
-    {"viostor", "viostor", RH_WIN_OPTIONAL},
-    {"vioscsi", "vioscsi", RH_WIN_OPTIONAL},
-    {"NetKVM", "netkvm", RH_WIN_NEEDED},
-    {"Balloon", "balloon", RH_WIN_OPTIONAL},
-    {"vioserial", "vioser", RH_WIN_OPTIONAL},
-    {"viorng", "viorng", RH_WIN_OPTIONAL},
+    {"viostor", "viostor", RH_WIN_MARKS},
+    {"vioscsi", "vioscsi", RH_WIN_MARKS},
+    {"NetKVM", "netkvm", RH_WIN_MARKS_NEEDED},
+    {"Balloon", "balloon", RH_WIN_MARKS},
+    {"vioserial", "vioser", RH_WIN_MARKS},
+    {"viorng", "viorng", RH_WIN_MARKS},
 };
 
 static int stage_one(struct rh_fix_job *j, size_t i, struct rh_win_job *job,
@@ -252,10 +252,29 @@ static int stage_one(struct rh_fix_job *j, size_t i, struct rh_win_job *job,
             return -1;
     }
     if (files.count)
-        rh_win_step(&job->drivers, NULL, others[i].need,
-                    "pnputil -i -a drivers\\%s\\%s.inf", others[i].inf,
-                    others[i].inf);
+        rh_win_step_marked(&job->drivers, others[i].how, others[i].inf,
+                           "pnputil -i -a drivers\\%s\\%s.inf",
+                           others[i].inf, others[i].inf);
     return 0;
+}
+
+/* Our rows are all that binds the boot disk until the package itself does: they
+ * go only if pnputil has installed that. */
+static void take_rows_out(const struct virtio_disk *d, const char *label,
+                          struct rh_win_job *job)
+{
+    rh_win_step_marked(&job->after, RH_WIN_AFTER_MARK, d->driver,
+                       "reg delete HKLM\\SYSTEM\\DriverDatabase"
+                       "\\DriverInfFiles\\rehost.inf /f");
+    rh_win_step_marked(&job->after, RH_WIN_AFTER_MARK, d->driver,
+                       "reg delete HKLM\\SYSTEM\\DriverDatabase"
+                       "\\DriverPackages\\%s /f",
+                       label);
+    for (size_t i = 0; i < RH_COUNT(d->ids); i++)
+        rh_win_step_marked(&job->after, RH_WIN_AFTER_MARK, d->driver,
+                           "reg delete \"HKLM\\SYSTEM\\DriverDatabase"
+                           "\\DeviceIds\\PCI\\%s\" /v rehost.inf /f",
+                           d->ids[i]);
 }
 
 int rh_win_stage_drivers(struct rh_hive_edit *e, struct rh_win_job *job,
@@ -270,19 +289,7 @@ int rh_win_stage_drivers(struct rh_hive_edit *e, struct rh_win_job *job,
     for (size_t i = 0; i < RH_COUNT(others); i++)
         if (stage_one(e->j, i, job, err) < 0)
             return -1;
-    if (!rh_hive_key(e->h, 0, "DriverDatabase\\DriverInfFiles\\rehost.inf"))
-        return 0;
-    rh_win_step(&job->after, NULL, RH_WIN_OPTIONAL,
-                "reg delete HKLM\\SYSTEM\\DriverDatabase\\DriverInfFiles"
-                "\\rehost.inf /f");
-    rh_win_step(&job->after, NULL, RH_WIN_OPTIONAL,
-                "reg delete HKLM\\SYSTEM\\DriverDatabase\\DriverPackages\\%s "
-                "/f",
-                label);
-    for (size_t i = 0; i < RH_COUNT(d->ids); i++)
-        rh_win_step(&job->after, NULL, RH_WIN_OPTIONAL,
-                    "reg delete \"HKLM\\SYSTEM\\DriverDatabase\\DeviceIds\\PCI"
-                    "\\%s\" /v rehost.inf /f",
-                    d->ids[i]);
+    if (rh_hive_key(e->h, 0, "DriverDatabase\\DriverInfFiles\\rehost.inf"))
+        take_rows_out(d, label, job);
     return 0;
 }
