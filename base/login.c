@@ -262,5 +262,8 @@ int rh_login_find(const struct rh_login_source *s, const char *authority,
         return 0;
     rh_login_free(ret);
     rh_fail(err, RH_ERR_LOGIN_MISSING, "no log-in is known for %s", authority);
-    return -1;
+    return rh_hint(err,
+                   "give --login FILE, or %sUSER and %sPASSWORD, or "
+                   "%sTOKEN",
+                   s->prefix, s->prefix, s->prefix);
 }

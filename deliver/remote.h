@@ -1,5 +1,6 @@
-/* remote.h - what deliveries to a hypervisor's API have in common: the URL, the
- * log-in, the checks before the first byte, the journal of what was made.
+/* remote.h - what deliveries to a hypervisor's API have in common: the checks
+ * before the first byte, the journal of what was made.  Their URL and log-in
+ * are base/remote.h's:
  *
  *     xapi://HOST[:PORT][/SR]      proxmox://HOST[:PORT]/NODE[/STORAGE]
  */
@@ -9,23 +10,8 @@
 
 #include <jansson.h>
 
-#include "base/http.h"
-#include "base/login.h"
-#include "base/options.h"
+#include "base/remote.h"
 #include "report/findings.h"
-
-/* --- the URL ----------------------------------------------------------------
- */
-enum { RH_REMOTE_PARTS = 4 };
-struct rh_remote_url {
-    char *scheme;                 /* "xapi" */
-    char *authority;              /* "HOST:PORT", the port as given */
-    char *parts[RH_REMOTE_PARTS]; /* of the path, unescaped */
-    size_t count;
-};
-/* DELIVERY_URL; HTTP_USERINFO where it holds a user or password. */
-int rh_remote_url(const char *text, struct rh_remote_url *ret, rh_error **err);
-void rh_remote_url_free(struct rh_remote_url *u); /* also for RH_AUTO */
 
 /* --- checks ------------------------------------------------------------------
  */
@@ -52,25 +38,6 @@ bool rh_checks_bad(const struct rh_checks *c);
 /* The same as findings of a VM. */
 void rh_checks_find(const struct rh_checks *c, struct rh_findings *findings);
 void rh_checks_free(struct rh_checks *c);
-
-/* --- the connection
- * ------------------------------------------------------------ */
-/* Options: "login", "tls-ca", "pin" (repeat). */
-struct rh_remote {
-    rh_lib *lib;
-    const rh_options *options; /* borrowed */
-    char *text;                /* the URL, for people */
-    struct rh_remote_url url;
-    struct rh_login login;
-    struct rh_http *http;
-};
-/* `port` where the URL has none. */
-int rh_remote_open(struct rh_remote *r, rh_lib *lib, const char *url,
-                   unsigned port, bool wants_token, const rh_options *options,
-                   rh_error **err);
-void rh_remote_close(struct rh_remote *r);
-/* Wait *ms before asking again, and twice as long the next time. */
-void rh_remote_pause(unsigned *ms, unsigned most);
 
 /* --- the journal
  * ---------------------------------------------------------------- */
