@@ -25,7 +25,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # --- sources -----------------------------------------------------------------
 LIB_DIRS := base vm formats formats/* volumes report profiles package config \
-            descriptors descriptors/* source guestfix guestfix/* guestfix/*/* \
+            descriptors descriptors/* live live/* source guestfix guestfix/* guestfix/*/* \
             targets targets/* deliver deliver/* convert convert/*
 LIB_SRC  := $(sort $(wildcard $(LIB_DIRS:=/*.c)))
 CLI_SRC  := $(sort $(wildcard cli/*.c))

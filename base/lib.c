@@ -13,9 +13,10 @@
 
 int rh_go_on(rh_lib *lib, rh_error **err)
 {
-    if (!lib || !atomic_load_explicit(&lib->cancelled, memory_order_relaxed))
-        return 0;
-    return rh_fail(err, RH_ERR_CANCELLED, "stopped on request");
+    for (; lib; lib = lib->of)
+        if (atomic_load_explicit(&lib->cancelled, memory_order_relaxed))
+            return rh_fail(err, RH_ERR_CANCELLED, "stopped on request");
+    return 0;
 }
 
 static uint64_t now_ns(void)

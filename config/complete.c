@@ -74,7 +74,7 @@ static int look_at(struct rh_package *p, size_t vm, size_t disk,
     char subject[32];
 
     snprintf(subject, sizeof subject, "disks/%zu", disk);
-    if (is_said(findings, subject))
+    if (is_said(findings, subject) || !rh_package_disk_looks(p, vm, disk))
         return 0;
     if (look_into(p, vm, disk, ret, &cause) == 0)
         return 1;

@@ -100,6 +100,8 @@ char *rh_source_for_people(const struct rh_value *v)
                                         [RH_FROM_LIBVIRT] = N_("libvirt XML"),
                                         [RH_FROM_VBOX] =
                                             N_("VirtualBox settings"),
+                                        [RH_FROM_VSPHERE] = N_("vSphere"),
+                                        [RH_FROM_PRISM] = N_("Prism"),
                                         [RH_FROM_SET] = N_("--set")};
 
     if (v->kind == RH_VALUE_UNSET)

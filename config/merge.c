@@ -37,7 +37,7 @@ static const char *rule_for(const struct rh_value *kept,
 {
     if (kept->from == lost->from)
         return _("it was given first");
-    if (kept->from >= RH_FROM_OVF && kept->from <= RH_FROM_VBOX)
+    if (kept->from >= RH_FROM_OVF && kept->from <= RH_FROM_PRISM)
         return _("the package is trusted more than what is beside it");
     if (kept->from == RH_FROM_GUEST)
         return _("the guest itself is trusted more than what is said of it");

@@ -71,6 +71,11 @@ static int open_one(struct rh_job *job, struct rh_job_vm *v, size_t i,
     RH_AUTO(rh_error_freep) rh_error *cause = NULL;
     uint64_t data = 0;
 
+    if (job->for_report &&
+        !rh_package_disk_looks(job->package, v->index, v->order[i])) {
+        v->disks_missing = true;
+        return 0;
+    }
     open_forward(job, v, i, &v->disks[i]);
     if (!v->disks[i])
         v->disks[i] =

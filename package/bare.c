@@ -78,7 +78,8 @@ static int add_bare(struct rh_package *p, const char *source,
 
 /* Opened as a package of its own would be; its container is kept for its io and
  * the files beside it. */
-static int add_other(struct rh_package *p, const char *source, rh_error **err)
+static int add_other(struct rh_package *p, const char *source,
+                     const struct rh_package_options *o, rh_error **err)
 {
     struct rh_container *c = rh_container_of(p);
     struct rh_container *other = rh_new0(struct rh_container);
@@ -89,8 +90,8 @@ static int add_other(struct rh_package *p, const char *source, rh_error **err)
     int failed;
 
     other->package = p;
-    failed = rh_source_open(&scratch, source, err) < 0;
-    if (!failed && (other->descriptor || other->archive)) {
+    failed = rh_source_open(&scratch, source, o, err) < 0;
+    if (!failed && (other->descriptor || other->archive || other->opener)) {
         failed = true;
         rh_fail(err, RH_ERR_USAGE,
                 "several sources are one VM when all of them are bare disks; "
@@ -146,7 +147,7 @@ int rh_bare_open(struct rh_package *p, const struct rh_package_options *o,
         if (i + 1 >= RH_LIMIT_VM_DISKS)
             return rh_fail(err, RH_ERR_OVF_LIMIT, "more than %d disks",
                            RH_LIMIT_VM_DISKS);
-        if (add_other(p, more, err) < 0)
+        if (add_other(p, more, o, err) < 0)
             return -1;
     }
     for (size_t i = 0; i < c->bares.count; i++)

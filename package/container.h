@@ -38,6 +38,22 @@ struct rh_datastore {
     struct rh_place *place;
     struct rh_container *container;
 };
+/* Who gives the disks of a package whose files are not here (live sources). */
+struct rh_opener;
+struct rh_opener_ops {
+    /* As rh_package_disk() and rh_package_disk_forward() give it; forward()
+     * is NULL without an error where read() is the way. */
+    struct rh_reader *(*read)(struct rh_opener *o, size_t vm, size_t disk,
+                              rh_error **err);
+    struct rh_reader *(*forward)(struct rh_opener *o, size_t vm, size_t disk,
+                                 rh_error **err);
+    /* Shall a report look into the disk (through read())? */
+    bool (*looks)(struct rh_opener *o, size_t vm, size_t disk);
+    void (*close)(struct rh_opener *o); /* frees it */
+};
+struct rh_opener {
+    const struct rh_opener_ops *ops;
+};
 /* The members that reading a disk takes, as indexes in p->members. */
 struct rh_trail {
     size_t vm, disk;
@@ -62,6 +78,7 @@ struct rh_container {
     RH_VEC(struct rh_trail) trails;
     RH_VEC(struct rh_place *) views; /* readers may still look through them */
     struct rh_package *package;
+    struct rh_opener *opener; /* or NULL */
     RH_VEC(struct rh_near) nears;
     RH_VEC(struct rh_watched) witnesses;
     RH_VEC(struct rh_datastore) datastores;
@@ -76,8 +93,10 @@ static inline struct rh_container *rh_container_of(const struct rh_package *p)
 void rh_container_free(struct rh_container *c);
 
 /* --- source.c ------------------------------------------------------------ */
-/* Find out what it is: fills descriptor, base, io, name, format. */
-int rh_source_open(struct rh_package *p, const char *source, rh_error **err);
+/* Find out what it is: fills descriptor, base, io, name, format; or opener, the
+ * VMs being described then. */
+int rh_source_open(struct rh_package *p, const char *source,
+                   const struct rh_package_options *o, rh_error **err);
 
 /* --- datastore.c ---------------------------------------------------------- */
 int rh_datastores_open(struct rh_package *p, const struct rh_package_options *o,

@@ -465,6 +465,20 @@ static struct rh_reader *open_configured(struct rh_package *p,
     return open_disk(&o, d->file.text, parent_of(p, d), err);
 }
 
+bool rh_package_is_live(const struct rh_package *p)
+{
+    const struct rh_container *c = rh_container_of(p);
+
+    return c && c->opener;
+}
+
+bool rh_package_disk_looks(struct rh_package *p, size_t vm, size_t disk)
+{
+    const struct rh_container *c = rh_container_of(p);
+
+    return !c->opener || c->opener->ops->looks(c->opener, vm, disk);
+}
+
 struct rh_io *rh_disk_packed(struct rh_package *p, size_t vm, size_t disk)
 {
     struct rh_container *c = rh_container_of(p);
@@ -494,7 +508,8 @@ struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm, size_t disk,
         return NULL;
     }
     c->watched = trail_of(c, vm, disk, true);
-    r = open_configured(p, d, err);
+    r = c->opener && !d->empty ? c->opener->ops->read(c->opener, vm, disk, err)
+                               : open_configured(p, d, err);
     if (r && !d->empty)
         rh_disk_learn(p, vm, disk, r);
     rh_digests_count(p); /* what it takes may not be listed */

@@ -89,13 +89,29 @@ int rh_tee_check(struct rh_tee *t, struct rh_package *p, rh_error **err)
 
 /* --- opening ------------------------------------------------------------- */
 
+static struct rh_reader *live_forward(struct rh_package *p, struct rh_opener *o,
+                                      size_t vm, size_t disk,
+                                      struct rh_tee **ret_tee)
+{
+    struct rh_reader *r = o->ops->forward(o, vm, disk, NULL);
+
+    if (r)
+        rh_disk_learn(p, vm, disk, r);
+    if (ret_tee)
+        *ret_tee = NULL;
+    return r;
+}
+
 struct rh_reader *rh_package_disk_forward(struct rh_package *p, size_t vm,
                                           size_t disk, struct rh_tee **ret_tee)
 {
+    struct rh_opener *opener = rh_container_of(p)->opener;
     RH_AUTO(rh_io_unrefp) struct rh_io *io = rh_disk_packed(p, vm, disk);
     RH_AUTO(rh_tee_freep) struct rh_tee *tee = NULL;
     struct rh_reader *r;
 
+    if (opener)
+        return live_forward(p, opener, vm, disk, ret_tee);
     if (!io)
         return NULL;
     if (ret_tee)

@@ -70,13 +70,34 @@ static void tell_about_end(struct rh_package *p)
             "something follows the end of the archive; it is not read");
 }
 
+/* Nothing of it is a file: no member, no manifest. */
+static int open_live(struct rh_package *p, const struct rh_package_options *o,
+                     rh_error **err)
+{
+    struct rh_container *c = rh_container_of(p);
+
+    c->base = rh_place_nothing(p->path);
+    c->folder = rh_strdup("");
+    p->place = rh_view_new(c->base, "", NULL, NULL);
+    if (p->lib->require_manifest || p->lib->trust)
+        return rh_fail(err, RH_ERR_USAGE,
+                       "a live source has neither a manifest nor a signature");
+    return rh_option_at(o->all, "disk", 0)
+               ? rh_fail(err, RH_ERR_USAGE,
+                         "a live VM takes no disks of others")
+               : 0;
+}
+
 static int open_contents(struct rh_package *p, const char *source,
                          const struct rh_package_options *o, rh_error **err)
 {
     struct rh_container *c = rh_container_of(p);
 
-    if (rh_datastores_open(p, o, err) < 0 || rh_source_open(p, source, err) < 0)
+    if (rh_datastores_open(p, o, err) < 0 ||
+        rh_source_open(p, source, o, err) < 0)
         return -1;
+    if (c->opener)
+        return open_live(p, o, err);
     c->folder = c->archive ? rh_folder_of(c->name) : rh_strdup("");
     p->place = rh_view_new(c->base, c->folder, NULL, NULL);
     tell_about_end(p);
@@ -147,6 +168,8 @@ void rh_container_free(struct rh_container *c)
         rh_witness_free(c->witnesses.items[i].witness);
     free(c->witnesses.items);
     free(c->nears.items);
+    if (c->opener)
+        c->opener->ops->close(c->opener);
     if (c->manifest)
         rh_manifest_free(c->manifest);
     rh_io_unref(c->io);

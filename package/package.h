@@ -99,6 +99,11 @@ struct rh_io *rh_package_file(struct rh_package *p, const char *name,
  * followed).  For a new empty disk: a reader of zeros. */
 struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm, size_t disk,
                                   rh_error **err);
+/* Do its disks come from a platform that runs? */
+bool rh_package_is_live(const struct rh_package *p);
+/* Can a report look into the disk?  Always, but for a live source's disks that
+ * only come as a whole, or that a running VM holds. */
+bool rh_package_disk_looks(struct rh_package *p, size_t vm, size_t disk);
 /* Every file that reading that disk will read (its own or its chunks, extents,
  * parents), for verification: i-th member, NULL at the end.  Valid until the
  * next disk is opened. */

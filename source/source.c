@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "live/live.h"
 #include "package/container.h"
 #include "package/tar.h"
 #include "package/view.h"
@@ -335,10 +336,13 @@ static int take_io(struct rh_package *p, const struct rh_bytes *b,
 
 /* --- the whole ----------------------------------------------------------- */
 
-int rh_source_open(struct rh_package *p, const char *source, rh_error **err)
+int rh_source_open(struct rh_package *p, const char *source,
+                   const struct rh_package_options *o, rh_error **err)
 {
     RH_AUTO(rh_bytes_free) struct rh_bytes b = {0};
 
+    if (rh_live_is(source))
+        return rh_live_package(p, source, o, err);
     p->kind = "ova";
     if (rh_bytes_open(p->lib, source, &b, err) < 0)
         return -1;

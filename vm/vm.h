@@ -34,6 +34,8 @@ enum rh_from {
     RH_FROM_VMX,
     RH_FROM_LIBVIRT,
     RH_FROM_VBOX,
+    RH_FROM_VSPHERE, /* what a running platform's API says */
+    RH_FROM_PRISM,
     RH_FROM_SET /* --set: the last word */
 };
 

@@ -1,0 +1,167 @@
+/* vm.c - one VM of a platform, as a package and by itself. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "live/live.h"
+
+static struct rh_live_options options_of(const rh_options *o)
+{
+    bool guest =
+        !rh_option_yes(o, "no-guest") && !rh_option_yes(o, "no-guest-fix");
+
+    return (struct rh_live_options){
+        .will_read = rh_option(o, "out") || rh_option_yes(o, "warm"),
+        .will_look = (guest && rh_option(o, "to")) || rh_option_yes(o, "guest"),
+        .snapshot = rh_option_yes(o, "snapshot"),
+        .quiesce = rh_option_yes(o, "quiesce"),
+        .transport = rh_option(o, "transport"),
+    };
+}
+
+static char *find_vm(struct rh_live *live, const char *url, rh_error **err)
+{
+    RH_AUTO(rh_remote_url_free) struct rh_remote_url at = {0};
+    char *id = NULL;
+
+    if (rh_remote_url_as(url, RH_ERR_LIVE_URL, &at, err) < 0 ||
+        live->platform->find(live, &at, &id, err) < 0)
+        return NULL;
+    if (!id) {
+        rh_fail(err, RH_ERR_USAGE, "the address names no VM");
+        rh_hint(err, "`rehost inspect %s` lists the VMs below it", url);
+    }
+    return id;
+}
+
+struct rh_live_vm *rh_live_vm_open(rh_lib *lib, const char *url,
+                                   const rh_options *options, rh_error **err)
+{
+    struct rh_live *live = rh_live_open(lib, url, options, err);
+    struct rh_live_vm *vm;
+    char *id = live ? find_vm(live, url, err) : NULL;
+
+    if (!id)
+        return NULL;
+    vm = rh_new0(struct rh_live_vm);
+    vm->live = live;
+    vm->lib = lib;
+    vm->id = id;
+    vm->options = options_of(options);
+    if (live->platform->vm_open(vm, err) == 0)
+        return vm;
+    rh_live_vm_free(vm);
+    return NULL;
+}
+
+void rh_live_vm_free(struct rh_live_vm *vm)
+{
+    vm->live->platform->vm_close(vm);
+    free(vm->id);
+    free(vm->name);
+    free(vm);
+}
+
+/* --- as a package -----------------------------------------------------------
+ */
+
+struct live_opener {
+    struct rh_opener opener;
+    struct rh_live_vm *vm;
+};
+
+static struct rh_live_vm *vm_of(struct rh_opener *o)
+{
+    return ((struct live_opener *)o)->vm;
+}
+
+static struct rh_reader *read_disk(struct rh_opener *o, size_t vm, size_t disk,
+                                   rh_error **err)
+{
+    struct rh_live_vm *v = vm_of(o);
+
+    (void)vm;
+    return v->live->platform->disk(v, disk, NULL, err);
+}
+
+static struct rh_reader *forward_disk(struct rh_opener *o, size_t vm,
+                                      size_t disk, rh_error **err)
+{
+    struct rh_live_vm *v = vm_of(o);
+
+    (void)vm;
+    return v->live->platform->forward(v, disk, NULL, err);
+}
+
+static bool looks(struct rh_opener *o, size_t vm, size_t disk)
+{
+    struct rh_live_vm *v = vm_of(o);
+
+    (void)vm;
+    return v->live->platform->looks(v, disk);
+}
+
+static void close_opener(struct rh_opener *o)
+{
+    rh_live_vm_free(vm_of(o));
+    free(o);
+}
+
+static const struct rh_opener_ops opener_ops = {read_disk, forward_disk, looks,
+                                                close_opener};
+
+struct rh_live_vm *rh_live_vm_of(const struct rh_package *p)
+{
+    struct rh_opener *o = rh_container_of(p)->opener;
+
+    return o && o->ops == &opener_ops ? vm_of(o) : NULL;
+}
+
+int rh_live_package(struct rh_package *p, const char *url,
+                    const struct rh_package_options *o, rh_error **err)
+{
+    struct rh_live_vm *vm = rh_live_vm_open(p->lib, url, o->all, err);
+    struct live_opener *opener;
+
+    if (!vm)
+        return -1;
+    opener = rh_new0(struct live_opener);
+    opener->opener.ops = &opener_ops;
+    opener->vm = vm;
+    rh_container_of(p)->opener = &opener->opener;
+    p->kind = vm->live->platform->kind;
+    return vm->live->platform->describe(vm, p, err);
+}
+
+/* --- inventories ------------------------------------------------------------
+ */
+
+int rh_live_inventory(rh_lib *lib, const char *url, const rh_options *options,
+                      rh_live_row_fn *row, void *user, rh_error **err)
+{
+    struct rh_live *live = rh_live_open(lib, url, options, err);
+    RH_AUTO(rh_remote_url_free) struct rh_remote_url at = {0};
+    RH_AUTO(rh_freep) char *id = NULL;
+
+    if (!live || rh_remote_url_as(url, RH_ERR_LIVE_URL, &at, err) < 0 ||
+        live->platform->find(live, &at, &id, err) < 0)
+        return -1;
+    return id ? 1 : live->platform->list(live, &at, row, user, err);
+}
+
+char *rh_live_row_url(const char *url, const struct rh_live_row *row)
+{
+    const char *host = strstr(url, "://") + 3;
+    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
+
+    rh_buf_add(&b, url, (size_t)(host - url) + strcspn(host, "/?#"));
+    for (const char *p = row->path; *p;) {
+        size_t n = strcspn(p, "/");
+        RH_AUTO(rh_freep) char *part = rh_strndup(p, n);
+        RH_AUTO(rh_freep) char *escaped = rh_http_escape(part);
+
+        rh_buf_printf(&b, "/%s", escaped);
+        p += n + (p[n] == '/');
+    }
+    return rh_buf_take(&b);
+}
