@@ -20,19 +20,28 @@ export_of() { # HIVE OUT
     hivexregedit --export --unsafe-printable-strings "$1" '\' >"$2"
 }
 
-# A virtio-win in the ISO's layout: DRIVER/SYSTEM/amd64 for the systems named.
+# Files of an NTFS volume with their sums, sorted by name.
+sums_of() { # NTFS OUT
+    local mnt
+    mnt=$(mktemp -d) && ntfs-3g -o ro "$1" "$mnt" || return 1
+    (cd "$mnt" && find . -type f -exec sha256sum {} + | sort -k 2) >"$2"
+    fusermount -u "$mnt" && rmdir "$mnt"
+}
+
+# A virtio-win in the ISO's layout: DRIVER/SYSTEM/amd64 for the systems named
+# ($ARCH: or another processor).
 virtio_win() { # FOLDER SIGNATURE SYSTEM...
-    local top=$1 kind=$2 os d name
+    local top=$1 kind=$2 os d name arch=${ARCH-amd64}
     shift 2
     python3 "$tools/mkpe.py" drv.sys x64 native
     [ "$kind" = none ] || sh "$tools/signpe.sh" drv.sys "$kind"
     for os; do
         for d in viostor/viostor vioscsi/vioscsi NetKVM/netkvm Balloon/balloon; do
             name=${d#*/}
-            mkdir -p "$top/${d%/*}/$os/amd64"
-            cp drv.sys "$top/${d%/*}/$os/amd64/$name.sys"
-            printf '; %s\r\n[Version]\r\n' "$os" >"$top/${d%/*}/$os/amd64/$name.inf"
-            echo >"$top/${d%/*}/$os/amd64/$name.pdb"
+            mkdir -p "$top/${d%/*}/$os/$arch"
+            cp drv.sys "$top/${d%/*}/$os/$arch/$name.sys"
+            printf '; %s\r\n[Version]\r\n' "$os" >"$top/${d%/*}/$os/$arch/$name.inf"
+            echo >"$top/${d%/*}/$os/$arch/$name.pdb"
         done
     done
 }

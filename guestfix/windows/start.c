@@ -10,12 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST = 0, LAST = 9999, VISTA = 600, SEVEN = 601, EIGHT = 602 };
+enum {
+    FIRST = 0,
+    NT4 = 499,
+    W2K = 500,
+    LAST = 9999,
+    VISTA = 600,
+    SEVEN = 601,
+    EIGHT = 602
+};
 
-/* intelide drives the IDE ports of PIIX3 and PIIX4, atapi the disks on them;
- * pciide is for others of the class.  Windows' own drivers: mshdc.inf. */
+/* intelide drives the IDE ports of PIIX3 and PIIX4, atapi the disks on them
+ * (NT 4 has it alone); pciide is for others of the class.  Windows' own drivers: mshdc.inf. */
 static const struct rh_win_path paths[] = {
-    {"ide", FIRST, LAST, true, NULL, {"intelide", "atapi"}, {"pciide"}},
+    {"ide", FIRST, NT4, true, NULL, {"atapi"}, {NULL}},
+    {"ide", W2K, LAST, true, NULL, {"intelide", "atapi"}, {"pciide"}},
     {"sata", VISTA, SEVEN, true, NULL, {"msahci"}, {NULL}},
     {"sata", EIGHT, LAST, true, NULL, {"storahci"}, {NULL}},
     {"nvme", SEVEN, LAST, true, NULL, {"stornvme"}, {NULL}},

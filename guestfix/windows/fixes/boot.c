@@ -49,7 +49,7 @@ static int start_at_boot(struct rh_hive_edit *e, const char *set,
     return drop_override(e, path, err);
 }
 
-/* --- Windows before Vista ----------------------------------------------------
+/* --- 2000, XP and 2003 ---------------------------------------------------------
  * Plug and play begins after the boot disk is found: what binds drivers before
  * that are the rows of CriticalDeviceDatabase (KB314082). */
 static const char hdc_class[] = "{4D36E96A-E325-11CE-BFC1-08002BE10318}";
@@ -105,7 +105,7 @@ static int fix_set(struct rh_hive_edit *e, const char *set,
         if (is_there(e, path, buses[i]) && drop_override(e, path, err) < 0)
             return -1;
     }
-    if (w->major >= 6 || strcmp(p->disk, "ide"))
+    if (w->major != 5 || strcmp(p->disk, "ide"))
         return 0;
     for (size_t i = 0; i < RH_COUNT(critical); i++)
         if (add_critical(e, set, i, err) < 0)
