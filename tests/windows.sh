@@ -187,6 +187,63 @@ test_xp_gets_the_rows_of_its_critical_devices() {
         '*pnp0600 pci#cc_0101 pci#ven_8086&dev_7010 pci#ven_8086&dev_7111'
 }
 
+# --- what the boot manager starts ------------------------------------------------------
+boot_findings='[.vms[0].targets[0].findings[].id | select(test("WINDOWS-(BOOT|VHD|SAFE|HYPERV)"))] | join(" ")'
+test_the_boot_configuration_names_the_partitions() {
+    local l
+    disk w2019 win2019
+    report w2019 kvm
+    expect_json "$guest.boot | .store + \" \" + .boot_partition + \" \" + .windows_partition" \
+        "/Boot/BCD /dev/sda1 /dev/sda1"
+    expect_json "$boot_findings" ""
+    disk w11 win11 LAYOUT=gpt
+    report w11 kvm
+    expect_json "$guest.boot | .store + \" \" + .boot_partition + \" \" + .windows_partition" \
+        "/ESP:/EFI/Microsoft/Boot/BCD /dev/sda1 /dev/sda2"
+    expect_json "$boot_findings" ""
+}
+test_a_boot_configuration_that_starts_something_else_is_told() {
+    disk other win10 SIZE_MIB=16 BCD_SYSTEM=other
+    report other kvm
+    expect_json "$boot_findings" WINDOWS-BOOT-PARTITION
+    disk othergpt win11 SIZE_MIB=16 LAYOUT=gpt BCD_SYSTEM=other
+    report othergpt kvm
+    expect_json "$boot_findings" WINDOWS-BOOT-PARTITION
+    disk vhd win10 SIZE_MIB=16 BCD_SYSTEM=vhd
+    report vhd kvm
+    expect_json "$boot_findings" WINDOWS-VHD-BOOT
+    disk more win10 SIZE_MIB=16 \
+        BCD_MORE='25000080=00,00,00,00,00,00,00,00 250000f0=01,00,00,00,00,00,00,00 24000002=00'
+    report more kvm
+    expect_json "$boot_findings | split(\" \") | sort | join(\" \")" \
+        "WINDOWS-BOOT-ENTRY WINDOWS-HYPERVISOR WINDOWS-SAFE-MODE"
+}
+test_a_real_boot_configuration_is_read() {
+    need_shared corpus/hives/bcd/win10.BCD.xz
+    disk w11 win11 LAYOUT=gpt
+    cp "$SCRATCH/w11.raw" "$SCRATCH/bcd.raw"
+    xz -dc "$hives/bcd/win10.BCD.xz" | mcopy -o -i "$SCRATCH/bcd.raw@@1M" - ::/EFI/Microsoft/Boot/BCD
+    report bcd kvm
+    # Both the boot manager's and Windows' partition are those of another disk.
+    expect_json "$boot_findings" "WINDOWS-BOOT-PARTITION WINDOWS-BOOT-PARTITION"
+    expect_json '[.vms[0].targets[0].findings[].message | select(test("Windows 10\\) on a part"))] | length' 1
+    sfdisk -q --part-uuid "$SCRATCH/bcd.raw" 1 36be3955-63bf-4068-a6ab-00195cca3a22
+    sfdisk -q --part-uuid "$SCRATCH/bcd.raw" 2 8e0f2c38-e4ea-47ba-b7fc-9d8c74dccf0b
+    report bcd kvm
+    expect_json "$boot_findings" ""
+    expect_json "$guest.boot | .boot_partition + \" \" + .windows_partition" "/dev/sda1 /dev/sda2"
+}
+test_a_damaged_boot_configuration_is_told_and_left() {
+    disk w11 win11 LAYOUT=gpt
+    cp "$SCRATCH/w11.raw" "$SCRATCH/nobcd.raw"
+    head -c 5000 /dev/urandom | mcopy -o -i "$SCRATCH/nobcd.raw@@1M" - ::/EFI/Microsoft/Boot/BCD
+    report nobcd kvm
+    expect_json "$boot_findings" WINDOWS-BOOT-ENTRY
+    mdel -i "$SCRATCH/nobcd.raw@@1M" ::/EFI/Microsoft/Boot/BCD
+    report nobcd kvm
+    expect_json "$boot_findings" WINDOWS-BOOT-ENTRY
+}
+
 # --- addresses -------------------------------------------------------------------------
 test_static_addresses_are_told() {
     disk w2019 win2019

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guestfix/windows/bcd.h"
 #include "guestfix/windows/start.h"
 
 static const char system_name[] = "HKLM\\SYSTEM";
@@ -275,26 +276,31 @@ static const char *find_root(struct rh_guest *g)
     return NULL;
 }
 
-/* Is it the hive's fault?  Then that is told, and the hive left as it is. */
-static int say_hive(struct rh_session *s, const char *name, rh_error *e)
+bool rh_win_is_hives_fault(const rh_error *e)
 {
-    enum rh_finding_id id;
-
     switch (rh_error_number(e)) {
     case RH_ERR_HIVE_DIRTY:
-        id = RH_F_WINDOWS_HIVE_DIRTY;
-        break;
     case RH_ERR_HIVE_DAMAGED:
     case RH_ERR_HIVE_KIND:
     case RH_ERR_GUEST_DAMAGED:
     case RH_ERR_FILE_NOT_FOUND:
     case RH_ERR_FILE_TYPE:
-        id = RH_F_WINDOWS_HIVE_DAMAGED;
-        break;
+        return true;
     default:
-        return -1;
+        return false;
     }
-    rh_finding_add(s->o->findings, id, "os",
+}
+
+/* Is it the hive's fault?  Then that is told, and the hive left as it is. */
+static int say_hive(struct rh_session *s, const char *name, rh_error *e)
+{
+    if (!rh_win_is_hives_fault(e))
+        return -1;
+    rh_finding_add(s->o->findings,
+                   rh_error_number(e) == RH_ERR_HIVE_DIRTY
+                       ? RH_F_WINDOWS_HIVE_DIRTY
+                       : RH_F_WINDOWS_HIVE_DAMAGED,
+                   "os",
                    N_("the registry hive %s is left as it is: %s"), name,
                    rh_error_message(e));
     return 0;
@@ -342,6 +348,8 @@ int rh_win_detect(struct rh_windows *w, struct rh_session *s, rh_error **err)
         read_software(w, software);
     if (system)
         read_system(w, system);
+    if (system && software && rh_win_boot(w, s, err) < 0)
+        return -1;
     if (system && software)
         rh_win_starts(w, system, s->o->drivers);
     w->readable = software && system;

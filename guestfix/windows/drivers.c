@@ -283,7 +283,9 @@ const char *rh_win_driver_refusal(const struct rh_windows *w,
     case RH_PE_UNSIGNED:
         return _("it is not signed");
     case RH_PE_TEST:
-        return _("it is signed for tests only (by its own certificate)");
+        return w->testsigning
+                   ? NULL
+                   : _("it is signed for tests only (by its own certificate)");
     case RH_PE_UNKNOWN:
         return _("its signature does not lead to Microsoft");
     default:

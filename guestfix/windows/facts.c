@@ -60,6 +60,14 @@ static json_t *devices_json(const struct rh_windows *w)
     return all;
 }
 
+static json_t *boot_json(const struct rh_windows *w)
+{
+    return json_pack("{s:o, s:o, s:o, s:b}", "store", text(w->bcd),
+                     "boot_partition", text(w->boot_volume),
+                     "windows_partition", text(w->system_volume),
+                     "testsigning", w->testsigning);
+}
+
 json_t *rh_win_json(const struct rh_windows *w)
 {
     json_t *nics = json_array();
@@ -83,6 +91,7 @@ json_t *rh_win_json(const struct rh_windows *w)
     json_object_set_new(o, "log_pages_replayed",
                         json_integer((json_int_t)w->replayed));
     json_object_set_new(o, "nics", nics);
+    json_object_set_new(o, "boot", boot_json(w));
     json_object_set_new(o, "starts_on", starts_json(w));
     json_object_set_new(o, "network_teams", words(&w->teams));
     json_object_set_new(o, "vmware_services", words(&w->vmware_services));

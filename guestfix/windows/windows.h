@@ -69,6 +69,11 @@ struct rh_windows {
     bool controller;         /* of a domain */
     const char *smbios_uuid; /* as Windows saw it; NULL */
     const char *firmware;    /* "bios", "uefi", NULL */
+    const char *bcd;         /* the guest's file of it; NULL: none */
+    /* "/dev/sda1": of the boot manager and of Windows, as the BCD says; NULL:
+     * it does not, or no volume is that one. */
+    const char *boot_volume, *system_volume;
+    bool testsigning; /* test-signed drivers are loaded */
     bool readable;   /* SYSTEM and SOFTWARE were; else only the root is known */
     size_t replayed; /* pages that transaction logs held */
     rh_words sets;   /* "ControlSet001": those that can boot, current first */
@@ -85,6 +90,8 @@ struct rh_windows {
 char *rh_win_hive_path(const struct rh_windows *w, const char *name);
 struct rh_hive *rh_win_open(const struct rh_windows *w, const char *name,
                             size_t *ret_replayed, rh_error **err);
+/* Is it the hive that cannot be used, rather than the disk below it? */
+bool rh_win_is_hives_fault(const rh_error *e);
 static inline void rh_hive_closep(struct rh_hive **h)
 {
     rh_hive_close(*h);
