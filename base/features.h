@@ -15,4 +15,10 @@
 #define RH_WITH_LIBCURL "no (packages at http(s) addresses are not read)"
 #endif
 
+#ifdef HAVE_LIBNBD
+#define RH_WITH_LIBNBD "yes"
+#else
+#define RH_WITH_LIBNBD "no (NBD servers are not read from or written to)"
+#endif
+
 #endif

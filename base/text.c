@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -230,6 +231,15 @@ bool rh_same_word(const char *a, const char *b)
     return a && b && strcasecmp(a, b) == 0;
 }
 
+/* What follows the '?' of such an address names files and hides nothing. */
+static bool is_nbd(const char *source, size_t scheme)
+{
+    return (scheme == 3 && !strncasecmp(source, "nbd", 3)) ||
+           (scheme == 4 && !strncasecmp(source, "nbds", 4)) ||
+           (scheme == 8 && !strncasecmp(source, "nbd+unix", 8)) ||
+           (scheme == 9 && !strncasecmp(source, "nbds+unix", 9));
+}
+
 /* Also "https:/host", as it is mistyped; "C:/folder" is no address. */
 char *rh_source_shown(const char *source)
 {
@@ -244,5 +254,6 @@ char *rh_source_shown(const char *source)
     at = memrchr(host, '@', authority);
     from = at ? at + 1 : host;
     return rh_printf("%.*s%.*s", (int)(host - source), source,
-                     (int)strcspn(from, "?#"), from);
+                     is_nbd(source, n) ? INT_MAX : (int)strcspn(from, "?#"),
+                     from);
 }

@@ -27,7 +27,8 @@ const char *rh_text_lang(void);
 char *rh_printable(const char *text);
 
 /* A source as it may be shown: an address without user, password, query and
- * fragment, which may be secrets; anything else as it is.  Nothing prints a
+ * fragment, which may be secrets (of NBD's without the user alone: its query
+ * names files); anything else as it is.  Nothing prints a
  * source but through this; rh_error_subject() does so by itself.  The caller
  * frees. */
 char *rh_source_shown(const char *source);

@@ -292,11 +292,13 @@ const struct cli_command cli_disk_convert = {
     "convert",
     "IN OUT [-O FORMAT] [--json]",
     N_("write a disk in another form (IN may be an address or, as OUT, - for a "
-       "pipe)"),
+       "pipe or an NBD server's export)"),
     "  rehost disk convert web01-disk1.vmdk web01.qcow2\n"
     "  rehost disk convert web01.vmdk azure.vhd -O vhd-fixed --align 1MiB\n"
     "  rehost disk convert -O raw disk.vhd - | ssh host 'dd of=/dev/vg/web01'\n"
-    "  curl -s https://files.example/disk.vmdk | rehost disk convert - d.qcow2\n",
+    "  curl -s https://files.example/disk.vmdk | rehost disk convert - d.qcow2\n"
+    "  rehost disk convert nbd://esx-proxy/web01 web01.qcow2\n"
+    "  rehost disk convert web01.vmdk nbd+unix:///?socket=/run/lv.sock\n",
     convert_options,
     run_convert};
 

@@ -292,5 +292,6 @@ char *rh_build_info(void)
         rh_buf_printf(&b, "%s%s", i ? ", " : "", rh_target_at(i)->name);
     rh_buf_printf(&b, "\nlibguestfs: %s\n", RH_WITH_LIBGUESTFS);
     rh_buf_printf(&b, "libcurl:    %s\n", RH_WITH_LIBCURL);
+    rh_buf_printf(&b, "libnbd:     %s\n", RH_WITH_LIBNBD);
     return rh_buf_take(&b);
 }

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/wait.h"
 #include "base/custom.h"
+#include "base/nbd.h"
 #include "convert/copy/copy.h"
 #include "convert/disk.h"
 #include "convert/options.h"
@@ -292,6 +293,33 @@ static int copy_to_custom(struct job *j, const char *path, rh_error **err)
     return out ? copy_to(j, out, err) : -1;
 }
 
+static int is_source(const char *path, rh_error **err)
+{
+    rh_fail(err, RH_ERR_USAGE, "is the disk that is being read");
+    rh_hint(err, "give another output file");
+    return rh_error_subject(err, path);
+}
+
+/* An export is a disk's plain bytes, as long as the server made it. */
+static int copy_to_nbd(struct job *j, const char *uri, rh_error **err)
+{
+    RH_AUTO(rh_out_closep) struct rh_out *out = NULL;
+    RH_AUTO(rh_freep) char *shown = rh_source_shown(uri);
+
+    if (!strcmp(shown, j->d->source.reader->name))
+        return is_source(uri, err);
+    if (strcmp(j->format, "raw") != 0) {
+        rh_fail(err, RH_ERR_USAGE,
+                "an NBD export takes the disk's plain bytes, not %s",
+                j->format);
+        rh_hint(err, "leave -O away; the server decides in which format the "
+                     "disk is stored");
+        return rh_error_subject(err, uri);
+    }
+    out = rh_nbd_out(j->d->lib, uri, j->o.size, j->overwrite, err);
+    return out ? copy_to(j, out, err) : -1;
+}
+
 /* Writing over the disk that is being read would destroy it. */
 static int refuse_source(rh_disk *d, const char *path, rh_error **err)
 {
@@ -299,9 +327,7 @@ static int refuse_source(rh_disk *d, const char *path, rh_error **err)
 
     if (stat(path, &out) < 0 || !rh_disk_source_reads(&d->source, &out))
         return 0;
-    rh_fail(err, RH_ERR_USAGE, "is the disk that is being read");
-    rh_hint(err, "give another output file");
-    return rh_error_subject(err, path);
+    return is_source(path, err);
 }
 
 /* A device holds at least what it is to hold, or is not begun. */
@@ -384,6 +410,10 @@ static int copy_to_path(struct job *j, const char *path, rh_error **err)
     if (rh_is_custom(path)) {
         j->format = j->format ? j->format : "qcow2";
         return copy_to_custom(j, path, err);
+    }
+    if (rh_is_nbd(path)) {
+        j->format = j->format ? j->format : "raw";
+        return copy_to_nbd(j, path, err);
     }
     if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
         return copy_to_device(j, path, err);

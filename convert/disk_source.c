@@ -229,6 +229,8 @@ int rh_disk_source_open(struct rh_disk_source *s, const char *path,
         rh_fail(err, RH_ERR_FILE_OPEN, "it is a folder, not a disk");
         return rh_error_subject(err, path);
     }
+    if (b.plain && !format)
+        format = "raw";
     raw = b.device || rh_format_raw_name(b.io ? b.io->name : b.stream->name);
     if (b.stream)
         return open_stream(s, RH_TAKE(b.stream), format, raw, err);

@@ -2,11 +2,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/custom.h"
+#include "base/nbd.h"
 #include "base/wait.h"
 #include "source/source.h"
 
@@ -14,6 +16,7 @@ void rh_bytes_free(struct rh_bytes *b)
 {
     rh_io_unref(b->io);
     rh_stream_close(b->stream);
+    free(b->name);
     *b = (struct rh_bytes){0};
 }
 
@@ -55,11 +58,22 @@ static int open_http(rh_lib *lib, const char *source, struct rh_bytes *ret,
     return rh_http_open(lib, source, &ret->io, &ret->stream, err);
 }
 
+static int open_nbd(rh_lib *lib, const char *source, struct rh_bytes *ret,
+                    rh_error **err)
+{
+    ret->io = rh_nbd_io(lib, source, err);
+    ret->name = rh_nbd_disk_name(source);
+    ret->plain = true;
+    return ret->io ? 0 : -1;
+}
+
 static int refuse_address(rh_lib *lib, const char *source, struct rh_bytes *ret,
                           rh_error **err)
 {
     (void)lib, (void)ret;
-    rh_fail(err, RH_ERR_USAGE, "only http:// and https:// are read from");
+    rh_fail(err, RH_ERR_USAGE, "no address of this kind is read from");
+    rh_hint(err, "known are http://, https://, nbd://, nbds:// and "
+                 "nbd+unix://");
     return rh_error_subject(err, source);
 }
 
@@ -129,13 +143,10 @@ static int open_file(rh_lib *lib, const char *source, struct rh_bytes *ret,
 /* --- the table ------------------------------------------------------------ */
 
 static const struct rh_scheme schemes[] = {
-    {"-", is_stdin, open_stdin},
-    {"http", rh_is_url, open_http},
-    {"address", is_address, refuse_address},
-    {"app", rh_is_custom, open_custom},
-    {"folder", is_folder, open_folder},
-    {"pipe", is_pipe, open_pipe},
-    {"file", is_anything, open_file},
+    {"-", is_stdin, open_stdin},        {"http", rh_is_url, open_http},
+    {"nbd", rh_is_nbd, open_nbd},       {"address", is_address, refuse_address},
+    {"app", rh_is_custom, open_custom}, {"folder", is_folder, open_folder},
+    {"pipe", is_pipe, open_pipe},       {"file", is_anything, open_file},
 };
 
 const struct rh_scheme *rh_scheme_at(size_t i)

@@ -314,6 +314,20 @@ static int take_stream(struct rh_package *p, struct rh_stream *s,
     return io ? take_plain(p, io, NULL, false, &h, err) : -1;
 }
 
+/* What a guest wrote at its disk's start does not decide what it is. */
+static int take_export(struct rh_package *p, const struct rh_bytes *b,
+                       rh_error **err)
+{
+    struct rh_container *c = rh_container_of(p);
+
+    c->format = p->source_format ? p->source_format : "raw";
+    if (take_file(p, b->io, NULL, NULL, err) < 0)
+        return -1;
+    free(c->name);
+    c->name = rh_strdup(b->name);
+    return 0;
+}
+
 static int take_io(struct rh_package *p, const struct rh_bytes *b,
                    rh_error **err)
 {
@@ -321,6 +335,8 @@ static int take_io(struct rh_package *p, const struct rh_bytes *b,
     const char *codec = NULL;
     struct rh_head h;
 
+    if (b->plain)
+        return take_export(p, b, err);
     if (rh_head_read(b->io, &h, err) < 0)
         return -1;
     if (rh_content_of(&h, NULL) == RH_CONTENT_TAR)

@@ -1,8 +1,8 @@
 /* source.h - where a SOURCE's bytes come from, and what they are.
  *
- * Schemes (schemes.c) are a table: a path, "-", a named pipe, http(s).  Each
- * gives bytes that are read anywhere (an rh_io) or forward (an rh_stream), or
- * a folder.  What the bytes are is found by content (content.c).  Packages
+ * Schemes (schemes.c) are a table: a path, "-", a named pipe, http(s), nbd.
+ * Each gives bytes that are read anywhere (an rh_io) or forward (an rh_stream),
+ * or a folder.  What the bytes are is found by content (content.c).  Packages
  * (source.c) and lone disks (convert/disk_source.c) stand on both. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef RH_SOURCE_SOURCE_H
@@ -18,7 +18,9 @@ struct rh_bytes {
     struct rh_stream *stream; /* read forward, once */
     const char *folder;       /* a folder's path, borrowed */
     const char *path; /* of a file that others may lie beside; or NULL */
-    bool device;      /* a block device: plain bytes */
+    char *name;       /* what to call a disk that has no file's name; or NULL */
+    bool device;      /* a block device: plain bytes, if nothing is known */
+    bool plain;       /* a disk as the guest sees it, whatever it starts with */
 };
 void rh_bytes_free(struct rh_bytes *b); /* also for RH_AUTO */
 
