@@ -49,6 +49,7 @@ struct rh_extent {
 
 struct rh_reader;
 struct rh_writer;
+struct rh_patch_ops;
 struct rh_unit;
 
 struct rh_open_options {
@@ -126,6 +127,8 @@ struct rh_format {
 
     /* Writing; NULL when the driver only reads. */
     const struct rh_writer_ops *writer;
+    /* Optional: writing again into what the writer made (formats/patch.h). */
+    const struct rh_patch_ops *patch;
 };
 
 struct rh_reader {

@@ -66,4 +66,5 @@ const struct rh_format rh_format_qcow2 = {
     .check = rh_qcow2_check,
     .close = rh_qcow2_close,
     .writer = &writer,
+    .patch = &rh_qcow2_patch,
 };

@@ -102,5 +102,7 @@ struct rh_qcow2_writer_head {
     const struct rh_writer_ops *ops;
 };
 extern const struct rh_writer_ops rh_qcow2_seeking, rh_qcow2_piping;
+/* patch.c: a later pass over a file of ours. */
+extern const struct rh_patch_ops rh_qcow2_patch;
 
 #endif

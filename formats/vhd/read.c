@@ -223,6 +223,7 @@ const struct rh_format rh_format_vhd = {
     .close = vhd_close,
     .check = rh_vhd_check,
     .writer = &rh_vhd_dynamic_writer,
+    .patch = &rh_vhd_patch,
 };
 
 const struct rh_format rh_format_vhd_fixed = {

@@ -84,5 +84,7 @@ int rh_vhd_new_footer(const struct rh_create_options *o, enum vhd_type type,
                       rh_error **err);
 
 extern const struct rh_writer_ops rh_vhd_dynamic_writer, rh_vhd_fixed_writer;
+/* patch.c: a later pass over a dynamic VHD of ours. */
+extern const struct rh_patch_ops rh_vhd_patch;
 
 #endif
