@@ -431,10 +431,17 @@ static struct rh_io *open_alike(int parent, const char *last, rh_error **err)
     if (rh_error_number(cause) == RH_ERR_FILE_NOT_FOUND) {
         alike = find_alike(parent, last, &several);
         if (alike)
-            return rh_io_file_at(parent, alike, RH_IO_NOFOLLOW, err);
-        if (several)
-            rh_hint(&cause, "several files have names like it, in another "
-                            "case or spelling: give the right one this name");
+            io = rh_io_file_at(parent, alike, RH_IO_NOFOLLOW, err);
+        if (io)
+            io->alike = true;
+        if (alike)
+            return io;
+        if (several) {
+            rh_fail(err, RH_ERR_FILE_ALIKE,
+                    "there is no such file, but several with names like it");
+            rh_error_subject(err, last);
+            return NULL;
+        }
     }
     rh_error_again(err, cause);
     return NULL;

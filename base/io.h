@@ -38,8 +38,10 @@ struct rh_io {
     uint64_t size; /* bytes */
     unsigned refs;
     void *state;
-    int fd;                           /* a plain file's descriptor, else -1 */
-    uint64_t fd_offset;               /* where this io starts in fd */
+    int fd;             /* a plain file's descriptor, else -1 */
+    uint64_t fd_offset; /* where this io starts in fd */
+    bool alike; /* a folder gave it for a name that is only like its own: to be
+                   told */
     atomic_uint_least64_t high_water; /* how far it has been read (a hint) */
 };
 
@@ -125,7 +127,8 @@ struct rh_io *rh_spool(rh_lib *lib, struct rh_stream *s, uint64_t limit,
  * ---------------------------------------------------- */
 struct rh_place;
 struct rh_place_ops {
-    /* NULL with FILE_NOT_FOUND when there is no such name. */
+    /* NULL with FILE_NOT_FOUND when there is no such name, with FILE_ALIKE
+     * when several are like it. */
     struct rh_io *(*open)(struct rh_place *p, const char *name, rh_error **err);
     /* The i-th name (borrowed), NULL at the end. */
     const char *(*name)(struct rh_place *p, size_t i);

@@ -179,6 +179,11 @@ struct rh_reader *rh_reader_grow(struct rh_reader *base, uint64_t size);
 int rh_reader_open_parent(struct rh_reader *r, const struct rh_open_options *o,
                           const char *name, const char *format,
                           const uint8_t id[16], rh_error **err);
+/* A file beside the one at hand, by o->place, which is not NULL.  One whose
+ * name is only alike is taken, and told as a problem of `r`. */
+struct rh_io *rh_reader_neighbour(struct rh_reader *r,
+                                  const struct rh_open_options *o,
+                                  const char *name, rh_error **err);
 const char *rh_last_part(const char *path); /* behind the last / \\ or : */
 /* n bytes of UTF-16 as UTF-8, up to a NUL; NULL when they are none.  The caller
  * frees. */

@@ -64,6 +64,20 @@ const char *rh_last_part(const char *path)
 
 /* --- opening ------------------------------------------------------------- */
 
+struct rh_io *rh_reader_neighbour(struct rh_reader *r,
+                                  const struct rh_open_options *o,
+                                  const char *name, rh_error **err)
+{
+    struct rh_io *io = rh_place_open(o->place, name, err);
+
+    if (io && io->alike)
+        rh_problem_add(r, "PACKAGE-FILE-NAME",
+                       N_("it names \"%s\"; the file \"%s\" was taken, whose "
+                          "name is written otherwise"),
+                       name, rh_last_part(io->name));
+    return io;
+}
+
 static int check_id(const struct rh_reader *parent, const uint8_t *id,
                     const char *name, rh_error **err)
 {
@@ -92,7 +106,7 @@ int rh_reader_open_parent(struct rh_reader *r, const struct rh_open_options *o,
     if (!o->place)
         return rh_fail(err, RH_ERR_DISK_PARENT, "it needs its parent \"%s\"",
                        last);
-    io = rh_place_open(o->place, last, &cause);
+    io = rh_reader_neighbour(r, o, last, &cause);
     if (!io && rh_error_number(cause) == RH_ERR_FILE_NOT_FOUND) {
         rh_error_drop(&cause);
         return rh_fail(err, RH_ERR_DISK_PARENT,

@@ -166,12 +166,13 @@ int rh_file_look(struct rh_package *p, const char *name, bool *ret_there,
     *ret_there = io != NULL;
     if (io) {
         *ret_size = io->size;
-        if (strcmp(last_part(io->name), last_part(name)))
+        if (io->alike)
             tell_near(p, name, last_part(io->name));
         rh_io_unref(io);
         return 0;
     }
-    if (rh_error_number(cause) == RH_ERR_FILE_NOT_FOUND) {
+    if (rh_error_number(cause) == RH_ERR_FILE_NOT_FOUND ||
+        rh_error_number(cause) == RH_ERR_FILE_ALIKE) {
         rh_error_free(cause);
         return 0;
     }

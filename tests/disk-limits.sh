@@ -14,6 +14,11 @@ reads() { # DESCRIPTOR
     expect_same_file "$SCRATCH/d.raw" out.raw
 }
 
+tells() { # DISK [PROBLEM]
+    run "$REHOST" disk info --json "$1"
+    expect_json '[.problems[].id] | join(" ")' "${2-}"
+}
+
 # --- names ---------------------------------------------------------------------
 test_names_that_differ_in_case_or_spelling() {
     local said there
@@ -21,6 +26,7 @@ test_names_that_differ_in_case_or_spelling() {
         cp "$SCRATCH/d.raw" "$(printf "$there")"
         flat d.vmdk "$(printf "$said")"
         reads d.vmdk
+        tells d.vmdk PACKAGE-FILE-NAME
         rm "$(printf "$there")"
     done <<'END'
 Server-Disk-flat.vmdk server-disk-FLAT.VMDK
@@ -37,12 +43,31 @@ test_the_exact_name_comes_first_and_two_are_too_many() {
     head -c 4194304 /dev/zero >disk-flat.vmdk
     flat d.vmdk Disk-flat.vmdk
     reads d.vmdk
+    tells d.vmdk
     flat d.vmdk DISK-flat.vmdk
     run "$REHOST" disk convert d.vmdk out.raw --overwrite
     expect_error VMDK_EXTENT 3
     flat d.vmdk Dask-flat.vmdk
     run "$REHOST" disk convert d.vmdk out.raw --overwrite
     expect_error VMDK_EXTENT 3
+}
+test_a_backing_file_by_a_name_that_is_only_alike() {
+    need qemu-img
+    cp "$SCRATCH/d.raw" base.img
+    qemu-img create -q -f qcow2 -b base.img -F raw d.qcow2
+    tells d.qcow2
+    mv base.img Base.IMG
+    reads d.qcow2
+    expect_stderr 'names "base.img"; the file "Base.IMG" was taken'
+    tells d.qcow2 PACKAGE-FILE-NAME
+    run "$REHOST" report d.qcow2 --to kvm --no-guest --json
+    expect_json '[.vms[0].targets[0].findings[].id] |
+        any(. == "PACKAGE-FILE-NAME")' true
+    run "$REHOST" disk convert --strict d.qcow2 strict.raw
+    expect_status 4
+    cp Base.IMG BASE.img
+    run "$REHOST" disk convert d.qcow2 two.raw
+    expect_error FILE_ALIKE 3
 }
 test_a_descriptor_with_a_byte_order_mark() {
     cp "$SCRATCH/d.raw" d-flat.vmdk

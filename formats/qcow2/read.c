@@ -334,7 +334,7 @@ static int open_backing(struct rh_reader *r, const struct rh_qcow2 *q,
         return rh_fail(err, RH_ERR_DISK_PARENT,
                        "it needs its backing file \"%s\" (named at 0x%llx)",
                        q->backing_name, (unsigned long long)q->backing_at);
-    io = rh_place_open(o->place, q->backing_name, &cause);
+    io = rh_reader_neighbour(r, o, q->backing_name, &cause);
     if (!io && rh_error_number(cause) == RH_ERR_FILE_NOT_FOUND) {
         rh_error_drop(&cause);
         return rh_fail(err, RH_ERR_DISK_PARENT,

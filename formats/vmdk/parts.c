@@ -38,7 +38,8 @@ static char *decode_name(const struct vmdk_text *t, const char *name)
 
 /* Open a neighbour.  What is wrong with it is the input's fault: missing and
  * unreadable files are told as `id`. */
-static struct rh_io *open_name(const struct rh_open_options *o,
+static struct rh_io *open_name(struct rh_reader *r,
+                               const struct rh_open_options *o,
                                const char *name, enum rh_error_id id,
                                const char *what, rh_error **err)
 {
@@ -57,12 +58,14 @@ static struct rh_io *open_name(const struct rh_open_options *o,
                 _(what), name);
         return NULL;
     }
-    io = rh_place_open(o->place, name, &cause);
+    io = rh_reader_neighbour(r, o, name, &cause);
     if (io)
         return io;
     why = rh_error_number(cause);
     rh_fail(err,
-            rh_error_class_of(why) == RH_CLASS_INPUT || why == RH_ERR_OPEN_FILES
+            (rh_error_class_of(why) == RH_CLASS_INPUT &&
+             why != RH_ERR_FILE_ALIKE) ||
+                    why == RH_ERR_OPEN_FILES
                 ? why
                 : id,
             "%s \"%s\": %s", _(what), name, rh_error_message(cause));
@@ -132,7 +135,8 @@ static int open_line(struct vmdk *v, const struct vmdk_line *line,
     if (line->type == VMDK_ZERO)
         return 0;
     name = decode_name(&v->text, line->name);
-    part->io = open_name(o, name, RH_ERR_VMDK_EXTENT, N_("extent"), err);
+    part->io = open_name(v->cache.reader, o, name, RH_ERR_VMDK_EXTENT,
+                         N_("extent"), err);
     if (!part->io)
         return in_line(line, err);
     if (is_flat(line))
@@ -383,7 +387,7 @@ int rh_vmdk_parent_open(struct rh_reader *r, const struct rh_open_options *o,
         return 0;
     if (check_link(t, ++below.depth, err) < 0)
         return rh_vmdk_in_parent_line(t, err);
-    io = open_name(o, last_component(t->parent_hint), RH_ERR_DISK_PARENT,
+    io = open_name(r, o, last_component(t->parent_hint), RH_ERR_DISK_PARENT,
                    N_("parent"), err);
     if (!io)
         return rh_vmdk_in_parent_line(t, err);
