@@ -149,4 +149,26 @@ test_a_system_on_logical_volumes_of_the_third_disk() {
     expect_text /etc/fstab "^UUID=$one /data1 "
     expect_text /etc/fstab "^UUID=$two /data2 "
 }
+test_two_groups_of_one_name_are_two() {
+    truncate -s 96M other.raw
+    # Its metadata is newer, and its PV comes first.
+    PYTHONPATH=$TOP/tests/guests python3 - <<'PY'
+import diskimg
+diskimg.lvm_pv("other.raw", 0, 90, "vg-one", [("data", 8)], 1735689600, "aaaa")
+b = open("other.raw", "rb").read(1 << 20)
+text = b[4096 + 512:b.index(b"\0", 4096 + 512)] + b"\0"
+newer = text.replace(b"seqno = 1\n", b"seqno = 9\n")
+head = bytearray(b[4100:4096 + 512])
+import struct
+struct.pack_into("<I", head, 52, diskimg._lvm_crc(newer))
+with open("other.raw", "r+b") as f:
+    f.seek(4096)
+    f.write(struct.pack("<I", diskimg._lvm_crc(bytes(head))) + head + newer)
+PY
+    system --layout lvm <<<"== /etc/fstab
+/dev/mapper/vg--one-root / ext4 defaults 0 1"
+    convert g.ova other.raw system.raw
+    expect_equal "$(messages GUEST-UNREADABLE)" ""
+    expect_equal "$(messages BOOT-DRIVER-MISSING | wc -l)" 1 "was mended"
+}
 run_tests

@@ -481,16 +481,28 @@ static json_t *group_of(const struct pv *pv, const char **ret_name)
     return NULL;
 }
 
+/* Two disks from two systems may have groups of one name: the id tells. */
+static bool is_same_group(const json_t *a, const json_t *b)
+{
+    const char *one = json_string_value(json_object_get(a, "id"));
+    const char *two = json_string_value(json_object_get(b, "id"));
+
+    return one && two ? !strcmp(one, two) : one == two;
+}
+
 /* Every PV that carries metadata has a copy of its group's: the newest counts.
  */
 static bool is_newest(const struct pvs *all, const struct pv *pv,
-                      const char *group, uint64_t seqno)
+                      const struct group *g)
 {
+    uint64_t seqno = number_of(g->body, "seqno");
+
     for (size_t i = 0; i < all->count; i++) {
-        json_t *body = json_object_get(all->items[i].meta, group);
+        json_t *body = json_object_get(all->items[i].meta, g->name);
         uint64_t other = number_of(body, "seqno");
 
-        if (body && (other > seqno || (other == seqno && &all->items[i] < pv)))
+        if (body && is_same_group(body, g->body) &&
+            (other > seqno || (other == seqno && &all->items[i] < pv)))
             return false;
     }
     return true;
@@ -503,9 +515,7 @@ static int add_groups(struct rh_disks *d, struct rh_volumes *v,
         struct group g = {.pvs = all};
 
         g.body = group_of(&all->items[i], &g.name);
-        if (!g.body ||
-            !is_newest(all, &all->items[i], g.name,
-                       number_of(g.body, "seqno")) ||
+        if (!g.body || !is_newest(all, &all->items[i], &g) ||
             rh_mul_overflows(number_of(g.body, "extent_size"), (uint64_t)SECTOR,
                              &g.extent) ||
             !g.extent)
