@@ -6,34 +6,34 @@
 #include "cli/cli.h"
 
 /* What inspect, report and convert all understand of a package. */
-#define SOURCE_OPTIONS                                                         \
-    {"fill", 0, "FILE",                                                        \
-     N_("configuration the package lacks: Prism JSON, acli text, .vmx, .ovf, " \
-        "overlay (repeat, most trusted first)"),                               \
-     TO_OPTIONS},                                                              \
-        {"set", 0, "KEY=VALUE", N_("the last word on a field: cpus=4"),        \
-         TO_OPTIONS},                                                          \
-        {"strict", 0, NULL, N_("a guess is a blocker"), TO_OPTIONS},           \
-        {"vm", 0, "ID-OR-NAME", N_("one VM of a collection"), TO_OPTIONS},     \
-        {"configuration", 0, "ID", N_("one OVF deployment option"),            \
-         TO_OPTIONS},                                                          \
-        {"source-format", 0, "raw|vmdk|qcow2|vhd|vhdx",                        \
-         N_("of disks whose content does not say"), TO_OPTIONS},               \
-        {"drop", 0, "nicN|diskN|cdromN",                                       \
-         N_("leave it out of the VM (repeat)"), TO_OPTIONS},                   \
-        {"datastore-map", 0, "PREFIX=DIR",                                     \
-         N_("files named by PREFIX (/vmfs/volumes/ds1) lie in DIR"),           \
-         TO_OPTIONS},                                                          \
-        {"require-manifest", 0, NULL,                                          \
-         N_("refuse a package without a manifest"), TO_LIB},                   \
-        {"trust", 0, "CA-FILE",                                                \
-         N_("refuse a package whose signature does not lead to this CA"),      \
-         TO_LIB},                                                              \
-    {                                                                          \
-        "key", 0, "file:PATH|env:NAME",                                        \
-            N_("of an encrypted volume in the guest (else a terminal is "      \
-               "asked)"),                                                      \
-            TO_OPTIONS                                                         \
+#define SOURCE_OPTIONS                                                          \
+    {"fill", 0, "FILE",                                                         \
+     N_("configuration the package lacks: Prism JSON, acli text, .vmx, .ovf, "  \
+        "overlay (repeat, most trusted first)"),                                \
+     TO_OPTIONS},                                                               \
+        {"set", 0, "KEY=VALUE", N_("the last word on a field: cpus=4"),         \
+         TO_OPTIONS},                                                           \
+        {"strict", 0, NULL, N_("a guess is a blocker"), TO_OPTIONS},            \
+        {"vm", 0, "ID-OR-NAME", N_("one VM of a collection"), TO_OPTIONS},      \
+        {"configuration", 0, "ID", N_("one OVF deployment option"),             \
+         TO_OPTIONS},                                                           \
+        {"source-format", 0, "raw|vmdk|qcow2|vhd|vhdx",                         \
+         N_("of disks whose content does not say"), TO_OPTIONS},                \
+        {"drop", 0, "nicN|diskN|cdromN",                                        \
+         N_("leave it out of the VM (repeat)"), TO_OPTIONS},                    \
+        {"datastore-map", 0, "PREFIX=DIR",                                      \
+         N_("files named by PREFIX (/vmfs/volumes/ds1) lie in DIR"),            \
+         TO_OPTIONS},                                                           \
+        {"require-manifest", 0, NULL,                                           \
+         N_("refuse a package without a manifest"), TO_LIB},                    \
+        {"trust", 0, "CA-FILE",                                                 \
+         N_("refuse a package whose signature does not lead to this CA"),       \
+         TO_LIB},                                                               \
+    {                                                                           \
+        "key", 0, "file:PATH|env:NAME",                                         \
+            N_("of an encrypted volume in the guest: all of the file, with or " \
+               "without a newline at its end (else a terminal is asked)"),      \
+            TO_OPTIONS                                                          \
     }
 
 /* What a plan understands beside. */

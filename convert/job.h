@@ -101,8 +101,10 @@ bool rh_error_outweighs(const rh_error *b, const rh_error *a);
 
 /* --- settings.c: read and check the options that all VMs share. */
 int rh_job_read_options(struct rh_job *job, rh_error **err);
-/* The keys of encrypted volumes, NULL-ended: those that were named, and one
- * that a person was asked for. */
+
+/* --- keys.c: keys of encrypted volumes. */
+/* NULL-ended, to be tried in that order: those that were named, or the one that
+ * a person was asked for. */
 char **rh_job_keys(const struct rh_job *job, rh_error **err);
 /* Ask for one, where none was named and somebody can be asked. */
 bool rh_job_ask_key(struct rh_job *job, const char *vm);

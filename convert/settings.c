@@ -1,11 +1,9 @@
 /* settings.c - what was asked for, read and checked before anything is opened.
  */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/io.h"
 #include "convert/fit.h"
 #include "convert/job.h"
 
@@ -139,85 +137,4 @@ int rh_job_read_options(struct rh_job *job, rh_error **err)
 bool rh_job_leaves_guest(const rh_options *o)
 {
     return rh_option_yes(o, "no-guest") || rh_option_yes(o, "no-guest-fix");
-}
-
-/* --- keys of encrypted volumes
- * ------------------------------------------------ */
-
-void rh_job_keys_free(char **keys)
-{
-    for (size_t i = 0; keys && keys[i]; i++) {
-        explicit_bzero(keys[i], strlen(keys[i]));
-        free(keys[i]);
-    }
-    free(keys);
-}
-
-/* The newline that editors leave at a file's end is not part of it. */
-static char *key_in_file(const char *path, rh_error **err)
-{
-    enum { KEY_MAX = 64 * 1024 };
-    RH_AUTO(rh_io_unrefp)
-    struct rh_io *io = rh_io_file_at(AT_FDCWD, path, 0, err);
-    char *key = NULL;
-    size_t n;
-
-    if (!io || rh_io_slurp(io, KEY_MAX, &key, &n, err) < 0)
-        return NULL;
-    key[strcspn(key, "\r\n")] = '\0';
-    return key;
-}
-
-/* A key on the command line could be read by all who list processes; so it is
- * only ever named. */
-static char *read_key(const char *given, rh_error **err)
-{
-    const char *value;
-
-    if (!strncmp(given, "file:", 5))
-        return key_in_file(given + 5, err);
-    if (strncmp(given, "env:", 4)) {
-        rh_fail(err, RH_ERR_KEY_LITERAL,
-                "--key takes file:PATH or env:NAME, not the key itself");
-        return NULL;
-    }
-    value = getenv(given + 4);
-    if (value && value[0])
-        return rh_strdup(value);
-    rh_fail(err, RH_ERR_KEY_MISSING, "the variable %s holds no key", given + 4);
-    return NULL;
-}
-
-bool rh_job_ask_key(struct rh_job *job, const char *vm)
-{
-    RH_AUTO(rh_freep) char *question = NULL;
-
-    if (!job->lib->ask || job->asked_key || rh_option(job->options, "key"))
-        return false;
-    question = rh_printf(_("Key of the encrypted volume of %s: "), vm);
-    job->asked_key = job->lib->ask(job->lib->ask_user, question, 1);
-    return job->asked_key && job->asked_key[0];
-}
-
-char **rh_job_keys(const struct rh_job *job, rh_error **err)
-{
-    char **keys = rh_calloc(1, sizeof *keys);
-    const char *given;
-
-    if (job->asked_key && job->asked_key[0]) {
-        keys = rh_realloc_array(keys, 2, sizeof *keys);
-        keys[0] = rh_strdup(job->asked_key);
-        keys[1] = NULL;
-        return keys;
-    }
-    for (size_t n = 0; (given = rh_option_at(job->options, "key", n)); n++) {
-        keys = rh_realloc_array(keys, n + 2, sizeof *keys);
-        keys[n + 1] = NULL;
-        keys[n] = read_key(given, err);
-        if (!keys[n]) {
-            rh_job_keys_free(keys);
-            return NULL;
-        }
-    }
-    return keys;
 }
