@@ -40,6 +40,8 @@ struct rh_io {
     void *state;
     int fd;             /* a plain file's descriptor, else -1 */
     uint64_t fd_offset; /* where this io starts in fd */
+    bool loose; /* of a server that does not say when it changes: what is read
+                   twice need not be the same */
     bool alike; /* a folder gave it for a name that is only like its own: to be
                    told */
     atomic_uint_least64_t high_water; /* how far it has been read (a hint) */

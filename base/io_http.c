@@ -14,9 +14,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/io.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "base/curl.h"
 #include "base/http.h"
@@ -51,7 +53,7 @@ struct transfer {
     uint64_t offset;       /* asked for */
     size_t want, got;      /* of this request */
     bool first;            /* the size is not known yet */
-    char etag[HEADER_MAX], modified[HEADER_MAX];
+    char etag[HEADER_MAX], modified[HEADER_MAX], date[HEADER_MAX];
     bool has_range;
     uint64_t range_start, range_total;
     struct curl_slist *headers;
@@ -78,9 +80,11 @@ struct http {
     struct rh_curl_trust own_trust, *trust;
     struct curl_slist *session; /* headers of a session, secrets; or NULL */
     bool follow;                /* redirects */
+    bool log_in;                /* as the environment says */
     char *url;                  /* may hold a password */
     char *shown;                /* for messages */
     char *validator;            /* for If-Range, or NULL */
+    bool loose;                 /* it does not tell every change */
     uint64_t size;
     pthread_mutex_t lock; /* over all below but `multi` */
     pthread_cond_t news;
@@ -147,12 +151,14 @@ static size_t on_header(char *line, size_t one, size_t n, void *user)
 
     (void)one;
     if (n > 5 && !memcmp(line, "HTTP/", 5)) { /* also after each redirect */
-        t->etag[0] = t->modified[0] = '\0';
+        t->etag[0] = t->modified[0] = t->date[0] = '\0';
         t->has_range = false;
     } else if (header_is(line, n, "ETag", value)) {
         memcpy(t->etag, value, sizeof t->etag);
     } else if (header_is(line, n, "Last-Modified", value)) {
         memcpy(t->modified, value, sizeof t->modified);
+    } else if (header_is(line, n, "Date", value)) {
+        memcpy(t->date, value, sizeof t->date);
     } else if (header_is(line, n, "Content-Range", value)) {
         take_range(t, value);
     }
@@ -173,6 +179,33 @@ static const char *validator_of(const struct transfer *t)
     return t->modified[0] ? t->modified : NULL;
 }
 
+/* Of "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7); -1: it is none. */
+static time_t time_of(const char *date)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    struct tm tm = {0};
+    const char *at;
+    char month[4];
+
+    if (sscanf(date, "%*3s, %2d %3[A-Za-z] %4d %2d:%2d:%2d", &tm.tm_mday, month,
+               &tm.tm_year, &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6 ||
+        strlen(month) != 3 || !(at = strstr(months, month)))
+        return -1;
+    tm.tm_mon = (int)(at - months) / 3;
+    tm.tm_year -= 1900;
+    return timegm(&tm);
+}
+
+/* A date tells every change only once it is not of this very moment (RFC 9110,
+ * 8.8.2.2); of what changes in between, its size alone might tell. */
+static bool is_loose(const struct transfer *t)
+{
+    enum { SETTLED = 60 }; /* seconds; clocks of several servers differ */
+    time_t modified = time_of(t->modified), now = time_of(t->date);
+
+    return t->etag[0] != '"' && (modified < 0 || now - modified < SETTLED);
+}
+
 static int check_range(struct transfer *t)
 {
     const struct http *h = t->h;
@@ -187,6 +220,9 @@ static int check_range(struct transfer *t)
         return changed(t, "its size is another");
     if (h->validator && now && strcmp(h->validator, now))
         return changed(t, "its ETag or date is another");
+    /* A date need not come with a part (RFC 9110, 15.3.7), an ETag must. */
+    if (h->validator && h->validator[0] == '"' && !now)
+        return changed(t, "its ETag is gone");
     return 0;
 }
 
@@ -257,6 +293,18 @@ static int on_progress(void *user, curl_off_t total, curl_off_t now,
 
 /* --- one request --------------------------------------------------------- */
 
+/* Never to where a redirect leads: libcurl keeps it to the first host. */
+static void log_in(CURL *c)
+{
+    const char *user = getenv("REHOST_SOURCE_USER");
+    const char *password = getenv("REHOST_SOURCE_PASSWORD");
+
+    if (!user || !user[0] || !password || !password[0])
+        return;
+    rh_curl.easy_setopt(c, CURLOPT_USERNAME, user);
+    rh_curl.easy_setopt(c, CURLOPT_PASSWORD, password);
+}
+
 static int open_handle(struct transfer *t, struct http *h, rh_error **err)
 {
     CURL *c = rh_curl_new(h->trust, err);
@@ -282,6 +330,8 @@ static int open_handle(struct transfer *t, struct http *h, rh_error **err)
     rh_curl.easy_setopt(c, CURLOPT_HEADERDATA, t);
     rh_curl.easy_setopt(c, CURLOPT_WRITEDATA, t);
     rh_curl.easy_setopt(c, CURLOPT_XFERINFODATA, t);
+    if (h->log_in)
+        log_in(c);
     return 0;
 }
 
@@ -303,7 +353,7 @@ static int start_transfer(struct transfer *t, rh_error **err)
 
     t->got = 0;
     t->has_range = false;
-    t->etag[0] = t->modified[0] = '\0';
+    t->etag[0] = t->modified[0] = t->date[0] = '\0';
     for (struct curl_slist *l = t->h->session; l; l = l->next)
         t->headers = rh_curl.slist_append(t->headers, l->data);
     if (t->h->validator) {
@@ -335,8 +385,12 @@ static int say_status(const struct transfer *t, rh_error **err)
     rh_fail(err, RH_ERR_HTTP_STATUS, "the server answers with status %ld",
             status);
     if (status == 401 || status == 403)
-        rh_hint(err, "the server wants a user and a password, or a fresh "
-                     "link: https://USER:PASSWORD@HOST/...");
+        rh_hint(err, t->h->log_in
+                         ? "the server wants a user and a password (set "
+                           "REHOST_SOURCE_USER and REHOST_SOURCE_PASSWORD), or "
+                           "a fresh link"
+                         : "the server wants another user or password, or a "
+                           "fresh link");
     return rh_error_subject(err, t->h->shown);
 }
 
@@ -455,6 +509,7 @@ static void take_first(struct http *h, const struct transfer *t)
 
     h->size = t->range_total;
     h->validator = rh_strdup(validator_of(t));
+    h->loose = is_loose(t);
     w->want = w->got;
     w->ask = WINDOW_MIN;
     w->state = DONE;
@@ -822,6 +877,14 @@ static struct http *http_new(rh_lib *lib, const char *url, rh_error **err)
     return NULL;
 }
 
+static bool has_userinfo(const char *url)
+{
+    const char *host = strstr(url, "://");
+
+    host = host ? host + 3 : url;
+    return memchr(host, '@', strcspn(host, "/?#")) != NULL;
+}
+
 static const struct rh_io_ops http_ops = {http_read, NULL, http_close};
 
 int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
@@ -832,13 +895,18 @@ int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
 
     *ret_io = NULL;
     *ret_stream = NULL;
-    if (!h || meet(h, err) < 0)
+    if (!h)
+        return -1;
+    /* Whom the address names is not asked for again. */
+    h->log_in = !has_userinfo(url);
+    if (meet(h, err) < 0)
         return -1;
     if (h->pull) {
         *ret_stream = rh_stream_make(&stream_ops, h->shown, h);
         (*ret_stream)->lib = lib;
     } else {
         *ret_io = rh_io_make(&http_ops, h->shown, h->size, h);
+        (*ret_io)->loose = h->loose;
     }
     h = NULL;
     return 0;
@@ -870,6 +938,7 @@ struct rh_io *rh_http_io(struct rh_http *client, const char *path,
         return NULL;
     }
     io = rh_io_make(&http_ops, h->shown, h->size, h);
+    io->loose = h->loose;
     h = NULL;
     return io;
 }

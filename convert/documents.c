@@ -61,12 +61,13 @@ static json_t *source_json(const struct rh_package *p)
     for (size_t i = 0; i < p->members.count; i++) {
         const struct rh_member *m = &p->members.items[i];
 
-        json_array_append_new(
-            files,
-            json_pack("{s:o, s:I, s:o, s:o, s:b}", "name",
-                      rh_json_text(m->name), "bytes", (json_int_t)m->size,
-                      "algorithm", first_of(m->algorithm), "digest",
-                      first_of(m->digest), "verified", m->verified));
+        json_array_append_new(files,
+                              json_pack("{s:o, s:I, s:o, s:o, s:b}", "name",
+                                        rh_json_text(m->name), "bytes",
+                                        (json_int_t)m->size, "algorithm",
+                                        first_of(m->algorithm), "digest",
+                                        first_of(m->digest), "verified",
+                                        m->verified && !p->loose));
     }
     return json_pack("{s:o, s:s, s:s, s:o}", "path", rh_json_text(p->path),
                      "kind", p->kind, "manifest", states[p->manifest], "files",

@@ -322,6 +322,10 @@ static int check_required(struct rh_package *p, rh_error **err)
     if (p->lib->require_manifest && !c->manifest)
         return rh_fail(err, RH_ERR_MANIFEST_MISSING,
                        "the package has no manifest");
+    if (p->loose)
+        return rh_fail(err, RH_ERR_MANIFEST_UNPINNED,
+                       "its server does not tell when the file changes, so "
+                       "nothing shows that what is used is what was checked");
     if (p->lib->trust && p->signature != RH_SIGNATURE_VERIFIED)
         return rh_fail(err, RH_ERR_CERT_UNTRUSTED, "the package is not signed");
     if (c->descriptor_listed)
@@ -345,6 +349,11 @@ int rh_digests_check(struct rh_package *p, rh_error **err)
                 "is complete and unchanged");
         return 0;
     }
+    if (p->loose)
+        rh_finding_add(&p->findings, RH_F_PACKAGE_UNPINNED, "manifest",
+                       "the server gives neither an ETag nor a date by which a "
+                       "change would show: the manifest is compared, but what "
+                       "is read again may be another version's");
     if (tell_about_absent(p, err) < 0 || check_disks_listed(p, err) < 0)
         return -1;
     rh_digests_count(p);
@@ -375,7 +384,7 @@ static bool all_verified(struct rh_package *p)
 {
     const struct rh_container *c = rh_container_of(p);
 
-    if (!c->descriptor_listed && c->descriptor)
+    if (p->loose || (!c->descriptor_listed && c->descriptor))
         return false;
     for (size_t i = 0; i < p->members.count; i++)
         if (p->members.items[i].digest && !p->members.items[i].verified)

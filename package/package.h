@@ -55,6 +55,7 @@ struct rh_package {
     char *path;       /* as given, fit to be shown */
     const char *kind; /* "ova ovf vmx disk" + "ova.gz" ... as vm.json says */
     enum rh_manifest_state manifest;
+    bool loose; /* of a server that does not say when it changes */
     enum rh_signature_state signature;
     char *signer; /* subject of the certificate, or NULL */
     RH_VEC(struct rh_vm *) vms;

@@ -255,6 +255,7 @@ static int take_plain(struct rh_package *p, struct rh_io *io, const char *path,
     enum rh_content content = rh_content_of(h, &d);
     rh_error *cause = NULL;
 
+    p->loose = io->loose;
     if (content == RH_CONTENT_TAR || content == RH_CONTENT_ZIP)
         return take_archive(p, io, content == RH_CONTENT_ZIP, err);
     if (rh_format_probe(io, &cause)) /* by its end, too */

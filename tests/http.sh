@@ -201,6 +201,38 @@ test_a_cancel_does_not_wait_for_bandwidth() {
     expect_equal "$(ls)" ""
     awk -v t="$TOOK" 'BEGIN { exit !(t < 4) }' || fail "it took $TOOK seconds to stop"
 }
+test_a_log_in_by_the_environment() {
+    local REHOST_SOURCE_USER=user REHOST_SOURCE_PASSWORD=pass
+    run timeout 100 "$REHOST" inspect "$URL/asks/plain-ustar.ova"
+    expect_error HTTP_STATUS 1
+    expect_stderr "hint: .*REHOST_SOURCE_PASSWORD"
+    export REHOST_SOURCE_USER REHOST_SOURCE_PASSWORD
+    inspects "$URL/asks/plain-ustar.ova"
+    export REHOST_SOURCE_PASSWORD=wrong
+    run timeout 100 "$REHOST" inspect "$URL/asks/plain-ustar.ova"
+    expect_error HTTP_STATUS 1
+    expect_equal "$(grep -c wrong .stderr)" 0 "password shown"
+}
+# What may change unseen is compared with its manifest, and not called verified.
+test_a_server_that_does_not_say_when_a_file_changes() {
+    run timeout 100 "$REHOST" convert "$URL/loose/plain-ustar.ova" --to kvm \
+        --out out --no-guest-fix
+    expect_status 0
+    expect_json .source.manifest unverified out/box/receipt.json
+    expect_json '[.source.files[].verified] | any' false out/box/receipt.json
+    expect_json '[.vms[0].targets[0].findings[].id] |
+        any(. == "PACKAGE-UNPINNED")' true out/box/report.json
+    run timeout 100 "$REHOST" convert "$URL/loose/plain-ustar.ova" --to kvm \
+        --out no --no-guest-fix --require-manifest
+    expect_error MANIFEST_UNPINNED 1
+    [ ! -e no ] || fail "something was left"
+    for manner in dated plain; do
+        run timeout 100 "$REHOST" convert "$URL/$manner/plain-ustar.ova" \
+            --to kvm --out $manner --no-guest-fix --require-manifest
+        expect_status 0
+        expect_json .source.manifest verified $manner/box/receipt.json
+    done
+}
 test_a_bare_disk() {
     inspects "$URL/plain/box.vmdk"
     expect_json .vms[0].name box

@@ -48,6 +48,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(302, [("Location", "file://" + path)])
         if manner == "busy" and count <= 2:
             return self.answer(503)
+        if manner == "asks" and self.headers.get("Authorization") != \
+                "Basic dXNlcjpwYXNz":  # user:pass
+            return self.answer(401, [("WWW-Authenticate", 'Basic realm="x"')])
         if manner == "secret" and self.headers.get("Authorization") != \
                 "Basic dXNlcjpwYXNz":  # user:pass
             return self.answer(401)
@@ -77,14 +80,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         whole = manner.startswith("whole") or not match
         etag = '"%d"' % (count if manner == "changes" else size)
-        if self.headers.get("If-Range", etag) != etag:
+        # Without an ETag: with a date of long ago, or with none.
+        dates = {"dated": self.date_time_string(os.path.getmtime(path) - 7200),
+                 "loose": None}
+        if self.headers.get("If-Range", etag) != etag and manner not in dates:
             whole = True
         start, end = (0, size) if whole else (int(match[1]), int(match[2]) + 1)
         end = min(end, size)
         if start >= size and size:
             return self.answer(416, [("Content-Range", "bytes */%d" % size)])
         self.send_response(200 if whole else 206)
-        self.send_header("ETag", etag)
+        if manner not in dates:
+            self.send_header("ETag", etag)
+        elif dates[manner]:
+            self.send_header("Last-Modified", dates[manner])
         shown = 0 if manner == "lies" else start
         if not whole:
             self.send_header("Content-Range",
