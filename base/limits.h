@@ -13,12 +13,13 @@
 #define RH_LIMIT_DESCRIPTOR  (16 * RH_MIB) /* .ovf, .vmx, fill files */
 #define RH_LIMIT_VMDK_TEXT   (1 * RH_MIB)  /* a VMDK text descriptor */
 #define RH_LIMIT_MANIFEST    (4 * RH_MIB)
-#define RH_LIMIT_MEMBERS     65536 /* members of an archive */
-#define RH_LIMIT_NAME        4096  /* bytes in a member's name */
-#define RH_LIMIT_EXTENTS     8192  /* extents of one VMDK */
-#define RH_LIMIT_CHAIN       64    /* disks in a snapshot chain */
-#define RH_LIMIT_ITEMS       20000 /* hardware items of a descriptor */
-#define RH_LIMIT_VMS         256   /* VMs of one package */
+#define RH_LIMIT_RESULT_FILE (64 * RH_MIB) /* beside the disks of a result */
+#define RH_LIMIT_MEMBERS     65536         /* members of an archive */
+#define RH_LIMIT_NAME        4096          /* bytes in a member's name */
+#define RH_LIMIT_EXTENTS     8192          /* extents of one VMDK */
+#define RH_LIMIT_CHAIN       64            /* disks in a snapshot chain */
+#define RH_LIMIT_ITEMS       20000         /* hardware items of a descriptor */
+#define RH_LIMIT_VMS         256           /* VMs of one package */
 #define RH_LIMIT_VM_DISKS    256
 #define RH_LIMIT_VM_NICS     256
 #define RH_LIMIT_GRAIN       (64 * RH_MIB)

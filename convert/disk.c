@@ -169,11 +169,12 @@ int rh_disk_compare(rh_disk *a, rh_disk *b, int *ret_same, uint64_t *ret_offset,
 {
     struct rh_reader *left = stored(a, err);
     struct rh_reader *right = left ? stored(b, err) : NULL;
-    bool same = false;
+    struct rh_comparison c;
 
-    if (!right ||
-        rh_copy_compare(a->lib, left, right, &same, ret_offset, err) < 0)
+    if (!right || rh_copy_compare(a->lib, left, right, &c, err) < 0)
         return -1;
-    *ret_same = same;
+    *ret_same = c.same;
+    if (!c.same && ret_offset)
+        *ret_offset = c.offset;
     return 0;
 }

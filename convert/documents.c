@@ -100,18 +100,19 @@ static json_t *disks_json(const struct rh_job_target *t,
 
         json_array_append_new(
             list,
-            json_pack("{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:s?, s:s?, s:o}",
-                      "disk", (int)d->index, "id",
-                      id->kind == RH_VALUE_TEXT ? id->text : NULL, "file",
-                      d->file, "bus", d->bus, "virtual_size",
-                      (json_int_t)d->virtual_size, "file_bytes",
-                      (json_int_t)d->file_size, "data_bytes",
-                      (json_int_t)receipts[i].data_bytes, "content_digest",
-                      receipts[i].content[0] ? receipts[i].content : NULL,
-                      "source_digest",
-                      receipts[i].source_content[0] ? receipts[i].source_content
-                                                    : NULL,
-                      "changed", changes_json(t, i)));
+            json_pack(
+                "{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:s?, s:s?, s:s?, s:o}",
+                "disk", (int)d->index, "id",
+                id->kind == RH_VALUE_TEXT ? id->text : NULL, "file", d->file,
+                "bus", d->bus, "virtual_size", (json_int_t)d->virtual_size,
+                "file_bytes", (json_int_t)d->file_size, "data_bytes",
+                (json_int_t)receipts[i].data_bytes, "content_digest",
+                receipts[i].content[0] ? receipts[i].content : NULL,
+                "source_digest",
+                receipts[i].source_content[0] ? receipts[i].source_content
+                                              : NULL,
+                "frame_digest", receipts[i].frame[0] ? receipts[i].frame : NULL,
+                "changed", changes_json(t, i)));
     }
     return list;
 }
@@ -131,17 +132,76 @@ static json_t *files_json(const struct rh_delivery *d)
     return list;
 }
 
+/* The seal's digits, in the text; NULL: there are none. */
+static const char *seal_in(const char *text, size_t n)
+{
+    static const char head[] = "\"seal\": \"";
+    const char *at = memmem(text, n, head, sizeof head - 1);
+
+    at = at ? at + sizeof head - 1 : NULL;
+    return at && (size_t)(text + n - at) > 64 && at[64] == '"' ? at : NULL;
+}
+
+static void seal_of(const char *text, size_t n, const char *seal,
+                    char ret_hex[RH_DIGEST_HEX])
+{
+    RH_AUTO(rh_freep) char *copy = rh_malloc(n);
+
+    memcpy(copy, text, n);
+    memset(copy + (seal - text), '0', 64);
+    rh_sha256_hex(copy, n, ret_hex);
+}
+
+char *rh_receipt_text(json_t *receipt)
+{
+    static const char none[] = "0000000000000000000000000000000000000000000000"
+                               "000000000000000000";
+    char hex[RH_DIGEST_HEX], *text;
+    const char *seal;
+
+    json_object_set_new(receipt, "seal", json_string(none));
+    text = json_dumps(receipt, JSON_INDENT(2));
+    seal = text ? seal_in(text, strlen(text)) : NULL;
+    if (!seal)
+        return text;
+    seal_of(text, strlen(text), seal, hex);
+    memcpy(text + (seal - text), hex, 64);
+    return text;
+}
+
+bool rh_receipt_sealed(const char *text, size_t n, bool *ret_has_seal)
+{
+    const char *seal = seal_in(text, n);
+    char hex[RH_DIGEST_HEX];
+
+    *ret_has_seal = seal != NULL;
+    if (!seal)
+        return true;
+    seal_of(text, n, seal, hex);
+    return memcmp(hex, seal, 64) == 0;
+}
+
+static json_t *archive_json(const struct rh_receipt_archive *a)
+{
+    return a->size ? json_pack("{s:I, s:s?}", "bytes", (json_int_t)a->size,
+                               "frame_digest", a->frame[0] ? a->frame : NULL)
+                   : json_null();
+}
+
 static json_t *receipt_json(struct rh_job *job, struct rh_job_vm *v,
                             struct rh_job_target *t,
-                            const struct rh_receipt_disk *disks)
+                            const struct rh_receipt_disk *disks,
+                            const struct rh_receipt_archive *archive)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}",
-                     "schema", "rehost.receipt/1", "tool", "rehost", "version",
-                     rh_version(), "vm", v->name, "vm_id",
-                     rh_json_text(v->vm->id), "target", t->target->name,
-                     "source", source_json(job->package), "disks",
-                     disks_json(t, disks), "files", files_json(t->delivery),
-                     "edits", rh_edits_json(&t->edits, true));
+    /* The seal stands before everything that a name could imitate. */
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, "
+        "s:o}",
+        "schema", "rehost.receipt/1", "seal", "", "tool", "rehost", "version",
+        rh_version(), "vm", v->name, "vm_id", rh_json_text(v->vm->id), "target",
+        t->target->name, "source", source_json(job->package), "disks",
+        disks_json(t, disks), "archive", archive_json(archive), "files",
+        files_json(t->delivery), "edits", rh_edits_json(&t->edits, true));
 }
 
 static json_t *one_target_report(struct rh_job *job, struct rh_job_target *t,
@@ -189,15 +249,19 @@ static int put_vm(struct rh_job *job, struct rh_job_vm *v,
 
 int rh_write_documents(struct rh_job *job, struct rh_job_vm *v,
                        struct rh_job_target *t,
-                       const struct rh_receipt_disk *disks, rh_error **err)
+                       const struct rh_receipt_disk *disks,
+                       const struct rh_receipt_archive *archive, rh_error **err)
 {
+    RH_AUTO(rh_freep) char *text = NULL;
     json_t *receipt;
-    int failed;
 
     if (put_vm(job, v, t, err) < 0 || put_report(job, t, err) < 0)
         return -1;
-    receipt = receipt_json(job, v, t, disks);
-    failed = rh_put_json(t->delivery, "receipt.json", receipt, err);
+    receipt = receipt_json(job, v, t, disks, archive);
+    text = rh_receipt_text(receipt);
     json_decref(receipt);
-    return failed;
+    if (!text)
+        return rh_fail(err, RH_ERR_BUG, "the receipt cannot be written");
+    return rh_delivery_put(t->delivery, "receipt.json", text, strlen(text),
+                           false, err);
 }

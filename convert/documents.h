@@ -9,13 +9,28 @@
 struct rh_receipt_disk {
     /* Content digests, see copy.c; "" when not taken. */
     char content[65], source_content[65];
+    char frame[33]; /* see frame.h; "" when not taken */
     uint64_t data_bytes;
 };
+
+/* The one file of all disks, where there is one: size 0 when there is not. */
+struct rh_receipt_archive {
+    uint64_t size;
+    char frame[33];
+};
+
+/* receipt.json as text, with a seal over its bytes: all of it but the seal's
+ * own digits.  The caller frees; NULL: out of memory. */
+char *rh_receipt_text(json_t *receipt);
+/* Is the seal the text's?  True also where there is none (older ones). */
+bool rh_receipt_sealed(const char *text, size_t n, bool *ret_has_seal);
 
 /* Put them into t->delivery. */
 int rh_write_documents(struct rh_job *job, struct rh_job_vm *v,
                        struct rh_job_target *t,
-                       const struct rh_receipt_disk *disks, rh_error **err);
+                       const struct rh_receipt_disk *disks,
+                       const struct rh_receipt_archive *archive,
+                       rh_error **err);
 /* The caller has the reference. */
 /* A rehost.report/1 without VMs: the models are in it. */
 json_t *rh_report_document(rh_lib *lib, rh_error **err);

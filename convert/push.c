@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/out.h"
+#include "convert/documents.h"
 #include "convert/options.h"
 #include "convert/result.h"
 #include "deliver/push.h"
@@ -152,7 +153,7 @@ static int note_delivery(const char *dir, json_t *receipt, const json_t *vm,
         json_object_set_new(receipt, "delivery", list);
     }
     json_array_append(list, (json_t *)vm);
-    text = json_dumps(receipt, JSON_INDENT(2));
+    text = rh_receipt_text(receipt);
     f = rh_outfile_new(path, true, &out, err);
     if (!f || rh_out_write(out, text, strlen(text), 0, err) < 0 ||
         rh_out_finish(out, strlen(text), err) < 0)

@@ -33,23 +33,48 @@ static const char *word(const json_t *o, const char *key)
     return json_string_value(json_object_get(o, key));
 }
 
+/* The kind of archive that the receipt's target makes. */
+static const struct rh_archive_ops *archive_of(const json_t *receipt,
+                                               rh_error **err)
+{
+    const char *name = word(receipt, "target");
+    const struct rh_target *target = name ? rh_target_named(name) : NULL;
+
+    if (target && target->archive && word(receipt, "vm"))
+        return target->archive;
+    rh_fail(err, RH_ERR_VERIFY_RECEIPT,
+            "the receipt does not say where its disks lie");
+    return NULL;
+}
+
+static struct rh_io *open_archive(struct rh_place *place, const json_t *receipt,
+                                  rh_error **err)
+{
+    const struct rh_archive_ops *archive = archive_of(receipt, err);
+    RH_AUTO(rh_freep) char *file = NULL;
+
+    if (!archive)
+        return NULL;
+    file = rh_printf("%s.%s", word(receipt, "vm"), archive->format);
+    return rh_place_open(place, file, err);
+}
+
+struct rh_io *rh_result_archive(const char *dir, const json_t *receipt,
+                                rh_error **err)
+{
+    RH_AUTO(rh_place_closep) struct rh_place *place = rh_place_folder(dir, err);
+
+    return place ? open_archive(place, receipt, err) : NULL;
+}
+
 static struct rh_reader *archive_disk(rh_lib *lib, struct rh_place *place,
                                       const json_t *receipt, size_t i,
                                       rh_error **err)
 {
-    const char *vm = word(receipt, "vm"), *name = word(receipt, "target");
-    const struct rh_target *target = name ? rh_target_named(name) : NULL;
-    RH_AUTO(rh_freep) char *file = NULL;
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+    RH_AUTO(rh_io_unrefp)
+    struct rh_io *io = open_archive(place, receipt, err);
 
-    if (!vm || !target || !target->archive) {
-        rh_fail(err, RH_ERR_VERIFY_RECEIPT,
-                "the receipt does not say where disk %zu lies", i);
-        return NULL;
-    }
-    file = rh_printf("%s.%s", vm, target->archive->format);
-    io = rh_place_open(place, file, err);
-    return io ? target->archive->read(lib, io, i, err) : NULL;
+    return io ? archive_of(receipt, err)->read(lib, io, i, err) : NULL;
 }
 
 struct rh_reader *rh_result_disk(rh_lib *lib, const char *dir,

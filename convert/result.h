@@ -10,6 +10,9 @@
 
 /* A document of the folder ("receipt.json"); the caller has the reference. */
 json_t *rh_result_json(const char *dir, const char *name, rh_error **err);
+/* The file of all disks, as it lies there. */
+struct rh_io *rh_result_archive(const char *dir, const json_t *receipt,
+                                rh_error **err);
 /* Disk i of the receipt: a file of its own, or inside the archive. */
 struct rh_reader *rh_result_disk(rh_lib *lib, const char *dir,
                                  const json_t *receipt, size_t i,

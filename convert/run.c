@@ -1,11 +1,13 @@
 /* run.c - one VM to all its targets: one pass over each disk, then the
  * configuration, then the name. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "convert/copy/copy.h"
 #include "convert/documents.h"
+#include "convert/frame.h"
 #include "convert/job.h"
 #include "package/forward.h"
 #include "rehost/rehost.h"
@@ -16,12 +18,14 @@ struct run {
     struct rh_job_vm *vm;
     struct rh_job_target *target;
     struct rh_out *archive_out; /* NAME.FORMAT */
+    int archive_fd;             /* of the same, to be read; or -1 */
     struct rh_archive *archive;
     struct rh_out *out; /* of the disk that is being written */
     struct rh_writer *writer;
     enum rh_compress compress;
     uint32_t cluster_size;
     struct rh_receipt_disk *disks;
+    struct rh_receipt_archive whole;
 };
 
 /* All targets of one VM: its disks are read once for them together. */
@@ -144,6 +148,40 @@ static int open_disk(struct run *run, size_t i, rh_error **err)
     return run->writer ? 0 : -1;
 }
 
+/* A result that will stay in a folder can be read back: a descriptor of its
+ * file, else -1. */
+static int readable(const struct run *run, const struct rh_out *out)
+{
+    if (!out || out->fd < 0 || !run->target->delivery->where)
+        return -1;
+    return fcntl(out->fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* What `verify` compares besides the disk's bytes. */
+static int take_frame(struct run *run, size_t i, rh_error **err)
+{
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+    RH_AUTO(rh_reader_closep) struct rh_reader *r = NULL;
+    struct rh_open_options o = {.lib = run->job->lib};
+    const char *format = rh_job_format(run->target);
+    struct rh_frame_disk disk = {.size = source_of(run, i)->size};
+    int fd = readable(run, run->out);
+
+    if (fd < 0)
+        return 0;
+    io = rh_io_fd(fd, run->out->name, err);
+    if (!io)
+        return -1;
+    r = rh_reader_open(io, strcmp(format, "raw") ? NULL : "raw", &o, err);
+    if (!r)
+        return -1;
+    disk.reader = r;
+    /* Without a content digest (--compress keep) all of it is the frame. */
+    return rh_frame_digest(run->job->lib, io, &disk,
+                           run->disks[i].content[0] ? 1 : 0,
+                           run->disks[i].frame, err);
+}
+
 static int close_disk(struct run *run, size_t i, const struct rh_copy *c,
                       const struct rh_copy_sink *sink, rh_error **err)
 {
@@ -157,7 +195,8 @@ static int close_disk(struct run *run, size_t i, const struct rh_copy *c,
     if (run->archive)
         return run->target->target->archive->disk_done(run->archive,
                                                        run->writer, err);
-    if (rh_out_finish(run->out, sink->file_size, err) < 0)
+    if (rh_out_finish(run->out, sink->file_size, err) < 0 ||
+        take_frame(run, i, err) < 0)
         return -1;
     rh_out_close(RH_TAKE(run->out));
     return rh_delivery_disk_done(run->target->delivery, i, sink->file_size,
@@ -322,8 +361,10 @@ static int open_archive(struct run *run, rh_error **err)
     RH_AUTO(rh_freep)
     char *name = rh_printf("%s.%s", run->vm->name, archive->format);
 
-    run->archive_out = packed_or_plain(
-        run, rh_delivery_archive(run->target->delivery, name, err), err);
+    struct rh_out *out = rh_delivery_archive(run->target->delivery, name, err);
+
+    run->archive_fd = readable(run, out);
+    run->archive_out = packed_or_plain(run, out, err);
     if (!run->archive_out)
         return -1;
     run->archive = archive->open(&run->target->job, run->archive_out, err);
@@ -342,13 +383,48 @@ static int begin(struct run *run, rh_error **err)
     return rh_job_is_archive(run->target) ? open_archive(run, err) : 0;
 }
 
+/* Of an archive that is packed itself, all is the frame. */
+static int take_archive_frame(struct run *run, rh_error **err)
+{
+    const struct rh_archive_ops *archive = run->target->target->archive;
+    size_t count =
+        run->compress == RH_COMPRESS_ZSTD ? 0 : run->target->job.disk_count;
+    RH_AUTO(rh_freep)
+    struct rh_frame_disk *disks = rh_calloc(count + 1, sizeof *disks);
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+    int failed = 0;
+
+    if (run->archive_fd < 0)
+        return 0;
+    io = rh_io_fd(run->archive_fd, run->archive_out->name, err);
+    run->archive_fd = -1; /* taken */
+    if (!io)
+        return -1;
+    for (size_t i = 0; i < count && !failed; i++) {
+        disks[i] = (struct rh_frame_disk){
+            archive->read(run->job->lib, io, i, err), source_of(run, i)->size};
+        failed = disks[i].reader ? 0 : -1;
+        if (!run->disks[i].content[0])
+            disks[i].size = 0;
+    }
+    if (!failed)
+        failed = rh_frame_digest(run->job->lib, io, disks, count,
+                                 run->whole.frame, err);
+    run->whole.size = io->size;
+    for (size_t i = 0; i < count; i++)
+        rh_reader_close(disks[i].reader);
+    return failed;
+}
+
 static int end_archive(struct run *run, rh_error **err)
 {
     uint64_t size = 0;
 
     if (run->target->target->archive->finish(run->archive, &size, err) < 0)
         return -1;
-    return rh_out_finish(run->archive_out, size, err);
+    if (rh_out_finish(run->archive_out, size, err) < 0)
+        return -1;
+    return take_archive_frame(run, err);
 }
 
 static int end(struct run *run, rh_error **err)
@@ -359,7 +435,8 @@ static int end(struct run *run, rh_error **err)
         return 0;
     if (run->target->target->emit(&run->target->job, err) < 0)
         return -1;
-    return rh_write_documents(run->job, run->vm, run->target, run->disks, err);
+    return rh_write_documents(run->job, run->vm, run->target, run->disks,
+                              &run->whole, err);
 }
 
 static void run_free(struct run *run)
@@ -367,6 +444,7 @@ static void run_free(struct run *run)
     if (run->archive)
         run->target->target->archive->close(run->archive);
     rh_out_close(run->archive_out);
+    rh_closep(&run->archive_fd);
     rh_delivery_close(RH_TAKE(run->target->delivery));
     free(run->disks);
 }
@@ -460,8 +538,8 @@ void rh_job_run_vm(struct rh_job *job, struct rh_job_vm *v)
 
     runs.items = rh_calloc(runs.count, sizeof *runs.items);
     for (size_t r = 0; r < runs.count; r++)
-        runs.items[r] =
-            (struct run){.job = job, .vm = v, .target = &v->targets[r]};
+        runs.items[r] = (struct run){
+            .job = job, .vm = v, .target = &v->targets[r], .archive_fd = -1};
     if (!any_blocked(v, &why)) {
         count_data(&runs);
         done = write_all(&runs, &why) == 0;

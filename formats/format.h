@@ -47,6 +47,12 @@ struct rh_extent {
     enum rh_extent_kind kind;
 };
 
+struct rh_place_of_bytes {
+    bool plain;
+    uint64_t at;     /* in the file, where plain */
+    uint64_t length; /* bytes from the asked offset on that are alike, > 0 */
+};
+
 struct rh_reader;
 struct rh_writer;
 struct rh_patch_ops;
@@ -110,6 +116,10 @@ struct rh_format {
     int (*packed)(struct rh_reader *r, struct rh_codec *codec, uint64_t offset,
                   size_t count, struct rh_buf *memory, struct rh_packed *ret,
                   rh_error **err);
+    /* Optional: where in the file the disk's bytes from `offset` on are stored
+     * as they are, or that they are not (packed, zeros, holes). Thread-safe. */
+    int (*lies)(struct rh_reader *r, uint64_t offset,
+                struct rh_place_of_bytes *ret, rh_error **err);
     void (*close)(struct rh_reader *r);
 
     /* Optional: reading forward only, without seeking.  streams() tells by the

@@ -44,39 +44,6 @@ bool rh_copy_record(uint8_t *data, size_t n, uint64_t offset, uint8_t *record)
     return true;
 }
 
-int rh_copy_content(rh_lib *lib, struct rh_reader *r, uint64_t size,
-                    char ret_hex[65], rh_error **err)
-{
-    RH_AUTO(rh_digest_freep) struct rh_digest *digest = rh_digest_new("sha256");
-    RH_AUTO(rh_codec_freep) struct rh_codec *codec = rh_codec_new();
-    RH_AUTO(rh_freep) uint8_t *data = rh_malloc(RH_CONTENT_UNIT);
-    uint8_t record[RH_CONTENT_RECORD];
-    char hex[RH_DIGEST_HEX];
-    uint64_t at = 0;
-
-    size = RH_MIN(size, r->size);
-    while (at < size) {
-        uint64_t unit = at / RH_CONTENT_UNIT * RH_CONTENT_UNIT;
-        size_t n = (size_t)RH_MIN((uint64_t)RH_CONTENT_UNIT, size - unit);
-        struct rh_extent e;
-
-        if (rh_go_on(lib, err) < 0 || rh_reader_extent(r, at, &e, err) < 0)
-            return -1;
-        if (e.kind != RH_EXTENT_DATA) {
-            at += e.length;
-            continue;
-        }
-        if (rh_reader_read(r, codec, data, n, unit, err) < 0)
-            return -1;
-        if (rh_copy_record(data, n, unit, record))
-            rh_digest_add(digest, record, sizeof record);
-        at = unit + RH_CONTENT_UNIT;
-    }
-    rh_digest_hex(digest, hex);
-    memcpy(ret_hex, hex, 65);
-    return 0;
-}
-
 /* The records of the share's bytes; how many there are. */
 static size_t share_records(const struct rh_copy_worker *w, uint8_t *data,
                             uint8_t *records)

@@ -45,12 +45,14 @@ struct rh_copy {
  * complete after it; the caller finishes each rh_out with sink->file_size. */
 int rh_copy_run(struct rh_copy *c, rh_error **err);
 
-/* The content digest (see copy.c) of the first `size` bytes of a disk. */
-int rh_copy_content(rh_lib *lib, struct rh_reader *r, uint64_t size,
-                    char ret_hex[65], rh_error **err);
-
-/* Are two disks alike?  *ret_offset is the first byte that differs. */
+/* Are two disks alike? */
+struct rh_comparison {
+    bool same;
+    uint64_t offset;  /* the first byte that differs */
+    char content[65]; /* content digest (see copy.c) of the second one, as far
+                         as the first one reaches; of `same` disks only */
+};
 int rh_copy_compare(rh_lib *lib, struct rh_reader *a, struct rh_reader *b,
-                    bool *ret_same, uint64_t *ret_offset, rh_error **err);
+                    struct rh_comparison *ret, rh_error **err);
 
 #endif

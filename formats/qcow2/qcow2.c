@@ -62,6 +62,7 @@ const struct rh_format rh_format_qcow2 = {
     .open = rh_qcow2_open,
     .extent = rh_qcow2_extent,
     .read = rh_qcow2_read,
+    .lies = rh_qcow2_lies,
     .packed = rh_qcow2_packed,
     .check = rh_qcow2_check,
     .close = rh_qcow2_close,

@@ -158,6 +158,18 @@ int rh_qcow2_extent(struct rh_reader *r, uint64_t offset, struct rh_extent *ret,
     return 0;
 }
 
+int rh_qcow2_lies(struct rh_reader *r, uint64_t offset,
+                  struct rh_place_of_bytes *ret, rh_error **err)
+{
+    struct rh_qcow2_spot spot;
+
+    if (look_up(r, offset, true, &spot, err) < 0)
+        return -1;
+    *ret = (struct rh_place_of_bytes){spot.kind == Q_IS_DATA, spot.at,
+                                      spot.length};
+    return 0;
+}
+
 /* --- reading
  * ------------------------------------------------------------------------------
  */

@@ -134,6 +134,8 @@ int rh_qcow2_open(struct rh_reader *r, const struct rh_open_options *o,
                   rh_error **err);
 int rh_qcow2_extent(struct rh_reader *r, uint64_t offset, struct rh_extent *ret,
                     rh_error **err);
+int rh_qcow2_lies(struct rh_reader *r, uint64_t offset,
+                  struct rh_place_of_bytes *ret, rh_error **err);
 int rh_qcow2_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
                   size_t n, uint64_t offset, rh_error **err);
 int rh_qcow2_packed(struct rh_reader *r, struct rh_codec *codec,

@@ -42,6 +42,14 @@ static int raw_extent(struct rh_reader *r, uint64_t offset,
     return 0;
 }
 
+static int raw_lies(struct rh_reader *r, uint64_t offset,
+                    struct rh_place_of_bytes *ret, rh_error **err)
+{
+    (void)err;
+    *ret = (struct rh_place_of_bytes){true, offset, r->size - offset};
+    return 0;
+}
+
 static int raw_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
                     size_t n, uint64_t offset, rh_error **err)
 {
@@ -176,5 +184,6 @@ const struct rh_format rh_format_raw = {
     .open = raw_open,
     .extent = raw_extent,
     .read = raw_read,
+    .lies = raw_lies,
     .writer = &writer,
 };

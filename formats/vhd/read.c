@@ -126,6 +126,32 @@ static int vhd_extent(struct rh_reader *r, uint64_t offset,
     return 0;
 }
 
+static int vhd_lies(struct rh_reader *r, uint64_t offset,
+                    struct rh_place_of_bytes *ret, rh_error **err)
+{
+    const struct vhd *v = r->state;
+    struct rh_extent e;
+    uint64_t block;
+
+    *ret = (struct rh_place_of_bytes){true, offset, r->size - offset};
+    if (!v->table)
+        return 0;
+    block = offset / v->block;
+    if (v->table[block] == VHD_NO_BLOCK) {
+        *ret =
+            (struct rh_place_of_bytes){false, 0, hole_end(v, block) - offset};
+        return 0;
+    }
+    /* By the sector: what its bit hides is not read. */
+    if (sector_extent(r, v, offset, &e, err) < 0)
+        return -1;
+    *ret = (struct rh_place_of_bytes){e.kind == RH_EXTENT_DATA,
+                                      (uint64_t)v->table[block] * VHD_SECTOR +
+                                          v->bitmap + offset % v->block,
+                                      e.length};
+    return 0;
+}
+
 /* Without the bitmaps, each of which lies elsewhere in the file. */
 static bool vhd_present(const struct rh_reader *r, uint64_t *ret_bytes)
 {
@@ -220,6 +246,7 @@ const struct rh_format rh_format_vhd = {
     .extent = vhd_extent,
     .present = vhd_present,
     .read = vhd_read,
+    .lies = vhd_lies,
     .close = vhd_close,
     .check = rh_vhd_check,
     .writer = &rh_vhd_dynamic_writer,

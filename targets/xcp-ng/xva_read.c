@@ -184,6 +184,26 @@ static int xva_extent(struct rh_reader *r, uint64_t offset,
     return 0;
 }
 
+static int xva_lies(struct rh_reader *r, uint64_t offset,
+                    struct rh_place_of_bytes *ret, rh_error **err)
+{
+    const struct disk *d = r->state;
+    uint64_t number = offset / CHUNK, inside = offset % CHUNK;
+    size_t i = find(d, number);
+    struct rh_extent hole;
+
+    if (i < d->chunks.count && d->chunks.items[i].number == number) {
+        *ret =
+            (struct rh_place_of_bytes){true, d->chunks.items[i].offset + inside,
+                                       d->chunks.items[i].size - inside};
+        return 0;
+    }
+    if (xva_extent(r, offset, &hole, err) < 0)
+        return -1;
+    *ret = (struct rh_place_of_bytes){false, 0, hole.length};
+    return 0;
+}
+
 static int xva_read(struct rh_reader *r, struct rh_codec *codec, void *buf,
                     size_t n, uint64_t offset, rh_error **err)
 {
@@ -268,6 +288,7 @@ static const struct rh_format disk_format = {
     .about = N_("a disk inside an XVA"),
     .extent = xva_extent,
     .read = xva_read,
+    .lies = xva_lies,
     .check = xva_check,
     .close = xva_close,
 };
