@@ -30,6 +30,7 @@ static void read_some(struct rh_reader *r, struct rh_codec *codec, char *buf)
         struct rh_extent e;
         RH_AUTO(rh_buf_free) struct rh_buf memory = {0};
         struct rh_packed packed;
+        struct rh_place_of_bytes here;
         size_t n;
 
         if (rh_reader_extent(r, at, &e, NULL) < 0)
@@ -41,6 +42,8 @@ static void read_some(struct rh_reader *r, struct rh_codec *codec, char *buf)
             rh_reader_read(r, codec, buf, n, at, NULL);
             r->format->packed(r, codec, at, 1, &memory, &packed, NULL);
         }
+        if (r->format->lies(r, at, &here, NULL) == 0 && here.length == 0)
+            abort();
         at += e.length;
     }
 }

@@ -13,6 +13,7 @@ static void read_some(struct rh_reader *r, struct rh_codec *codec, char *buf)
 
     for (int i = 0; i < EXTENTS && at < r->size; i++) {
         struct rh_extent e;
+        struct rh_place_of_bytes here;
         size_t n;
 
         if (rh_reader_extent(r, at, &e, NULL) < 0)
@@ -23,6 +24,8 @@ static void read_some(struct rh_reader *r, struct rh_codec *codec, char *buf)
         if (rh_reader_read(r, codec, buf, n, at, NULL) < 0 ||
             (e.kind != RH_EXTENT_DATA && !rh_all_zero(buf, n)))
             abort(); /* open() promised that every byte can be read */
+        if (r->format->lies(r, at, &here, NULL) == 0 && here.length == 0)
+            abort();
         at += e.length;
     }
 }

@@ -35,12 +35,15 @@ static void read_some(struct rh_reader *r, struct rh_codec *codec)
 
     for (int i = 0; i < 100 && at < r->size; i++) {
         struct rh_extent e;
+        struct rh_place_of_bytes here;
 
         if (rh_reader_extent(r, at, &e, NULL) < 0 || e.length == 0 ||
             e.length > r->size - at)
             abort();
         rh_reader_read(r, codec, buf, (size_t)RH_MIN(e.length, (uint64_t)PART),
                        at, NULL);
+        if (r->format->lies(r, at, &here, NULL) < 0 || here.length == 0)
+            abort();
         at += e.length;
     }
     r->format->check(r, codec, NULL);

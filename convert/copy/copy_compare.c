@@ -1,4 +1,4 @@
-/* compare.c - are two disks alike, whatever their formats?
+/* copy_compare.c - are two disks alike, whatever their formats?
  *
  * Each thread takes the next share that is not a hole in both, reads it from
  * both and compares; then, in the shares' order, the content digest of the
