@@ -5,6 +5,35 @@
 
 #include "cli/cli.h"
 
+/* Where something goes to a server, or is asked of one. */
+#define SERVER_OPTIONS                                                    \
+    {"login", 0, "FILE",                                                  \
+     N_("who we are at a server: YAML, mode 0600 (see rehost push)"),     \
+     TO_OPTIONS},                                                         \
+        {"tls-ca", 0, "FILE",                                             \
+         N_("the CA that signed the server's certificate"), TO_OPTIONS},  \
+    {                                                                     \
+        "pin", 0, "[HOST=]SHA256",                                        \
+            N_("the server's certificate by its fingerprint"), TO_OPTIONS \
+    }
+
+/* A VM of a platform that runs. */
+#define LIVE_OPTIONS                                                         \
+    {"source-tls-ca", 0, "FILE",                                             \
+     N_("the CA that signed the source's certificate"), TO_OPTIONS},         \
+        {"source-pin", 0, "[HOST=]SHA256",                                   \
+         N_("the source's certificate by its fingerprint"), TO_OPTIONS},     \
+        {"transport", 0, "auto|folder|lease",                                \
+         N_("how a live source's disks come"), TO_OPTIONS},                  \
+        {"snapshot", 0, NULL,                                                \
+         N_("copy a running VM from a snapshot, which is removed again"),    \
+         TO_OPTIONS},                                                        \
+    {                                                                        \
+        "quiesce", 0, NULL,                                                  \
+            N_("with --snapshot: the guest flushes its disks first"),        \
+            TO_OPTIONS                                                       \
+    }
+
 /* What inspect, report and convert all understand of a package. */
 #define SOURCE_OPTIONS                                                          \
     {"fill", 0, "FILE",                                                         \
@@ -65,18 +94,6 @@
             N_("of the host: 8.2 or 8.3 (xen), 8 or 9 (kvm)"), TO_OPTIONS      \
     }
 
-/* Where something goes to a server, or is asked of one. */
-#define SERVER_OPTIONS                                                    \
-    {"login", 0, "FILE",                                                  \
-     N_("who we are at a server: YAML, mode 0600 (see rehost push)"),     \
-     TO_OPTIONS},                                                         \
-        {"tls-ca", 0, "FILE",                                             \
-         N_("the CA that signed the server's certificate"), TO_OPTIONS},  \
-    {                                                                     \
-        "pin", 0, "[HOST=]SHA256",                                        \
-            N_("the server's certificate by its fingerprint"), TO_OPTIONS \
-    }
-
 static const struct cli_option end = {NULL, 0, NULL, NULL, TO_COMMAND};
 
 /* --- inspect
@@ -87,6 +104,8 @@ static const struct cli_option inspect_options[] = {
     {"template", 0, NULL,
      N_("an overlay file with just what is missing, to fill in for --fill"),
      TO_COMMAND},
+    SERVER_OPTIONS,
+    LIVE_OPTIONS,
     SOURCE_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
@@ -166,6 +185,7 @@ static const struct cli_option report_options[] = {
      N_("ask this server, too: room, networks, rights (as convert --out)"),
      TO_OPTIONS},
     SERVER_OPTIONS,
+    LIVE_OPTIONS,
     PLAN_OPTIONS,
     SOURCE_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},
@@ -274,6 +294,7 @@ static const struct cli_option convert_options[] = {
     {"keep-failed", 0, NULL, N_("--out URL: leave what a failure made"),
      TO_OPTIONS},
     SERVER_OPTIONS,
+    LIVE_OPTIONS,
     PLAN_OPTIONS,
     SOURCE_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},

@@ -152,7 +152,8 @@ struct rh_live *rh_live_open(rh_lib *lib, const char *url,
  */
 struct rh_live_options {
     bool will_read;        /* a conversion: disks will be read */
-    bool will_look;        /* a report that looks into the guest */
+    bool will_look;        /* somebody looks into the guest */
+    bool warm;             /* disks are read at snapshots alone */
     bool snapshot;         /* a running VM may be read from one of ours */
     bool quiesce;          /* likewise, flushed */
     const char *transport; /* NULL: chosen; else the platform's word */

@@ -11,7 +11,8 @@ static struct rh_live_options options_of(const rh_options *o)
         !rh_option_yes(o, "no-guest") && !rh_option_yes(o, "no-guest-fix");
 
     return (struct rh_live_options){
-        .will_read = rh_option(o, "out") || rh_option_yes(o, "warm"),
+        .will_read = rh_option(o, "out") && !rh_option_yes(o, "warm"),
+        .warm = rh_option_yes(o, "warm"),
         .will_look = (guest && rh_option(o, "to")) || rh_option_yes(o, "guest"),
         .snapshot = rh_option_yes(o, "snapshot"),
         .quiesce = rh_option_yes(o, "quiesce"),

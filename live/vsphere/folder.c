@@ -1,0 +1,160 @@
+/* folder.c - a disk by its files: /folder of the host, with ranges.
+ *
+ *     /folder/DIR/NAME-flat.vmdk?dcPath=ha-datacenter&dsName=datastore1
+ *
+ * The session's cookie opens it.  Each file of a chain is read by the VMDK
+ * driver by itself, and laid over the next one of backing.parent. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "formats/format.h"
+#include "live/vsphere/machine.h"
+
+/* --- a folder of a datastore ------------------------------------------------- */
+
+struct folder {
+    struct rh_live_vm *vm;
+    char *datastore, *path;
+};
+
+static void add_segments(struct rh_buf *b, const char *path)
+{
+    while (*path) {
+        size_t n = strcspn(path, "/");
+        RH_AUTO(rh_freep) char *part = rh_strndup(path, n);
+        RH_AUTO(rh_freep) char *escaped = rh_http_escape(part);
+
+        rh_buf_printf(b, "/%s", escaped);
+        path += n + (path[n] == '/');
+    }
+}
+
+static char *url_of(const struct folder *f, const char *name)
+{
+    const char *datacenter = rh_vs_vm_of(f->vm)->datacenter;
+    RH_AUTO(rh_freep) char *dc = rh_http_escape(datacenter ? datacenter : "");
+    RH_AUTO(rh_freep) char *ds = rh_http_escape(f->datastore);
+    struct rh_buf b = {0};
+
+    rh_buf_puts(&b, "/folder");
+    add_segments(&b, f->path);
+    add_segments(&b, name);
+    rh_buf_printf(&b, "?dcPath=%s&dsName=%s", dc, ds);
+    return rh_buf_take(&b);
+}
+
+static void explain(rh_error **err)
+{
+    if (err && rh_error_number(*err) == RH_ERR_HTTP_STATUS)
+        rh_hint(err, "404: the file is gone, or the datacenter is another; "
+                     "500: the file is in use (a backup, another host), or "
+                     "lies on vSAN: --transport lease goes another way; 401: "
+                     "the user lacks Datastore.Browse or "
+                     "Datastore.FileManagement");
+}
+
+static struct rh_io *open_file(struct rh_place *p, const char *name,
+                               rh_error **err)
+{
+    const struct folder *f = p->state;
+    struct rh_live *live = f->vm->live;
+    RH_AUTO(rh_freep) char *url = url_of(f, name);
+    RH_AUTO(rh_freep)
+    char *shown = rh_printf("[%s] %s/%s", f->datastore, f->path, name);
+    rh_error *why = NULL;
+    struct rh_io *io;
+
+    /* Its cookies are read meanwhile. */
+    pthread_mutex_lock(&live->lock);
+    rh_http_set_lib(live->remote.http, f->vm->lib);
+    io = rh_http_io(live->remote.http, url, shown, &why);
+    rh_http_set_lib(live->remote.http, &live->lib);
+    pthread_mutex_unlock(&live->lock);
+    if (!io)
+        explain(&why);
+    if (err && !*err)
+        *err = RH_TAKE(why);
+    rh_error_free(why);
+    return io;
+}
+
+static void close_folder(struct rh_place *p)
+{
+    struct folder *f = p->state;
+
+    free(f->datastore);
+    free(f->path);
+    free(f);
+}
+
+/* The VM keeps it: readers look through it as long as they are open. */
+static struct rh_place *place_of(struct rh_live_vm *vm,
+                                 const struct rh_vs_file *file)
+{
+    static const struct rh_place_ops ops = {.open = open_file,
+                                            .close = close_folder};
+    struct rh_vs_vm *v = rh_vs_vm_of(vm);
+    struct folder *f = rh_new0(struct folder);
+    struct rh_place *p = rh_new0(struct rh_place);
+
+    f->vm = vm;
+    f->datastore = rh_strdup(file->datastore);
+    f->path = rh_strdup(file->folder);
+    p->ops = &ops;
+    p->name = rh_printf("[%s] %s", file->datastore, file->folder);
+    p->state = f;
+    *rh_vec_add(&v->places) = p;
+    return p;
+}
+
+/* --- the chain ---------------------------------------------------------------- */
+
+static struct rh_reader *open_layer(struct rh_live_vm *vm,
+                                    const struct rh_vs_file *file,
+                                    unsigned depth, rh_error **err)
+{
+    struct rh_place *place = place_of(vm, file);
+    RH_AUTO(rh_io_unrefp)
+    struct rh_io *io = rh_place_open(place, file->name, err);
+    struct rh_open_options o = {
+        .lib = vm->lib, .place = place, .depth = depth, .ignore_parent = true};
+
+    return io ? rh_reader_open(io, NULL, &o, err) : NULL;
+}
+
+static int check_layer(const struct rh_reader *r, const struct rh_vs_disk *d,
+                       bool last, rh_error **err)
+{
+    if (last && r->backing_file)
+        return rh_fail(err, RH_ERR_LIVE_ANSWER,
+                       "the file \"%.200s\" lies over \"%.200s\", which the "
+                       "server does not name",
+                       r->name, r->backing_file);
+    if (d->capacity && r->size != d->capacity)
+        return rh_fail(err, RH_ERR_LIVE_ANSWER,
+                       "\"%.200s\" is a disk of %llu bytes, the server says "
+                       "%llu",
+                       r->name, (unsigned long long)r->size,
+                       (unsigned long long)d->capacity);
+    return 0;
+}
+
+struct rh_reader *rh_vs_folder_disk(struct rh_live_vm *vm,
+                                    const struct rh_vs_disk *d, rh_error **err)
+{
+    RH_AUTO(rh_reader_closep) struct rh_reader *top = NULL;
+    struct rh_reader **at = &top;
+
+    for (size_t i = 0; i < d->chain.count; i++) {
+        *at = open_layer(vm, &d->chain.items[i], (unsigned)i, err);
+        if (!*at ||
+            check_layer(*at, d, i + 1 == d->chain.count, err) < 0)
+            return NULL;
+        at = &(*at)->parent;
+    }
+    if (!top)
+        rh_fail(err, RH_ERR_LIVE_ANSWER, "the server names no file of it");
+    return RH_TAKE(top);
+}
