@@ -79,7 +79,7 @@ const char *rh_curl_pin(const struct rh_curl_trust *t)
     return any;
 }
 
-static bool fingerprint(X509 *certificate, char ret_hex[65])
+static bool fingerprint(X509 *certificate, char ret_hex[65], char ret_sha1[41])
 {
     unsigned char *der = NULL;
     int n = certificate ? i2d_X509(certificate, &der) : -1;
@@ -87,6 +87,7 @@ static bool fingerprint(X509 *certificate, char ret_hex[65])
     if (n <= 0)
         return false;
     rh_sha256_hex(der, (size_t)n, ret_hex);
+    rh_sha1_hex(der, (size_t)n, ret_sha1);
     OPENSSL_free(der);
     return true;
 }
@@ -95,15 +96,17 @@ static int check_certificate(X509_STORE_CTX *store, void *user)
 {
     struct rh_curl_trust *t = user;
     const char *pin = rh_curl_pin(t);
-    char hex[65];
+    char hex[65], sha1[41];
 
-    if (!fingerprint(X509_STORE_CTX_get0_cert(store), hex)) {
+    if (!fingerprint(X509_STORE_CTX_get0_cert(store), hex, sha1)) {
         X509_STORE_CTX_set_error(store, REFUSED);
         return 0;
     }
-    if (pin ? !strcmp(pin, hex) : X509_verify_cert(store) == 1)
+    if (t->ticket[0] ? !strcmp(t->ticket, sha1)
+        : pin        ? !strcmp(pin, hex)
+                     : X509_verify_cert(store) == 1)
         return 1;
-    if (pin)
+    if (pin || t->ticket[0])
         X509_STORE_CTX_set_error(store, REFUSED);
     memcpy(t->seen, hex, sizeof hex);
     return 0;
@@ -139,7 +142,7 @@ static int set_tls(CURL *c, struct rh_curl_trust *t, rh_error **err)
         rh_curl.easy_setopt(c, CURLOPT_CAINFO, ca);
     if (ours)
         rh_curl.easy_setopt(c, CURLOPT_SSL_CTX_DATA, t);
-    if (!rh_curl_pin(t))
+    if (!rh_curl_pin(t) && !t->ticket[0])
         return 0;
     if (!ours)
         return rh_fail(err, RH_ERR_UNAVAILABLE,

@@ -188,6 +188,38 @@ struct rh_http *rh_http_beside(const struct rh_http *h, const char *authority,
     return rh_http_new(&site, err);
 }
 
+static bool plain_sha1(const char *sha1, char ret[41])
+{
+    size_t n = 0;
+
+    for (; *sha1; sha1++) {
+        if (*sha1 == ':')
+            continue;
+        if (n == 40 || !isxdigit((unsigned char)*sha1))
+            return false;
+        ret[n++] = (char)tolower((unsigned char)*sha1);
+    }
+    ret[n] = '\0';
+    return n == 40;
+}
+
+/* A handle has its rules of TLS from when it was made. */
+bool rh_http_trust_ticket(struct rh_http *h, const char *sha1)
+{
+    char hex[41];
+    CURL *fresh;
+
+    if (!plain_sha1(sha1, hex))
+        return false;
+    memcpy(h->trust.ticket, hex, sizeof hex);
+    fresh = rh_curl_new(&h->trust, NULL);
+    if (!fresh)
+        return false;
+    rh_curl.easy_cleanup(h->curl);
+    h->curl = fresh;
+    return true;
+}
+
 void rh_http_forget(struct rh_http *h)
 {
     for (size_t i = 0; i < h->headers.count; i++)
@@ -914,6 +946,12 @@ void rh_http_set_cookie(struct rh_http *h, const char *name, const char *value)
 void rh_http_forget(struct rh_http *h)
 {
     (void)h;
+}
+
+bool rh_http_trust_ticket(struct rh_http *h, const char *sha1)
+{
+    (void)h, (void)sha1;
+    return false;
 }
 
 void rh_http_answer_free(struct rh_http_answer *a)

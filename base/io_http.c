@@ -886,11 +886,11 @@ static bool has_userinfo(const char *url)
 }
 
 static const struct rh_io_ops http_ops = {http_read, NULL, http_close};
+static const struct rh_stream_ops pull_ops = {pull_read, pull_close};
 
 int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
                  struct rh_stream **ret_stream, rh_error **err)
 {
-    static const struct rh_stream_ops stream_ops = {pull_read, pull_close};
     RH_AUTO(http_freep) struct http *h = http_new(lib, url, err);
 
     *ret_io = NULL;
@@ -902,7 +902,7 @@ int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
     if (meet(h, err) < 0)
         return -1;
     if (h->pull) {
-        *ret_stream = rh_stream_make(&stream_ops, h->shown, h);
+        *ret_stream = rh_stream_make(&pull_ops, h->shown, h);
         (*ret_stream)->lib = lib;
     } else {
         *ret_io = rh_io_make(&http_ops, h->shown, h->size, h);
@@ -912,14 +912,14 @@ int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
     return 0;
 }
 
-struct rh_io *rh_http_io(struct rh_http *client, const char *path,
-                         const char *shown, rh_error **err)
+/* With the client's trust, and what its requests carry. */
+static struct http *of_client(struct rh_http *client, const char *path,
+                              const char *shown, rh_error **err)
 {
     RH_AUTO(rh_wipe_freep)
     char *url = rh_printf("%s%s", rh_http_name(client), path);
     RH_AUTO(http_freep)
     struct http *h = http_new(rh_http_lib(client), url, err);
-    struct rh_io *io;
 
     if (!h)
         return NULL;
@@ -930,7 +930,16 @@ struct rh_io *rh_http_io(struct rh_http *client, const char *path,
         free(h->shown);
         h->shown = rh_strdup(shown);
     }
-    if (meet(h, err) < 0)
+    return meet(h, err) < 0 ? NULL : RH_TAKE(h);
+}
+
+struct rh_io *rh_http_io(struct rh_http *client, const char *path,
+                         const char *shown, rh_error **err)
+{
+    RH_AUTO(http_freep) struct http *h = of_client(client, path, shown, err);
+    struct rh_io *io;
+
+    if (!h)
         return NULL;
     if (h->pull) {
         rh_fail(err, RH_ERR_HTTP_FAILED, "the server offers no ranges");
@@ -941,6 +950,27 @@ struct rh_io *rh_http_io(struct rh_http *client, const char *path,
     io->loose = h->loose;
     h = NULL;
     return io;
+}
+
+struct rh_stream *rh_http_stream(struct rh_http *client, const char *path,
+                                 const char *shown, rh_error **err)
+{
+    RH_AUTO(http_freep) struct http *h = of_client(client, path, shown, err);
+    struct rh_stream *s = NULL;
+    struct rh_io *io;
+
+    if (!h)
+        return NULL;
+    if (h->pull) {
+        s = rh_stream_make(&pull_ops, h->shown, h);
+        s->lib = h->lib;
+    } else {
+        io = rh_io_make(&http_ops, h->shown, h->size, h);
+        s = rh_stream_io(io);
+        rh_io_unref(io);
+    }
+    h = NULL;
+    return s;
 }
 
 #else
@@ -963,6 +993,13 @@ struct rh_io *rh_http_io(struct rh_http *client, const char *path,
     rh_fail(err, RH_ERR_UNAVAILABLE,
             "addresses cannot be read from: libcurl was not there when this "
             "was built");
+    return NULL;
+}
+
+struct rh_stream *rh_http_stream(struct rh_http *client, const char *path,
+                                 const char *shown, rh_error **err)
+{
+    rh_http_io(client, path, shown, err);
     return NULL;
 }
 
