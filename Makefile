@@ -184,7 +184,7 @@ po:
 # --- tests -----------------------------------------------------------------------
 # Every one of these works from nothing: what is missing is installed first.
 ALL_TESTED = all units examples replays $(B)/tables
-.PHONY: check check-boot check-batch check-xen check-windows run-tests demo bench
+.PHONY: check check-boot check-batch check-xen check-windows check-live run-tests demo bench
 check:
 	@scripts/deps build check
 	@$(MAKE) run-tests
@@ -200,6 +200,10 @@ check-xen:
 check-windows:
 	@scripts/deps build check windows
 	@$(MAKE) run-tests DIR=tests/wine
+# The servers of live sources are built first where their packages are there.
+check-live:
+	@scripts/deps build check live
+	@TEST_TIMEOUT=1200 LIVE_BUILD_TIME=900 $(MAKE) run-tests T="live-vsphere"
 run-tests: $(ALL_TESTED)
 	@MAKEFLAGS= REHOST_BUILD=$(B) REHOST_SAN=$(SAN) CC="$(CC)" OPT="$(OPT)" \
 	  tests/run $(if $(DIR),-d $(DIR)) $(T)

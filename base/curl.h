@@ -30,12 +30,12 @@ enum {
 
 /* Whom to believe; and what was seen, for the hint. */
 struct rh_curl_trust {
-    char *ca_file; /* NULL: the system's */
-    char **pins;   /* "[HOST=]HEX", ended by NULL; or NULL */
-    char *host;    /* that is asked, in lower case */
+    char *ca_file;   /* NULL: the system's */
+    char **pins;     /* "[HOST=]HEX", ended by NULL; or NULL */
+    char *host;      /* that is asked, in lower case */
     char ticket[41]; /* SHA-1 in hex that a trusted server gave for this one
                         (vSphere's tickets); goes before all else; or "" */
-    char seen[65]; /* SHA-256 of the certificate that was refused */
+    char seen[65];   /* SHA-256 of the certificate that was refused */
 };
 void rh_curl_trust_free(struct rh_curl_trust *t);
 /* The pin that holds for the host, or NULL: a CA must vouch. */

@@ -187,6 +187,13 @@ static int read_option(struct cli *cli, int argc, char **argv, int *i)
     return take(cli, o, value ? value : "");
 }
 
+static void take_word(struct cli *cli, const char *word)
+{
+    cli->words[cli->word_count++] = word;
+    if (strstr(word, "://") && strncmp(word, "http", 4))
+        cli_may_ask(cli); /* a platform's server, as above */
+}
+
 static int read_arguments(struct cli *cli, int argc, char **argv)
 {
     bool only_words = false;
@@ -199,7 +206,7 @@ static int read_arguments(struct cli *cli, int argc, char **argv)
         else if (!only_words && argv[i][0] == '-' && argv[i][1])
             status = read_option(cli, argc, argv, &i);
         else
-            cli->words[cli->word_count++] = argv[i];
+            take_word(cli, argv[i]);
         if (status)
             return status;
     }

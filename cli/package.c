@@ -18,20 +18,20 @@
     }
 
 /* A VM of a platform that runs. */
-#define LIVE_OPTIONS                                                         \
-    {"source-tls-ca", 0, "FILE",                                             \
-     N_("the CA that signed the source's certificate"), TO_OPTIONS},         \
-        {"source-pin", 0, "[HOST=]SHA256",                                   \
-         N_("the source's certificate by its fingerprint"), TO_OPTIONS},     \
-        {"transport", 0, "auto|folder|lease",                                \
-         N_("how a live source's disks come"), TO_OPTIONS},                  \
-        {"snapshot", 0, NULL,                                                \
-         N_("copy a running VM from a snapshot, which is removed again"),    \
-         TO_OPTIONS},                                                        \
-    {                                                                        \
-        "quiesce", 0, NULL,                                                  \
-            N_("with --snapshot: the guest flushes its disks first"),        \
-            TO_OPTIONS                                                       \
+#define LIVE_OPTIONS                                                      \
+    {"source-tls-ca", 0, "FILE",                                          \
+     N_("the CA that signed the source's certificate"), TO_OPTIONS},      \
+        {"source-pin", 0, "[HOST=]SHA256",                                \
+         N_("the source's certificate by its fingerprint"), TO_OPTIONS},  \
+        {"transport", 0, "auto|folder|lease",                             \
+         N_("how a live source's disks come"), TO_OPTIONS},               \
+        {"snapshot", 0, NULL,                                             \
+         N_("copy a running VM from a snapshot, which is removed again"), \
+         TO_OPTIONS},                                                     \
+    {                                                                     \
+        "quiesce", 0, NULL,                                               \
+            N_("with --snapshot: the guest flushes its disks first"),     \
+            TO_OPTIONS                                                    \
     }
 
 /* What inspect, report and convert all understand of a package. */
@@ -150,9 +150,18 @@ static int inspect(struct cli *cli, rh_package *p, rh_error **err)
     return text ? cli_print(cli, text, NULL) : -1;
 }
 
+/* A list of VMs where the source names a place of a platform that runs. */
 static int run_inspect(struct cli *cli)
 {
-    return run_on(cli, inspect);
+    rh_error *e = NULL;
+    char *list = NULL;
+
+    if (cli->word_count == 1)
+        list = rh_inventory(cli->lib, cli->words[0], cli->options,
+                            cli->json ? "json" : "text", &e);
+    if (e)
+        return cli_fail(cli, e);
+    return list ? cli_print(cli, list, NULL) : run_on(cli, inspect);
 }
 
 const struct cli_command cli_inspect = {

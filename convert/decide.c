@@ -154,8 +154,10 @@ static int fix_guest(struct rh_job *job, struct rh_job_vm *v,
     if (v->disks_missing) {
         rh_finding_add(
             &t->findings, RH_F_GUEST_NOT_SEEN, "os",
-            _("the guest could not be looked at: a disk's file is not "
-              "there"));
+            rh_package_is_live(job->package)
+                ? _("the guest was not looked at: its disks were not read")
+                : _("the guest could not be looked at: a disk's file is not "
+                    "there"));
         return 0;
     }
     if (t->job.disk_count == 0)

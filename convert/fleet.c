@@ -15,6 +15,7 @@
 
 #include "base/limits.h"
 #include "base/wait.h"
+#include "live/live.h"
 #include "rehost/rehost.h"
 
 /* --- which packages
@@ -117,7 +118,43 @@ static void add_folder(rh_fleet *fleet, const char *folder)
     names_free(&found);
 }
 
-void rh_fleet_list(const char *const *sources, size_t count, rh_fleet *ret)
+struct listing {
+    const char *url;
+    names found;
+};
+
+static int take_vm(void *user, const struct rh_live_row *row, rh_error **err)
+{
+    struct listing *l = user;
+
+    (void)err;
+    *rh_vec_add(&l->found) = rh_live_row_url(l->url, row);
+    return 0;
+}
+
+/* All VMs of a place, or the one that is named. */
+static void add_live(rh_lib *lib, rh_fleet *fleet, const char *url,
+                     const rh_options *options)
+{
+    struct listing l = {.url = url};
+    rh_error *why = NULL;
+    int got = rh_live_inventory(lib, url, options, take_vm, &l, &why);
+
+    if (l.found.count)
+        qsort(l.found.items, l.found.count, sizeof *l.found.items, by_name);
+    for (size_t i = 0; got == 0 && i < l.found.count; i++)
+        add_source(fleet, l.found.items[i]);
+    if (got != 0)
+        add_source(fleet, url);
+    if (got < 0) {
+        rh_error_subject(&why, url);
+        fleet->items[fleet->count - 1].error = why;
+    }
+    names_free(&l.found);
+}
+
+void rh_fleet_list(rh_lib *lib, const char *const *sources, size_t count,
+                   const rh_options *options, rh_fleet *ret)
 {
     struct stat st;
 
@@ -125,7 +162,9 @@ void rh_fleet_list(const char *const *sources, size_t count, rh_fleet *ret)
         bool folder = strcmp(sources[i], "-") && !strstr(sources[i], "://") &&
                       stat(sources[i], &st) == 0 && S_ISDIR(st.st_mode);
 
-        if (folder)
+        if (rh_live_is(sources[i]))
+            add_live(lib, ret, sources[i], options);
+        else if (folder)
             add_folder(ret, sources[i]);
         else
             add_source(ret, sources[i]);
@@ -174,7 +213,9 @@ static void take_rows(struct rh_fleet_item *item, const struct rh_job *job)
 static void plan_item(rh_lib *lib, struct rh_fleet_item *item,
                       const rh_options *options)
 {
-    rh_package *p = rh_package_load(lib, item->source, options, &item->error);
+    rh_package *p =
+        item->error ? NULL
+                    : rh_package_load(lib, item->source, options, &item->error);
     rh_job *job = p ? rh_job_new(p, options, &item->error) : NULL;
 
     if (job) {

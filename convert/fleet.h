@@ -18,8 +18,10 @@ struct rh_fleet_item {
 typedef RH_VEC(struct rh_fleet_item) rh_fleet;
 
 /* One item per source, a folder of packages being as many as it holds, sorted
- * by name. */
-void rh_fleet_list(const char *const *sources, size_t count, rh_fleet *ret);
+ * by name, and a place of a live source as many as it has VMs.  One that can't
+ * be asked for its VMs is an item with its error. */
+void rh_fleet_list(rh_lib *lib, const char *const *sources, size_t count,
+                   const rh_options *options, rh_fleet *ret);
 /* Plan them all, lib->threads at a time; fails when cancelled, or at what the
  * caller did wrong. */
 int rh_fleet_plan(rh_lib *lib, rh_fleet *fleet, const rh_options *options,

@@ -111,7 +111,7 @@ rh_report *rh_report_run(rh_lib *lib, const char *const *sources, size_t count,
 
     if (!r)
         return NULL;
-    rh_fleet_list(sources, count, &fleet);
+    rh_fleet_list(lib, sources, count, options, &fleet);
     if (rh_fleet_plan(lib, &fleet, options, err) == 0) {
         collect(r, &fleet);
     } else {

@@ -162,6 +162,8 @@ struct rh_io *rh_disk_packed(struct rh_package *p, size_t vm, size_t disk);
 /* Take over what only the disk itself can say: its format and size. */
 void rh_disk_learn(struct rh_package *p, size_t vm, size_t disk,
                    const struct rh_reader *r);
+/* What is opened from now on are the files of this disk (none so far). */
+void rh_disk_watch(struct rh_package *p, size_t vm, size_t disk);
 
 /* --- digests.c: manifest and certificate --------------------------------- */
 /* Read them, and check the descriptor's text. */

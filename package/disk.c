@@ -417,6 +417,13 @@ static size_t trail_of(struct rh_container *c, size_t vm, size_t disk,
     return i;
 }
 
+void rh_disk_watch(struct rh_package *p, size_t vm, size_t disk)
+{
+    struct rh_container *c = rh_container_of(p);
+
+    c->watched = trail_of(c, vm, disk, true);
+}
+
 void rh_package_disks_moved(struct rh_package *p)
 {
     struct rh_container *c = rh_container_of(p);

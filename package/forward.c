@@ -95,8 +95,10 @@ static struct rh_reader *live_forward(struct rh_package *p, struct rh_opener *o,
 {
     struct rh_reader *r = o->ops->forward(o, vm, disk, NULL);
 
-    if (r)
+    if (r) {
+        rh_disk_watch(p, vm, disk);
         rh_disk_learn(p, vm, disk, r);
+    }
     if (ret_tee)
         *ret_tee = NULL;
     return r;

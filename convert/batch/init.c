@@ -44,6 +44,34 @@ static void put_words(struct rh_buf *t, const char *text)
     rh_buf_puts(t, safe);
 }
 
+/* How a live source was asked: the batch asks it in the same way. */
+static void put_source_options(struct rh_buf *t, const rh_options *o)
+{
+    static const char *const paths[] = {"login", "source-tls-ca", "tls-ca"};
+    static const char *const lists[] = {"source-pin", "pin"};
+    const char *value;
+
+    for (size_t i = 0; i < RH_COUNT(paths); i++)
+        if ((value = rh_option(o, paths[i]))) {
+            RH_AUTO(rh_freep) char *whole = realpath(value, NULL);
+
+            rh_buf_printf(t, "  %s: ", paths[i]);
+            put_quoted(t, whole ? whole : value);
+            rh_buf_puts(t, "\n");
+        }
+    for (size_t i = 0; i < RH_COUNT(lists); i++) {
+        for (size_t n = 0; (value = rh_option_at(o, lists[i], n)); n++) {
+            if (n)
+                rh_buf_puts(t, ", ");
+            else
+                rh_buf_printf(t, "  %s: [", lists[i]);
+            put_quoted(t, value);
+        }
+        if (rh_option(o, lists[i]))
+            rh_buf_puts(t, "]\n");
+    }
+}
+
 static void put_head(struct rh_buf *t, const rh_options *o)
 {
     const char *out = rh_option(o, "out"), *to;
@@ -57,6 +85,7 @@ static void put_head(struct rh_buf *t, const rh_options *o)
         put_quoted(t, to);
     }
     rh_buf_puts(t, n ? "]\n" : "kvm]\n");
+    put_source_options(t, o);
 }
 
 /* --- from a report
@@ -248,14 +277,30 @@ static char *from_report(const char *path, const rh_options *o, rh_error **err)
 /* --- from folders
  * ------------------------------------------------------------ */
 
-static char *from_sources(const char *const *sources, size_t count,
-                          const rh_options *o)
+/* The first that could not be asked for its VMs. */
+static int first_error(rh_fleet *fleet, rh_error **err)
+{
+    for (size_t i = 0; i < fleet->count; i++)
+        if (fleet->items[i].error) {
+            if (err && !*err)
+                *err = RH_TAKE(fleet->items[i].error);
+            return -1;
+        }
+    return 0;
+}
+
+static char *from_sources(rh_lib *lib, const char *const *sources, size_t count,
+                          const rh_options *o, rh_error **err)
 {
     rh_fleet fleet = {0};
     struct rows rows = {0};
     struct rh_buf t = {0};
 
-    rh_fleet_list(sources, count, &fleet);
+    rh_fleet_list(lib, sources, count, o, &fleet);
+    if (first_error(&fleet, err) < 0) {
+        rh_fleet_free(&fleet);
+        return NULL;
+    }
     for (size_t i = 0; i < fleet.count; i++)
         row_of(&rows, fleet.items[i].source);
     put_head(&t, o);
@@ -270,7 +315,6 @@ char *rh_batch_init(rh_lib *lib, const char *const *sources, size_t count,
 {
     const char *report = rh_option(options, "from-report");
 
-    (void)lib;
     if (report && count) {
         rh_fail(err, RH_ERR_USAGE, "sources, or a report of them: not both");
         return NULL;
@@ -280,5 +324,5 @@ char *rh_batch_init(rh_lib *lib, const char *const *sources, size_t count,
         return NULL;
     }
     return report ? from_report(report, options, err)
-                  : from_sources(sources, count, options);
+                  : from_sources(lib, sources, count, options, err);
 }

@@ -192,9 +192,11 @@ static int moment_of(struct reading *r, const yaml_node_t *n,
 static const char *const switches[] = {"keep-failed",
                                        "no-guest-fix",
                                        "overwrite",
+                                       "quiesce",
                                        "remove-vmware-tools",
                                        "require-manifest",
                                        "skip-free",
+                                       "snapshot",
                                        "start",
                                        "strict",
                                        NULL};
@@ -209,8 +211,9 @@ static const char *const not_here[] = {
     "screenshot", "sector-size", "size",        "target",    "timeout",
     NULL};
 /* Paths, relative to the job file. */
-static const char *const paths[] = {"drivers", "fill",  "login", "temp-dir",
-                                    "tls-ca",  "trust", NULL};
+static const char *const paths[] = {"drivers",       "fill",     "login",
+                                    "source-tls-ca", "temp-dir", "tls-ca",
+                                    "trust",         NULL};
 
 static bool among(const char *const *words, const char *word)
 {

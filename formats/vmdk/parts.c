@@ -36,6 +36,16 @@ static char *decode_name(const struct vmdk_text *t, const char *name)
     return out;
 }
 
+/* Not of the server that has it, of a cancel, of this machine. */
+static bool is_of_file(enum rh_error_id why)
+{
+    enum rh_error_class c = rh_error_class_of(why);
+
+    return c != RH_CLASS_SERVICE && c != RH_CLASS_NETWORK &&
+           c != RH_CLASS_AUTH && c != RH_CLASS_BUSY && c != RH_CLASS_MEMORY &&
+           c != RH_CLASS_CANCELLED;
+}
+
 /* Open a neighbour.  What is wrong with it is the input's fault: missing and
  * unreadable files are told as `id`. */
 static struct rh_io *open_name(struct rh_reader *r,
@@ -62,6 +72,11 @@ static struct rh_io *open_name(struct rh_reader *r,
     if (io)
         return io;
     why = rh_error_number(cause);
+    if (!is_of_file(why)) {
+        if (err && !*err)
+            *err = RH_TAKE(cause);
+        return NULL;
+    }
     rh_fail(err,
             (rh_error_class_of(why) == RH_CLASS_INPUT &&
              why != RH_ERR_FILE_ALIKE) ||

@@ -164,11 +164,14 @@ RH_PUBLIC int rh_lib_add_sink(rh_lib *, const char *name, rh_sink_open_fn *open,
 
 /* --- packages
  * ------------------------------------------------------------------- */
-/* `source`: OVA, OVF, VMX, folder, bare disk, "-" (standard input), URL.
+/* `source`: OVA, OVF, VMX, folder, bare disk, "-" (standard input), URL, a VM
+ * of a live source (esxi://HOST/VM, vcenter://HOST/DC/vm/FOLDER/VM).
  * Options, by rh_options_add: "vm", "configuration",
  * "fill" (repeat, most trusted first), "set" ("cpus=4"; repeat), "strict",
  * "datastore-map" ("/vmfs/volumes/ds1=DIR"; repeat),
- * "guest" ("yes": inspect looks into the guest). */
+ * "guest" ("yes": inspect looks into the guest); of live sources "login",
+ * "source-pin" (repeat), "source-tls-ca", "transport" ("auto folder lease"),
+ * "snapshot" and "quiesce" (a running VM is copied from a snapshot). */
 typedef struct rh_options rh_options; /* a list of key, value */
 RH_PUBLIC rh_options *rh_options_new(void);
 RH_PUBLIC int rh_options_add(rh_options *, const char *key, const char *value,
@@ -197,6 +200,13 @@ RH_PUBLIC const rh_finding *rh_package_finding(const rh_package *, size_t vm,
  * it came from ("ovf", "fill:FILE" ...), yours to free, may be NULL. */
 RH_PUBLIC char *rh_package_value(rh_package *, size_t vm, const char *key,
                                  char **ret_from);
+
+/* The VMs below the place that a live source names (esxi://HOST,
+ * vcenter://HOST[/DC[/vm/FOLDER]], prism://HOST), as "json" (rehost.inventory/1)
+ * or "text".  NULL without an error when it names one VM, or is none: it is a
+ * package then. */
+RH_PUBLIC char *rh_inventory(rh_lib *, const char *source, const rh_options *,
+                             const char *as, rh_error **);
 
 /* --- jobs: look, decide, and copy exactly what was decided
  * --------------------- */

@@ -10,7 +10,8 @@
 
 enum { CLOCK_OFF = 60, SNAPSHOTS_SHOWN = 8 };
 
-/* --- the VM itself ------------------------------------------------------------ */
+/* --- the VM itself
+ * ------------------------------------------------------------ */
 
 static void state(const struct rh_vs_vm *v, struct rh_findings *f)
 {
@@ -37,23 +38,24 @@ static void state(const struct rh_vs_vm *v, struct rh_findings *f)
                        "the VM is encrypted on its host");
     if (rh_vs_true_at(config, "template"))
         rh_finding_add(f, RH_F_LIVE_TEMPLATE, "vm", "the VM is a template");
-    if (rh_vs_true_at(
-            rh_vs_property(v->object, "runtime.consolidationNeeded"), ""))
+    if (rh_vs_true_at(rh_vs_property(v->object, "runtime.consolidationNeeded"),
+                      ""))
         rh_finding_add(f, RH_F_LIVE_CONSOLIDATE, "vm",
                        "files of a removed snapshot wait for being merged");
 }
 
 static void tools(const struct rh_vs_vm *v, struct rh_findings *f)
 {
-    const char *running = rh_vs_text_at(rh_vs_property(v->object, "guest"),
-                                        "toolsRunningStatus");
+    const char *running =
+        rh_vs_text_at(rh_vs_property(v->object, "guest"), "toolsRunningStatus");
 
     if (v->state == RH_LIVE_ON && strcmp(running, "guestToolsRunning"))
         rh_finding_add(f, RH_F_LIVE_TOOLS, "vm",
                        "VMware Tools do not run in the guest");
 }
 
-/* --- snapshots ---------------------------------------------------------------- */
+/* --- snapshots
+ * ---------------------------------------------------------------- */
 
 struct names {
     struct rh_buf text;
@@ -92,7 +94,8 @@ static void snapshots(const struct rh_vs_vm *v, struct rh_findings *f)
     rh_buf_free(&n.text);
 }
 
-/* --- what a move while it runs needs ------------------------------------------ */
+/* --- what a move while it runs needs
+ * ------------------------------------------ */
 
 static void warm(const struct rh_vs_vm *v, struct rh_findings *f)
 {
@@ -147,7 +150,8 @@ static void space(const struct rh_vs_vm *v, struct rh_findings *f)
     }
 }
 
-/* --- rights ------------------------------------------------------------------- */
+/* --- rights
+ * ------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -185,16 +189,15 @@ static char *own_session(struct rh_vs *s, rh_error **err)
     RH_AUTO(rh_vs_doc_freep) xmlDoc *doc = NULL;
     const xmlNode *o =
         rh_vs_object(s, s->sessions.type, s->sessions.id, paths, &doc, err);
-    const char *key =
-        rh_vs_text_at(rh_vs_property(o, "currentSession"), "key");
+    const char *key = rh_vs_text_at(rh_vs_property(o, "currentSession"), "key");
 
     return key[0] ? rh_strdup(key) : NULL;
 }
 
 /* Bits of `privileges` that an entity does not grant. */
 static int ask_rights(struct rh_vs *s, const char *type, const char *id,
-                      const char *session, bool of_vm,
-                      const struct rh_vs_vm *v, unsigned *lacking)
+                      const char *session, bool of_vm, const struct rh_vs_vm *v,
+                      unsigned *lacking)
 {
     RH_AUTO(rh_buf_free) struct rh_buf body = {0};
     RH_AUTO(rh_vs_doc_freep) xmlDoc *doc = NULL;
@@ -262,7 +265,8 @@ static void rights(struct rh_live_vm *vm, struct rh_findings *f)
     say_lacking(lacking, f);
 }
 
-/* --- the server --------------------------------------------------------------- */
+/* --- the server
+ * --------------------------------------------------------------- */
 
 /* Once for a session: "2026-11-30T20:36:06.09Z" against the clock here. */
 static void server_clock(struct rh_live_vm *vm, struct rh_findings *f)

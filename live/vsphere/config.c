@@ -24,7 +24,8 @@ static void set_flag(struct rh_vm *vm, struct rh_value *v, const xmlNode *in,
         rh_set_bool(vm, v, rh_vs_true_at(node, ""), FROM, NULL);
 }
 
-/* --- the machine ------------------------------------------------------------ */
+/* --- the machine ------------------------------------------------------------
+ */
 
 static void processors(const xmlNode *config, struct rh_vm *vm)
 {
@@ -52,16 +53,15 @@ static void firmware(const xmlNode *config, struct rh_vm *vm)
     if (said[0])
         rh_set_text(vm, &vm->firmware, strcmp(said, "efi") ? "bios" : "uefi",
                     FROM, NULL);
-    set_flag(vm, &vm->secure_boot, config,
-             "bootOptions/efiSecureBootEnabled");
+    set_flag(vm, &vm->secure_boot, config, "bootOptions/efiSecureBootEnabled");
 }
 
 static void identity(const xmlNode *config, struct rh_vm *vm)
 {
     const char *instance = rh_vs_text_at(config, "instanceUuid");
     RH_AUTO(rh_freep)
-    char *detail = instance[0] ? rh_printf("instanceUuid %.60s", instance)
-                               : NULL;
+    char *detail =
+        instance[0] ? rh_printf("instanceUuid %.60s", instance) : NULL;
     rh_error *ignored = NULL;
 
     set_text(vm, &vm->name, rh_vs_text_at(config, "name"));
@@ -72,14 +72,15 @@ static void identity(const xmlNode *config, struct rh_vm *vm)
         rh_error_drop(&ignored);
 }
 
-/* --- the order of starting --------------------------------------------------- */
+/* --- the order of starting ---------------------------------------------------
+ */
 
 static void boot_order(const xmlNode *config, struct rh_vm *vm)
 {
-    static const char *const kinds[][2] = {{"BootableDiskDevice", "disk"},
-                                           {"BootableCdromDevice", "cdrom"},
-                                           {"BootableEthernetDevice",
-                                            "network"}};
+    static const char *const kinds[][2] = {
+        {"BootableDiskDevice", "disk"},
+        {"BootableCdromDevice", "cdrom"},
+        {"BootableEthernetDevice", "network"}};
     RH_AUTO(rh_buf_free) struct rh_buf order = {0};
 
     for (xmlNode *b = rh_vs_at(config, "bootOptions/bootOrder"); b;
@@ -96,7 +97,8 @@ static void boot_order(const xmlNode *config, struct rh_vm *vm)
         rh_set_text(vm, &vm->boot_order, order.data, FROM, NULL);
 }
 
-/* --- settings that people should know ---------------------------------------- */
+/* --- settings that people should know ----------------------------------------
+ */
 
 /* extraConfig is what a .vmx says and the API has no name for. */
 static void extra(const xmlNode *config, struct rh_vm *vm,
@@ -156,8 +158,8 @@ static void settings(const xmlNode *config, struct rh_findings *findings)
 
 static void standing(const xmlNode *object, struct rh_findings *findings)
 {
-    const char *ft = rh_vs_text(
-        rh_vs_property(object, "runtime.faultToleranceState"));
+    const char *ft =
+        rh_vs_text(rh_vs_property(object, "runtime.faultToleranceState"));
 
     if (ft[0] && strcmp(ft, "notConfigured"))
         rh_finding_add(findings, RH_F_VM_PROTECTION, "vm",

@@ -11,7 +11,8 @@
 
 static const enum rh_from FROM = RH_FROM_VSPHERE;
 
-/* --- disks ------------------------------------------------------------------ */
+/* --- disks ------------------------------------------------------------------
+ */
 
 static void say_rdm(const struct rh_vs_disk *d, const char *subject,
                     struct rh_findings *findings)
@@ -68,14 +69,14 @@ static void boot_disks(const xmlNode *config, const struct rh_vs_disks *disks,
             continue;
         for (size_t i = 0; i < disks->list.count; i++)
             if (disks->list.items[i].key == key &&
-                rh_vs_is_type(b,
-                              "VirtualMachineBootOptionsBootableDiskDevice"))
+                rh_vs_is_type(b, "VirtualMachineBootOptionsBootableDiskDevice"))
                 rh_set_number(vm, &vm->disks.items[i].boot_order, ++n, FROM,
                               NULL);
     }
 }
 
-/* --- CD drives -------------------------------------------------------------- */
+/* --- CD drives --------------------------------------------------------------
+ */
 
 static void add_cdrom(const xmlNode *hardware, const xmlNode *device,
                       struct rh_vm *vm, struct rh_findings *findings)
@@ -109,14 +110,18 @@ static void add_cdrom(const xmlNode *hardware, const xmlNode *device,
                        file);
 }
 
-/* --- network cards ---------------------------------------------------------- */
+/* --- network cards ----------------------------------------------------------
+ */
 
 static const char *nic_model(const char *type)
 {
     static const char *const rows[][2] = {
-        {"VirtualVmxnet3", "vmxnet3"},     {"VirtualVmxnet3Vrdma", "vmxnet3"},
-        {"VirtualVmxnet2", "vmxnet2"},     {"VirtualE1000", "e1000"},
-        {"VirtualE1000e", "e1000e"},       {"VirtualPCNet32", "pcnet32"},
+        {"VirtualVmxnet3", "vmxnet3"},
+        {"VirtualVmxnet3Vrdma", "vmxnet3"},
+        {"VirtualVmxnet2", "vmxnet2"},
+        {"VirtualE1000", "e1000"},
+        {"VirtualE1000e", "e1000e"},
+        {"VirtualPCNet32", "pcnet32"},
         {"VirtualSriovEthernetCard", "sriov"},
     };
 
@@ -134,8 +139,7 @@ static const char *network_of(const struct rh_vs *s, const xmlNode *backing,
     const char *group = rh_vs_text_at(backing, "port/portgroupKey");
     const char *opaque = rh_vs_text_at(backing, "opaqueNetworkId");
     const char *name = rh_vs_text_at(backing, "deviceName");
-    const struct rh_vs_place *p =
-        s && group[0] ? rh_vs_place(s, group) : NULL;
+    const struct rh_vs_place *p = s && group[0] ? rh_vs_place(s, group) : NULL;
 
     if (p)
         return p->name;
@@ -208,35 +212,27 @@ static void add_nic(const struct rh_vs *s, const xmlNode *config,
     }
 }
 
-/* --- the rest --------------------------------------------------------------- */
+/* --- the rest ---------------------------------------------------------------
+ */
 
 static const struct {
     const char *type, *kind;
 } others[] = {
-    {"VirtualFloppy", "floppy"},
-    {"VirtualSerialPort", "serial"},
-    {"VirtualParallelPort", "parallel"},
-    {"VirtualUSBController", "usb"},
-    {"VirtualUSBXHCIController", "usb"},
-    {"VirtualUSB", "usb-device"},
-    {"VirtualSoundBlaster16", "sound"},
-    {"VirtualHdAudioCard", "sound"},
-    {"VirtualEnsoniq1371", "sound"},
-    {"VirtualSoundCard", "sound"},
-    {"VirtualNVDIMM", "nvdimm"},
-    {"VirtualSCSIPassthrough", "tape"},
-    {"VirtualWDT", "watchdog"},
-    {"VirtualPrecisionClock", "other"},
-    {"VirtualMachineVideoCard", "video"},
-    {"VirtualMachineVMCIDevice", "vmci"},
+    {"VirtualFloppy", "floppy"},          {"VirtualSerialPort", "serial"},
+    {"VirtualParallelPort", "parallel"},  {"VirtualUSBController", "usb"},
+    {"VirtualUSBXHCIController", "usb"},  {"VirtualUSB", "usb-device"},
+    {"VirtualSoundBlaster16", "sound"},   {"VirtualHdAudioCard", "sound"},
+    {"VirtualEnsoniq1371", "sound"},      {"VirtualSoundCard", "sound"},
+    {"VirtualNVDIMM", "nvdimm"},          {"VirtualSCSIPassthrough", "tape"},
+    {"VirtualWDT", "watchdog"},           {"VirtualPrecisionClock", "other"},
+    {"VirtualMachineVideoCard", "video"}, {"VirtualMachineVMCIDevice", "vmci"},
 };
 
 static void add_passthrough(const xmlNode *device, struct rh_vm *vm,
                             struct rh_findings *findings)
 {
     const xmlNode *backing = rh_vs_child(device, "backing");
-    bool vgpu =
-        rh_vs_is_type(backing, "VirtualPCIPassthroughVmiopBackingInfo");
+    bool vgpu = rh_vs_is_type(backing, "VirtualPCIPassthroughVmiopBackingInfo");
 
     rh_vm_add_device(vm, findings, vgpu ? "vgpu" : "pci-passthrough",
                      rh_vs_text_at(device, "deviceInfo/label"),
@@ -245,8 +241,8 @@ static void add_passthrough(const xmlNode *device, struct rh_vm *vm,
                      false);
 }
 
-static void add_other(const xmlNode *device, const char *type,
-                      struct rh_vm *vm, struct rh_findings *findings)
+static void add_other(const xmlNode *device, const char *type, struct rh_vm *vm,
+                      struct rh_findings *findings)
 {
     const char *label = rh_vs_text_at(device, "deviceInfo/label");
 

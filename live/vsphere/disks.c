@@ -10,7 +10,8 @@
 #include "base/limits.h"
 #include "live/vsphere/machine.h"
 
-/* --- controllers ------------------------------------------------------------ */
+/* --- controllers ------------------------------------------------------------
+ */
 
 bool rh_vs_controller(const xmlNode *device, const char **ret_bus,
                       const char **ret_model)
@@ -43,7 +44,8 @@ xmlNode *rh_vs_device(const xmlNode *hardware, const char *key)
     return NULL;
 }
 
-/* --- files ------------------------------------------------------------------ */
+/* --- files ------------------------------------------------------------------
+ */
 
 static void file_free(struct rh_vs_file *f)
 {
@@ -89,7 +91,8 @@ static int take_chain(const xmlNode *backing, struct rh_vs_disk *d,
     return 0;
 }
 
-/* --- one disk --------------------------------------------------------------- */
+/* --- one disk ---------------------------------------------------------------
+ */
 
 static void disk_free(struct rh_vs_disk *d)
 {
@@ -203,8 +206,7 @@ int rh_vs_disks(const xmlNode *hardware, struct rh_vs_disks *ret,
             return -1;
     }
     if (all.list.count)
-        qsort(all.list.items, all.list.count, sizeof *all.list.items,
-              by_place);
+        qsort(all.list.items, all.list.count, sizeof *all.list.items, by_place);
     *ret = all;
     all = (struct rh_vs_disks){0};
     return 0;

@@ -12,7 +12,8 @@
 #include "formats/format.h"
 #include "live/vsphere/machine.h"
 
-/* --- a folder of a datastore ------------------------------------------------- */
+/* --- a folder of a datastore -------------------------------------------------
+ */
 
 struct folder {
     struct rh_live_vm *vm;
@@ -109,7 +110,8 @@ static struct rh_place *place_of(struct rh_live_vm *vm,
     return p;
 }
 
-/* --- the chain ---------------------------------------------------------------- */
+/* --- the chain
+ * ---------------------------------------------------------------- */
 
 static struct rh_reader *open_layer(struct rh_live_vm *vm,
                                     const struct rh_vs_file *file,
@@ -149,8 +151,7 @@ struct rh_reader *rh_vs_folder_disk(struct rh_live_vm *vm,
 
     for (size_t i = 0; i < d->chain.count; i++) {
         *at = open_layer(vm, &d->chain.items[i], (unsigned)i, err);
-        if (!*at ||
-            check_layer(*at, d, i + 1 == d->chain.count, err) < 0)
+        if (!*at || check_layer(*at, d, i + 1 == d->chain.count, err) < 0)
             return NULL;
         at = &(*at)->parent;
     }

@@ -12,7 +12,8 @@
 
 enum { DEPTH_MOST = 64 }; /* of folders */
 
-/* --- places ----------------------------------------------------------------- */
+/* --- places -----------------------------------------------------------------
+ */
 
 static int take_place(void *user, const xmlNode *object, rh_error **err)
 {
@@ -63,8 +64,7 @@ static int load_places(struct rh_vs *s, rh_error **err)
         if (take_places_of(s, types[i], err) < 0)
             return -1;
     if (s->places.count)
-        qsort(s->places.items, s->places.count, sizeof *s->places.items,
-              by_id);
+        qsort(s->places.items, s->places.count, sizeof *s->places.items, by_id);
     s->places_known = true;
     return 0;
 }
@@ -130,7 +130,8 @@ char *rh_vs_datacenter_path(const struct rh_vs *s, const char *id)
     return NULL;
 }
 
-/* --- VMs by name ------------------------------------------------------------ */
+/* --- VMs by name ------------------------------------------------------------
+ */
 
 static int take_name(void *user, const xmlNode *object, rh_error **err)
 {
@@ -252,7 +253,8 @@ static int find_called(struct rh_vs *s, const char *word, bool by_name,
     return 0;
 }
 
-/* --- by the inventory's path ------------------------------------------------- */
+/* --- by the inventory's path -------------------------------------------------
+ */
 
 static char *join_path(const struct rh_remote_url *at)
 {
@@ -333,7 +335,8 @@ int rh_vs_find(struct rh_live *live, const struct rh_remote_url *at,
     return resolve(rh_vs_of(live), at, ret_id, &place, err);
 }
 
-/* --- lists ------------------------------------------------------------------ */
+/* --- lists ------------------------------------------------------------------
+ */
 
 struct listing {
     struct rh_vs *s;
@@ -433,9 +436,9 @@ static int take_row(void *user, const xmlNode *object, rh_error **err)
         .name = name,
         .path = path,
         .id = id,
-        .uuid = first_of(
-            rh_vs_text(rh_vs_property(object, "config.instanceUuid")),
-            rh_vs_text(rh_vs_property(object, "config.uuid"))),
+        .uuid =
+            first_of(rh_vs_text(rh_vs_property(object, "config.instanceUuid")),
+                     rh_vs_text(rh_vs_property(object, "config.uuid"))),
         .guest = first_of(
             rh_vs_text(rh_vs_property(object, "guest.guestFullName")),
             rh_vs_text(rh_vs_property(object, "config.guestFullName"))),

@@ -46,7 +46,8 @@ struct rh_vs_lease {
     struct rh_http *host; /* that sends, where it is another */
 };
 
-/* --- the lease --------------------------------------------------------------- */
+/* --- the lease ---------------------------------------------------------------
+ */
 
 static struct rh_vs_call lease_call(const struct rh_vs_lease *l,
                                     const char *method)
@@ -177,10 +178,10 @@ static int await_lease(struct rh_vs_lease *l, rh_error **err)
 static int begin(struct rh_live_vm *vm, const char *snapshot, rh_error **err)
 {
     struct rh_vs_vm *v = rh_vs_vm_of(vm);
-    struct rh_vs_call c = {
-        .method = snapshot ? "ExportSnapshot" : "ExportVm",
-        .type = snapshot ? "VirtualMachineSnapshot" : "VirtualMachine",
-        .id = snapshot ? snapshot : vm->id};
+    struct rh_vs_call c = {.method = snapshot ? "ExportSnapshot" : "ExportVm",
+                           .type = snapshot ? "VirtualMachineSnapshot"
+                                            : "VirtualMachine",
+                           .id = snapshot ? snapshot : vm->id};
     RH_AUTO(rh_vs_doc_freep)
     xmlDoc *doc = rh_vs_call(rh_vs_vm_session(vm), &c, err);
     RH_AUTO(rh_vs_ref_free) struct rh_vs_ref ref = {0};
@@ -245,8 +246,8 @@ void rh_vs_lease_end(struct rh_live_vm *vm)
         rh_vs_beat_remove(rh_vs_vm_session(vm), &l->beat);
     for (size_t i = 0; i < l->devices.count; i++)
         rh_stream_close(RH_TAKE(l->devices.items[i].parked));
-    c = lease_call(l, all_done(l) ? "HttpNfcLeaseComplete"
-                                  : "HttpNfcLeaseAbort");
+    c = lease_call(l,
+                   all_done(l) ? "HttpNfcLeaseComplete" : "HttpNfcLeaseAbort");
     c.cleanup = true;
     rh_vs_do(rh_vs_vm_session(vm), &c, NULL);
     for (size_t i = 0; i < l->devices.count; i++) {
@@ -264,7 +265,8 @@ void rh_vs_lease_end(struct rh_live_vm *vm)
     free(l);
 }
 
-/* --- which stream is which disk ----------------------------------------------- */
+/* --- which stream is which disk
+ * ----------------------------------------------- */
 
 /* "/vm-9/ParaVirtualSCSIController0:1" ends in the place that it is plugged
  * into; where that tells one of them, it counts, else their order does.  The
@@ -274,9 +276,9 @@ static struct device *device_of(struct rh_vs_lease *l, size_t disk)
     const struct rh_vs_vm *v = rh_vs_vm_of(l->vm);
     const struct rh_vs_disk *d = &v->disks.list.items[disk];
     RH_AUTO(rh_freep)
-    char *place = rh_printf("%llu:%llu",
-                            (unsigned long long)d->controller_number,
-                            (unsigned long long)d->unit);
+    char *place =
+        rh_printf("%llu:%llu", (unsigned long long)d->controller_number,
+                  (unsigned long long)d->unit);
     struct device *found = NULL;
     size_t hits = 0, n = strlen(place);
 
@@ -296,7 +298,8 @@ static struct device *device_of(struct rh_vs_lease *l, size_t disk)
                                                    : NULL;
 }
 
-/* --- the manifest -------------------------------------------------------------- */
+/* --- the manifest
+ * -------------------------------------------------------------- */
 
 static int compare(const xmlNode *entry, const char *sha1, uint64_t size,
                    rh_error **err)
@@ -322,16 +325,27 @@ static int check_manifest(struct rh_vs_lease *l, const struct device *d,
     struct rh_vs_call c = lease_call(l, "HttpNfcLeaseGetManifest");
     RH_AUTO(rh_vs_doc_freep)
     xmlDoc *doc = rh_vs_call(rh_vs_vm_session(l->vm), &c, NULL);
-    const xmlNode *last = NULL;
+    rh_error *why = NULL;
+    int failed = 0;
 
+    /* One line for each time that it was sent. */
     for (xmlNode *e = rh_vs_child(rh_vs_response(doc), "returnval"); e;
-         e = rh_vs_next(e))
-        if (!strcmp(rh_vs_text_at(e, "key"), d->key))
-            last = e;
-    return last ? compare(last, sha1, size, err) : 0;
+         e = rh_vs_next(e)) {
+        if (strcmp(rh_vs_text_at(e, "key"), d->key))
+            continue;
+        rh_error_drop(&why);
+        failed = compare(e, sha1, size, &why);
+        if (!failed)
+            break;
+    }
+    if (failed && err && !*err)
+        *err = RH_TAKE(why);
+    rh_error_free(why);
+    return failed;
 }
 
-/* --- a stream ------------------------------------------------------------------ */
+/* --- a stream
+ * ------------------------------------------------------------------ */
 
 struct passing {
     struct rh_vs_lease *lease;
@@ -433,7 +447,8 @@ static struct rh_stream *open_stream(struct rh_vs_lease *l, struct device *d,
     return s;
 }
 
-/* --- the disk ------------------------------------------------------------------- */
+/* --- the disk
+ * ------------------------------------------------------------------- */
 
 static struct device *find_device(struct rh_live_vm *vm, size_t disk,
                                   const char *snapshot,
@@ -488,8 +503,8 @@ static struct rh_io *spool(struct rh_vs_lease *l, struct device *d,
         RH_AUTO(rh_stream_closep)
         struct rh_stream *s = open_stream(l, d, &why);
         struct rh_io *io = s ? rh_spool(lib, s, limit, &why) : NULL;
-        bool again = tries < TRIES &&
-                     rh_error_number(why) == RH_ERR_HTTP_FAILED;
+        bool again =
+            tries < TRIES && rh_error_number(why) == RH_ERR_HTTP_FAILED;
 
         if (!io && again)
             rh_log(lib, RH_LOG_WARN, "%s: %s; from its start once more",
@@ -513,8 +528,7 @@ struct rh_reader *rh_vs_lease_disk(struct rh_live_vm *vm, size_t disk,
         return NULL;
     if (!d->spool)
         d->spool = spool(l, d, err);
-    return d->spool
-               ? check_size(vm, disk, rh_reader_open(d->spool, NULL, &o, err),
-                            err)
-               : NULL;
+    return d->spool ? check_size(vm, disk,
+                                 rh_reader_open(d->spool, NULL, &o, err), err)
+                    : NULL;
 }

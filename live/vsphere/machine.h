@@ -61,7 +61,7 @@ struct rh_vs_vm {
     enum rh_vs_way way;
     const char *why; /* of the way, N_() */
     bool way_asked;  /* --transport */
-    char *ours; /* the snapshot of a running VM that we read; or NULL */
+    char *ours;      /* the snapshot of a running VM that we read; or NULL */
     struct rh_vs_lease *lease;
     RH_VEC(struct rh_place *) places; /* readers look through them */
 };
@@ -116,8 +116,7 @@ void rh_vs_checks(struct rh_live_vm *vm, struct rh_vm *config,
  */
 /* folder.c: a disk by its files, through its chain. */
 struct rh_reader *rh_vs_folder_disk(struct rh_live_vm *vm,
-                                    const struct rh_vs_disk *d,
-                                    rh_error **err);
+                                    const struct rh_vs_disk *d, rh_error **err);
 /* lease.c: all disks of the VM (or of a snapshot), one stream each. */
 struct rh_reader *rh_vs_lease_forward(struct rh_live_vm *vm, size_t disk,
                                       const char *snapshot, rh_error **err);

@@ -15,7 +15,8 @@ enum {
     SETTLE = 120, /* seconds that a task is waited for after a cancel */
 };
 
-/* --- pages ------------------------------------------------------------------ */
+/* --- pages ------------------------------------------------------------------
+ */
 
 static void add_paths(struct rh_buf *b, const struct rh_vs_query *q)
 {
@@ -126,7 +127,8 @@ int rh_vs_retrieve(struct rh_vs *s, const struct rh_vs_query *q,
     return 0;
 }
 
-/* --- one object ------------------------------------------------------------- */
+/* --- one object -------------------------------------------------------------
+ */
 
 xmlNode *rh_vs_object(struct rh_vs *s, const char *type, const char *id,
                       const char *const *paths, xmlDoc **ret_doc,
@@ -168,7 +170,8 @@ xmlNode *rh_vs_property(const xmlNode *object, const char *name)
     return NULL;
 }
 
-/* --- views ------------------------------------------------------------------ */
+/* --- views ------------------------------------------------------------------
+ */
 
 int rh_vs_view(struct rh_vs *s, const char *container_type,
                const char *container, const char *types, char **ret_id,
@@ -212,7 +215,8 @@ void rh_vs_view_end(struct rh_vs *s, const char *id)
     rh_vs_do(s, &c, NULL);
 }
 
-/* --- tasks ------------------------------------------------------------------ */
+/* --- tasks ------------------------------------------------------------------
+ */
 
 struct waiting {
     struct rh_vs *s;

@@ -26,7 +26,8 @@ struct rh_vs *rh_vs_of(const struct rh_live *live)
     return live->state;
 }
 
-/* --- faults ----------------------------------------------------------------- */
+/* --- faults -----------------------------------------------------------------
+ */
 
 static const struct {
     const char *type;
@@ -82,8 +83,7 @@ int rh_vs_fault(struct rh_vs *s, const char *what, const xmlNode *fault,
 
     if (!strcmp(type, "NoPermission") && privilege[0])
         rh_fail(err, RH_ERR_LIVE_RIGHTS,
-                "%s: the user lacks the privilege %.100s", what,
-                privilege);
+                "%s: the user lacks the privilege %.100s", what, privilege);
     else
         rh_fail(err, meaning_of(type), "%s: %.300s (%.60s)", what,
                 text[0] ? text : "?", type[0] ? type : "?");
@@ -107,13 +107,14 @@ xmlNode *rh_vs_response(const xmlDoc *doc)
     return first_element(rh_vs_child(root, "Body"));
 }
 
-/* --- one call --------------------------------------------------------------- */
+/* --- one call ---------------------------------------------------------------
+ */
 
 static struct rh_secret *envelope(const struct rh_vs_call *c)
 {
     RH_AUTO(rh_buf_free) struct rh_buf head = {0};
-    RH_AUTO(rh_freep) char *tail = rh_printf("</%s></s:Body></s:Envelope>",
-                                             c->method);
+    RH_AUTO(rh_freep)
+    char *tail = rh_printf("</%s></s:Body></s:Envelope>", c->method);
     const char *body = c->words ? rh_secret_text(c->words) : c->body;
 
     rh_buf_printf(&head,
@@ -212,7 +213,8 @@ int rh_vs_do(struct rh_vs *s, struct rh_vs_call *c, rh_error **err)
     return doc ? 0 : -1;
 }
 
-/* --- the session ------------------------------------------------------------ */
+/* --- the session ------------------------------------------------------------
+ */
 
 static int take_refs(struct rh_vs *s, const xmlNode *content, rh_error **err)
 {
@@ -314,7 +316,8 @@ static void say_logout(struct rh_vs *s)
     rh_vs_do(s, &c, NULL);
 }
 
-/* --- the thread that keeps it alive ------------------------------------------ */
+/* --- the thread that keeps it alive ------------------------------------------
+ */
 
 static int say_alive(void *user, struct rh_vs *s)
 {
@@ -399,7 +402,8 @@ void rh_vs_beat_remove(struct rh_vs *s, struct rh_vs_beat *b)
     pthread_mutex_unlock(&s->beats_lock);
 }
 
-/* --- opening and closing ----------------------------------------------------- */
+/* --- opening and closing -----------------------------------------------------
+ */
 
 int rh_vs_open(struct rh_live *live, rh_error **err)
 {

@@ -17,7 +17,8 @@ struct rh_vs *rh_vs_vm_session(const struct rh_live_vm *vm)
     return rh_vs_of(vm->live);
 }
 
-/* --- its datastores --------------------------------------------------------- */
+/* --- its datastores ---------------------------------------------------------
+ */
 
 static void forget_datastores(struct rh_vs_vm *v)
 {
@@ -68,7 +69,8 @@ static int read_datastores(struct rh_vs_vm *v, rh_error **err)
     return 0;
 }
 
-/* --- its configuration ------------------------------------------------------ */
+/* --- its configuration ------------------------------------------------------
+ */
 
 static enum rh_live_state state_of(const char *power)
 {
@@ -118,13 +120,14 @@ int rh_vs_refresh(struct rh_live_vm *vm, rh_error **err)
     v->object = object;
     rh_vs_disks_free(&v->disks);
     v->disks = disks;
-    v->state = state_of(rh_vs_text(rh_vs_property(object,
-                                                  "runtime.powerState")));
+    v->state =
+        state_of(rh_vs_text(rh_vs_property(object, "runtime.powerState")));
     v->encrypted = is_encrypted(v, config);
     return 0;
 }
 
-/* --- the way of its bytes ---------------------------------------------------- */
+/* --- the way of its bytes ----------------------------------------------------
+ */
 
 static const struct rh_vs_datastore *datastore_of(const struct rh_vs_vm *v,
                                                   const struct rh_vs_disk *d)
@@ -144,8 +147,8 @@ static void choose_way(struct rh_vs_vm *v)
         const struct rh_vs_disk *d = &v->disks.list.items[i];
         const struct rh_vs_datastore *s = datastore_of(v, d);
 
-        if (s && (rh_same_word(s->type, "vsan") ||
-                  rh_same_word(s->type, "VVOL"))) {
+        if (s &&
+            (rh_same_word(s->type, "vsan") || rh_same_word(s->type, "VVOL"))) {
             v->way = RH_VS_LEASE;
             v->why = N_("a disk lies on vSAN or vVols, where it is no file");
         } else if (d->rdm_virtual) {
@@ -176,7 +179,8 @@ static int take_way(struct rh_vs_vm *v, rh_error **err)
     return 0;
 }
 
-/* --- opening and closing ------------------------------------------------------ */
+/* --- opening and closing
+ * ------------------------------------------------------ */
 
 int rh_vs_vm_open(struct rh_live_vm *vm, rh_error **err)
 {
@@ -187,8 +191,8 @@ int rh_vs_vm_open(struct rh_live_vm *vm, rh_error **err)
     if (rh_vs_refresh(vm, err) < 0 || read_datastores(v, err) < 0 ||
         take_way(v, err) < 0)
         return -1;
-    vm->name = rh_strdup(
-        rh_vs_text_at(rh_vs_property(v->object, "config"), "name"));
+    vm->name =
+        rh_strdup(rh_vs_text_at(rh_vs_property(v->object, "config"), "name"));
     if (!vm->name[0]) {
         rh_fail(err, RH_ERR_LIVE_RIGHTS,
                 "the server does not show the VM's configuration (an orphaned "
@@ -235,7 +239,8 @@ void rh_vs_vm_close(struct rh_live_vm *vm)
     vm->state = NULL;
 }
 
-/* --- as a package's VM -------------------------------------------------------- */
+/* --- as a package's VM
+ * -------------------------------------------------------- */
 
 static int refuse_running(struct rh_live_vm *vm, rh_error **err)
 {
@@ -281,7 +286,8 @@ int rh_vs_describe(struct rh_live_vm *vm, struct rh_package *p, rh_error **err)
     return 0;
 }
 
-/* --- its disks ---------------------------------------------------------------- */
+/* --- its disks
+ * ---------------------------------------------------------------- */
 
 /* A running VM's own files are locked: they are read below a snapshot. */
 static int freeze(struct rh_live_vm *vm, const char **snapshot, rh_error **err)

@@ -49,7 +49,8 @@ bool rh_vs_is_type(const xmlNode *node, const char *type);
 /* "<" and "&" as entities, added to b. */
 void rh_vs_escape(struct rh_buf *b, const char *text);
 
-/* --- a managed object ------------------------------------------------------- */
+/* --- a managed object -------------------------------------------------------
+ */
 struct rh_vs_ref {
     char *type, *id; /* "VirtualMachine", "vm-27" */
 };
@@ -85,7 +86,7 @@ struct rh_vs {
     pthread_cond_t beats_news;
     bool beating, ending;
     RH_VEC(struct rh_vs_beat *) beats;
-    pthread_mutex_t cache_lock; /* while these are read, once */
+    pthread_mutex_t cache_lock;        /* while these are read, once */
     RH_VEC(struct rh_vs_place) places; /* of the inventory, by id */
     RH_VEC(struct rh_vs_name) names;   /* of all VMs */
     bool places_known, names_known, clock_known;
@@ -98,14 +99,14 @@ void rh_vs_beat_add(struct rh_vs *s, struct rh_vs_beat *b);
 void rh_vs_beat_remove(struct rh_vs *s, struct rh_vs_beat *b); /* has ended */
 
 struct rh_vs_call {
-    const char *method;     /* "CreateContainerView" */
-    const char *type, *id;  /* _this */
-    const char *body;       /* what follows _this; NULL: nothing */
+    const char *method;      /* "CreateContainerView" */
+    const char *type, *id;   /* _this */
+    const char *body;        /* what follows _this; NULL: nothing */
     struct rh_secret *words; /* likewise, a secret, instead */
-    bool again;             /* reads only: may be sent twice */
-    bool cleanup;           /* goes on after a cancel */
-    char fault[64];         /* the fault's type when one came, else "" */
-    char property[64];      /* InvalidArgument: which */
+    bool again;              /* reads only: may be sent twice */
+    bool cleanup;            /* goes on after a cancel */
+    char fault[64];          /* the fault's type when one came, else "" */
+    char property[64];       /* InvalidArgument: which */
 };
 /* The answer's document, or NULL.  A session that has ended is begun anew
  * once.  Faults by their type; the server's own words are in the message. */

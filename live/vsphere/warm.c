@@ -12,7 +12,8 @@
 
 enum { ROUNDS_MOST = 1000000 }; /* of one question for changed areas */
 
-/* --- snapshots -------------------------------------------------------------- */
+/* --- snapshots --------------------------------------------------------------
+ */
 
 static char *own_name(void)
 {
@@ -100,7 +101,8 @@ int rh_vs_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err)
     return failed ? rh_error_subject(err, vm->name) : 0;
 }
 
-/* --- disks at a snapshot ------------------------------------------------------ */
+/* --- disks at a snapshot
+ * ------------------------------------------------------ */
 
 static int see_snapshot(struct rh_live_vm *vm, const char *snapshot,
                         rh_error **err)
@@ -115,8 +117,8 @@ static int see_snapshot(struct rh_live_vm *vm, const char *snapshot,
         return 0;
     object = rh_vs_object(rh_vs_vm_session(vm), "VirtualMachineSnapshot",
                           snapshot, paths, &doc, err);
-    if (!object || rh_vs_disks(rh_vs_property(object, "config.hardware"),
-                               &disks, err) < 0)
+    if (!object ||
+        rh_vs_disks(rh_vs_property(object, "config.hardware"), &disks, err) < 0)
         return -1;
     rh_vs_disks_free(&v->at_snapshot);
     v->at_snapshot = disks;
@@ -155,7 +157,8 @@ int rh_vs_mark(struct rh_live_vm *vm, size_t disk, const char *snapshot,
     return 0;
 }
 
-/* --- changed areas ------------------------------------------------------------ */
+/* --- changed areas
+ * ------------------------------------------------------------ */
 
 struct asking {
     struct rh_live_vm *vm;
@@ -218,8 +221,9 @@ static int ask_areas(struct asking *a, rh_error **err)
         rh_vs_escape(&body, a->snapshot);
         rh_buf_puts(&body, "</snapshot>");
     }
-    rh_buf_printf(&body, "<deviceKey>%llu</deviceKey><startOffset>%llu"
-                         "</startOffset><changeId>",
+    rh_buf_printf(&body,
+                  "<deviceKey>%llu</deviceKey><startOffset>%llu"
+                  "</startOffset><changeId>",
                   (unsigned long long)a->disk->key, (unsigned long long)a->at);
     rh_vs_escape(&body, a->since);
     rh_buf_puts(&body, "</changeId>");
@@ -260,7 +264,8 @@ int rh_vs_changed(struct rh_live_vm *vm, size_t disk, const char *snapshot,
     return 0;
 }
 
-/* --- change tracking ---------------------------------------------------------- */
+/* --- change tracking
+ * ---------------------------------------------------------- */
 
 int rh_vs_tracking(struct rh_live_vm *vm, bool *ret_on, rh_error **err)
 {
@@ -290,7 +295,8 @@ int rh_vs_track(struct rh_live_vm *vm, bool on, rh_error **err)
     return c.cleanup ? 0 : rh_vs_refresh(vm, err);
 }
 
-/* --- power -------------------------------------------------------------------- */
+/* --- power
+ * -------------------------------------------------------------------- */
 
 int rh_vs_state(struct rh_live_vm *vm, enum rh_live_state *ret, rh_error **err)
 {
@@ -306,9 +312,8 @@ int rh_vs_power(struct rh_live_vm *vm, enum rh_live_order order, rh_error **err)
         [RH_LIVE_SHUT_DOWN] = "ShutdownGuest",
         [RH_LIVE_POWER_OFF] = "PowerOffVM_Task",
         [RH_LIVE_POWER_ON] = "PowerOnVM_Task"};
-    struct rh_vs_call c = {.method = methods[order],
-                           .type = "VirtualMachine",
-                           .id = vm->id};
+    struct rh_vs_call c = {
+        .method = methods[order], .type = "VirtualMachine", .id = vm->id};
     struct rh_vs *s = rh_vs_vm_session(vm);
     int failed = order == RH_LIVE_SHUT_DOWN
                      ? rh_vs_do(s, &c, err)
@@ -320,9 +325,8 @@ int rh_vs_power(struct rh_live_vm *vm, enum rh_live_order order, rh_error **err)
 int rh_vs_rename(struct rh_live_vm *vm, const char *name, rh_error **err)
 {
     RH_AUTO(rh_buf_free) struct rh_buf body = {0};
-    struct rh_vs_call c = {.method = "Rename_Task",
-                           .type = "VirtualMachine",
-                           .id = vm->id};
+    struct rh_vs_call c = {
+        .method = "Rename_Task", .type = "VirtualMachine", .id = vm->id};
 
     rh_buf_puts(&body, "<newName>");
     for (; *name; name++) {

@@ -103,10 +103,10 @@ bool rh_vs_true_at(const xmlNode *node, const char *path)
 
 char *rh_vs_type(const xmlNode *node)
 {
-    xmlChar *value = node ? xmlGetNsProp((xmlNode *)(uintptr_t)node,
-                                         (const xmlChar *)"type",
-                                         (const xmlChar *)XSI)
-                          : NULL;
+    xmlChar *value =
+        node ? xmlGetNsProp((xmlNode *)(uintptr_t)node, (const xmlChar *)"type",
+                            (const xmlChar *)XSI)
+             : NULL;
     const char *text = value ? (const char *)value : "";
     const char *colon = strchr(text, ':');
     char *type = rh_strdup(colon ? colon + 1 : text);
@@ -137,7 +137,8 @@ void rh_vs_escape(struct rh_buf *b, const char *text)
     }
 }
 
-/* --- references ------------------------------------------------------------- */
+/* --- references -------------------------------------------------------------
+ */
 
 void rh_vs_ref_free(struct rh_vs_ref *r)
 {

@@ -1,0 +1,306 @@
+#!/bin/bash
+# VMs of ESXi and vCenter as sources.  VMware's own simulator library plays the
+# servers, extended by disks, leases and changed blocks (see lib-vsphere.sh).
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+. "$TOP/tests/lib-vsphere.sh"
+
+SECRET=s3cr3t-Pa55
+make_disk a.raw 25165824 a
+make_disk b.raw 5242880 b
+cat >vms.json <<'JSON'
+[{"name": "web01", "guest": "debian12_64Guest", "cpus": 4,
+  "cores_per_socket": 2, "memory_mb": 2048, "firmware": "efi",
+  "secure_boot": true, "power": "off", "cbt": true, "note": "the <web> & co",
+  "disks": [{"file": "a.raw", "controller": "pvscsi", "unit": 0, "thin": true},
+            {"file": "b.raw", "controller": "sata", "unit": 3}],
+  "nics": [{"model": "vmxnet3", "network": "LAN", "mac": "00:50:56:aa:bb:01"},
+           {"model": "e1000e", "network": "DMZ", "mac": "00:50:56:aa:bb:02"}]},
+ {"name": "run 02", "guest": "windows9Server64Guest", "cpus": 1,
+  "memory_mb": 1024, "firmware": "bios", "power": "on", "cbt": true,
+  "tools": "running",
+  "disks": [{"file": "a.raw", "controller": "lsisas", "unit": 1}],
+  "nics": [{"model": "e1000", "network": "LAN", "mac": "00:50:56:aa:bb:03"}]}]
+JSON
+
+# --- lists -------------------------------------------------------------------
+
+test_a_place_lists_its_vms() {
+    simulate vcenter
+    live inspect vcenter://$HOST --json
+    expect_status 0
+    expect_schema .stdout rehost.inventory-1.json
+    expect_json '[.vms[] | .path, .power, .cpus, .disk_bytes] | join(" ")' \
+        "DC0/vm/run 02 on 1 25165824 DC0/vm/web01 off 4 30408704"
+    live inspect vcenter://$HOST/DC0/vm
+    expect_status 0
+    expect_stdout '^VM +POWER +CPUS'
+    expect_stdout '^DC0/vm/web01 +off +4 +2 GiB'
+    live inspect vcenter://$HOST/DC0/vm/nothing
+    expect_error LIVE_NOT_FOUND 1
+    expect_no_sessions
+}
+
+test_an_esxi_lists_names() {
+    simulate esx
+    live inspect esxi://$HOST --json
+    expect_json '[.vms[].path] | join(",")' "run 02,web01"
+    live inspect esxi://$HOST/web01 --json
+    expect_json '.vms[0].cpus' 4
+    expect_no_sessions
+}
+
+# --- configuration -----------------------------------------------------------
+
+test_a_vm_is_found_by_path_name_id_and_uuid() {
+    simulate vcenter
+    live inspect vcenter://$HOST --json
+    local id uuid way
+    id=$(jq -r '.vms[1].moref' .stdout)
+    uuid=$(jq -r '.vms[1].uuid' .stdout)
+    for way in DC0/vm/web01 web01 "$id" "$uuid" "${uuid^^}"; do
+        live inspect "vcenter://$HOST/$way" --json
+        expect_json '.vms[0].name' web01
+    done
+    live inspect "vcenter://$HOST/DC0/vm/run%2002" --json
+    expect_json '.vms[0].name' "run 02"
+}
+
+test_the_configuration_is_the_source_s() {
+    simulate vcenter
+    live inspect vcenter://$HOST/DC0/vm/web01 --json
+    expect_status 0
+    expect_schema .stdout rehost.vm-1.json
+    expect_json '.package.kind' vsphere
+    expect_json '.vms[0] | [.cpus, .cores_per_socket, .memory_bytes, .firmware,
+        .secure_boot, .annotation, .os.vmware_id] | map(tostring) | join(" ")' \
+        "4 2 2147483648 uefi true the <web> & co debian12_64Guest"
+    expect_json '[.vms[0].disks[] | .controller, .bus, .unit, .capacity_bytes]
+        | map(tostring) | join(" ")' \
+        "pvscsi 0 0 25165824 sata 0 3 5242880"
+    expect_json '[.vms[0].nics[] | .model, .network, .mac] | join(" ")' \
+        "vmxnet3 LAN 00:50:56:aa:bb:01 e1000e DMZ 00:50:56:aa:bb:02"
+    expect_json '.vms[0].provenance | [.cpus.from, .["nics/0/mac"].from,
+        .["disks/1/capacity_bytes"].from] | join(" ")' \
+        "vsphere vsphere vsphere"
+}
+
+# VMware's own library for Python reads the same server.
+test_pyvmomi_sees_the_same_vm() {
+    need_pyvmomi
+    simulate vcenter
+    live inspect vcenter://$HOST/DC0/vm/web01 --json
+    jq -S '.vms[0] | {name, cpus, memory_bytes, uuid, firmware, secure_boot,
+        macs: [.nics[].mac], disks: [.disks[] | [.file, .capacity_bytes]]}' \
+        .stdout >ours
+    "$PYVMOMI" - $HOST "$SECRET" <<'PY' | jq -S . >theirs
+import json, ssl, sys
+from pyVim.connect import SmartConnect, Disconnect
+from pyVmomi import vim
+host, port = sys.argv[1].split(":")
+si = SmartConnect(host=host, port=int(port), user="root", pwd=sys.argv[2],
+                  sslContext=ssl._create_unverified_context())
+vm = si.content.searchIndex.FindByInventoryPath("DC0/vm/web01")
+c, devices = vm.config, vm.config.hardware.device
+disks = [d for d in devices if isinstance(d, vim.vm.device.VirtualDisk)]
+nics = [d for d in devices if isinstance(d, vim.vm.device.VirtualEthernetCard)]
+print(json.dumps({
+    "name": c.name, "cpus": c.hardware.numCPU, "uuid": c.uuid,
+    "memory_bytes": c.hardware.memoryMB << 20,
+    "firmware": {"efi": "uefi"}.get(c.firmware, "bios"),
+    "secure_boot": c.bootOptions.efiSecureBootEnabled,
+    "macs": [n.macAddress for n in nics],
+    "disks": [[d.backing.fileName, d.capacityInBytes] for d in disks]}))
+Disconnect(si)
+PY
+    expect_same_file ours theirs
+}
+
+# --- bytes -------------------------------------------------------------------
+
+test_a_cold_copy_equals_the_disk_by_each_way() {
+    simulate vcenter
+    local way
+    for way in folder lease; do
+        live convert vcenter://$HOST/DC0/vm/web01 --to kvm --out $way \
+            --format raw --no-guest-fix --transport $way
+        expect_status 0
+        expect_same_file $way/web01/disk0.raw "$SCRATCH/a.raw"
+        expect_same_file $way/web01/disk1.raw "$SCRATCH/b.raw"
+        live convert vcenter://$HOST/DC0/vm/web01 --to xen --out $way \
+            --transport $way --format vhd --overwrite
+        expect_status 0
+        expect_same_disk $way/web01/disk0.vhd "$SCRATCH/a.raw" vpc raw
+        expect_clean web01
+    done
+}
+
+test_a_broken_connection_goes_on_by_range() {
+    simulate esx -drop-after 700000
+    live convert esxi://$HOST/web01 --to kvm --out out --format raw \
+        --no-guest-fix
+    expect_status 0
+    expect_same_file out/web01/disk0.raw "$SCRATCH/a.raw"
+}
+
+# A lease's stream can't be taken up: nothing half-made is left of it.
+test_a_broken_lease_leaves_nothing() {
+    simulate esx -drop-after 700000
+    live convert esxi://$HOST/web01 --to kvm --out out --transport lease
+    expect_error HTTP_FAILED 1
+    expect_empty out
+    expect_clean web01
+}
+
+# The progress that is reported keeps it, however slowly the bytes go.
+test_a_lease_outlives_its_timeout() {
+    simulate esx -lease-timeout 2
+    live convert esxi://$HOST/web01 --to kvm --out out --transport lease \
+        --no-guest-fix --format raw --bandwidth 6M
+    expect_status 0
+    expect_same_file out/web01/disk0.raw "$SCRATCH/a.raw"
+    expect_clean web01
+}
+
+snapshots_then_copy() { # KIND
+    simulate esx -delta "$1"
+    "$PYVMOMI" - $HOST "$SECRET" <<'PY' || fail "the VM could not be prepared"
+import sys, ssl, time, urllib.parse, urllib.request
+from pyVim.connect import SmartConnect, Disconnect
+host, port = sys.argv[1].split(":")
+si = SmartConnect(host=host, port=int(port), user="root", pwd=sys.argv[2],
+                  sslContext=ssl._create_unverified_context())
+def wait(task):
+    while task.info.state in ("queued", "running"):
+        time.sleep(0.1)
+find = si.content.searchIndex.FindByInventoryPath
+vm = find("ha-datacenter/vm/run 02")
+def write(offset, data):
+    url = "https://%s/_sim/write?%s" % (sys.argv[1], urllib.parse.urlencode(
+        {"vm": "run 02", "disk": 0, "offset": offset}))
+    urllib.request.urlopen(urllib.request.Request(url, data, method="POST"),
+                           context=ssl._create_unverified_context())
+for n in range(2):
+    wait(vm.CreateSnapshot_Task("before %d" % n, "", False, False))
+    write(65536 * n + 4096, b"A%d" % n * 3000)
+    write(9000000 + 1000 * n, bytes(20000))
+wait(vm.PowerOffVM_Task())
+Disconnect(si)
+PY
+    curl -sk "https://$HOST/_sim/raw?vm=run%2002&disk=0" >truth.raw
+    cmp -s truth.raw "$SCRATCH/a.raw" && fail "nothing was written"
+    live convert "esxi://$HOST/run%2002" --to kvm --out out --format raw \
+        --no-guest-fix
+    expect_status 0
+    expect_same_file out/run-02/disk0.raw truth.raw
+    expect_json '[.vms[].targets[].findings[] | select(.id == "LIVE-SNAPSHOTS")]
+        | length' 1 out/run-02/report.json
+}
+test_a_chain_of_sesparse_deltas_is_read() {
+    need_pyvmomi
+    snapshots_then_copy sesparse
+}
+test_a_chain_of_cowd_deltas_is_read() {
+    need_pyvmomi
+    snapshots_then_copy cowd
+}
+
+# --- VMs that run ------------------------------------------------------------
+
+test_a_running_vm_is_refused_or_copied_from_a_snapshot() {
+    simulate vcenter
+    local way
+    live convert "vcenter://$HOST/DC0/vm/run%2002" --to kvm --out out
+    expect_error LIVE_RUNNING 4
+    expect_empty out
+    for way in folder lease; do
+        live convert "vcenter://$HOST/DC0/vm/run%2002" --to kvm --out $way \
+            --format raw --no-guest-fix --snapshot --transport $way
+        expect_status 0
+        expect_same_file $way/run-02/disk0.raw "$SCRATCH/a.raw"
+        expect_clean "run 02"
+    done
+}
+
+test_a_free_licence_is_told() {
+    simulate esx -free
+    live convert "esxi://$HOST/run%2002" --to kvm --out out --snapshot
+    expect_error LIVE_LICENCE 4
+    expect_empty out
+    live convert esxi://$HOST/web01 --to kvm --out out --no-guest-fix
+    expect_status 0
+    expect_no_sessions
+}
+
+interrupt_a_copy() { # WAY VM
+    REHOST_SOURCE_PASSWORD=$SECRET "$REHOST" convert "esxi://$HOST/$2" \
+        --source-tls-ca cert.pem --to kvm --out out --no-guest-fix \
+        --snapshot --transport "$1" --bandwidth 100K >.stdout 2>.stderr &
+    local pid=$!
+    sleep 2.5
+    kill -INT $pid
+    wait $pid
+    status=$?
+    expect_status 130
+    expect_empty out
+}
+test_an_interrupt_leaves_nothing_on_either_side() {
+    simulate esx
+    local way
+    for way in folder lease; do
+        interrupt_a_copy $way run%2002
+        expect_clean "run 02"
+    done
+}
+
+# --- log-in, trust -----------------------------------------------------------
+
+test_a_wrong_password_is_tried_once() {
+    simulate esx -v
+    REHOST_SOURCE_PASSWORD=wrong run "$REHOST" inspect esxi://$HOST/web01 \
+        --source-tls-ca cert.pem
+    expect_error LOGIN_REFUSED 1
+    expect_equal "$(grep -c 'sdk Login' sim.err)" 1 "log-ins"
+    run env -u REHOST_SOURCE_USER "$REHOST" inspect esxi://$HOST/web01
+    expect_error LOGIN_MISSING 1
+    run "$REHOST" inspect esxi://root:$SECRET@$HOST/web01
+    expect_error HTTP_USERINFO 2
+}
+
+test_a_login_file_and_a_pin_will_do() {
+    simulate esx
+    local pin
+    pin=$(openssl x509 -in cert.pem -noout -fingerprint -sha256 | cut -d= -f2)
+    printf '"%s":\n  user: root\n  password: %s\n' "$HOST" "$SECRET" >login
+    chmod 600 login
+    run env -u REHOST_SOURCE_USER "$REHOST" inspect esxi://$HOST/web01 \
+        --login login --source-pin "$pin"
+    expect_status 0
+    run "$REHOST" inspect esxi://$HOST/web01 --login login \
+        --source-pin "${pin//[0-9]/0}"
+    expect_error HTTP_TLS 1
+    run "$REHOST" inspect esxi://$HOST/web01 --login login
+    expect_error HTTP_TLS 1
+    expect_no_sessions
+}
+
+# --- many --------------------------------------------------------------------
+
+test_a_report_and_a_batch_take_a_whole_place() {
+    simulate vcenter -v
+    live report vcenter://$HOST/DC0 --to all --json report.json --no-guest
+    expect_status 0
+    expect_json '[.vms[].vm.name] | join(",")' "run 02,web01" report.json
+    expect_equal "$(grep -c 'sdk Login' sim.err)" 1 "log-ins"
+    ! grep -q 'GET /folder' sim.err || fail "disks were read"
+    live batch init vcenter://$HOST/DC0/vm --to kvm -o jobs.yaml
+    expect_status 0
+    sed -i 's/^defaults:/&\n  no-guest-fix: true\n  format: raw\n  snapshot: true/' \
+        jobs.yaml
+    live_env "$REHOST" batch run jobs.yaml
+    expect_status 0
+    expect_same_file import/web01/disk1.raw "$SCRATCH/b.raw"
+    expect_clean "run 02"
+}
+
+run_tests
