@@ -143,6 +143,24 @@ test_a_broken_connection_goes_on_by_range() {
     expect_same_file out/web01/disk0.raw "$SCRATCH/a.raw"
 }
 
+# What VMFS has not allocated of a thin disk is not asked for.
+test_holes_of_a_thin_disk_do_not_travel() {
+    simulate esx -v
+    truncate -s 1G thin.raw
+    cp "$SCRATCH/vms.json" "$SCRATCH/all.json"
+    kill $SERVER
+    jq --arg f "$PWD/thin.raw" '.[0].disks[0].file = $f' "$SCRATCH/all.json" \
+        >"$SCRATCH/vms.json"
+    printf 'data' | dd of=thin.raw bs=1 seek=700000000 conv=notrunc status=none
+    simulate esx -v
+    live convert esxi://$HOST/web01 --to kvm --out out --no-guest-fix
+    mv "$SCRATCH/all.json" "$SCRATCH/vms.json"
+    expect_status 0
+    expect_same_disk thin.raw out/web01/disk0.qcow2 raw
+    expect_equal "$(($(grep -c 'GET /folder/web01/web01-flat' sim.err) < 40))" \
+        1 "few requests"
+}
+
 # A lease's stream can't be taken up: nothing half-made is left of it.
 test_a_broken_lease_leaves_nothing() {
     simulate esx -drop-after 700000

@@ -18,7 +18,82 @@
 struct folder {
     struct rh_live_vm *vm;
     char *datastore, *path;
+    const struct rh_vs_areas *areas; /* of a flat file in it; or NULL */
 };
+
+/* --- a flat file of which only some is allocated
+ * ------------------------------ */
+
+struct thin {
+    struct rh_io *file;
+    const struct rh_vs_areas *areas;
+};
+
+static int thin_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
+                     rh_error **err)
+{
+    const struct thin *t = io->state;
+
+    return rh_io_read(t->file, buf, n, offset, err);
+}
+
+static int thin_data_after(struct rh_io *io, uint64_t offset,
+                           uint64_t *ret_start, uint64_t *ret_end,
+                           rh_error **err)
+{
+    const struct rh_vs_areas *areas = ((const struct thin *)io->state)->areas;
+    size_t low = 0, high = areas->list.count;
+
+    (void)err;
+    while (low < high) { /* the first that ends behind it */
+        size_t mid = low + (high - low) / 2;
+
+        if (areas->list.items[mid].end <= offset)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    *ret_start = *ret_end = io->size;
+    if (low < areas->list.count) {
+        *ret_start = RH_MAX(areas->list.items[low].start, offset);
+        *ret_end = areas->list.items[low].end;
+    }
+    return 0;
+}
+
+static void thin_close(struct rh_io *io)
+{
+    struct thin *t = io->state;
+
+    rh_io_unref(t->file);
+    free(t);
+}
+
+/* Takes `file`. */
+static struct rh_io *thin_io(struct rh_io *file,
+                             const struct rh_vs_areas *areas)
+{
+    static const struct rh_io_ops ops = {thin_read, thin_data_after,
+                                         thin_close};
+    struct thin *t = rh_new0(struct thin);
+
+    t->file = file;
+    t->areas = areas;
+    return rh_io_make(&ops, file->name, file->size, t);
+}
+
+/* One file that is the disk byte for byte. */
+static bool is_whole(const char *name, const struct rh_io *io,
+                     const struct rh_vs_areas *areas)
+{
+    size_t n = strlen(name);
+
+    return n > 10 && !strcmp(name + n - 10, "-flat.vmdk") &&
+           io->size == areas->capacity;
+}
+
+/* --- its files
+ * ---------------------------------------------------------------- */
 
 static void add_segments(struct rh_buf *b, const char *path)
 {
@@ -78,7 +153,9 @@ static struct rh_io *open_file(struct rh_place *p, const char *name,
     if (err && !*err)
         *err = RH_TAKE(why);
     rh_error_free(why);
-    return io;
+    return io && f->areas && is_whole(name, io, f->areas)
+               ? thin_io(io, f->areas)
+               : io;
 }
 
 static void close_folder(struct rh_place *p)
@@ -92,7 +169,8 @@ static void close_folder(struct rh_place *p)
 
 /* The VM keeps it: readers look through it as long as they are open. */
 static struct rh_place *place_of(struct rh_live_vm *vm,
-                                 const struct rh_vs_file *file)
+                                 const struct rh_vs_file *file,
+                                 const struct rh_vs_areas *areas)
 {
     static const struct rh_place_ops ops = {.open = open_file,
                                             .close = close_folder};
@@ -101,6 +179,7 @@ static struct rh_place *place_of(struct rh_live_vm *vm,
     struct rh_place *p = rh_new0(struct rh_place);
 
     f->vm = vm;
+    f->areas = areas;
     f->datastore = rh_strdup(file->datastore);
     f->path = rh_strdup(file->folder);
     p->ops = &ops;
@@ -115,9 +194,10 @@ static struct rh_place *place_of(struct rh_live_vm *vm,
 
 static struct rh_reader *open_layer(struct rh_live_vm *vm,
                                     const struct rh_vs_file *file,
+                                    const struct rh_vs_areas *areas,
                                     unsigned depth, rh_error **err)
 {
-    struct rh_place *place = place_of(vm, file);
+    struct rh_place *place = place_of(vm, file, areas);
     RH_AUTO(rh_io_unrefp)
     struct rh_io *io = rh_place_open(place, file->name, err);
     struct rh_open_options o = {
@@ -144,14 +224,19 @@ static int check_layer(const struct rh_reader *r, const struct rh_vs_disk *d,
 }
 
 struct rh_reader *rh_vs_folder_disk(struct rh_live_vm *vm,
-                                    const struct rh_vs_disk *d, rh_error **err)
+                                    const struct rh_vs_disk *d,
+                                    const struct rh_vs_areas *areas,
+                                    rh_error **err)
 {
     RH_AUTO(rh_reader_closep) struct rh_reader *top = NULL;
     struct rh_reader **at = &top;
 
     for (size_t i = 0; i < d->chain.count; i++) {
-        *at = open_layer(vm, &d->chain.items[i], (unsigned)i, err);
-        if (!*at || check_layer(*at, d, i + 1 == d->chain.count, err) < 0)
+        bool last = i + 1 == d->chain.count;
+
+        *at = open_layer(vm, &d->chain.items[i], last ? areas : NULL,
+                         (unsigned)i, err);
+        if (!*at || check_layer(*at, d, last, err) < 0)
             return NULL;
         at = &(*at)->parent;
     }

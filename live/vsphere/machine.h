@@ -47,6 +47,14 @@ struct rh_vs_datastore {
     bool reachable;
 };
 struct rh_vs_lease;
+/* What is allocated of a disk: [start, end) in order. */
+struct rh_vs_area {
+    uint64_t start, end;
+};
+struct rh_vs_areas {
+    uint64_t capacity;
+    RH_VEC(struct rh_vs_area) list;
+};
 struct rh_vs_vm {
     struct rh_live_vm *vm;
     xmlDoc *doc;
@@ -63,7 +71,8 @@ struct rh_vs_vm {
     bool way_asked;  /* --transport */
     char *ours;      /* the snapshot of a running VM that we read; or NULL */
     struct rh_vs_lease *lease;
-    RH_VEC(struct rh_place *) places; /* readers look through them */
+    RH_VEC(struct rh_place *) places;   /* readers look through them */
+    RH_VEC(struct rh_vs_areas *) areas; /* likewise */
 };
 struct rh_vs_vm *rh_vs_vm_of(const struct rh_live_vm *vm);
 struct rh_vs *rh_vs_vm_session(const struct rh_live_vm *vm);
@@ -115,8 +124,11 @@ void rh_vs_checks(struct rh_live_vm *vm, struct rh_vm *config,
 /* --- bytes -------------------------------------------------------------------
  */
 /* folder.c: a disk by its files, through its chain. */
+/* `areas`: nothing else of its lowest file holds data; NULL: not known. */
 struct rh_reader *rh_vs_folder_disk(struct rh_live_vm *vm,
-                                    const struct rh_vs_disk *d, rh_error **err);
+                                    const struct rh_vs_disk *d,
+                                    const struct rh_vs_areas *areas,
+                                    rh_error **err);
 /* lease.c: all disks of the VM (or of a snapshot), one stream each. */
 struct rh_reader *rh_vs_lease_forward(struct rh_live_vm *vm, size_t disk,
                                       const char *snapshot, rh_error **err);

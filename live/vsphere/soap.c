@@ -134,8 +134,10 @@ static int send_call(struct rh_vs *s, struct rh_vs_call *c,
                      struct rh_http_answer *ret, rh_error **err)
 {
     /* At least 6.0, or leases come in an old shape. */
-    static const char *const headers[] = {"SOAPAction: \"urn:vim25/6.5\"",
-                                          NULL};
+    RH_AUTO(rh_freep)
+    char *action = rh_printf("SOAPAction: \"urn:vim25/%s\"",
+                             s->speaks ? s->speaks : "6.0");
+    const char *const headers[] = {action, NULL};
     RH_AUTO(rh_secret_freep) struct rh_secret *whole = NULL;
     RH_AUTO(rh_freep) char *plain = NULL;
     struct rh_http_request r = {.method = "POST",
@@ -232,6 +234,23 @@ static int take_refs(struct rh_vs *s, const xmlNode *content, rh_error **err)
     return rh_error_subject(err, s->live->remote.text);
 }
 
+/* An old version hides what came later (Secure Boot 6.5, vTPM 6.7, SEV 7.0), a
+ * new one is not understood by an old server. */
+static char *version_to_speak(const char *api)
+{
+    static const char *const known[] = {"6.7", "6.5"};
+    RH_AUTO(rh_freep) char *major = rh_strndup(api, strcspn(api, "."));
+    uint64_t n = 0;
+
+    if (rh_parse_u64(major, &n) && n >= 7)
+        return rh_strdup(
+            n > 8 && strspn(api, "0123456789.") == strlen(api) ? api : "7.0");
+    for (size_t i = 0; i < RH_COUNT(known); i++)
+        if (!strncmp(api, known[i], 3))
+            return rh_strdup(known[i]);
+    return NULL;
+}
+
 static int meet(struct rh_vs *s, rh_error **err)
 {
     struct rh_vs_call c = {.method = "RetrieveServiceContent",
@@ -245,6 +264,7 @@ static int meet(struct rh_vs *s, rh_error **err)
         return -1;
     s->vcenter =
         !strcmp(rh_vs_text_at(content, "about/apiType"), "VirtualCenter");
+    s->speaks = version_to_speak(rh_vs_text_at(content, "about/apiVersion"));
     s->version = rh_strdup(rh_vs_text_at(content, "about/version"));
     s->name = rh_printable(rh_vs_text_at(content, "about/fullName"));
     return 0;
@@ -459,6 +479,7 @@ void rh_vs_close(struct rh_live *live)
     free(s->beats.items);
     pthread_cond_destroy(&s->beats_news);
     pthread_mutex_destroy(&s->beats_lock);
+    free(s->speaks);
     free(s->version);
     free(s->name);
     free(s);

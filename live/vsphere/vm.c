@@ -7,6 +7,8 @@
 #include "base/limits.h"
 #include "live/vsphere/machine.h"
 
+enum { AREAS_MOST = 4 * 1024 * 1024 }; /* 64 MiB of memory */
+
 struct rh_vs_vm *rh_vs_vm_of(const struct rh_live_vm *vm)
 {
     return vm->state;
@@ -227,6 +229,11 @@ void rh_vs_vm_close(struct rh_live_vm *vm)
     for (size_t i = 0; i < v->places.count; i++)
         rh_place_close(v->places.items[i]);
     free(v->places.items);
+    for (size_t i = 0; i < v->areas.count; i++) {
+        free(v->areas.items[i]->list.items);
+        free(v->areas.items[i]);
+    }
+    free(v->areas.items);
     forget_datastores(v);
     free(v->datastores.items);
     rh_vs_disks_free(&v->disks);
@@ -329,12 +336,47 @@ static int refuse_disk(const struct rh_vs_vm *v, const struct rh_vs_disk *d,
 typedef struct rh_reader *open_fn(struct rh_live_vm *vm, size_t disk,
                                   const char *snapshot, rh_error **err);
 
+static int take_area(void *user, const struct rh_live_area *a, rh_error **err)
+{
+    struct rh_vs_areas *areas = user;
+
+    if (areas->list.count == AREAS_MOST)
+        return rh_fail(err, RH_ERR_LIVE_UNTRACKED, "too many areas");
+    *rh_vec_add(&areas->list) =
+        (struct rh_vs_area){a->start, a->start + a->length};
+    return 0;
+}
+
+/* VMFS knows what it has allocated of a thin disk; asking needs change
+ * tracking.  Where that says nothing all is read. */
+static const struct rh_vs_areas *allocated(struct rh_live_vm *vm, size_t disk,
+                                           const struct rh_vs_disk *d,
+                                           const char *snapshot)
+{
+    struct rh_vs_vm *v = rh_vs_vm_of(vm);
+    const struct rh_vs_datastore *s = datastore_of(v, d);
+    struct rh_vs_areas *areas;
+    rh_error *why = NULL;
+
+    if (!d->thin || !d->change_id || !s || !strncasecmp(s->type, "NFS", 3))
+        return NULL;
+    areas = *rh_vec_add(&v->areas) = rh_new0(struct rh_vs_areas);
+    areas->capacity = d->capacity;
+    if (rh_vs_changed(vm, disk, snapshot, NULL, take_area, areas, &why) == 0)
+        return areas;
+    rh_log(vm->lib, RH_LOG_INFO, "%s: what is allocated is not known (%s)",
+           d->where, rh_error_message(why));
+    rh_error_free(why);
+    return NULL;
+}
+
 static struct rh_reader *open_folder(struct rh_live_vm *vm, size_t disk,
                                      const char *snapshot, rh_error **err)
 {
     const struct rh_vs_disk *d = rh_vs_disk_at(vm, disk, snapshot, err);
 
-    return d ? rh_vs_folder_disk(vm, d, err) : NULL;
+    return d ? rh_vs_folder_disk(vm, d, allocated(vm, disk, d, snapshot), err)
+             : NULL;
 }
 
 static struct rh_reader *open_disk(struct rh_live_vm *vm, size_t disk,

@@ -80,6 +80,7 @@ struct rh_vs {
     struct rh_live *live;
     bool vcenter; /* what the server is, not what the URL says */
     char *version, *name;
+    char *speaks; /* the API's version in our calls; NULL: 6.0 */
     struct rh_vs_ref root, collector, sessions, views, search, rights;
     pthread_t thread; /* keeps the session and leases alive */
     pthread_mutex_t beats_lock;
