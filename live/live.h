@@ -160,9 +160,10 @@ struct rh_live_options {
 };
 struct rh_live_vm {
     struct rh_live *live;
-    rh_lib *lib; /* whose cancel, spools and progress hold */
-    char *id;    /* the platform's */
-    char *name;  /* set by vm_open() */
+    rh_lib *lib;             /* whose cancel, spools and progress hold */
+    char *id;                /* the platform's */
+    char *name;              /* set by vm_open() */
+    RH_VEC(char *) disk_ids; /* as describe() has numbered them */
     struct rh_live_options options;
     void *state; /* the platform's */
 };
@@ -173,6 +174,9 @@ void rh_live_vm_free(struct rh_live_vm *vm);
 RH_FREEP(rh_live_vm_freep, struct rh_live_vm, rh_live_vm_free)
 /* The VM of a live package, borrowed; NULL: it is none. */
 struct rh_live_vm *rh_live_vm_of(const struct rh_package *p);
+/* The platform's number of disk `disk` of such a package's VM, from which some
+ * may have been dropped; SIZE_MAX: it is none of its. */
+size_t rh_live_disk_number(const struct rh_package *p, size_t disk);
 
 /* --- what others stand on ---------------------------------------------------
  */

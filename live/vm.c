@@ -58,6 +58,9 @@ struct rh_live_vm *rh_live_vm_open(rh_lib *lib, const char *url,
 void rh_live_vm_free(struct rh_live_vm *vm)
 {
     vm->live->platform->vm_close(vm);
+    for (size_t i = 0; i < vm->disk_ids.count; i++)
+        free(vm->disk_ids.items[i]);
+    free(vm->disk_ids.items);
     free(vm->id);
     free(vm->name);
     free(vm);
@@ -69,6 +72,7 @@ void rh_live_vm_free(struct rh_live_vm *vm)
 struct live_opener {
     struct rh_opener opener;
     struct rh_live_vm *vm;
+    struct rh_package *package;
 };
 
 static struct rh_live_vm *vm_of(struct rh_opener *o)
@@ -76,13 +80,32 @@ static struct rh_live_vm *vm_of(struct rh_opener *o)
     return ((struct live_opener *)o)->vm;
 }
 
+static size_t number_of(const struct rh_live_vm *vm, const struct rh_vm *config,
+                        size_t disk)
+{
+    const char *id = disk < config->disks.count
+                         ? rh_text_of(&config->disks.items[disk].id)
+                         : "";
+
+    for (size_t i = 0; i < vm->disk_ids.count; i++)
+        if (!strcmp(vm->disk_ids.items[i], id))
+            return i;
+    return SIZE_MAX;
+}
+
+static size_t number_in(struct rh_opener *o, size_t vm, size_t disk)
+{
+    const struct live_opener *l = (struct live_opener *)o;
+
+    return number_of(l->vm, l->package->vms.items[vm], disk);
+}
+
 static struct rh_reader *read_disk(struct rh_opener *o, size_t vm, size_t disk,
                                    rh_error **err)
 {
     struct rh_live_vm *v = vm_of(o);
 
-    (void)vm;
-    return v->live->platform->disk(v, disk, NULL, err);
+    return v->live->platform->disk(v, number_in(o, vm, disk), NULL, err);
 }
 
 static struct rh_reader *forward_disk(struct rh_opener *o, size_t vm,
@@ -90,16 +113,14 @@ static struct rh_reader *forward_disk(struct rh_opener *o, size_t vm,
 {
     struct rh_live_vm *v = vm_of(o);
 
-    (void)vm;
-    return v->live->platform->forward(v, disk, NULL, err);
+    return v->live->platform->forward(v, number_in(o, vm, disk), NULL, err);
 }
 
 static bool looks(struct rh_opener *o, size_t vm, size_t disk)
 {
     struct rh_live_vm *v = vm_of(o);
 
-    (void)vm;
-    return v->live->platform->looks(v, disk);
+    return v->live->platform->looks(v, number_in(o, vm, disk));
 }
 
 static void close_opener(struct rh_opener *o)
@@ -118,6 +139,22 @@ struct rh_live_vm *rh_live_vm_of(const struct rh_package *p)
     return o && o->ops == &opener_ops ? vm_of(o) : NULL;
 }
 
+size_t rh_live_disk_number(const struct rh_package *p, size_t disk)
+{
+    const struct rh_live_vm *vm = rh_live_vm_of(p);
+
+    return vm && p->vms.count ? number_of(vm, p->vms.items[0], disk) : SIZE_MAX;
+}
+
+static void remember_disks(struct rh_live_vm *vm, const struct rh_package *p)
+{
+    const struct rh_vm *config = p->vms.count ? p->vms.items[0] : NULL;
+
+    for (size_t i = 0; config && i < config->disks.count; i++)
+        *rh_vec_add(&vm->disk_ids) =
+            rh_strdup(rh_text_of(&config->disks.items[i].id));
+}
+
 int rh_live_package(struct rh_package *p, const char *url,
                     const struct rh_package_options *o, rh_error **err)
 {
@@ -129,9 +166,13 @@ int rh_live_package(struct rh_package *p, const char *url,
     opener = rh_new0(struct live_opener);
     opener->opener.ops = &opener_ops;
     opener->vm = vm;
+    opener->package = p;
     rh_container_of(p)->opener = &opener->opener;
     p->kind = vm->live->platform->kind;
-    return vm->live->platform->describe(vm, p, err);
+    if (vm->live->platform->describe(vm, p, err) < 0)
+        return -1;
+    remember_disks(vm, p);
+    return 0;
 }
 
 /* --- inventories ------------------------------------------------------------

@@ -135,6 +135,15 @@ test_a_cold_copy_equals_the_disk_by_each_way() {
     done
 }
 
+test_what_is_left_of_the_disks_is_the_right_one() {
+    simulate esx
+    live convert esxi://$HOST/web01 --to kvm --out out --format raw \
+        --no-guest-fix --drop disk0
+    expect_status 0
+    expect_same_file out/web01/disk0.raw "$SCRATCH/b.raw"
+    expect_json '.disks | length' 1 out/web01/receipt.json
+}
+
 test_a_broken_connection_goes_on_by_range() {
     simulate esx -drop-after 700000
     live convert esxi://$HOST/web01 --to kvm --out out --format raw \
