@@ -40,7 +40,7 @@ struct cli {
     const char *title; /* "disk convert" */
     rh_lib *lib;
     rh_options *options;   /* TO_OPTIONS, as given */
-    const char **switches; /* TO_COMMAND: name, value pairs */
+    const char **switches; /* TO_COMMAND and TO_OPTIONS: name, value pairs */
     size_t switch_count;
     const char **words; /* what is left: sources, files */
     size_t word_count;
@@ -49,7 +49,8 @@ struct cli {
 
 extern const struct cli_option cli_common_options[];
 
-/* The value of a TO_COMMAND option, "" for a switch, NULL when not given. */
+/* The value of a TO_COMMAND or TO_OPTIONS option, "" for a switch, NULL when
+ * not given. */
 const char *cli_given(const struct cli *cli, const char *name);
 /* Print the error (two lines, or JSON), free it, return its exit status. */
 int cli_fail(const struct cli *cli, rh_error *e);

@@ -136,7 +136,7 @@ static int take(struct cli *cli, const struct cli_option *o, const char *value)
         return cli_fail(cli, e);
     if (o->whose == TO_OPTIONS && strstr(value, "://"))
         cli_may_ask(cli); /* a server will want to know who we are */
-    if (o->whose == TO_COMMAND) {
+    if (o->whose != TO_LIB) {
         cli->switches[2 * cli->switch_count] = o->name;
         cli->switches[2 * cli->switch_count + 1] = value;
         cli->switch_count++;

@@ -39,6 +39,11 @@ static const struct cli_option options[] = {
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
+/* Taking away looks at the journal alone. */
+static const char *const not_cleaning[] = {
+    "network-map", "sr",      "storage",     "import-storage", "vmid",
+    "name",        "dry-run", "keep-failed", "start",          NULL};
+
 /* Of several outcomes: interrupted, else what may be tried again, else
  * refused, else blocked. */
 static int worse(int a, int b)
@@ -104,6 +109,10 @@ static int run(struct cli *cli)
 
     if (!cli->word_count)
         return cli_usage(cli, _("a result folder is needed"));
+    for (const char *const *name = not_cleaning;
+         cli_given(cli, "clean") && *name; name++)
+        if (cli_given(cli, *name))
+            return cli_usage(cli, _("--clean takes no --%s"), *name);
     push = rh_push_open(cli->lib, cli->options, &e);
     if (!push)
         return cli_fail(cli, e);

@@ -103,36 +103,28 @@ void rh_push_close(rh_push *p)
 /* --- what an interrupted one has left
  * ------------------------------------------------ */
 
-/* The last that was made goes first. */
-static int clean_left(struct rh_push *p, const json_t *left, rh_error **err)
+static int clean_one(void *state, struct rh_journal *j, const char *kind,
+                     const char *id, rh_error **err)
 {
-    for (size_t n = json_array_size(left); n > 0; n--) {
-        const json_t *line = json_array_get(left, n - 1);
-        const char *kind = json_string_value(json_object_get(line, "kind"));
-        const char *id = json_string_value(json_object_get(line, "id"));
+    struct rh_push *p = state;
 
-        if (kind && id && p->kind->clean(p, kind, id, err) < 0)
-            return -1;
-    }
-    return 0;
+    return p->kind->clean(p, j, kind, id, err);
+}
+
+static struct rh_journal *begin(struct rh_push *p, const char *dir,
+                                size_t *ret_count, rh_error **err)
+{
+    return rh_journal_begin(p->lib, dir, p->remote.text, clean_one, p,
+                            ret_count, err);
 }
 
 int rh_push_clean(rh_push *p, const char *dir, rh_error **err)
 {
-    json_t *left = NULL;
+    size_t count = 0;
     RH_AUTO(rh_journal_closep)
-    struct rh_journal *j = rh_journal_open(dir, p->remote.text, &left, err);
-    int count = (int)json_array_size(left);
+    struct rh_journal *j = begin(p, dir, &count, err);
 
-    if (!j)
-        return -1;
-    if (clean_left(p, left, err) < 0) {
-        json_decref(left);
-        return -1;
-    }
-    json_decref(left);
-    rh_journal_done(j);
-    return count;
+    return j ? (int)count : -1;
 }
 
 /* --- the receipt
@@ -249,27 +241,6 @@ static json_t *dry_json(const struct rh_push_item *i)
                      checks_json(i), "requests", plan_json(i));
 }
 
-static int open_journal(struct rh_push_item *i, rh_error **err)
-{
-    json_t *left = NULL;
-    int failed = 0;
-
-    i->journal = rh_journal_open(i->dir, i->push->remote.text, &left, err);
-    if (!i->journal)
-        return -1;
-    if (left) {
-        rh_log(i->push->lib, RH_LOG_WARN,
-               "%s: an earlier push was interrupted; what it left is taken "
-               "away first",
-               i->dir);
-        failed = clean_left(i->push, left, err);
-        if (!failed)
-            rh_journal_done(i->journal);
-    }
-    json_decref(left);
-    return failed;
-}
-
 static char *dry_text(const struct rh_push_item *i)
 {
     struct rh_buf b = {0};
@@ -309,7 +280,8 @@ static int deliver(struct rh_push_item *i, json_t **ret_vm, rh_error **err)
     struct timespec start;
 
     clock_gettime(CLOCK_MONOTONIC, &start);
-    if (open_journal(i, err) < 0 || i->push->kind->look(i, err) < 0 ||
+    i->journal = begin(i->push, i->dir, NULL, err);
+    if (!i->journal || i->push->kind->look(i, err) < 0 ||
         rh_checks_verdict(&i->checks, i->push->lib, err) < 0 ||
         i->push->kind->send(i, err) < 0)
         return -1;

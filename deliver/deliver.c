@@ -107,7 +107,11 @@ int rh_delivery_commit(struct rh_delivery *d, rh_error **err)
     if (d->ops->commit(d, err) < 0)
         return -1;
     d->stage = RH_DELIVERY_DONE;
-    return 0;
+    if (!d->ops->start || !rh_option_yes(d->request.options, "start") ||
+        d->ops->start(d, err) == 0)
+        return 0;
+    return rh_error_context(err, _("the VM was delivered as %s, but"),
+                            d->where);
 }
 
 void rh_delivery_close(struct rh_delivery *d)

@@ -11,9 +11,9 @@
  *   begin       the work starts
  *   disk, disk_done  one after the other, in the job's order; or archive
  *   put         small files, once the disks are there
- *   commit      all is there: make it appear under its name
- *   abort       instead of commit: nothing of it is left
- *   close       always, last; aborts what was not committed
+ *   commit      all is there: make it appear under its name; then start, if
+ * asked abort       instead of commit: nothing of it is left close always,
+ * last; aborts what was not committed
  */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef RH_DELIVER_DELIVER_H
@@ -62,6 +62,9 @@ struct rh_delivery_ops {
     int (*put)(struct rh_delivery *d, const char *name, const void *bytes,
                size_t n, bool executable, rh_error **err);
     int (*commit)(struct rh_delivery *d, rh_error **err);
+    /* Start the VM that stands (option "start"); NULL: can't.  A failure takes
+     * nothing away. */
+    int (*start)(struct rh_delivery *d, rh_error **err);
     void (*abort)(struct rh_delivery *d); /* optional; close comes after it */
     void (*close)(struct rh_delivery *d); /* frees d->state */
 };

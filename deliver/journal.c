@@ -136,6 +136,48 @@ struct rh_journal *rh_journal_open(const char *dir, const char *url,
     return RH_TAKE(j);
 }
 
+static int clean_all(struct rh_journal *j, const json_t *left,
+                     rh_journal_clean *clean, void *state, rh_error **err)
+{
+    for (size_t n = json_array_size(left); n > 0; n--) {
+        const json_t *line = json_array_get(left, n - 1);
+        const char *kind = json_string_value(json_object_get(line, "kind"));
+        const char *id = json_string_value(json_object_get(line, "id"));
+
+        if (kind && id && clean(state, j, kind, id, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+struct rh_journal *rh_journal_begin(rh_lib *lib, const char *dir,
+                                    const char *url, rh_journal_clean *clean,
+                                    void *state, size_t *ret_count,
+                                    rh_error **err)
+{
+    json_t *left = NULL;
+    RH_AUTO(rh_journal_closep)
+    struct rh_journal *j = rh_journal_open(dir, url, &left, err);
+    size_t count = json_array_size(left);
+    int failed;
+
+    if (!j)
+        return NULL;
+    if (count)
+        rh_log(lib, RH_LOG_WARN,
+               "%s: an earlier run was interrupted; what it left is taken "
+               "away first",
+               dir ? dir : url);
+    failed = clean_all(j, left, clean, state, err);
+    json_decref(left);
+    if (failed)
+        return NULL;
+    rh_journal_done(j);
+    if (ret_count)
+        *ret_count = count;
+    return RH_TAKE(j);
+}
+
 int rh_journal_add(struct rh_journal *j, const char *kind, const char *id,
                    rh_error **err)
 {

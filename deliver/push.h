@@ -53,9 +53,10 @@ struct rh_pusher {
     int (*send)(struct rh_push_item *i, rh_error **err);
     int (*start)(struct rh_push_item *i, rh_error **err);
     void (*item_free)(struct rh_push_item *i);
-    /* Take away one thing of a journal; it may be gone already. */
-    int (*clean)(struct rh_push *p, const char *kind, const char *id,
-                 rh_error **err);
+    /* Take away one thing of a journal; it may be gone already.  What must be
+     * noted on the way goes into `j`. */
+    int (*clean)(struct rh_push *p, struct rh_journal *j, const char *kind,
+                 const char *id, rh_error **err);
 };
 const struct rh_pusher *rh_pusher_of(const char *scheme); /* NULL: none */
 

@@ -4,6 +4,18 @@
 
 #include <stdlib.h>
 
+int rh_remote_check(const char *text, size_t least, size_t most,
+                    const char *form, rh_error **err)
+{
+    RH_AUTO(rh_remote_url_free) struct rh_remote_url u = {0};
+
+    if (rh_remote_url(text, &u, err) < 0)
+        return -1;
+    if (u.count >= least && u.count <= most)
+        return 0;
+    return rh_fail(err, RH_ERR_DELIVERY_URL, "the URL is %s", form);
+}
+
 /* --- checks ------------------------------------------------------------------
  */
 

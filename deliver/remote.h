@@ -13,6 +13,10 @@
 #include "base/remote.h"
 #include "report/findings.h"
 
+/* Is it a URL whose path has so many parts?  `form` says how one looks. */
+int rh_remote_check(const char *text, size_t least, size_t most,
+                    const char *form, rh_error **err);
+
 /* --- checks ------------------------------------------------------------------
  */
 /* One line each, for people: what was looked at, and what came of it. */
@@ -49,6 +53,14 @@ struct rh_journal;
  * run left (an array), or NULL; the caller has the reference. */
 struct rh_journal *rh_journal_open(const char *dir, const char *url,
                                    json_t **ret_left, rh_error **err);
+/* The same, and what an earlier run has left is taken away first: the last
+ * thing that it made goes first. *ret_count (or NULL) of them. */
+typedef int rh_journal_clean(void *state, struct rh_journal *j,
+                             const char *kind, const char *id, rh_error **err);
+struct rh_journal *rh_journal_begin(rh_lib *lib, const char *dir,
+                                    const char *url, rh_journal_clean *clean,
+                                    void *state, size_t *ret_count,
+                                    rh_error **err);
 /* On the disk when it returns. */
 int rh_journal_add(struct rh_journal *j, const char *kind, const char *id,
                    rh_error **err);

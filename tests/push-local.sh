@@ -20,12 +20,16 @@ status)
     echo "Name Type Status Total Used Available %"
     echo "tank ${PVE_TYPE-zfspool} active 1000000 0 ${PVE_FREE-1000000} 0.00%" ;;
 alloc)
-    n=$(ls "$PVE/volumes" | wc -l)
-    truncate -s "$(($5 * 1024))" "$PVE/volumes/vm-$3-disk-$n"
-    [ -z "${PVE_DIRTY-}" ] ||
-        head -c "$(($5 * 1024))" /dev/urandom >"$PVE/volumes/vm-$3-disk-$n"
-    chmod 600 "$PVE/volumes/vm-$3-disk-$n"
-    echo "successfully created '$2:vm-$3-disk-$n'" ;;
+    [[ $4 = vm-$3-* ]] || { echo "illegal name '$4' - should be 'vm-$3-*'" >&2; exit 255; }
+    [ ! -e "$PVE/volumes/$4" ] || { echo "$4 is there" >&2; exit 255; }
+    # A thick storage rounds up.
+    size=$((($5 * 1024 + 4194303) / 4194304 * 4194304))
+    [ -n "${PVE_DIRTY-}" ] || size=$(($5 * 1024))
+    truncate -s $size "$PVE/volumes/$4"
+    [ -z "${PVE_DIRTY-}" ] || head -c $size /dev/urandom >"$PVE/volumes/$4"
+    chmod 600 "$PVE/volumes/$4"
+    [ -z "${PVE_KILL-}" ] || kill -9 $PPID
+    echo "successfully created '$2:$4'" ;;
 path) echo "$PVE/volumes/${2#*:}" ;;
 list)
     echo "Volid Format Type Size VMID"
@@ -41,7 +45,11 @@ set -eu
 echo "qm $1 $2" >>"$PVE/log"
 case $1 in
 status | config)
-    [ -e "$PVE/conf/$2" ] || { echo "no VM $2" >&2; exit 2; }
+    [ -z "${PVE_BROKEN-}" ] || { echo "cluster not ready - no quorum?" >&2; exit 2; }
+    [ -e "$PVE/conf/$2" ] || {
+        echo "Configuration file 'nodes/pve/qemu-server/$2.conf' does not exist" >&2
+        exit 2
+    }
     cat "$PVE/conf/$2" ;;
 create)
     [ -z "${PVE_FAIL-}" ] || { echo "unable to create VM $2 - told to fail" >&2; exit 255; }
@@ -67,6 +75,9 @@ push() { # a bridge that is there on any machine
     run timeout 60 "$REHOST" push web01 --to proxmox-local:tank \
         --network-map '*=lo' "$@"
 }
+volume() { # N: its file
+    echo pve/volumes/vm-100-disk-"$1"-*
+}
 expect_nothing_left() {
     expect_empty pve/volumes
     expect_empty pve/conf
@@ -79,14 +90,14 @@ test_a_vm_arrives_whole() {
     expect_schema .stdout rehost.delivery-1.json
     expect_json '.vms[0].id' 100
     for i in 0 1; do
-        run cmp "$SCRATCH/$i.raw" "pve/volumes/vm-100-disk-$i"
+        run cmp "$SCRATCH/$i.raw" "$(volume $i)"
         expect_status 0
         # Zeros were not written.
-        expect_equal $(($(stat -c %b "pve/volumes/vm-100-disk-$i") * 512 <= \
+        expect_equal $(($(stat -c %b "$(volume $i)") * 512 <= \
             $(stat -c %b "$SCRATCH/$i.raw") * 512 + 1048576)) 1 "sparse"
     done
     run grep -E '^(scsi0|net0|efidisk0|memory)' pve/conf/100
-    expect_stdout '^scsi0: tank:vm-100-disk-0,discard=on,iothread=1$'
+    expect_stdout '^scsi0: tank:vm-100-disk-0-[0-9a-f]{8},discard=on,iothread=1$'
     expect_stdout '^net0: virtio=00:50:56:AA:BB:00,firewall=1,bridge=lo$'
     expect_stdout '^efidisk0: tank:1,efitype=4m'
     expect_file pve/running
@@ -98,7 +109,13 @@ test_a_volume_with_old_data() {
     node
     PVE_TYPE=lvm PVE_DIRTY=1 push
     expect_status 0
-    run cmp "$SCRATCH/0.raw" pve/volumes/vm-100-disk-0
+    run cmp "$SCRATCH/0.raw" "$(volume 0)"
+    expect_status 0
+    # Also behind the disk: the volume is larger.
+    expect_equal "$(stat -c %s "$(volume 1)")" 8388608 "the volume"
+    run cmp -n 5242880 "$SCRATCH/1.raw" "$(volume 1)"
+    expect_status 0
+    run cmp -n 3145728 -i 5242880:0 "$(volume 1)" /dev/zero
     expect_status 0
 }
 test_the_reader_has_no_rights() {
@@ -155,14 +172,46 @@ test_a_damaged_disk() {
     expect_status 1
     expect_nothing_left
 }
+# The journal knows a volume before it is made.
 test_killed_and_cleaned() {
     node
-    mkdir web01/.push
-    "$SCRATCH/bin/pvesm" alloc tank 100 '' 1024 --format raw >/dev/null
-    printf '{"kind":"volume","id":"tank:vm-100-disk-0"}\n' \
-        >"web01/.push/$(printf %s proxmox-local:tank | sha256sum | cut -c1-16).jsonl"
-    push --clean
+    PVE_KILL=1 push
+    expect_status 137
+    expect_equal "$(ls pve/volumes | wc -l)" 1 "volumes left"
+    run "$REHOST" push web01 --to proxmox-local:tank --clean --start
+    expect_error USAGE 2
+    expect_stderr 'clean takes no --start'
+    push_clean
     expect_status 0
     expect_nothing_left
+}
+push_clean() {
+    run timeout 60 "$REHOST" push web01 --to proxmox-local:tank --clean
+}
+# While the node cannot say whose a volume is, it stays, and so does the journal.
+test_a_node_that_does_not_answer() {
+    node
+    PVE_KILL=1 push
+    PVE_BROKEN=1 push_clean
+    expect_error DELIVERY_FAILED 1
+    expect_stderr 'no quorum'
+    expect_equal "$(ls pve/volumes | wc -l)" 1 "volumes left"
+    push_clean
+    expect_status 0
+    expect_nothing_left
+}
+# A journal from elsewhere, or one whose volume has become another guest's.
+test_cleaning_leaves_others_alone() {
+    node
+    touch pve/volumes/vm-100-disk-0 pve/volumes/vm-100-disk-0-0a1b2c3d
+    echo "scsi0: tank:vm-100-disk-0-0a1b2c3d" >pve/conf/100
+    mkdir web01/.push
+    printf '{"kind":"volume","id":"%s"}\n' tank:vm-100-disk-0 \
+        tank:vm-100-disk-0-0a1b2c3d -x:vm-1 \
+        >"web01/.push/$(printf %s proxmox-local:tank | sha256sum | cut -c1-16).jsonl"
+    push_clean
+    expect_status 0
+    expect_equal "$(ls pve/volumes | wc -l)" 2 "volumes"
+    expect_empty web01/.push
 }
 run_tests

@@ -134,6 +134,28 @@ test_nics_that_cannot_be_made() {
     expect_stderr 'told to fail'
     expect_nothing_left
 }
+# A disk that does not go with its VM is found by its mark.
+test_a_disk_that_does_not_go() {
+    xo --broken-vifs --fail-call VDI.destroy=1
+    push
+    expect_error HTTP_BUSY 1
+    expect_nothing_left
+}
+# All was sent when it was broken off: the VM appears only then.
+test_a_vm_that_appears_late() {
+    xo --late 3
+    "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" 2>.stderr &
+    local pid=$!
+    for _ in $(seq 100); do
+        grep -q '"late"' "$STATE/log.jsonl" && break
+        sleep 0.1
+    done
+    kill -INT $pid
+    wait $pid
+    expect_equal $? 130 "exit status"
+    expect_equal "$(grep -c '"DELETE"' "$STATE/log.jsonl")" 1 "VMs taken away"
+    expect_nothing_left
+}
 test_killed_and_cleaned() {
     xo --hang 2
     "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" &

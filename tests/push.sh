@@ -280,6 +280,38 @@ test_killed_and_cleaned() {
     push
     expect_status 0
 }
+# The VM goes, a disk of it does not: the next run finds that, too.
+test_a_disk_that_does_not_go() {
+    xapi --task-delay 4 --fail-call VDI.destroy=1
+    "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" &
+    local pid=$!
+    for _ in $(seq 100); do
+        [ "$(db '.VM // {} | length' 2>/dev/null)" != 1 ] || break
+        sleep 0.1
+    done
+    sleep 1
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    push --clean
+    expect_error DELIVERY_FAILED 1
+    expect_equal "$(db '[.VM, .VDI] | map(length) | join(" ")')" "0 1" "left"
+    push --clean
+    expect_status 0
+    expect_nothing_left
+}
+test_cleaning_leaves_others_alone() {
+    xapi
+    push
+    expect_status 0
+    mkdir -p web01/.push
+    jq -c '.VDI | keys[] | {kind: "vdi", id: "\(.) OpaqueRef:x"}' "$STATE/db.json" \
+        >"web01/.push/$(printf %s "$URL" | sha256sum | cut -c1-16).jsonl"
+    push --clean
+    expect_status 0
+    expect_equal "$(db '[.VM, .VDI] | map(length) | join(" ")')" "1 2" "VMs, disks"
+    run "$REHOST" push web01 --to "$URL" --clean --name shop
+    expect_error USAGE 2
+}
 test_a_result_of_another_kind() {
     xapi
     "$REHOST" convert "$SCRATCH/vm" --to kvm --out kvm --no-guest-fix >/dev/null
@@ -323,6 +355,21 @@ test_one_pass_keeps_nothing_here() {
         --tls-ca "$STATE/cert.pem"
     expect_error PLAN_BLOCKED 4
     expect_stderr DELIVERY-TAKEN
+}
+# What was delivered stays, in one pass as by a push.
+test_a_start_that_fails() {
+    xapi --fail-call VM.start=2
+    cp -r "$SCRATCH/vm" vm
+    convert_to --start
+    expect_error DELIVERY_FAILED 1
+    expect_stderr 'the VM was delivered as [0-9a-f-]{36} at .*, but: .*VM.start'
+    expect_equal "$(db '[.VM, .VDI] | map(length) | join(" ")')" "1 2" "VMs, disks"
+    run "$REHOST" convert vm --to xen --out other --no-guest-fix --set uuid=5b0a1a6e-1111-4222-8333-444455556666
+    rm -rf web01 && mv other/web01 .
+    push --start
+    expect_error DELIVERY_FAILED 1
+    expect_stderr 'the VM was delivered as'
+    expect_equal "$(db '.VM | length')" 2 "VMs"
 }
 test_one_pass_that_fails_late() {
     xapi --fail-after 200000

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -16,8 +17,10 @@
 struct item {
     struct rh_pve_result result;
     char *vmid;
-    bool thick; /* a new volume may hold what others have left */
-    RH_VEC(char *) volumes;
+    bool thick;             /* a new volume may hold what others have left */
+    bool files;             /* volumes are files with an extension */
+    char mark[9];           /* of this run, in its volumes' names */
+    RH_VEC(char *) volumes; /* as the journal names them */
     bool made;
 };
 
@@ -79,6 +82,17 @@ static char *word_of(const char *table, const char *name, unsigned n)
     return rh_strdup("");
 }
 
+static bool is_file_storage(const char *type)
+{
+    static const char *const types[] = {"btrfs", "cephfs",    "cifs",
+                                        "dir",   "glusterfs", "nfs"};
+
+    for (size_t i = 0; i < RH_COUNT(types); i++)
+        if (!strcmp(types[i], type))
+            return true;
+    return false;
+}
+
 /* "Name Type Status Total Used Available %", in KiB. */
 static int check_storage(struct rh_push_item *p, struct item *i, rh_error **err)
 {
@@ -101,6 +115,7 @@ static int check_storage(struct rh_push_item *p, struct item *i, rh_error **err)
     rh_parse_u64(room_text, &room);
     room = room < UINT64_MAX / 1024 ? room * 1024 : UINT64_MAX;
     i->thick = !strcmp(type, "lvm");
+    i->files = is_file_storage(type);
     need = i->thick ? i->result.virtual_bytes : i->result.file_bytes;
     if (need > room)
         rh_check_bad(&p->checks, RH_ERR_DELIVERY_SPACE,
@@ -183,10 +198,21 @@ static void check_lvm(struct rh_push_item *p)
                          "host's; set it to 0 in /etc/lvm/lvm.conf");
 }
 
+static void make_mark(char ret[9])
+{
+    unsigned char random[4] = {0};
+
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        abort(); /* a name that others have, too, would be dangerous */
+    snprintf(ret, 9, "%02x%02x%02x%02x", random[0], random[1], random[2],
+             random[3]);
+}
+
 static int look(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state = rh_new0(struct item);
 
+    make_mark(i->mark);
     if (rh_pve_result_open(p->dir, p->receipt, p->push->options, &i->result,
                            err) < 0 ||
         check_storage(p, i, err) < 0 || choose_number(p, i, err) < 0)
@@ -219,24 +245,33 @@ static char *volume_in(const char *text, const char *storage)
     return rh_strndup(start + 1, (size_t)(end - start - 1));
 }
 
+/* The name is ours, so that it can be noted before the volume is made, and is
+ * nobody else's: "vm-100-disk-0-1a2b3c4d", as all of Proxmox's storages take
+ * it (PVE::Storage, alloc_image). */
 static int alloc(struct rh_push_item *p, struct item *i,
                  struct rh_pve_setting *s, uint64_t size, rh_error **err)
 {
     RH_AUTO(rh_freep)
     char *kib = rh_printf("%llu", (unsigned long long)rh_div_up(size, 1024));
+    RH_AUTO(rh_freep)
+    char *name = rh_printf("vm-%s-disk-%zu-%s%s", i->vmid, i->volumes.count,
+                           i->mark, i->files ? ".raw" : "");
+    RH_AUTO(rh_freep) char *id = rh_printf("%s:%s", storage_of(p->push), name);
     const char *const argv[] = {"pvesm",    "alloc", storage_of(p->push),
-                                i->vmid,    "",      kib,
+                                i->vmid,    name,    kib,
                                 "--format", "raw",   NULL};
-    RH_AUTO(rh_freep) char *text = rh_program_run(p->push->lib, argv, err);
+    RH_AUTO(rh_freep) char *text = NULL;
 
+    if (rh_journal_add(p->journal, "volume", id, err) < 0)
+        return -1;
+    *rh_vec_add(&i->volumes) = RH_TAKE(id);
+    text = rh_program_run(p->push->lib, argv, err);
     if (!text)
         return -1;
     s->volume = volume_in(text, storage_of(p->push));
-    if (!s->volume)
-        return rh_fail(err, RH_ERR_DELIVERY_FAILED,
-                       "pvesm alloc names no volume: %.200s", text);
-    *rh_vec_add(&i->volumes) = rh_strdup(s->volume);
-    return rh_journal_add(p->journal, "volume", s->volume, err);
+    return s->volume ? 0
+                     : rh_fail(err, RH_ERR_DELIVERY_FAILED,
+                               "pvesm alloc names no volume: %.200s", text);
 }
 
 static int write_disk(struct rh_push_item *p, struct item *i,
@@ -359,61 +394,122 @@ static json_t *describe(const struct item *i)
  * -----------------------------------------------------------------------------
  */
 
-static bool is_ours(const char *vmid, const char *note)
+/* A guest's configuration: 1 and *ret_text, or 0: there is none of that number
+ * on this node; -1: it could not be learnt (no quorum, a lock, a program that
+ * is gone). */
+static int config_of(const char *program, const char *vmid, char **ret_text,
+                     rh_error **err)
 {
-    const char *const argv[] = {"qm", "config", vmid, NULL};
-    RH_AUTO(rh_freep) char *text = rh_program_run(NULL, argv, NULL);
-    const char *digest = strrchr(note, ':'); /* the rest may be escaped */
+    const char *const argv[] = {program, "config", vmid, NULL};
+    RH_AUTO(rh_error_freep) rh_error *e = NULL;
 
-    return text && rh_pve_is_note(note) && strstr(text, digest + 1);
+    *ret_text = rh_program_run(NULL, argv, &e);
+    if (*ret_text)
+        return 1;
+    /* "Configuration file 'nodes/N/qemu-server/100.conf' does not exist" */
+    if (strstr(rh_error_message(e), "does not exist"))
+        return 0;
+    if (err && !*err)
+        *err = RH_TAKE(e);
+    return -1;
 }
 
 static int destroy_vm(const char *vmid, const char *note, rh_error **err)
 {
     const char *const argv[] = {"qm", "destroy", vmid, NULL};
+    const char *digest = strrchr(note, ':'); /* the rest may be escaped */
+    RH_AUTO(rh_freep) char *config = NULL;
     RH_AUTO(rh_freep) char *text = NULL;
+    int there = rh_pve_is_note(note) ? config_of("qm", vmid, &config, err) : 0;
 
-    if (!is_ours(vmid, note))
-        return 0;
+    if (there <= 0 || !strstr(config, digest + 1))
+        return there < 0 ? -1 : 0;
     text = rh_program_run(NULL, argv, err);
     return text ? 0 : -1;
 }
 
 /* Numbers are given again: the volume may be another guest's by now, or the
- * journal, which lies beside a result, may never have been ours. */
-static bool is_used(const char *vmid, const char *volume)
+ * journal, which lies beside a result, may never have been ours. -1: not
+ * known. */
+static int is_used(const char *vmid, const char *volume, rh_error **err)
 {
     static const char *const programs[] = {"qm", "pct"};
-    bool used = false;
 
-    for (size_t i = 0; i < RH_COUNT(programs) && !used; i++) {
-        const char *const argv[] = {programs[i], "config", vmid, NULL};
-        RH_AUTO(rh_freep)
-        char *text = rh_program_there(programs[i])
-                         ? rh_program_run(NULL, argv, NULL)
-                         : NULL;
+    for (size_t i = 0; i < RH_COUNT(programs); i++) {
+        RH_AUTO(rh_freep) char *config = NULL;
+        int there = rh_program_there(programs[i])
+                        ? config_of(programs[i], vmid, &config, err)
+                        : 0;
 
-        used = text && strstr(text, volume);
+        if (there < 0 || (there && strstr(config, volume)))
+            return there;
     }
-    return used;
+    return 0;
 }
 
-/* Gone with its VM, perhaps; what a guest uses is no leaving. */
-static int free_volume(const char *volume, rh_error **err)
+static bool ends_with(const char *text, const char *end)
 {
-    RH_AUTO(rh_freep) char *storage = rh_strndup(volume, strcspn(volume, ":"));
-    const char *const list[] = {"pvesm", "list", storage, NULL};
-    const char *const argv[] = {"pvesm", "free", volume, NULL};
-    RH_AUTO(rh_freep) char *all = rh_program_run(NULL, list, err);
-    RH_AUTO(rh_freep) char *text = NULL;
-    RH_AUTO(rh_freep) char *row = all ? word_of(all, volume, 0) : NULL;
-    RH_AUTO(rh_freep) char *vmid = all ? word_of(all, volume, 4) : NULL;
+    size_t n = strlen(text), m = strlen(end);
 
-    if (!all || !row[0])
-        return all ? 0 : -1;
-    if (is_number(vmid) && is_used(vmid, volume))
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+/* The volume of that name, as the storage calls it ("local:100/vm-100-..."),
+ * and its guest's number; "" where there is none. */
+static int find_volume(const char *storage, const char *name, char **ret_volume,
+                       char **ret_vmid, rh_error **err)
+{
+    const char *const list[] = {"pvesm", "list", storage, NULL};
+    RH_AUTO(rh_freep) char *all = rh_program_run(NULL, list, err);
+    RH_AUTO(rh_freep) char *plain = rh_printf(":%s", name);
+    RH_AUTO(rh_freep) char *below = rh_printf("/%s", name);
+
+    *ret_volume = *ret_vmid = NULL;
+    for (const char *p = all; p && *p; p += strcspn(p, "\n"), p += *p == '\n') {
+        RH_AUTO(rh_freep) char *volume = rh_strndup(p, strcspn(p, " \t\n"));
+
+        if (!ends_with(volume, plain) && !ends_with(volume, below))
+            continue;
+        *ret_vmid = word_of(all, volume, 4);
+        *ret_volume = RH_TAKE(volume);
         return 0;
-    text = rh_program_run(NULL, argv, err);
+    }
+    return all ? 0 : -1;
+}
+
+/* "vm-100-disk-0-1a2b3c4d" and "....raw", as alloc() names them. */
+static bool is_our_name(const char *name)
+{
+    size_t n = strlen(name);
+    const char *mark;
+
+    if (n > 4 && !strcmp(name + n - 4, ".raw"))
+        n -= 4;
+    mark = n > 9 ? name + n - 9 : "";
+    return !strncmp(name, "vm-", 3) && strstr(name, "-disk-") &&
+           mark[0] == '-' && strspn(mark + 1, "0123456789abcdef") >= 8 &&
+           !strpbrk(name, " /\t");
+}
+
+/* "STORAGE:NAME".  Gone with its VM, perhaps; what a guest uses is no leaving.
+ */
+static int free_volume(const char *id, rh_error **err)
+{
+    const char *colon = strchr(id, ':');
+    RH_AUTO(rh_freep)
+    char *storage = rh_strndup(id, colon ? (size_t)(colon - id) : 0);
+    RH_AUTO(rh_freep) char *volume = NULL, *vmid = NULL, *text = NULL;
+    int used;
+
+    if (!good_name(storage) || !is_our_name(colon + 1))
+        return 0;
+    if (find_volume(storage, colon + 1, &volume, &vmid, err) < 0)
+        return -1;
+    used = volume && is_number(vmid) ? is_used(vmid, volume, err) : 0;
+    if (!volume || used)
+        return used < 0 ? -1 : 0;
+    text = rh_program_run(
+        NULL, (const char *const[]){"pvesm", "free", volume, NULL}, err);
     return text ? 0 : -1;
 }
 
@@ -465,15 +561,16 @@ static void item_free(struct rh_push_item *p)
 }
 
 /* "VMID/NOTE"; a volume's id. */
-static int clean(struct rh_push *p, const char *kind, const char *id,
-                 rh_error **err)
+static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
+                 const char *id, rh_error **err)
 {
     const char *slash = strchr(id, '/');
     RH_AUTO(rh_freep) char *vmid = NULL;
 
     (void)p;
+    (void)j;
     if (!strcmp(kind, "volume"))
-        return id[0] == '-' ? 0 : free_volume(id, err);
+        return free_volume(id, err);
     if (strcmp(kind, "vm") || !slash)
         return 0;
     vmid = rh_strndup(id, (size_t)(slash - id));

@@ -135,6 +135,10 @@ static int copy_all(struct work *w, rh_error **err)
                  : put_zeros(w, at, e.length, err) < 0))
             return -1;
     }
+    /* Behind the disk, too, a guest could read what others have left. */
+    if (r->size < w->volume_size &&
+        put_zeros(w, r->size, w->volume_size - r->size, err) < 0)
+        return -1;
     if (fsync(w->volume) < 0)
         return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                              "the volume could not be written");

@@ -82,30 +82,26 @@ static int preflight(struct rh_delivery *d, struct rh_findings *findings,
     return failed;
 }
 
-/* What an earlier run for this URL and VM has left goes first. */
+static int clean(void *state, struct rh_journal *j, const char *kind,
+                 const char *id, rh_error **err)
+{
+    struct state *s = state;
+
+    (void)j;
+    return rh_pve_clean(&s->pve, kind, id, err);
+}
+
 static int begin(struct rh_delivery *d, rh_error **err)
 {
     struct state *s = d->state;
     RH_AUTO(rh_freep)
     char *key = rh_printf("%s %s", s->remote.text, d->request.job->name);
-    json_t *left = NULL;
-    int failed = 0;
 
-    s->journal = rh_journal_open(NULL, key, &left, err);
-    if (!s->journal)
-        return -1;
-    for (size_t n = json_array_size(left); n > 0 && !failed; n--) {
-        const json_t *line = json_array_get(left, n - 1);
-
-        failed = rh_pve_clean(&s->pve, rh_pve_text(line, "kind"),
-                              rh_pve_text(line, "id"), err);
-    }
-    json_decref(left);
-    if (!failed)
-        rh_journal_done(s->journal);
+    s->journal =
+        rh_journal_begin(d->request.lib, NULL, key, clean, s, NULL, err);
     s->work = (struct rh_pve_work){
         .pve = &s->pve, .place = &s->place, .journal = s->journal};
-    return failed;
+    return s->journal ? 0 : -1;
 }
 
 /* --- disks
@@ -191,12 +187,18 @@ static int commit(struct rh_delivery *d, rh_error **err)
         return -1;
     there = rh_pve_describe(&s->work, &s->conf, err);
     json_decref(there);
-    if (!there || (rh_option_yes(d->request.options, "start") &&
-                   rh_pve_start(&s->work, err) < 0))
+    if (!there)
         return -1;
     rh_pve_settle(&s->work);
     d->where = rh_printf(_("%s at %s"), s->place.vmid, s->remote.text);
     return 0;
+}
+
+static int start(struct rh_delivery *d, rh_error **err)
+{
+    struct state *s = d->state;
+
+    return rh_pve_start(&s->work, err);
 }
 
 static void abort_delivery(struct rh_delivery *d)
@@ -230,22 +232,16 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
                                                .disk_done = disk_done,
                                                .put = put,
                                                .commit = commit,
+                                               .start = start,
                                                .abort = abort_delivery,
                                                .close = close_delivery};
-    struct rh_remote_url u = {0};
     struct state *s = rh_new0(struct state);
-    bool good;
 
     s->fd = -1;
     d->ops = &ops;
     d->state = s;
-    if (rh_remote_url(d->request.out, &u, err) < 0)
-        return -1;
-    good = u.count == 1 || u.count == 2;
-    rh_remote_url_free(&u);
-    return good ? 0
-                : rh_fail(err, RH_ERR_DELIVERY_URL,
-                          "the URL is proxmox://HOST[:PORT]/NODE[/STORAGE]");
+    return rh_remote_check(d->request.out, 1, 2,
+                           "proxmox://HOST[:PORT]/NODE[/STORAGE]", err);
 }
 
 static const char *const formats[] = {"qcow2", "raw", NULL};

@@ -154,9 +154,10 @@ static void close_session(struct rh_push *p)
     free(p->state);
 }
 
-static int clean(struct rh_push *p, const char *kind, const char *id,
-                 rh_error **err)
+static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
+                 const char *id, rh_error **err)
 {
+    (void)j;
     return rh_pve_clean(p->state, kind, id, err);
 }
 

@@ -61,27 +61,23 @@ static int preflight(struct rh_delivery *d, struct rh_findings *findings,
     return failed;
 }
 
-/* What an earlier run for this URL and VM has left goes first. */
+static int clean(void *state, struct rh_journal *j, const char *kind,
+                 const char *id, rh_error **err)
+{
+    struct state *s = state;
+
+    return rh_xapi_clean(&s->xapi, j, kind, id, err);
+}
+
 static int begin(struct rh_delivery *d, rh_error **err)
 {
     struct state *s = d->state;
     RH_AUTO(rh_freep)
     char *key = rh_printf("%s %s", s->remote.text, d->request.job->name);
-    json_t *left = NULL, *line;
-    size_t i;
-    int failed = 0;
 
-    s->journal = rh_journal_open(NULL, key, &left, err);
-    if (!s->journal)
-        return -1;
-    json_array_foreach (left, i, line)
-        if (!failed)
-            failed =
-                rh_xapi_clean_task(&s->xapi, rh_xapi_text(line, "id"), err);
-    json_decref(left);
-    if (!failed)
-        rh_journal_done(s->journal);
-    return failed;
+    s->journal =
+        rh_journal_begin(d->request.lib, NULL, key, clean, s, NULL, err);
+    return s->journal ? 0 : -1;
 }
 
 static int sink_write(struct rh_out *o, const void *buf, size_t n,
@@ -115,15 +111,19 @@ static int commit(struct rh_delivery *d, rh_error **err)
     if (!s->import.vm)
         return rh_fail(err, RH_ERR_DELIVERY_FAILED,
                        "the task names no VM that it made");
-    if (rh_option_yes(d->request.options, "start") &&
-        rh_xapi_do(&s->xapi, "VM.start", json_pack("[sbb]", s->import.vm, 0, 0),
-                   err) < 0)
-        return -1;
     rh_xapi_do(&s->xapi, "task.destroy", json_pack("[s]", s->import.task),
                NULL);
     rh_journal_done(s->journal);
     d->where = rh_printf(_("%s at %s"), s->ova.uuid, s->remote.text);
     return 0;
+}
+
+static int start(struct rh_delivery *d, rh_error **err)
+{
+    struct state *s = d->state;
+
+    return rh_xapi_do(&s->xapi, "VM.start",
+                      json_pack("[sbb]", s->import.vm, 0, 0), err);
 }
 
 static void abort_import(struct rh_delivery *d)
@@ -154,10 +154,9 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
                                                .begin = begin,
                                                .archive = archive,
                                                .commit = commit,
+                                               .start = start,
                                                .abort = abort_import,
                                                .close = close_delivery};
-    struct rh_remote_url u = {0};
-    bool good;
 
     d->ops = &ops;
     d->state = rh_new0(struct state);
@@ -166,13 +165,8 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
                 "a compressed XVA cannot be sent while it is made");
         return rh_hint(err, "leave out --compress: zeros are not sent anyway");
     }
-    if (rh_remote_url(d->request.out, &u, err) < 0)
-        return -1;
-    good = u.count <= 1;
-    rh_remote_url_free(&u);
-    return good ? 0
-                : rh_fail(err, RH_ERR_DELIVERY_URL,
-                          "the URL is xapi://HOST[:PORT][/SR]");
+    return rh_remote_check(d->request.out, 0, 1, "xapi://HOST[:PORT][/SR]",
+                           err);
 }
 
 const struct rh_deliverer rh_deliver_xapi = {

@@ -20,6 +20,9 @@ enum {
     POLL_MAX = 1000,
 };
 
+/* Tasks of ours. */
+static const char label[] = "rehost: import ";
+
 /* --- where it goes
  * --------------------------------------------------------------- */
 
@@ -203,11 +206,11 @@ static int request(struct rh_xapi_import *i, const char *path, rh_error **err)
 int rh_xapi_import_begin(struct rh_xapi_import *i, const char *name,
                          rh_error **err)
 {
-    RH_AUTO(rh_freep) char *label = rh_printf("rehost: import %s", name);
+    RH_AUTO(rh_freep) char *text = rh_printf("%s%s", label, name);
     RH_AUTO(rh_freep) char *path = NULL;
     json_t *task =
         rh_xapi_call(i->x, "task.create",
-                     json_pack("[ss]", label, "a VM is sent by rehost"), err);
+                     json_pack("[ss]", text, "a VM is sent by rehost"), err);
 
     if (!task)
         return -1;
@@ -251,33 +254,110 @@ void rh_xapi_import_free(struct rh_xapi_import *i)
 /* --- taking it back
  * ------------------------------------------------------------------ */
 
-static int destroy_vm(struct rh_xapi *x, const char *vm, rh_error **err)
+/* A disk that is ours says so: the journal, which lies beside a result, may
+ * come from anywhere. */
+static const char disk_mark[] = "rehost-task";
+
+/* The disks of a VM. */
+static json_t *disks_of(struct rh_xapi *x, const json_t *vm, rh_error **err)
 {
-    json_t *record =
-        rh_xapi_call(x, "VM.get_record", json_pack("[s]", vm), err);
     json_t *vdis = json_array(), *ref;
-    int failed = record ? 0 : -1;
     size_t i;
 
-    json_array_foreach (json_object_get(record, "VBDs"), i, ref) {
+    json_array_foreach (json_object_get(vm, "VBDs"), i, ref) {
         json_t *vdi =
             rh_xapi_call(x, "VBD.get_VDI", json_pack("[O]", ref), err);
+        bool good = json_is_string(vdi);
 
-        /* With the VM gone nothing would lead to its disks. */
-        if (!json_is_string(vdi))
-            failed = -1;
-        else if (strcmp(json_string_value(vdi), RH_XAPI_NULL) != 0)
+        if (good && strcmp(json_string_value(vdi), RH_XAPI_NULL) != 0)
             json_array_append(vdis, vdi);
         json_decref(vdi);
+        if (good)
+            continue;
+        json_decref(vdis);
+        return NULL;
     }
-    if (!failed)
-        failed = rh_xapi_do(x, "VM.destroy", json_pack("[s]", vm), err);
+    return vdis;
+}
+
+/* With the VM gone nothing would lead to its disks: they are marked and noted
+ * before it goes. */
+static int note_disk(struct rh_xapi *x, struct rh_journal *j, const char *vdi,
+                     const char *task, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *id = rh_printf("%s %s", vdi, task);
+
+    rh_xapi_do(x, "VDI.remove_from_other_config",
+               json_pack("[ss]", vdi, disk_mark), NULL);
+    if (rh_xapi_do(x, "VDI.add_to_other_config",
+                   json_pack("[sss]", vdi, disk_mark, task), err) < 0)
+        return -1;
+    return j ? rh_journal_add(j, "vdi", id, err) : 0;
+}
+
+static int destroy_all(struct rh_xapi *x, struct rh_journal *j, const char *vm,
+                       const json_t *vdis, const char *task, rh_error **err)
+{
+    size_t i;
+    json_t *ref;
+    int failed = 0;
+
     json_array_foreach (vdis, i, ref)
-        if (!failed)
-            failed = rh_xapi_do(x, "VDI.destroy", json_pack("[O]", ref), err);
+        if (note_disk(x, j, json_string_value(ref), task, err) < 0)
+            return -1;
+    if (rh_xapi_do(x, "VM.destroy", json_pack("[s]", vm), err) < 0)
+        return -1;
+    json_array_foreach (vdis, i, ref)
+        failed |= rh_xapi_do(x, "VDI.destroy", json_pack("[O]", ref),
+                             failed ? NULL : err);
+    return failed;
+}
+
+static int destroy_vm(struct rh_xapi *x, struct rh_journal *j, const char *vm,
+                      const char *task, rh_error **err)
+{
+    json_t *error;
+    json_t *record =
+        rh_xapi_ask(x, "VM.get_record", json_pack("[s]", vm), &error, err);
+    bool gone = !strcmp(rh_xapi_text(error, "message"), "HANDLE_INVALID");
+    json_t *vdis = record ? disks_of(x, record, err) : NULL;
+    int failed = gone ? 0 : -1;
+
+    if (error && !gone)
+        rh_xapi_fail(x, "VM.get_record", rh_xapi_text(error, "message"),
+                     json_object_get(error, "data"), err);
+    if (vdis)
+        failed = destroy_all(x, j, vm, vdis, task, err);
     json_decref(vdis);
     json_decref(record);
+    json_decref(error);
     return failed;
+}
+
+/* "VDI TASK" of a journal: its VM went, it did not. */
+int rh_xapi_clean_disk(struct rh_xapi *x, const char *id, rh_error **err)
+{
+    const char *task = strchr(id, ' ');
+    RH_AUTO(rh_freep)
+    char *vdi = rh_strndup(id, task ? (size_t)(task - id) : 0);
+    json_t *error, *record = rh_xapi_ask(x, "VDI.get_record",
+                                         json_pack("[s]", vdi), &error, err);
+    const char *mark =
+        rh_xapi_text(json_object_get(record, "other_config"), disk_mark);
+    bool ours = task && record && mark[0] && !strcmp(mark, task + 1) &&
+                !json_array_size(json_object_get(record, "VBDs"));
+    int failed =
+        record || !strcmp(rh_xapi_text(error, "message"), "HANDLE_INVALID")
+            ? 0
+            : -1;
+
+    if (error && failed)
+        rh_xapi_fail(x, "VDI.get_record", rh_xapi_text(error, "message"),
+                     json_object_get(error, "data"), err);
+    json_decref(record);
+    json_decref(error);
+    return ours ? rh_xapi_do(x, "VDI.destroy", json_pack("[s]", vdi), err)
+                : failed;
 }
 
 /* Ask it to stop, and wait for its end. */
@@ -314,15 +394,17 @@ static int stop_task(struct rh_xapi *x, const char *task, json_t **ret_record,
     }
 }
 
-int rh_xapi_clean_task(struct rh_xapi *x, const char *task, rh_error **err)
+int rh_xapi_clean_task(struct rh_xapi *x, struct rh_journal *j,
+                       const char *task, rh_error **err)
 {
     json_t *error, *record = rh_xapi_ask(x, "task.get_record",
                                          json_pack("[s]", task), &error, err);
     const char *code = rh_xapi_text(error, "message");
     RH_AUTO(rh_freep) char *vm = NULL;
-    bool there = record && !error;
+    bool there = record && !strncmp(rh_xapi_text(record, "name_label"), label,
+                                    sizeof label - 1);
     /* XAPI forgets tasks after an hour: then there is nothing to do. */
-    int failed = there || !strcmp(code, "HANDLE_INVALID") ? 0 : -1;
+    int failed = record || !strcmp(code, "HANDLE_INVALID") ? 0 : -1;
 
     if (error && failed)
         rh_xapi_fail(x, "task.get_record", code, json_object_get(error, "data"),
@@ -336,10 +418,18 @@ int rh_xapi_clean_task(struct rh_xapi *x, const char *task, rh_error **err)
     if (!strcmp(rh_xapi_text(record, "status"), "success"))
         vm = first_reference(rh_xapi_text(record, "result"));
     json_decref(record);
-    if (vm && destroy_vm(x, vm, err) < 0)
+    if (vm && destroy_vm(x, j, vm, task, err) < 0)
         return -1;
     rh_xapi_do(x, "task.destroy", json_pack("[s]", task), NULL);
     return 0;
+}
+
+int rh_xapi_clean(struct rh_xapi *x, struct rh_journal *j, const char *kind,
+                  const char *id, rh_error **err)
+{
+    if (!strcmp(kind, "task"))
+        return rh_xapi_clean_task(x, j, id, err);
+    return strcmp(kind, "vdi") ? 0 : rh_xapi_clean_disk(x, id, err);
 }
 
 void rh_xapi_import_abort(struct rh_xapi_import *i)
@@ -351,7 +441,7 @@ void rh_xapi_import_abort(struct rh_xapi_import *i)
     if (!i->begun) {
         rh_xapi_do(i->x, "task.destroy", json_pack("[s]", i->task), NULL);
         rh_journal_done(i->journal);
-    } else if (rh_xapi_clean_task(i->x, i->task, NULL) == 0)
+    } else if (rh_xapi_clean_task(i->x, i->journal, i->task, NULL) == 0)
         rh_journal_done(i->journal);
     rh_http_set_lib(i->x->http, i->x->remote->lib);
 }

@@ -191,20 +191,27 @@ static char *mapped(const rh_options *o, const char *from)
     return rh_strdup(any);
 }
 
+static void add_note(xmlNode *fields, const char *note)
+{
+    RH_AUTO(rh_freep) char *about = text_of(fields, "name_description");
+    RH_AUTO(rh_freep)
+    char *noted = rh_printf("%s%s(%s)", about, about[0] ? " " : "", note);
+
+    if (note)
+        set_text(fields, "name_description", noted);
+}
+
 static void change_object(const xmlNode *object, const rh_options *o)
 {
     RH_AUTO(rh_freep) char *class = text_of(object, "class");
     xmlNode *fields = member(object, "snapshot");
 
     if (!strcmp(class, "VM")) {
-        RH_AUTO(rh_freep) char *about = text_of(fields, "name_description");
-        RH_AUTO(rh_freep)
-        char *noted = rh_printf("%s (%s)", about, rh_option(o, "note"));
-
         if (rh_option(o, "name"))
             set_text(fields, "name_label", rh_option(o, "name"));
-        if (rh_option(o, "note"))
-            set_text(fields, "name_description", noted);
+        add_note(fields, rh_option(o, "note"));
+    } else if (!strcmp(class, "VDI")) {
+        add_note(fields, rh_option(o, "note"));
     } else if (!strcmp(class, "network")) {
         RH_AUTO(rh_freep) char *from = text_of(fields, "name_label");
         RH_AUTO(rh_freep) char *to = mapped(o, from);

@@ -271,10 +271,10 @@ static void close_session(struct rh_push *p)
     free(p->state);
 }
 
-static int clean(struct rh_push *p, const char *kind, const char *id,
-                 rh_error **err)
+static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
+                 const char *id, rh_error **err)
 {
-    return strcmp(kind, "task") ? 0 : rh_xapi_clean_task(p->state, id, err);
+    return rh_xapi_clean(p->state, j, kind, id, err);
 }
 
 static const char *const own_options[] = {"sr", NULL};

@@ -62,8 +62,9 @@ struct rh_ova {
 int rh_ova_parse(const char *xml, size_t n, struct rh_ova *ret, rh_error **err);
 void rh_ova_free(struct rh_ova *o); /* also for RH_AUTO */
 /* The document with other networks ("FROM=TO", repeated option "network-map"),
- * another name (option "name"), and a note behind its description (option
- * "note"); `xml` itself where none is given.  The caller frees. */
+ * another name (option "name"), and a note behind its description and in its
+ * disks' (option "note"); `xml` itself where none is given.  The caller frees.
+ */
 char *rh_ova_change(const char *xml, size_t n, const rh_options *o,
                     rh_error **err);
 /* ova.xml as the first entry of an XVA: header and padding around it. */
@@ -122,7 +123,12 @@ int rh_xapi_import_end(struct rh_xapi_import *i, rh_error **err);
 /* Break it off and wait until nothing of it is left. */
 void rh_xapi_import_abort(struct rh_xapi_import *i);
 void rh_xapi_import_free(struct rh_xapi_import *i);
-/* Take away what a task that was left alone made, and the task. */
-int rh_xapi_clean_task(struct rh_xapi *x, const char *task, rh_error **err);
+/* What a journal names: a task that was left alone, with what it made ("j", or
+ * NULL, notes the disks); a disk whose VM went without it. */
+int rh_xapi_clean_task(struct rh_xapi *x, struct rh_journal *j,
+                       const char *task, rh_error **err);
+int rh_xapi_clean_disk(struct rh_xapi *x, const char *id, rh_error **err);
+int rh_xapi_clean(struct rh_xapi *x, struct rh_journal *j, const char *kind,
+                  const char *id, rh_error **err);
 
 #endif

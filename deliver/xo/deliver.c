@@ -67,27 +67,25 @@ static int preflight(struct rh_delivery *d, struct rh_findings *findings,
     return failed;
 }
 
-/* What an earlier run for this URL and VM has left goes first. */
+static int clean(void *state, struct rh_journal *j, const char *kind,
+                 const char *id, rh_error **err)
+{
+    struct state *s = state;
+
+    (void)j;
+    return strcmp(kind, "mark") ? 0 : rh_xo_clean(&s->xo, id, err);
+}
+
 static int begin(struct rh_delivery *d, rh_error **err)
 {
     struct state *s = d->state;
     RH_AUTO(rh_freep)
     char *key = rh_printf("%s %s", s->remote.text, d->request.job->name);
-    json_t *left = NULL, *line;
-    size_t i;
-    int failed = 0;
 
-    s->journal = rh_journal_open(NULL, key, &left, err);
-    if (!s->journal)
-        return -1;
-    json_array_foreach (left, i, line)
-        if (!failed)
-            failed = rh_xo_clean(&s->xo, rh_xapi_text(line, "id"), err);
-    json_decref(left);
-    if (!failed)
-        rh_journal_done(s->journal);
+    s->journal =
+        rh_journal_begin(d->request.lib, NULL, key, clean, s, NULL, err);
     s->work.journal = s->journal;
-    return failed;
+    return s->journal ? 0 : -1;
 }
 
 /* --- the stream
@@ -125,13 +123,18 @@ static int commit(struct rh_delivery *d, rh_error **err)
 {
     struct state *s = d->state;
 
-    if (rh_xo_end(&s->work, err) < 0 ||
-        (rh_option_yes(d->request.options, "start") &&
-         rh_xo_start(&s->work, err) < 0))
+    if (rh_xo_end(&s->work, err) < 0)
         return -1;
     rh_journal_done(s->journal);
     d->where = rh_printf(_("%s at %s"), s->work.vm, s->remote.text);
     return 0;
+}
+
+static int start(struct rh_delivery *d, rh_error **err)
+{
+    struct state *s = d->state;
+
+    return rh_xo_start(&s->work, err);
 }
 
 static void abort_delivery(struct rh_delivery *d)
@@ -160,10 +163,9 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
                                                .begin = begin,
                                                .archive = archive,
                                                .commit = commit,
+                                               .start = start,
                                                .abort = abort_delivery,
                                                .close = close_delivery};
-    struct rh_remote_url u = {0};
-    bool good;
 
     d->ops = &ops;
     d->state = rh_new0(struct state);
@@ -172,13 +174,7 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
                 "a compressed XVA cannot be sent while it is made");
         return rh_hint(err, "leave out --compress: zeros are not sent anyway");
     }
-    if (rh_remote_url(d->request.out, &u, err) < 0)
-        return -1;
-    good = u.count <= 1;
-    rh_remote_url_free(&u);
-    return good ? 0
-                : rh_fail(err, RH_ERR_DELIVERY_URL,
-                          "the URL is xo://HOST[:PORT][/SR]");
+    return rh_remote_check(d->request.out, 0, 1, "xo://HOST[:PORT][/SR]", err);
 }
 
 const struct rh_deliverer rh_deliver_xo = {

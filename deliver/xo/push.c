@@ -131,9 +131,10 @@ static void close_session(struct rh_push *p)
     free(p->state);
 }
 
-static int clean(struct rh_push *p, const char *kind, const char *id,
-                 rh_error **err)
+static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
+                 const char *id, rh_error **err)
 {
+    (void)j;
     return strcmp(kind, "mark") ? 0 : rh_xo_clean(p->state, id, err);
 }
 

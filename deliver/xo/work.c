@@ -3,11 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "base/limits.h"
 #include "deliver/xo/xo.h"
 
-enum { FIRST_ANSWER = 1 /* seconds; a good one comes at the end only */ };
+enum {
+    FIRST_ANSWER = 1, /* seconds; a good one comes at the end only */
+    SETTLING = 15,    /* seconds in which a broken upload may become a VM */
+    POLL_FIRST = 100, /* milliseconds */
+    POLL_MAX = 1000,
+};
 #define DISK_MAX (2040 * RH_GIB)
 
 static void make_mark(char ret[40])
@@ -232,7 +238,9 @@ int rh_xo_begin(struct rh_xo_work *w, int64_t size, rh_error **err)
     a = w->upload ? rh_http_upload_wait(w->upload, FIRST_ANSWER, err) : NULL;
     if (!a)
         return -1;
-    return a->status >= 300 ? rh_xo_fail(w->xo, &r, a, err) : 0;
+    w->begun = true;
+    w->answered = a->status >= 300;
+    return w->answered ? rh_xo_fail(w->xo, &r, a, err) : 0;
 }
 
 int rh_xo_write(struct rh_xo_work *w, const void *bytes, size_t n,
@@ -250,7 +258,8 @@ int rh_xo_write(struct rh_xo_work *w, const void *bytes, size_t n,
     a = rh_error_number(e) == RH_ERR_CANCELLED
             ? NULL
             : rh_http_upload_wait(w->upload, FIRST_ANSWER, NULL);
-    if (a && a->status >= 300)
+    w->answered = a && a->status >= 300;
+    if (w->answered)
         rh_xo_fail(w->xo, &r, a, err);
     else if (err && !*err)
         *err = RH_TAKE(e);
@@ -266,6 +275,7 @@ static int take_vm(struct rh_xo_work *w, rh_error **err)
 
     if (rh_http_upload_finish(w->upload, &a, err) < 0)
         return -1;
+    w->answered = true;
     if (a.status < 200 || a.status > 299)
         return rh_xo_fail(w->xo, &r, &a, err);
     doc = a.body.data ? json_loadb(a.body.data, a.body.length, 0, NULL) : NULL;
@@ -447,23 +457,25 @@ static bool is_mark(const char *mark)
            strspn(mark + n, "0123456789abcdef") == 16;
 }
 
-int rh_xo_clean(struct rh_xo *x, const char *mark, rh_error **err)
+/* One look: the VMs or the disks that have the mark go.  Disks go with their
+ * VM, but one whose end failed may be left over. */
+static int take_marked(struct rh_xo *x, const char *kind, const char *mark,
+                       size_t *ret_seen, rh_error **err)
 {
-    json_t *all, *vm;
-    int failed;
+    RH_AUTO(rh_freep)
+    char *list = rh_printf("/%s?fields=uuid,name_description", kind);
+    json_t *all = rh_xo_call(x, "GET", list, NULL, err), *record;
+    int failed = all ? 0 : -1;
     size_t i;
 
-    if (!is_mark(mark))
-        return 0;
-    all = rh_xo_call(x, "GET", "/vms?fields=uuid,name_description", NULL, err);
-    failed = all ? 0 : -1;
-    json_array_foreach (all, i, vm) {
+    json_array_foreach (all, i, record) {
         RH_AUTO(rh_freep)
-        char *path = rh_printf("/vms/%s", rh_xapi_text(vm, "uuid"));
+        char *path = rh_printf("/%s/%s", kind, rh_xapi_text(record, "uuid"));
         json_t *done;
 
-        if (failed || !strstr(rh_xapi_text(vm, "name_description"), mark))
+        if (failed || !strstr(rh_xapi_text(record, "name_description"), mark))
             continue;
+        *ret_seen += 1;
         done = rh_xo_call(x, "DELETE", path, NULL, err);
         failed = done ? 0 : -1;
         json_decref(done);
@@ -472,13 +484,54 @@ int rh_xo_clean(struct rh_xo *x, const char *mark, rh_error **err)
     return failed;
 }
 
+static int take_all(struct rh_xo *x, const char *mark, size_t *ret_seen,
+                    rh_error **err)
+{
+    if (take_marked(x, "vms", mark, ret_seen, err) < 0)
+        return -1;
+    return take_marked(x, "vdis", mark, ret_seen, err);
+}
+
+int rh_xo_clean(struct rh_xo *x, const char *mark, rh_error **err)
+{
+    size_t seen = 0;
+
+    return is_mark(mark) ? take_all(x, mark, &seen, err) : 0;
+}
+
+/* An upload that was broken off has no task to ask: what the server has got by
+ * then may become a VM a little later, or the server takes it away itself. */
+static int take_late(struct rh_xo_work *w)
+{
+    time_t end = time(NULL) + SETTLING;
+    bool settled = w->answered || !w->begun;
+    unsigned ms = POLL_FIRST;
+
+    for (;;) {
+        size_t seen = 0;
+        int failed = take_all(w->xo, w->mark, &seen, NULL);
+
+        if (!failed && !seen && settled)
+            return 0;
+        settled |= seen > 0;
+        if (time(NULL) > end)
+            return -1;
+        rh_remote_pause(&ms, POLL_MAX);
+    }
+}
+
 void rh_xo_abort(struct rh_xo_work *w)
 {
     struct rh_http *http = w->xo->remote->http;
 
     rh_http_upload_close(RH_TAKE(w->upload));
     rh_http_set_lib(http, NULL); /* also after a cancel */
-    if (rh_xo_clean(w->xo, w->mark, NULL) == 0)
+    if (take_late(w) == 0)
         rh_journal_done(w->journal);
+    else
+        rh_log(w->xo->remote->lib, RH_LOG_WARN,
+               "the server has not said what became of the VM: look for "
+               "\"%s\" there, or run the command again",
+               w->mark);
     rh_http_set_lib(http, w->xo->remote->lib);
 }

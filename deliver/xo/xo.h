@@ -33,6 +33,8 @@ struct rh_xo_work {
     char *vm;             /* its uuid there */
     json_t *disks, *nics; /* as they are there */
     uint64_t sent;
+    bool begun;    /* bytes may have arrived */
+    bool answered; /* the upload's outcome is known */
 };
 void rh_xo_work_free(struct rh_xo_work *w);
 /* Sets the mark and the options. */
@@ -50,7 +52,7 @@ int rh_xo_write(struct rh_xo_work *w, const void *bytes, size_t n,
 int rh_xo_end(struct rh_xo_work *w, rh_error **err);
 int rh_xo_start(struct rh_xo_work *w, rh_error **err);
 void rh_xo_abort(struct rh_xo_work *w);
-/* Take away the VM with this mark, if there is one. */
+/* Take away the VM and the disks with this mark, if there are any. */
 int rh_xo_clean(struct rh_xo *x, const char *mark, rh_error **err);
 
 #endif

@@ -98,6 +98,7 @@ class Pool:
         self.sessions = {}
         self.events = []                # (number, class, operation, ref)
         self.imports = 0
+        self.to_fail = {n: int(c or 1) for n, _, c in (w.partition("=") for w in options.fail_call)}
         os.makedirs(os.path.join(options.state, "vdi"), exist_ok=True)
         self.logfile = open(os.path.join(options.state, "log.jsonl"), "a", buffering=1)
         host = self.put("host", {"name_label": "master", "address": options.address, "enabled": True,
@@ -184,7 +185,7 @@ class Pool:
 
     def done(self, t, value=""):
         record = self.get("task", t)
-        if record["status"] == "pending":
+        if record["status"] in ("pending", "cancelling"):      # a cancel that came too late
             self.set("task", t, status="success", progress=1.0, result=value,
                      finished=time.strftime("%Y%m%dT%H:%M:%SZ", time.gmtime()))
 
@@ -198,6 +199,12 @@ class Pool:
         self.log(task=t, error=[failure.code] + failure.params)
         if t in self.tables.get("task", {}) and self.tables["task"][t]["status"] == "pending":
             self.set("task", t, status="failure", error_info=[failure.code] + failure.params, progress=1.0)
+
+    def fail_call(self, name):
+        left = self.to_fail.get(name, 0)
+        if left:
+            self.to_fail[name] = left - 1
+            raise Failure("INTERNAL_ERROR", name + " was told to fail")
 
     # -- sessions
 
@@ -335,6 +342,7 @@ class Calls:
     def method(self, s, name, args):
         p = self.p
         kind, _, what = name.partition(".")
+        p.fail_call(name)
         special = getattr(self, "do_%s_%s" % (kind, what), None)
         try:
             if special:
@@ -497,7 +505,7 @@ class Calls:
             raise Failure("VM_BAD_POWER_STATE", r, "halted", vm["power_state"].lower())
         for kind in ("VBD", "VIF"):
             for x in list(vm[kind + "s"]):
-                self.p.drop(kind, x)
+                self.detach(kind, x)
         self.p.drop("VM", r)
         return ""
 
@@ -1409,6 +1417,7 @@ def main():
     parser.add_argument("--cut-after", type=int, default=0, help="the connection breaks after that many bytes of an import")
     parser.add_argument("--hang", type=float, default=0, help="seconds that an import stands still, after --hang-after bytes")
     parser.add_argument("--hang-after", type=int, default=1)
+    parser.add_argument("--fail-call", action="append", default=[], metavar="METHOD[=N]", help="its first N calls fail")
     parser.add_argument("--redirect", action="store_true", help="the master sends every import to the slave")
     parser.add_argument("--redirect-to", default="", help="to this address instead")
     parser.add_argument("--no-default-sr", dest="default_sr", action="store_false")

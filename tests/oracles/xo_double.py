@@ -12,6 +12,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 import argparse
 import base64
 import http.server
+import io
 import json
 import os
 import re
@@ -301,7 +302,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         p.imports += 1
         with open(os.path.join(p.o.state, "import-%d.xva" % p.imports), "wb") as keep:
             try:
-                body = x.Body(self.stream, self.stream.length, keep, p.o.fail_after, 0, 1, p.o.hang)
+                stream = self.stream
+                if p.o.late:                             # XO has all of it before XAPI begins
+                    stream = io.BytesIO(b"".join(iter(lambda: self.stream.read(1 << 20), b"")))
+                    p.log(late=p.o.late)
+                    time.sleep(p.o.late)
+                body = x.Body(stream, self.stream.length, keep, p.o.fail_after, 0, 1, p.o.hang)
                 vms = x.Importer(p, task, {}, False).run(body, sr)            # XO never sends restore
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise x.Failure("IMPORT_ERROR", repr(error)) from error
@@ -437,6 +443,8 @@ def main():
     parser.add_argument("--fail-after", type=int, default=0)
     parser.add_argument("--task-delay", type=float, default=0.5)
     parser.add_argument("--hang", type=float, default=0, help="seconds that an import stands still")
+    parser.add_argument("--fail-call", action="append", default=[], metavar="METHOD[=N]", help="XAPI's first N calls fail")
+    parser.add_argument("--late", type=float, default=0, help="seconds between the upload's end and the VM")
     parser.add_argument("--broken-vifs", action="store_true", help="no NIC can be made")
     parser.add_argument("--no-default-sr", dest="default_sr", action="store_false")
     o = parser.parse_args()
