@@ -54,14 +54,15 @@ FUZZERS  := $(FUZZ_SRC:fuzz/%.c=$(B)/fuzz-%)
 NEEDED   := libxml-2.0 zlib libarchive openssl libzstd libxxhash \
             jansson yaml-0.1 hivex ext2fs com_err
 OPTIONAL := libdeflate:HAVE_LIBDEFLATE libcurl:HAVE_LIBCURL \
-            libguestfs:HAVE_LIBGUESTFS libisal:HAVE_ISAL libnbd:HAVE_LIBNBD
+            libguestfs:HAVE_LIBGUESTFS libisal:HAVE_ISAL libnbd:HAVE_LIBNBD \
+            libvirt:HAVE_LIBVIRT
 have      = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
 FOUND    := $(foreach o,$(OPTIONAL),$(if $(call \
               have,$(firstword $(subst :, ,$(o)))),$(o)))
 PACKAGES := $(NEEDED) $(foreach o,$(FOUND),$(firstword $(subst :, ,$(o))))
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 # Loaded when first needed (base/late.h), so not linked.
-LATE       := libguestfs libcurl libnbd
+LATE       := libguestfs libcurl libnbd libvirt
 PKG_LIBS   := $(shell pkg-config --libs $(filter-out $(LATE),$(PACKAGES)) \
                 2>/dev/null && echo -lm)
 

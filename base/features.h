@@ -9,6 +9,12 @@
 #define RH_WITH_LIBGUESTFS "no (guests on XFS, btrfs, NTFS stay unseen)"
 #endif
 
+#ifdef HAVE_LIBVIRT
+#define RH_WITH_LIBVIRT "yes"
+#else
+#define RH_WITH_LIBVIRT "no"
+#endif
+
 #ifdef HAVE_LIBCURL
 #define RH_WITH_LIBCURL "yes"
 #else

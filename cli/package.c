@@ -284,8 +284,8 @@ const struct cli_command cli_report = {
 static const struct cli_option convert_options[] = {
     {"out", 'o', "DIR",
      N_("where the results appear, as DIR/NAME (- for an XVA: standard "
-        "output; xapi://HOST[/SR], xo://HOST[/SR], proxmox://HOST/NODE[/STORAGE]: "
-        "there)"),
+        "output; xapi://HOST[/SR], xo://HOST[/SR], proxmox://HOST/NODE[/STORAGE], "
+        "libvirt:URI[#POOL]: there)"),
      TO_OPTIONS},
     {"name", 0, "NAME", N_("the result's name instead of the VM's"),
      TO_OPTIONS},

@@ -8,8 +8,8 @@
 static const struct cli_option options[] = {
     {"to", 0, "URL",
      N_("where to: xapi://HOST[:PORT][/SR], xo://HOST[:PORT][/SR], "
-        "proxmox://HOST[:PORT]/NODE[/STORAGE], or, on a Proxmox node, "
-        "proxmox-local:STORAGE"),
+        "proxmox://HOST[:PORT]/NODE[/STORAGE], libvirt:URI[#POOL], or, on a "
+        "Proxmox node, proxmox-local:STORAGE"),
      TO_OPTIONS},
     {"login", 0, "FILE",
      N_("YAML, mode 0600: HOST: {user, password or token, pin}; else "
@@ -24,7 +24,7 @@ static const struct cli_option options[] = {
      N_("network of the result to one there (Proxmox: a bridge)"), TO_OPTIONS},
     {"sr", 0, "NAME", N_("XCP-ng: the storage, where the URL names none"),
      TO_OPTIONS},
-    {"storage", 0, "NAME", N_("Proxmox: likewise"), TO_OPTIONS},
+    {"storage", 0, "NAME", N_("Proxmox, libvirt: likewise"), TO_OPTIONS},
     {"import-storage", 0, "NAME",
      N_("Proxmox: where files are uploaded to until the VM is made"),
      TO_OPTIONS},
@@ -130,6 +130,8 @@ const struct cli_command cli_push = {
     "  rehost push out/web01 --to xapi://xen1.example.net/NFS --login "
     "~/.rehost.yaml --start\n"
     "  rehost push out/web01 --to proxmox://pve1.example.net/pve1/local-lvm "
-    "--pin AB:CD:...\n",
+    "--pin AB:CD:...\n"
+    "  rehost push out/web01 --to libvirt:qemu+ssh://root@kvm1.example.net/"
+    "system#default --network-map '*=br0'\n",
     options,
     run};

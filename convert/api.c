@@ -293,5 +293,6 @@ char *rh_build_info(void)
     rh_buf_printf(&b, "\nlibguestfs: %s\n", RH_WITH_LIBGUESTFS);
     rh_buf_printf(&b, "libcurl:    %s\n", RH_WITH_LIBCURL);
     rh_buf_printf(&b, "libnbd:     %s\n", RH_WITH_LIBNBD);
+    rh_buf_printf(&b, "libvirt:    %s\n", RH_WITH_LIBVIRT);
     return rh_buf_take(&b);
 }

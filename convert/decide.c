@@ -245,8 +245,7 @@ static int check_url(const struct rh_job *job, const char *out, rh_error **err)
 
     if (check_server_options(job, folder, err) < 0)
         return -1;
-    if (folder &&
-        (!strncmp(out, "proxmox-local:", 14) || !strncmp(out, "libvirt:", 8))) {
+    if (folder && !strncmp(out, "proxmox-local:", 14)) {
         rh_fail(err, RH_ERR_DELIVERY_URL,
                 "\"%.14s\" is no delivery that convert knows", out);
         return rh_hint(err, "convert into a folder, then `rehost push` that "

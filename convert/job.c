@@ -134,6 +134,7 @@ static bool takes_forward(const struct rh_job *job)
 {
     const char *given = rh_option(job->options, "format");
     const char *compress = rh_option(job->options, "compress");
+    const char *out = rh_option(job->options, "out");
 
     for (size_t i = 0; i < job->target_count; i++) {
         const struct rh_target *t = job->targets[i];
@@ -142,6 +143,8 @@ static bool takes_forward(const struct rh_job *job)
             !strcmp(given ? given : t->format, t->archive->format))
             return false;
     }
+    if (out && rh_deliverer_of(out)->in_order)
+        return false;
     return job->package->forward && !job->for_report &&
            !(compress && !strcmp(compress, "keep"));
 }

@@ -27,7 +27,7 @@ static int open_kind(struct rh_push *p, const char *url, rh_error **err)
     RH_AUTO(rh_freep) char *scheme = rh_strndup(url, strcspn(url, ":"));
 
     p->kind = url[strlen(scheme)] ? rh_pusher_of(scheme) : NULL;
-    if (p->kind && p->kind->local == !strstr(url, "://"))
+    if (p->kind && (p->kind->local || strstr(url, "://")))
         return 0;
     p->kind = NULL;
     return rh_fail(err, RH_ERR_DELIVERY_URL,
@@ -286,10 +286,12 @@ static int deliver(struct rh_push_item *i, json_t **ret_vm, rh_error **err)
         i->push->kind->send(i, err) < 0)
         return -1;
     *ret_vm = entry_json(i, &start);
-    if (note_delivery(i->dir, (json_t *)i->receipt, *ret_vm, err) == 0 &&
-        (!rh_option_yes(i->push->options, "start") ||
-         i->push->kind->start(i, err) == 0))
-        return 0;
+    if (note_delivery(i->dir, (json_t *)i->receipt, *ret_vm, err) == 0) {
+        if (!rh_option_yes(i->push->options, "start") ||
+            i->push->kind->start(i, err) == 0)
+            return 0;
+        rh_hint(err, "%s", _(RH_START_HINT));
+    }
     return rh_error_context(err, _("the VM was delivered as %s, but"),
                             json_string_value(json_object_get(*ret_vm, "id")));
 }

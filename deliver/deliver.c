@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "deliver/remote.h"
 
 int rh_deliverer_check(const struct rh_deliverer *kind, const char *format,
                        bool archive, rh_error **err)
@@ -110,6 +111,7 @@ int rh_delivery_commit(struct rh_delivery *d, rh_error **err)
     if (!d->ops->start || !rh_option_yes(d->request.options, "start") ||
         d->ops->start(d, err) == 0)
         return 0;
+    rh_hint(err, "%s", _(RH_START_HINT));
     return rh_error_context(err, _("the VM was delivered as %s, but"),
                             d->where);
 }

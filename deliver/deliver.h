@@ -83,8 +83,9 @@ struct rh_deliverer {
     bool (*claims)(const char *out);
     /* Forms of disks that it takes, best first, NULL-ended; NULL: any. */
     const char *const *formats;
-    bool disks;   /* takes disks as sinks of their own */
-    bool archive; /* takes an archive of the whole VM */
+    bool disks;    /* takes disks as sinks of their own */
+    bool archive;  /* takes an archive of the whole VM */
+    bool in_order; /* its disks go front to back */
     /* Options of its own (beside the target's); NULL-ended or NULL. */
     const struct rh_option_row *options;
     /* Fill d->ops, d->state, and d->where when it is known by now. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* One line per scheme. */
-#define RH_PUSHERS(X) X(proxmox) X(proxmox_local) X(xapi) X(xo)
+#define RH_PUSHERS(X) X(libvirt) X(proxmox) X(proxmox_local) X(xapi) X(xo)
 
 #define DECLARE(name) extern const struct rh_pusher rh_push_##name;
 RH_PUSHERS(DECLARE)

@@ -40,7 +40,8 @@ struct rh_pusher {
     const char *target; /* "xen": whose results it takes */
     unsigned port;
     bool wants_token; /* a prompt asks for one */
-    bool local;       /* "SCHEME:WHAT", no server: remote.text alone is set */
+    bool local;       /* "SCHEME:WHAT": we do not log in; remote.text alone is
+                         set */
     const char *const *options; /* of \"sr storage import-storage vmid\" those
                                    that it takes; NULL-ended, or NULL */
     int (*open)(struct rh_push *p, rh_error **err); /* log in */

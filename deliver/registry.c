@@ -6,6 +6,7 @@
 #define RH_DELIVERERS(X) \
     X(pipe)              \
     X(custom)            \
+    X(libvirt)           \
     X(proxmox)           \
     X(xapi)              \
     X(xo)                \

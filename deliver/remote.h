@@ -43,6 +43,10 @@ bool rh_checks_bad(const struct rh_checks *c);
 void rh_checks_find(const struct rh_checks *c, struct rh_findings *findings);
 void rh_checks_free(struct rh_checks *c);
 
+/* When it was delivered, and did not start. */
+#define RH_START_HINT \
+    N_("the VM stays as it was delivered: look there why it does not start")
+
 /* --- the journal
  * ---------------------------------------------------------------- */
 /* What was made on the server, line by line, before it is made: what a run that

@@ -1,12 +1,15 @@
 /* deliver.c - what a push reads of a result and a URL: ova.xml, proxmox.conf,
- * URLs.  The first byte says which; what is read again after a change must be
- * the same VM. */
+ * libvirt.xml, URLs.  The first byte says which; what is read again after a
+ * change must be the same VM. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "deliver/proxmox/proxmox.h"
+#ifdef HAVE_LIBVIRT
+#include "deliver/libvirt/virt.h"
+#endif
 #include "deliver/xapi/xapi.h"
 
 static rh_options *some_options(void)
@@ -54,6 +57,30 @@ static void try_conf(const char *text)
     rh_pve_conf_free(&c);
 }
 
+#ifdef HAVE_LIBVIRT
+/* What was changed must pass again, but for its disks' new places. */
+static void try_domain(const char *text, size_t n)
+{
+    RH_AUTO(rh_virt_domain_free) struct rh_virt_domain d = {0}, again = {0};
+    RH_AUTO(rh_freep) char *changed = NULL;
+
+    if (rh_virt_domain_parse(text, n, &d, NULL) < 0)
+        return;
+    rh_virt_domain_map(&d, NULL, some_options(), NULL);
+    for (size_t i = 0; i < d.disks.count; i++)
+        rh_virt_domain_disk(&d, i, "/pool/a&b", false, "qcow2");
+    for (size_t i = 0; i < d.nics.count; i++)
+        if (d.nics.items[i].bridge)
+            rh_virt_domain_network(&d, i);
+    rh_virt_domain_emulate(&d);
+    changed = rh_virt_domain_text(&d);
+    if (!changed ||
+        rh_virt_domain_parse(changed, strlen(changed), &again, NULL) < 0 ||
+        again.disks.count != d.disks.count || again.nics.count != d.nics.count)
+        abort();
+}
+#endif
+
 static void try_url(const char *text)
 {
     struct rh_remote_url u = {0};
@@ -76,6 +103,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_ova(text, size - 1);
     else if (*data == 'p')
         try_conf(text);
+#ifdef HAVE_LIBVIRT
+    else if (*data == 'v')
+        try_domain(text, size - 1);
+#endif
     else
         try_url(text);
     return 0;

@@ -152,8 +152,6 @@ test_checked_before() {
     # A folder of that name is not what was meant.
     run "$REHOST" convert "$SCRATCH/vm" --to kvm --out proxmox-local:tank
     expect_error DELIVERY_URL 2
-    run "$REHOST" convert "$SCRATCH/vm" --to kvm --out libvirt:qemu:///system
-    expect_error DELIVERY_URL 2
     PATH=/usr/bin:/bin run "$REHOST" push web01 --to proxmox-local:tank
     expect_error DELIVERY_PLACE 4
     expect_stderr 'no Proxmox VE'

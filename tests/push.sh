@@ -363,6 +363,7 @@ test_a_start_that_fails() {
     convert_to --start
     expect_error DELIVERY_FAILED 1
     expect_stderr 'the VM was delivered as [0-9a-f-]{36} at .*, but: .*VM.start'
+    expect_stderr 'hint: the VM stays'
     expect_equal "$(db '[.VM, .VDI] | map(length) | join(" ")')" "1 2" "VMs, disks"
     run "$REHOST" convert vm --to xen --out other --no-guest-fix --set uuid=5b0a1a6e-1111-4222-8333-444455556666
     rm -rf web01 && mv other/web01 .

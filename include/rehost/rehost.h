@@ -309,9 +309,11 @@ RH_PUBLIC int rh_result_verify(rh_lib *, const char *source,
  * ------------------------------------------------------------------------ */
 /* Results that stand in folders go to a hypervisor: one log-in for all of them.
  * Options: "to" (xapi://HOST[:PORT][/SR], xo://HOST[:PORT][/SR],
- * proxmox://HOST[:PORT]/NODE[/STORAGE], proxmox-local:STORAGE), "login" (a
+ * proxmox://HOST[:PORT]/NODE[/STORAGE], libvirt:URI[#POOL],
+ * proxmox-local:STORAGE), "login" (a
  * file), "tls-ca", "pin" (repeat), "network-map" (repeat), "name", "sr" (xapi,
- * xo), "storage", "import-storage", "vmid" (proxmox), "dry-run", "start",
+ * xo), "storage" (proxmox, libvirt), "import-storage", "vmid" (proxmox),
+ * "dry-run", "start",
  * "keep-failed"; they must live as long as the object.  Where there is no login
  * file the environment is asked (REHOST_USER, REHOST_PASSWORD, REHOST_TOKEN),
  * then rh_lib_on_ask's call. */
