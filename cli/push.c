@@ -30,6 +30,10 @@ static const struct cli_option options[] = {
      TO_OPTIONS},
     {"vmid", 0, "N", N_("Proxmox: the VM's number"), TO_OPTIONS},
     {"name", 0, "NAME", N_("the VM's name there"), TO_OPTIONS},
+    {"disk-by-disk", 0, NULL,
+     N_("XCP-ng: disks one by one; a broken connection costs one piece of 8 "
+        "GiB, not all"),
+     TO_OPTIONS},
     {"dry-run", 0, NULL,
      N_("log in, check, say what would be done; change nothing"), TO_OPTIONS},
     {"start", 0, NULL, N_("start it afterwards"), TO_OPTIONS},
@@ -41,8 +45,8 @@ static const struct cli_option options[] = {
 
 /* Taking away looks at the journal alone. */
 static const char *const not_cleaning[] = {
-    "network-map", "sr",      "storage",     "import-storage", "vmid",
-    "name",        "dry-run", "keep-failed", "start",          NULL};
+    "network-map", "sr",          "storage", "import-storage", "vmid", "name",
+    "dry-run",     "keep-failed", "start",   "disk-by-disk",   NULL};
 
 /* Of several outcomes: interrupted, else what may be tried again, else
  * refused, else blocked. */

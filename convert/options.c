@@ -18,6 +18,7 @@ static const char *const known[] = {
     "source-format",
     "devices",
     "drivers",
+    "disk-by-disk",
     "dry-run",
     "fill",
     "fix",

@@ -38,7 +38,7 @@ static int open_kind(struct rh_push *p, const char *url, rh_error **err)
 static int check_options(const struct rh_push *p, rh_error **err)
 {
     static const char *const some[] = {"sr", "storage", "import-storage",
-                                       "vmid"};
+                                       "vmid", "disk-by-disk"};
     static const char *const far[] = {"login", "tls-ca", "pin", NULL};
 
     for (size_t i = 0; i < RH_COUNT(some); i++) {
@@ -71,9 +71,9 @@ rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
     RH_AUTO(rh_push_closep) struct rh_push *p = rh_new0(struct rh_push);
     const char *url = rh_option(options, "to");
     static const char *const names[] = {
-        "to",      "login",       "tls-ca", "pin",     "network-map",
-        "sr",      "name",        "vmid",   "storage", "import-storage",
-        "dry-run", "keep-failed", "start",  NULL};
+        "to",      "login",       "tls-ca", "pin",          "network-map",
+        "sr",      "name",        "vmid",   "storage",      "import-storage",
+        "dry-run", "keep-failed", "start",  "disk-by-disk", NULL};
 
     p->lib = lib;
     p->options = options;

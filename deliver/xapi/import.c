@@ -172,13 +172,14 @@ int rh_xapi_import_end(struct rh_xapi_import *i, rh_error **err)
 /* --- the stream
  * --------------------------------------------------------------------- */
 
-static int request(struct rh_xapi_import *i, const char *path, rh_error **err)
+static int request(struct rh_xapi_import *i, const char *path, int64_t size,
+                   rh_error **err)
 {
     struct rh_http_request r = {.method = "PUT", .path = path};
     const struct rh_http_answer *a;
 
     for (unsigned hop = 0;; hop++) {
-        i->upload = rh_http_upload_start(i->host, &r, RH_HTTP_OPEN, err);
+        i->upload = rh_http_upload_start(i->host, &r, size, err);
         a = i->upload ? rh_http_upload_wait(i->upload, FIRST_ANSWER, err)
                       : NULL;
         if (!a)
@@ -203,11 +204,11 @@ static int request(struct rh_xapi_import *i, const char *path, rh_error **err)
                          "the host refuses the import");
 }
 
-int rh_xapi_import_begin(struct rh_xapi_import *i, const char *name,
-                         rh_error **err)
+int rh_xapi_import_open(struct rh_xapi_import *i, const char *name,
+                        const char *path, int64_t size, rh_error **err)
 {
     RH_AUTO(rh_freep) char *text = rh_printf("%s%s", label, name);
-    RH_AUTO(rh_freep) char *path = NULL;
+    RH_AUTO(rh_freep) char *whole = NULL;
     json_t *task =
         rh_xapi_call(i->x, "task.create",
                      json_pack("[ss]", text, "a VM is sent by rehost"), err);
@@ -221,9 +222,17 @@ int rh_xapi_import_begin(struct rh_xapi_import *i, const char *name,
         return -1;
     if (i->place->address && go_to(i, i->place->address, err) < 0)
         return -1;
-    path = rh_printf("/import?sr_id=%s&restore=true&task_id=%s", i->place->sr,
-                     i->task);
-    return request(i, path, err);
+    whole = rh_printf("%s&task_id=%s", path, i->task);
+    return request(i, whole, size, err);
+}
+
+int rh_xapi_import_begin(struct rh_xapi_import *i, const char *name,
+                         rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("/import?sr_id=%s&restore=true", i->place->sr);
+
+    return rh_xapi_import_open(i, name, path, RH_HTTP_OPEN, err);
 }
 
 int rh_xapi_import_write(struct rh_xapi_import *i, const void *bytes, size_t n,
@@ -429,6 +438,8 @@ int rh_xapi_clean(struct rh_xapi *x, struct rh_journal *j, const char *kind,
 {
     if (!strcmp(kind, "task"))
         return rh_xapi_clean_task(x, j, id, err);
+    if (!strcmp(kind, "vdis"))
+        return rh_xapi_clean_marked(x, id, err);
     return strcmp(kind, "vdi") ? 0 : rh_xapi_clean_disk(x, id, err);
 }
 

@@ -27,6 +27,9 @@ void rh_ova_free(struct rh_ova *o)
     for (size_t i = 0; i < o->macs.count; i++)
         free(o->macs.items[i]);
     free(o->networks.items);
+    for (size_t i = 0; i < o->disk_uuids.count; i++)
+        free(o->disk_uuids.items[i]);
+    free(o->disk_uuids.items);
     free(o->macs.items);
     free(o->disks.items);
     *o = (struct rh_ova){0};
@@ -127,6 +130,7 @@ static void take_object(struct rh_ova *o, const char *class,
 
         rh_parse_u64(text, &size);
         *rh_vec_add(&o->disks) = size;
+        *rh_vec_add(&o->disk_uuids) = text_of(fields, "uuid");
         o->virtual_bytes += RH_MIN(size, UINT64_MAX - o->virtual_bytes);
     }
 }

@@ -271,14 +271,36 @@ static int check_name(struct rh_xapi *x, const struct rh_ova *ova,
     return 0;
 }
 
-static void check_limits(const struct rh_ova *ova, struct rh_checks *checks)
+/* "8.3.0" -> 803 */
+static unsigned long version_of(const struct rh_xapi_place *p)
 {
-    for (size_t i = 0; i < ova->disks.count; i++)
-        if (ova->disks.items[i] > DISK_MAX)
-            rh_check_bad(checks, RH_ERR_DELIVERY_LIMIT,
-                         "disk %zu is larger than 2040 GiB, which an import "
-                         "by XVA does not take",
-                         i);
+    void *first = json_object_iter(p->hosts);
+    const char *text = rh_xapi_text(
+        json_object_get(first ? json_object_iter_value(first) : NULL,
+                        "software_version"),
+        "product_version");
+    char *end;
+    unsigned long major = strtoul(text, &end, 10);
+
+    return major * 100 + (*end == '.' ? strtoul(end + 1, NULL, 10) : 0);
+}
+
+/* Beyond a VHD the pool keeps a disk as qcow2: 8.3 does. */
+static void check_limits(const struct rh_ova *ova,
+                         const struct rh_xapi_place *p,
+                         struct rh_checks *checks)
+{
+    bool large = p->single && version_of(p) >= 803;
+
+    for (size_t i = 0; i < ova->disks.count; i++) {
+        if (ova->disks.items[i] <= DISK_MAX || large)
+            continue;
+        rh_check_bad(checks, RH_ERR_DELIVERY_LIMIT,
+                     "disk %zu is larger than 2040 GiB, which an import "
+                     "by XVA does not take",
+                     i);
+        rh_check_hint(checks, "XCP-ng 8.3 takes it with --disk-by-disk");
+    }
     if (ova->macs.count > NICS_MAX)
         rh_check_bad(checks, RH_ERR_DELIVERY_LIMIT,
                      "the VM has %zu NICs, XAPI takes %d", ova->macs.count,
@@ -286,9 +308,10 @@ static void check_limits(const struct rh_ova *ova, struct rh_checks *checks)
 }
 
 static int check_vm(struct rh_xapi *x, const struct rh_ova *ova,
-                    struct rh_checks *checks, rh_error **err)
+                    const struct rh_xapi_place *p, struct rh_checks *checks,
+                    rh_error **err)
 {
-    check_limits(ova, checks);
+    check_limits(ova, p, checks);
     if (check_networks(x, ova, checks, err) < 0 ||
         check_uuid(x, ova, checks, err) < 0)
         return -1;
@@ -350,7 +373,7 @@ int rh_xapi_look(struct rh_xapi *x, const char *sr, const struct rh_ova *ova,
         failed = check_storage(x, sr, pool, ova, data_bytes, ret, checks, err);
     }
     json_decref(pools);
-    if (failed || check_vm(x, ova, checks, err) < 0)
+    if (failed || check_vm(x, ova, ret, checks, err) < 0)
         return rh_error_subject(err, rh_http_name(x->http));
     return 0;
 }

@@ -7,13 +7,18 @@
 #include "base/limits.h"
 #include "deliver/push.h"
 #include "deliver/xapi/xapi.h"
+#include "targets/xcp-ng/xva_read.h"
 
 enum { PIECE = 1024 * 1024 };
 
 struct item {
-    struct rh_xva_in xva;
+    struct rh_xva_in xva; /* or its metadata alone */
     struct rh_xapi_place place;
     struct rh_xapi_import import;
+    bool single; /* disk by disk */
+    bool files;  /* disks are files of the result, not in an XVA */
+    struct rh_xapi_disks disks;
+    char *vm; /* its reference, once it stands */
 };
 
 /* --- before
@@ -27,6 +32,85 @@ static const char *wanted_sr(const struct rh_push *p)
     return u->count ? u->parts[0] : option;
 }
 
+static const char *file_of(const struct rh_push_item *p, size_t n)
+{
+    return rh_xapi_text(json_array_get(json_object_get(p->receipt, "disks"), n),
+                        "file");
+}
+
+/* A result of --format vhd has its disks in files, and the VM's metadata. */
+static int open_result(struct rh_push_item *p, struct item *i, rh_error **err)
+{
+    const char *dot = strrchr(file_of(p, 0), '.');
+    RH_AUTO(rh_freep) char *metadata = rh_printf("%s-metadata", p->name);
+
+    i->files = dot && !strcmp(dot, ".vhd");
+    i->single = i->files || rh_option_yes(p->push->options, "disk-by-disk");
+    return rh_xva_open(p->dir, i->files ? metadata : p->name, p->push->options,
+                       &i->xva, err);
+}
+
+static struct rh_reader *open_disk(const struct rh_push_item *p,
+                                   const struct item *i, size_t n,
+                                   rh_error **err)
+{
+    struct rh_open_options o = {.lib = p->push->lib};
+    RH_AUTO(rh_freep) char *archive = rh_printf("%s.xva", p->name);
+    RH_AUTO(rh_place_closep)
+    struct rh_place *place = rh_place_folder(p->dir, err);
+    RH_AUTO(rh_io_unrefp)
+    struct rh_io *io =
+        place ? rh_place_open(place, i->files ? file_of(p, n) : archive, err)
+              : NULL;
+
+    if (!io)
+        return NULL;
+    return i->files ? rh_reader_open(io, "vhd", &o, err)
+                    : rh_xva_read(p->push->lib, io, n, err);
+}
+
+static int measure_disks(struct rh_push_item *p, const struct item *i,
+                         rh_error **err)
+{
+    size_t n = json_array_size(json_object_get(p->receipt, "disks"));
+
+    if (n != i->xva.ova.disks.count)
+        return rh_fail(err, RH_ERR_DELIVERY_RESULT,
+                       "ova.xml and the receipt disagree on the disks");
+    p->bytes = 0;
+    for (size_t d = 0; d < n; d++) {
+        RH_AUTO(rh_reader_closep) struct rh_reader *r = open_disk(p, i, d, err);
+        uint64_t data = 0;
+
+        if (!r || rh_reader_allocated(r, &data, err) < 0)
+            return -1;
+        p->bytes += data;
+    }
+    return 0;
+}
+
+static void plan(struct rh_push_item *p, const struct item *i)
+{
+    const struct rh_xapi *x = p->push->state;
+    const char *host =
+        i->place.address ? i->place.address : rh_http_host(x->http);
+
+    for (size_t n = 0; i->single && n < i->xva.ova.disks.count; n++)
+        rh_push_plan(p,
+                     "VDI.create, and PUT https://%s/import_raw_vdi (disk %zu)",
+                     host, n);
+    if (i->single) {
+        rh_push_plan(p, "PUT https://%s/import_metadata?restore=true", host);
+    } else {
+        rh_push_plan(p, "task.create");
+        rh_push_plan(p,
+                     "PUT https://%s/import?sr_id=%s&restore=true (%llu bytes)",
+                     host, i->place.sr, (unsigned long long)p->bytes);
+    }
+    if (rh_option_yes(p->push->options, "start"))
+        rh_push_plan(p, "VM.start");
+}
+
 static int look(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state = rh_new0(struct item);
@@ -35,22 +119,20 @@ static int look(struct rh_push_item *p, rh_error **err)
     if (p->push->remote.url.count > 1)
         return rh_fail(err, RH_ERR_DELIVERY_URL,
                        "the URL is xapi://HOST[:PORT][/SR]");
-    if (rh_xva_open(p->dir, p->name, p->push->options, &i->xva, err) < 0)
+    rh_xapi_disks_init(&i->disks);
+    if (open_result(p, i, err) < 0)
         return -1;
     p->bytes = i->xva.file_bytes;
-    if (rh_xapi_look(x, wanted_sr(p->push), &i->xva.ova, p->bytes, &i->place,
+    i->place.single = i->single;
+    if ((i->single && measure_disks(p, i, err) < 0) ||
+        rh_xapi_look(x, wanted_sr(p->push), &i->xva.ova, p->bytes, &i->place,
                      &p->checks, err) < 0)
         return -1;
     if (rh_checks_bad(&p->checks))
         return 0; /* it is refused anyway */
     if (rh_xapi_dry_run(x, &i->place, i->xva.xml, &p->checks, err) < 0)
         return -1;
-    rh_push_plan(p, "task.create");
-    rh_push_plan(p, "PUT https://%s/import?sr_id=%s&restore=true (%llu bytes)",
-                 i->place.address ? i->place.address : rh_http_host(x->http),
-                 i->place.sr, (unsigned long long)p->bytes);
-    if (rh_option_yes(p->push->options, "start"))
-        rh_push_plan(p, "VM.start");
+    plan(p, i);
     return 0;
 }
 
@@ -195,10 +277,10 @@ static int tell(struct rh_push_item *p, struct item *i, rh_error **err)
     RH_AUTO(rh_freep) char *uuid = NULL;
     int failed;
 
-    if (!i->import.vm)
+    if (!i->vm)
         return rh_fail(err, RH_ERR_DELIVERY_FAILED,
                        "the task names no VM that it made");
-    failed = describe(x, i->import.vm, &disks, &nics, &uuid, err);
+    failed = describe(x, i->vm, &disks, &nics, &uuid, err);
     if (!failed)
         failed = compare(i, disks, nics, err);
     if (failed) {
@@ -212,24 +294,53 @@ static int tell(struct rh_push_item *p, struct item *i, rh_error **err)
     return 0;
 }
 
-static int send(struct rh_push_item *p, rh_error **err)
+static int send_archive(struct rh_push_item *p, struct item *i, rh_error **err)
 {
-    struct item *i = p->state;
     struct rh_xapi *x = p->push->state;
-    bool failed;
 
     i->import = (struct rh_xapi_import){
         .x = x, .place = &i->place, .journal = p->journal};
-    failed = rh_xapi_import_begin(&i->import, i->xva.ova.name, err) < 0 ||
-             pump(p, i, err) < 0 || rh_xapi_import_end(&i->import, err) < 0 ||
-             tell(p, i, err) < 0;
+    if (rh_xapi_import_begin(&i->import, i->xva.ova.name, err) < 0 ||
+        pump(p, i, err) < 0 || rh_xapi_import_end(&i->import, err) < 0)
+        return -1;
+    i->vm = rh_strdup(i->import.vm);
+    return tell(p, i, err);
+}
+
+static int send_disks(struct rh_push_item *p, struct item *i, rh_error **err)
+{
+    i->disks.x = p->push->state;
+    i->disks.place = &i->place;
+    i->disks.journal = p->journal;
+    for (size_t n = 0; n < i->xva.ova.disks.count; n++) {
+        RH_AUTO(rh_reader_closep) struct rh_reader *r = open_disk(p, i, n, err);
+
+        if (!r || rh_xapi_disks_send(&i->disks, &i->xva.ova, n, r, err) < 0)
+            return -1;
+    }
+    p->sent = i->disks.sent;
+    if (rh_xapi_disks_vm(&i->disks, &i->xva.ova, i->xva.xml, err) < 0)
+        return -1;
+    i->vm = rh_strdup(i->disks.vm.vm);
+    return tell(p, i, err);
+}
+
+static int send(struct rh_push_item *p, rh_error **err)
+{
+    struct item *i = p->state;
+    const struct rh_xapi_import *import = i->single ? &i->disks.vm : &i->import;
+    int failed = i->single ? send_disks(p, i, err) : send_archive(p, i, err);
+
     if (failed && rh_option_yes(p->push->options, "keep-failed"))
         return -1;
-    if (failed) {
+    if (failed && i->single)
+        rh_xapi_disks_abort(&i->disks);
+    else if (failed)
         rh_xapi_import_abort(&i->import);
+    if (failed)
         return -1;
-    }
-    rh_xapi_do(x, "task.destroy", json_pack("[s]", i->import.task), NULL);
+    rh_xapi_do(p->push->state, "task.destroy", json_pack("[s]", import->task),
+               NULL);
     rh_journal_done(p->journal);
     return 0;
 }
@@ -239,7 +350,7 @@ static int start(struct rh_push_item *p, rh_error **err)
     struct item *i = p->state;
 
     return rh_xapi_do(p->push->state, "VM.start",
-                      json_pack("[sbb]", i->import.vm, 0, 0), err);
+                      json_pack("[sbb]", i->vm, 0, 0), err);
 }
 
 static void item_free(struct rh_push_item *p)
@@ -249,6 +360,8 @@ static void item_free(struct rh_push_item *p)
     if (!i)
         return;
     rh_xapi_import_free(&i->import);
+    rh_xapi_disks_free(&i->disks);
+    free(i->vm);
     rh_xapi_place_free(&i->place);
     rh_xva_close(&i->xva);
     free(i);
@@ -277,7 +390,7 @@ static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
     return rh_xapi_clean(p->state, j, kind, id, err);
 }
 
-static const char *const own_options[] = {"sr", NULL};
+static const char *const own_options[] = {"sr", "disk-by-disk", NULL};
 
 const struct rh_pusher rh_push_xapi = {
     .scheme = "xapi",

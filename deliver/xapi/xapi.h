@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "deliver/remote.h"
+#include "formats/format.h"
 
 #define RH_XAPI_NULL "OpaqueRef:NULL"
 
@@ -56,6 +57,7 @@ struct rh_ova {
     RH_VEC(struct rh_ova_network) networks;
     RH_VEC(char *) macs;    /* of the NICs, lower case */
     RH_VEC(uint64_t) disks; /* virtual sizes */
+    RH_VEC(char *) disk_uuids;
     uint64_t virtual_bytes;
 };
 /* XVA_DAMAGED for what is none of ours. */
@@ -88,6 +90,7 @@ struct rh_xapi_place {
     char *sr;      /* its reference */
     char *address; /* of a host that sees it; NULL: the master */
     json_t *hosts; /* host.get_all_records */
+    bool single;   /* it goes disk by disk */
 };
 void rh_xapi_place_free(struct rh_xapi_place *p);
 /* Look at everything that could stand in the way; `data_bytes` of the stream, 0
@@ -113,7 +116,11 @@ struct rh_xapi_import {
     rh_error *broken; /* why the upload ended early */
     uint64_t sent;
 };
-/* The task is made and the request is open: write the XVA into `upload`. */
+/* The task is made and the request is open: write the body.  `path` has a query
+ * already; `size` of the body, or RH_HTTP_OPEN. */
+int rh_xapi_import_open(struct rh_xapi_import *i, const char *name,
+                        const char *path, int64_t size, rh_error **err);
+/* The same for a whole VM: write the XVA. */
 int rh_xapi_import_begin(struct rh_xapi_import *i, const char *name,
                          rh_error **err);
 int rh_xapi_import_write(struct rh_xapi_import *i, const void *bytes, size_t n,
@@ -130,5 +137,44 @@ int rh_xapi_clean_task(struct rh_xapi *x, struct rh_journal *j,
 int rh_xapi_clean_disk(struct rh_xapi *x, const char *id, rh_error **err);
 int rh_xapi_clean(struct rh_xapi *x, struct rh_journal *j, const char *kind,
                   const char *id, rh_error **err);
+
+/* --- disk by disk
+ * -------------------------------------------------------------------- */
+struct rh_xapi_range {
+    uint64_t offset, length;
+};
+/* Write these ranges of `disk` (ascending, not overlapping, inside it) into a
+ * VDI that is there and plugged nowhere; the rest of it stays as it is, but for
+ * the sectors of 512 bytes at a range's ends.  Only they travel, in blocks of
+ * 2 MiB.  A connection that breaks is tried again: nothing is lost by that.
+ * What was sent is added to *ret_sent.  So a disk goes piece by piece, and
+ * changed blocks over an earlier pass. */
+int rh_xapi_vdi_write(struct rh_xapi *x, const struct rh_xapi_place *place,
+                      const char *vdi, struct rh_reader *disk,
+                      const struct rh_xapi_range *ranges, size_t count,
+                      uint64_t *ret_sent, rh_error **err);
+
+struct rh_xapi_disk {
+    char *ref, *uuid;
+};
+struct rh_xapi_disks {
+    struct rh_xapi *x;
+    const struct rh_xapi_place *place;
+    struct rh_journal *journal;
+    char mark[24]; /* in the VDIs' other_config */
+    RH_VEC(struct rh_xapi_disk) list;
+    struct rh_xapi_import vm; /* of the metadata */
+    uint64_t sent;
+};
+void rh_xapi_disks_init(struct rh_xapi_disks *d); /* sets the mark */
+/* Make VDI i (they come in ova's order) and fill it. */
+int rh_xapi_disks_send(struct rh_xapi_disks *d, const struct rh_ova *ova,
+                       size_t i, struct rh_reader *disk, rh_error **err);
+/* The VM around them; d->vm.vm is its reference. */
+int rh_xapi_disks_vm(struct rh_xapi_disks *d, const struct rh_ova *ova,
+                     const char *xml, rh_error **err);
+void rh_xapi_disks_abort(struct rh_xapi_disks *d); /* nothing is left */
+void rh_xapi_disks_free(struct rh_xapi_disks *d);
+int rh_xapi_clean_marked(struct rh_xapi *x, const char *mark, rh_error **err);
 
 #endif

@@ -1316,7 +1316,8 @@ class Server:
         try:
             if p.busy(vdi):
                 raise Failure("VDI_IN_USE", vdi, "attach")
-            body = Body(stream, length, None, p.o.fail_after)
+            cut, p.o.cut_raw = p.o.cut_raw, 0              # once
+            body = Body(stream, length, None, p.o.fail_after, cut)
             with open(p.raw(vdi), "r+b") as out:
                 if form == "vhd":
                     receive_vhd(body, out, capacity, length)
@@ -1415,6 +1416,7 @@ def main():
     parser.add_argument("--sr-size", type=int, default=64 << 30)
     parser.add_argument("--fail-after", type=int, default=0, help="storage fails after that many bytes of a body")
     parser.add_argument("--cut-after", type=int, default=0, help="the connection breaks after that many bytes of an import")
+    parser.add_argument("--cut-raw", type=int, default=0, help="the connection breaks once after that many bytes of a disk")
     parser.add_argument("--hang", type=float, default=0, help="seconds that an import stands still, after --hang-after bytes")
     parser.add_argument("--hang-after", type=int, default=1)
     parser.add_argument("--fail-call", action="append", default=[], metavar="METHOD[=N]", help="its first N calls fail")

@@ -1,0 +1,195 @@
+/* disks.c - a VM disk by disk: VDIs are made, written piece by piece, and the
+ * VM is made around them by PUT /import_metadata.
+ *
+ * A piece that breaks off is sent again, and only that one: an XVA would have
+ * to begin anew. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/limits.h"
+#include "deliver/xapi/xapi.h"
+#include "formats/vhd/vhd.h"
+
+#define PIECE (8 * RH_GIB) /* of the disk's addresses */
+
+static const char key[] = "rehost-task", stem[] = "rehost-";
+
+void rh_xapi_disks_init(struct rh_xapi_disks *d)
+{
+    unsigned char random[8] = {0};
+
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        abort(); /* a mark that others have, too, would be dangerous */
+    snprintf(d->mark, sizeof d->mark, "%s%02x%02x%02x%02x%02x%02x%02x%02x",
+             stem, random[0], random[1], random[2], random[3], random[4],
+             random[5], random[6], random[7]);
+}
+
+void rh_xapi_disks_free(struct rh_xapi_disks *d)
+{
+    for (size_t i = 0; i < d->list.count; i++) {
+        free(d->list.items[i].ref);
+        free(d->list.items[i].uuid);
+    }
+    free(d->list.items);
+    rh_xapi_import_free(&d->vm);
+    *d = (struct rh_xapi_disks){0};
+}
+
+/* --- a disk
+ * ------------------------------------------------------------------------------
+ */
+
+static int make_disk(struct rh_xapi_disks *d, const struct rh_ova *ova,
+                     size_t i, rh_error **err)
+{
+    uint64_t size = ova->disks.items[i];
+    RH_AUTO(rh_freep) char *name = rh_printf("%s %zu", ova->name, i);
+    json_t *record = json_pack(
+        "{s:s, s:s, s:s, s:s%, s:s, s:b, s:b, s:{s:s}, s:{}, s:{}}",
+        "name_label", name, "name_description", "", "SR", d->place->sr,
+        "virtual_size", "", 0, "type", "user", "sharable", 0, "read_only", 0,
+        "other_config", key, d->mark, "sm_config", "xenstore_data");
+    json_t *ref, *uuid;
+    struct rh_xapi_disk *disk;
+
+    json_object_set_new(record, "virtual_size",
+                        json_sprintf("%llu", (unsigned long long)size));
+    if (size > VHD_MOST)
+        json_object_set_new(json_object_get(record, "sm_config"),
+                            "image-format", json_string("qcow2"));
+    ref = rh_xapi_call(d->x, "VDI.create", json_pack("[o]", record), err);
+    if (!ref)
+        return -1;
+    disk = rh_vec_add(&d->list);
+    disk->ref = rh_strdup(json_string_value(ref));
+    uuid = rh_xapi_call(d->x, "VDI.get_uuid", json_pack("[O]", ref), err);
+    if (uuid)
+        disk->uuid = rh_strdup(json_string_value(uuid));
+    json_decref(ref);
+    json_decref(uuid);
+    return disk->uuid ? 0 : -1;
+}
+
+struct ranges {
+    RH_VEC(struct rh_xapi_range) list;
+};
+
+/* The data of the disk from `at` to `end`. */
+static int find_data(struct rh_reader *r, uint64_t at, uint64_t end,
+                     struct ranges *ret, rh_error **err)
+{
+    struct rh_extent e;
+
+    for (; at < end; at += e.length) {
+        if (rh_reader_extent(r, at, &e, err) < 0)
+            return -1;
+        if (e.kind == RH_EXTENT_DATA)
+            *rh_vec_add(&ret->list) =
+                (struct rh_xapi_range){at, RH_MIN(e.length, end - at)};
+    }
+    return 0;
+}
+
+int rh_xapi_disks_send(struct rh_xapi_disks *d, const struct rh_ova *ova,
+                       size_t i, struct rh_reader *disk, rh_error **err)
+{
+    if (disk->size > ova->disks.items[i])
+        return rh_fail(err, RH_ERR_DELIVERY_RESULT,
+                       "disk %zu is larger than ova.xml says", i);
+    if (!i && d->journal &&
+        rh_journal_add(d->journal, "vdis", d->mark, err) < 0)
+        return -1;
+    if (make_disk(d, ova, i, err) < 0)
+        return -1;
+    for (uint64_t at = 0; at < disk->size; at += PIECE) {
+        struct ranges ranges = {0};
+        uint64_t end = RH_MIN(disk->size, at + PIECE);
+        int failed = find_data(disk, at, end, &ranges, err);
+
+        if (!failed)
+            failed = rh_xapi_vdi_write(d->x, d->place, d->list.items[i].ref,
+                                       disk, ranges.list.items,
+                                       ranges.list.count, &d->sent, err);
+        free(ranges.list.items);
+        if (failed)
+            return -1;
+        rh_progress(d->x->remote->lib, "send", end, disk->size);
+    }
+    return 0;
+}
+
+/* --- the VM
+ * ------------------------------------------------------------------------------
+ */
+
+int rh_xapi_disks_vm(struct rh_xapi_disks *d, const struct rh_ova *ova,
+                     const char *xml, rh_error **err)
+{
+    static const char end[1024];
+    RH_AUTO(rh_buf_free) struct rh_buf tar = {0}, path = {0};
+
+    rh_buf_puts(&path, "/import_metadata?restore=true");
+    for (size_t i = 0; i < d->list.count; i++)
+        rh_buf_printf(&path, "&vdi:%s=%s", ova->disk_uuids.items[i],
+                      d->list.items[i].uuid);
+    rh_ova_tar(xml, &tar);
+    rh_buf_add(&tar, end, sizeof end);
+    d->vm = (struct rh_xapi_import){
+        .x = d->x, .place = d->place, .journal = d->journal};
+    if (rh_xapi_import_open(&d->vm, ova->name, path.data, (int64_t)tar.length,
+                            err) < 0 ||
+        rh_xapi_import_write(&d->vm, tar.data, tar.length, err) < 0)
+        return -1;
+    return rh_xapi_import_end(&d->vm, err);
+}
+
+/* --- taking away
+ * -------------------------------------------------------------------------------
+ */
+
+static bool is_mark(const char *mark)
+{
+    size_t n = sizeof stem - 1;
+
+    return !strncmp(mark, stem, n) && strlen(mark) == n + 16 &&
+           strspn(mark + n, "0123456789abcdef") == 16;
+}
+
+/* Disks with this mark that no VM has. */
+int rh_xapi_clean_marked(struct rh_xapi *x, const char *mark, rh_error **err)
+{
+    json_t *all = is_mark(mark)
+                      ? rh_xapi_call(x, "VDI.get_all_records", NULL, err)
+                      : json_object();
+    int failed = all ? 0 : -1;
+    const char *ref;
+    json_t *vdi;
+
+    json_object_foreach (all, ref, vdi) {
+        const char *said =
+            rh_xapi_text(json_object_get(vdi, "other_config"), key);
+
+        if (!strcmp(said, mark) &&
+            !json_array_size(json_object_get(vdi, "VBDs")))
+            failed |= rh_xapi_do(x, "VDI.destroy", json_pack("[s]", ref),
+                                 failed ? NULL : err);
+    }
+    json_decref(all);
+    return failed;
+}
+
+void rh_xapi_disks_abort(struct rh_xapi_disks *d)
+{
+    int failed = 0;
+
+    rh_http_set_lib(d->x->http, NULL); /* also after a cancel */
+    if (d->vm.task)
+        failed = rh_xapi_clean_task(d->x, d->journal, d->vm.task, NULL);
+    failed |= rh_xapi_clean_marked(d->x, d->mark, NULL);
+    rh_http_set_lib(d->x->http, d->x->remote->lib);
+    if (!failed)
+        rh_journal_done(d->journal);
+}
