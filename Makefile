@@ -163,13 +163,16 @@ $(B)/replay-%: $(B)/obj/fuzz/%.o $(B)/obj/tests/replay.o $(B)/librehost.a
 # What our readers of guests' file systems see (tests/guest_tree.c).
 $(B)/guest-tree: $(B)/obj/tests/guest_tree.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+# Ranges of a disk into a pool's VDI (tests/vdi_write.c).
+$(B)/vdi-write: $(B)/obj/tests/vdi_write.o $(B)/librehost.a
+	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $(B)/fuzz-%: $(B)/obj/fuzz/%.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 .PHONY: units examples replays fuzzers
 units: $(UNITS)
 examples: $(EXAMPLES)
-replays: $(REPLAYS) $(B)/guest-tree
+replays: $(REPLAYS) $(B)/guest-tree $(B)/vdi-write
 fuzzers: $(FUZZERS)
 .PRECIOUS: $(B)/obj/%.o
 

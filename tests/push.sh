@@ -246,6 +246,30 @@ test_disk_by_disk() {
     expect_status 0
     expect_equal "$(db '[.VM, .VDI] | map(length) | join(" ")')" "2 4" "VMs, disks"
 }
+# Changed ranges over what an earlier pass has left: the rest stays.
+test_ranges_over_a_disk() {
+    [ -x "$BUILD/vdi-write" ] || make_in_tree "$REHOST_BUILD/vdi-write" >/dev/null
+    xapi
+    push
+    expect_status 0
+    uuid=$(db '.VDI[] | select(.name_label == "web01 0") | .uuid')
+    cp "$STATE/vdi/$uuid.raw" there.raw
+    head -c 8388608 /dev/urandom >new.raw
+    run "$BUILD/vdi-write" "$URL" "$STATE/cert.pem" "$uuid" new.raw \
+        0 4096 65536 512 2096640 1024 4194304 2097152 8388096 512
+    expect_status 0
+    python3 - <<'PY'
+there, new = bytearray(open("there.raw", "rb").read()), open("new.raw", "rb").read()
+for at, n in (0, 4096), (65536, 512), (2096640, 1024), (4194304, 2097152), (8388096, 512):
+    there[at:at + n] = new[at:at + n]
+open("wanted.raw", "wb").write(there)
+PY
+    expect_same_file "$STATE/vdi/$uuid.raw" wanted.raw
+    # Four blocks of 2 MiB, a head and a tail.
+    expect_equal $(($(cat .stdout) / 1048576)) 8 "MiB sent"
+    run "$BUILD/vdi-write" "$URL" "$STATE/cert.pem" OpaqueRef:none new.raw 0 512
+    expect_status 1
+}
 # Only the piece that broke off is sent again.
 test_disk_by_disk_over_a_broken_line() {
     xapi --cut-raw $((RANDOM * 10 + 10000))
