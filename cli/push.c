@@ -37,6 +37,8 @@ static const struct cli_option options[] = {
     {"dry-run", 0, NULL,
      N_("log in, check, say what would be done; change nothing"), TO_OPTIONS},
     {"start", 0, NULL, N_("start it afterwards"), TO_OPTIONS},
+    {"wait-address", 0, "SECONDS",
+     N_("wait so long for the started guest to tell its address"), TO_OPTIONS},
     {"keep-failed", 0, NULL, N_("leave what a failure made"), TO_OPTIONS},
     {"clean", 0, NULL, N_("take away what an interrupted push has left"),
      TO_COMMAND},
@@ -45,8 +47,9 @@ static const struct cli_option options[] = {
 
 /* Taking away looks at the journal alone. */
 static const char *const not_cleaning[] = {
-    "network-map", "sr",          "storage", "import-storage", "vmid", "name",
-    "dry-run",     "keep-failed", "start",   "disk-by-disk",   NULL};
+    "network-map", "sr",           "storage",      "import-storage",
+    "vmid",        "name",         "dry-run",      "keep-failed",
+    "start",       "disk-by-disk", "wait-address", NULL};
 
 /* Of several outcomes: interrupted, else what may be tried again, else
  * refused, else blocked. */

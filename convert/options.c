@@ -59,6 +59,7 @@ static const char *const known[] = {
     "transport",
     "vm",
     "vmid",
+    "wait-address",
     "xva-sum",
 };
 

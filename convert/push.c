@@ -70,10 +70,12 @@ rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
 {
     RH_AUTO(rh_push_closep) struct rh_push *p = rh_new0(struct rh_push);
     const char *url = rh_option(options, "to");
+    unsigned seconds;
     static const char *const names[] = {
         "to",      "login",       "tls-ca", "pin",          "network-map",
         "sr",      "name",        "vmid",   "storage",      "import-storage",
-        "dry-run", "keep-failed", "start",  "disk-by-disk", NULL};
+        "dry-run", "keep-failed", "start",  "disk-by-disk", "wait-address",
+        NULL};
 
     p->lib = lib;
     p->options = options;
@@ -84,7 +86,8 @@ rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
         rh_hint(err, "add --to URL");
         return NULL;
     }
-    if (open_kind(p, url, err) < 0 || check_options(p, err) < 0 ||
+    if (rh_address_seconds(options, &seconds, err) < 0 ||
+        open_kind(p, url, err) < 0 || check_options(p, err) < 0 ||
         open_far_end(p, url, err) < 0 || p->kind->open(p, err) < 0)
         return NULL;
     return RH_TAKE(p);
@@ -275,25 +278,56 @@ static int look_only(struct rh_push_item *i, char **ret_json, char **ret_text,
     return rh_checks_verdict(&i->checks, NULL, err);
 }
 
+static int look_for_addresses(void *state, json_t *list, rh_error **err)
+{
+    struct rh_push_item *i = state;
+
+    return i->push->kind->addresses(i, list, err);
+}
+
+static int start(struct rh_push_item *i, json_t *vm, rh_error **err)
+{
+    unsigned seconds = 0;
+
+    if (!rh_option_yes(i->push->options, "start"))
+        return 0;
+    if (rh_address_seconds(i->push->options, &seconds, err) < 0 ||
+        i->push->kind->start(i, err) < 0)
+        return rh_hint(err, "%s", _(RH_START_HINT));
+    if (seconds && i->push->kind->addresses)
+        json_object_set_new(
+            vm, "addresses",
+            rh_address_wait(i->push->lib, seconds, look_for_addresses, i));
+    return 0;
+}
+
 static int deliver(struct rh_push_item *i, json_t **ret_vm, rh_error **err)
 {
-    struct timespec start;
+    struct timespec begun;
 
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    clock_gettime(CLOCK_MONOTONIC, &begun);
     i->journal = begin(i->push, i->dir, NULL, err);
     if (!i->journal || i->push->kind->look(i, err) < 0 ||
         rh_checks_verdict(&i->checks, i->push->lib, err) < 0 ||
         i->push->kind->send(i, err) < 0)
         return -1;
-    *ret_vm = entry_json(i, &start);
-    if (note_delivery(i->dir, (json_t *)i->receipt, *ret_vm, err) == 0) {
-        if (!rh_option_yes(i->push->options, "start") ||
-            i->push->kind->start(i, err) == 0)
-            return 0;
-        rh_hint(err, "%s", _(RH_START_HINT));
-    }
+    *ret_vm = entry_json(i, &begun);
+    if (note_delivery(i->dir, (json_t *)i->receipt, *ret_vm, err) == 0 &&
+        start(i, *ret_vm, err) == 0)
+        return 0;
     return rh_error_context(err, _("the VM was delivered as %s, but"),
                             json_string_value(json_object_get(*ret_vm, "id")));
+}
+
+static char *delivered_text(const struct rh_push_item *i, const json_t *vm)
+{
+    const json_t *list = json_object_get(vm, "addresses");
+    RH_AUTO(rh_freep) char *addresses = rh_address_text(list);
+
+    return rh_printf(_("delivered: %s as %s at %s%s%s\n"), i->name,
+                     json_string_value(json_object_get(vm, "id")),
+                     i->push->remote.text, addresses[0] ? _(", address ") : "",
+                     addresses);
 }
 
 static int push(struct rh_push_item *i, char **ret_json, char **ret_text,
@@ -310,9 +344,7 @@ static int push(struct rh_push_item *i, char **ret_json, char **ret_text,
     failed = deliver(i, &vm, err);
     if (!failed) {
         *ret_json = json_dumps(vm, JSON_INDENT(2));
-        *ret_text = rh_printf(_("delivered: %s as %s at %s\n"), i->name,
-                              json_string_value(json_object_get(vm, "id")),
-                              i->push->remote.text);
+        *ret_text = delivered_text(i, vm);
     }
     json_decref(vm);
     return failed;

@@ -47,7 +47,10 @@ struct rh_delivery *rh_delivery_open(const struct rh_delivery_request *request,
     d->kind = rh_deliverer_of(request->out);
     d->request = *request;
     d->files = (struct rh_target_files){.put = put_file, .user = d};
-    if (rh_deliverer_check(d->kind, request->format, request->archive, err) <
+    unsigned seconds;
+
+    if (rh_address_seconds(request->options, &seconds, err) < 0 ||
+        rh_deliverer_check(d->kind, request->format, request->archive, err) <
             0 ||
         d->kind->open(d, err) < 0)
         return NULL;
@@ -103,17 +106,51 @@ int rh_delivery_put(struct rh_delivery *d, const char *name, const void *bytes,
     return 0;
 }
 
+static int look_for_addresses(void *state, json_t *list, rh_error **err)
+{
+    struct rh_delivery *d = state;
+
+    return d->ops->addresses(d, list, err);
+}
+
+/* "ID at URL", and the guest's address, where somebody waits for it. */
+static void wait_for_addresses(struct rh_delivery *d, unsigned seconds)
+{
+    json_t *list =
+        rh_address_wait(d->request.lib, seconds, look_for_addresses, d);
+    RH_AUTO(rh_freep) char *text = rh_address_text(list);
+    char *where = d->where;
+
+    if (text[0]) {
+        d->where = rh_printf(_("%s, address %s"), where, text);
+        free(where);
+    }
+    json_decref(list);
+}
+
+static int start(struct rh_delivery *d, rh_error **err)
+{
+    unsigned seconds;
+
+    if (!d->ops->start || !rh_option_yes(d->request.options, "start"))
+        return 0;
+    if (rh_address_seconds(d->request.options, &seconds, err) < 0 ||
+        d->ops->start(d, err) < 0) {
+        rh_hint(err, "%s", _(RH_START_HINT));
+        return rh_error_context(err, _("the VM was delivered as %s, but"),
+                                d->where);
+    }
+    if (seconds && d->ops->addresses)
+        wait_for_addresses(d, seconds);
+    return 0;
+}
+
 int rh_delivery_commit(struct rh_delivery *d, rh_error **err)
 {
     if (d->ops->commit(d, err) < 0)
         return -1;
     d->stage = RH_DELIVERY_DONE;
-    if (!d->ops->start || !rh_option_yes(d->request.options, "start") ||
-        d->ops->start(d, err) == 0)
-        return 0;
-    rh_hint(err, "%s", _(RH_START_HINT));
-    return rh_error_context(err, _("the VM was delivered as %s, but"),
-                            d->where);
+    return start(d, err);
 }
 
 void rh_delivery_close(struct rh_delivery *d)

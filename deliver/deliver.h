@@ -19,6 +19,8 @@
 #ifndef RH_DELIVER_DELIVER_H
 #define RH_DELIVER_DELIVER_H
 
+#include <jansson.h>
+
 #include "base/options.h"
 #include "base/out.h"
 #include "report/findings.h"
@@ -65,6 +67,8 @@ struct rh_delivery_ops {
     /* Start the VM that stands (option "start"); NULL: can't.  A failure takes
      * nothing away. */
     int (*start)(struct rh_delivery *d, rh_error **err);
+    /* Optional: rh_address_add() what the started guest tells of itself. */
+    int (*addresses)(struct rh_delivery *d, json_t *list, rh_error **err);
     void (*abort)(struct rh_delivery *d); /* optional; close comes after it */
     void (*close)(struct rh_delivery *d); /* frees d->state */
 };

@@ -53,6 +53,8 @@ struct rh_pusher {
      * still to be taken away. */
     int (*send)(struct rh_push_item *i, rh_error **err);
     int (*start)(struct rh_push_item *i, rh_error **err);
+    /* Optional: rh_address_add() what the guest tells of itself. */
+    int (*addresses)(struct rh_push_item *i, json_t *list, rh_error **err);
     void (*item_free)(struct rh_push_item *i);
     /* Take away one thing of a journal; it may be gone already.  What must be
      * noted on the way goes into `j`. */

@@ -47,6 +47,19 @@ void rh_checks_free(struct rh_checks *c);
 #define RH_START_HINT \
     N_("the VM stays as it was delivered: look there why it does not start")
 
+/* --- the guest's addresses
+ * ------------------------------------------------------ */
+/* Option "wait-address" (with "start"): seconds; 0: nobody waits. */
+int rh_address_seconds(const rh_options *o, unsigned *ret, rh_error **err);
+/* Loopback and link-local ones are left out, and what is no address. */
+void rh_address_add(json_t *list, const char *text);
+/* One look; what it can't learn now it may later. */
+typedef int rh_address_look(void *state, json_t *list, rh_error **err);
+/* Look until there is one, or the time is up, which is told: an array. */
+json_t *rh_address_wait(rh_lib *lib, unsigned seconds, rh_address_look *look,
+                        void *state);
+char *rh_address_text(const json_t *list); /* "A, B"; the caller frees */
+
 /* --- the journal
  * ---------------------------------------------------------------- */
 /* What was made on the server, line by line, before it is made: what a run that

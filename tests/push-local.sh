@@ -61,6 +61,7 @@ create)
     done >"$PVE/conf/$id" ;;
 destroy) rm "$PVE/conf/$2" "$PVE"/volumes/vm-"$2"-* ;;
 start) echo running >"$PVE/running" ;;
+guest) echo '[{"name":"eth0","ip-addresses":[{"ip-address":"10.0.0.5"}]}]' ;;
 esac
 SH
 printf '#!/bin/sh\nn=100\nwhile [ -e "$PVE/conf/$n" ]; do n=$((n + 1)); done\necho $n\n' >bin/pvesh
@@ -85,8 +86,9 @@ expect_nothing_left() {
 }
 test_a_vm_arrives_whole() {
     node
-    push --json --start
+    push --json --start --wait-address 5
     expect_status 0
+    expect_json '.vms[0].addresses | join(" ")' 10.0.0.5
     expect_schema .stdout rehost.delivery-1.json
     expect_json '.vms[0].id' 100
     for i in 0 1; do

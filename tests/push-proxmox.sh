@@ -79,6 +79,12 @@ test_a_vm_arrives_whole() {
     expect_equal "$(setting 101 net1 | tr , '\n' | grep -E 'bridge|tag' |
         tr '\n' ' ')" "bridge=vmbr1 tag=7 " "the mapped NIC"
 }
+test_the_guest_tells_its_address() {
+    pve --guest-address 10.0.0.5
+    push --start --wait-address 20
+    expect_status 0
+    expect_stdout ' at proxmox://.*, address 10\.0\.0\.5$'
+}
 test_another_client_sees_the_vm() {
     /usr/bin/python3 -c 'import proxmoxer' 2>/dev/null ||
         skip_test "python3-proxmoxer is not installed"

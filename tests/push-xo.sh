@@ -80,6 +80,13 @@ test_a_vm_arrives_whole() {
     expect_stdout '^\[true,null\]$'
     expect_json '.delivery | length' 1 web01/receipt.json
 }
+test_the_guest_tells_its_address() {
+    xo --guest-address 10.0.0.5
+    push --start --wait-address 20 --json
+    expect_status 0
+    expect_schema .stdout rehost.delivery-1.json
+    expect_json '.vms[0].addresses | join(" ")' 10.0.0.5
+}
 test_one_pass() {
     xo
     TMPDIR=/nonexistent convert_to

@@ -118,6 +118,13 @@ PY
     run /usr/bin/python3 judge.py "https://$HOST" "$SECRET"
     expect_stdout "^Running 2 1073741824 \['00:50:56:aa:bb:00', '00:50:56:aa:bb:01'\]"
 }
+test_no_address_is_told() {
+    xapi
+    push --start --wait-address 1 --json
+    expect_status 0
+    expect_json '.vms[0].addresses | length' 0
+    expect_stderr 'no address within 1 second'
+}
 test_a_dry_run_changes_nothing() {
     xapi
     push --dry-run --json
@@ -440,6 +447,17 @@ test_one_pass_keeps_nothing_here() {
         --tls-ca "$STATE/cert.pem"
     expect_error PLAN_BLOCKED 4
     expect_stderr DELIVERY-TAKEN
+}
+test_the_guest_tells_its_address() {
+    xapi --guest-address 10.0.0.5
+    cp -r "$SCRATCH/vm" vm
+    convert_to --start --wait-address 20
+    expect_status 0
+    expect_stdout "^delivered: .* at $URL, address 10\\.0\\.0\\.5\$"
+    push --wait-address 5
+    expect_error USAGE 2
+    push --start --wait-address soon
+    expect_error USAGE 2
 }
 # What was delivered stays, in one pass as by a push.
 test_a_start_that_fails() {

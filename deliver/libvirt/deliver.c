@@ -162,6 +162,13 @@ static int start(struct rh_delivery *d, rh_error **err)
     return rh_virt_start(&s->work, err);
 }
 
+static int addresses(struct rh_delivery *d, json_t *list, rh_error **err)
+{
+    struct state *s = d->state;
+
+    return rh_virt_addresses(&s->work, list, err);
+}
+
 static void abort_delivery(struct rh_delivery *d)
 {
     struct state *s = d->state;
@@ -189,6 +196,7 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
                                                .disk_done = disk_done,
                                                .commit = commit,
                                                .start = start,
+                                               .addresses = addresses,
                                                .abort = abort_delivery,
                                                .close = close_delivery};
     struct state *s = rh_new0(struct state);

@@ -168,6 +168,7 @@ int rh_virt_disk_end(struct rh_virt_work *w, size_t i, const char *format,
 /* Define it, and compare what stands there. *ret_there: {"id","uuid","disks",
  * "nics"}. */
 int rh_virt_define(struct rh_virt_work *w, json_t **ret_there, rh_error **err);
+int rh_virt_addresses(struct rh_virt_work *w, json_t *list, rh_error **err);
 int rh_virt_start(struct rh_virt_work *w, rh_error **err);
 /* Everything of this run; -1: something is left, and the journal has it. */
 int rh_virt_take_away(struct rh_virt_work *w);

@@ -238,6 +238,29 @@ int rh_virt_start(struct rh_virt_work *w, rh_error **err)
                                             : rh_virt_fail(_("starting"), err);
 }
 
+/* What the agent says, else what libvirt's own networks have lent. */
+int rh_virt_addresses(struct rh_virt_work *w, json_t *list, rh_error **err)
+{
+    static const unsigned sources[] = {
+        VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+        VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE};
+
+    (void)err;
+    for (size_t s = 0; s < RH_COUNT(sources) && !json_array_size(list); s++) {
+        virDomainInterfacePtr *cards = NULL;
+        int count =
+            rh_virt.DomainInterfaceAddresses(w->vm, &cards, sources[s], 0);
+
+        for (int i = 0; i < count; i++) {
+            for (unsigned n = 0; n < cards[i]->naddrs; n++)
+                rh_address_add(list, cards[i]->addrs[n].addr);
+            rh_virt.DomainInterfaceFree(cards[i]);
+        }
+        free(cards);
+    }
+    return 0;
+}
+
 /* --- taking away
  * -------------------------------------------------------------------------------
  */

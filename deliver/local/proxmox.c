@@ -546,6 +546,19 @@ static int start(struct rh_push_item *p, rh_error **err)
     return text ? 0 : -1;
 }
 
+static int addresses(struct rh_push_item *p, json_t *list, rh_error **err)
+{
+    const struct item *i = p->state;
+    const char *const argv[] = {
+        "qm", "guest", "cmd", i->vmid, "network-get-interfaces", NULL};
+    RH_AUTO(rh_freep) char *text = rh_program_run(p->push->lib, argv, err);
+    json_t *doc = text ? json_loads(text, 0, NULL) : NULL;
+
+    rh_pve_add_addresses(doc, list);
+    json_decref(doc);
+    return text ? 0 : -1;
+}
+
 static void item_free(struct rh_push_item *p)
 {
     struct item *i = p->state;
@@ -589,6 +602,7 @@ const struct rh_pusher rh_push_proxmox_local = {
     .look = look,
     .send = send,
     .start = start,
+    .addresses = addresses,
     .item_free = item_free,
     .clean = clean,
 };

@@ -342,6 +342,28 @@ int rh_pve_start(struct rh_pve_work *w, rh_error **err)
     return failed;
 }
 
+void rh_pve_add_addresses(const json_t *interfaces, json_t *list)
+{
+    size_t i, n;
+    json_t *card, *address;
+
+    json_array_foreach (interfaces, i, card)
+        json_array_foreach (json_object_get(card, "ip-addresses"), n, address)
+            rh_address_add(list, rh_pve_text(address, "ip-address"));
+}
+
+int rh_pve_addresses(struct rh_pve_work *w, json_t *list, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("/nodes/%s/qemu/%s/agent/network-get-interfaces",
+                           w->place->node, w->place->vmid);
+    json_t *answer = rh_pve_call(w->pve, "GET", path, NULL, err);
+
+    rh_pve_add_addresses(json_object_get(answer, "result"), list);
+    json_decref(answer);
+    return answer ? 0 : -1;
+}
+
 /* --- taking away
  * -------------------------------------------------------------------------- */
 

@@ -118,6 +118,9 @@ int rh_pve_create(struct rh_pve_work *w, const struct rh_pve_conf *conf,
 /* What stands there now, for the receipt; compared with what was sent. */
 json_t *rh_pve_describe(struct rh_pve_work *w, const struct rh_pve_conf *conf,
                         rh_error **err);
+int rh_pve_addresses(struct rh_pve_work *w, json_t *list, rh_error **err);
+/* The same of what the agent itself says: [{"ip-addresses": [...]}]. */
+void rh_pve_add_addresses(const json_t *interfaces, json_t *list);
 int rh_pve_start(struct rh_pve_work *w, rh_error **err);
 /* Take the uploaded files away (always), and the VM with `all`. */
 int rh_pve_take_away(struct rh_pve_work *w, bool all, rh_error **err);

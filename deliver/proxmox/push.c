@@ -125,6 +125,13 @@ static int start(struct rh_push_item *p, rh_error **err)
     return rh_pve_start(&i->work, err);
 }
 
+static int addresses(struct rh_push_item *p, json_t *list, rh_error **err)
+{
+    struct item *i = p->state;
+
+    return rh_pve_addresses(&i->work, list, err);
+}
+
 static void item_free(struct rh_push_item *p)
 {
     struct item *i = p->state;
@@ -175,6 +182,7 @@ const struct rh_pusher rh_push_proxmox = {
     .look = look,
     .send = send,
     .start = start,
+    .addresses = addresses,
     .item_free = item_free,
     .clean = clean,
 };

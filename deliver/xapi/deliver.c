@@ -126,6 +126,13 @@ static int start(struct rh_delivery *d, rh_error **err)
                       json_pack("[sbb]", s->import.vm, 0, 0), err);
 }
 
+static int addresses(struct rh_delivery *d, json_t *list, rh_error **err)
+{
+    struct state *s = d->state;
+
+    return rh_xapi_addresses(&s->xapi, s->import.vm, list, err);
+}
+
 static void abort_import(struct rh_delivery *d)
 {
     struct state *s = d->state;
@@ -155,6 +162,7 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
                                                .archive = archive,
                                                .commit = commit,
                                                .start = start,
+                                               .addresses = addresses,
                                                .abort = abort_import,
                                                .close = close_delivery};
 

@@ -260,6 +260,25 @@ void rh_xapi_import_free(struct rh_xapi_import *i)
     *i = (struct rh_xapi_import){0};
 }
 
+int rh_xapi_addresses(struct rh_xapi *x, const char *vm, json_t *list,
+                      rh_error **err)
+{
+    json_t *ref =
+        rh_xapi_call(x, "VM.get_guest_metrics", json_pack("[s]", vm), err);
+    const char *text = json_string_value(ref);
+    json_t *metrics = NULL, *address;
+    const char *key;
+
+    if (text && strcmp(text, RH_XAPI_NULL) != 0)
+        metrics = rh_xapi_call(x, "VM_guest_metrics.get_record",
+                               json_pack("[s]", text), err);
+    json_object_foreach (json_object_get(metrics, "networks"), key, address)
+        rh_address_add(list, json_string_value(address));
+    json_decref(metrics);
+    json_decref(ref);
+    return text ? 0 : -1;
+}
+
 /* --- taking it back
  * ------------------------------------------------------------------ */
 

@@ -353,6 +353,13 @@ static int start(struct rh_push_item *p, rh_error **err)
                       json_pack("[sbb]", i->vm, 0, 0), err);
 }
 
+static int addresses(struct rh_push_item *p, json_t *list, rh_error **err)
+{
+    struct item *i = p->state;
+
+    return rh_xapi_addresses(p->push->state, i->vm, list, err);
+}
+
 static void item_free(struct rh_push_item *p)
 {
     struct item *i = p->state;
@@ -402,6 +409,7 @@ const struct rh_pusher rh_push_xapi = {
     .look = look,
     .send = send,
     .start = start,
+    .addresses = addresses,
     .item_free = item_free,
     .clean = clean,
 };

@@ -138,6 +138,10 @@ int rh_xapi_clean_disk(struct rh_xapi *x, const char *id, rh_error **err);
 int rh_xapi_clean(struct rh_xapi *x, struct rh_journal *j, const char *kind,
                   const char *id, rh_error **err);
 
+/* What a started VM's guest tells of itself. */
+int rh_xapi_addresses(struct rh_xapi *x, const char *vm, json_t *list,
+                      rh_error **err);
+
 /* --- disk by disk
  * -------------------------------------------------------------------- */
 struct rh_xapi_range {

@@ -137,6 +137,13 @@ static int start(struct rh_delivery *d, rh_error **err)
     return rh_xo_start(&s->work, err);
 }
 
+static int addresses(struct rh_delivery *d, json_t *list, rh_error **err)
+{
+    struct state *s = d->state;
+
+    return rh_xo_addresses(&s->work, list, err);
+}
+
 static void abort_delivery(struct rh_delivery *d)
 {
     struct state *s = d->state;
@@ -164,6 +171,7 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
                                                .archive = archive,
                                                .commit = commit,
                                                .start = start,
+                                               .addresses = addresses,
                                                .abort = abort_delivery,
                                                .close = close_delivery};
 

@@ -443,6 +443,17 @@ int rh_xo_start(struct rh_xo_work *w, rh_error **err)
     return done ? 0 : -1;
 }
 
+int rh_xo_addresses(struct rh_xo_work *w, json_t *list, rh_error **err)
+{
+    json_t *vm = vm_record(w, err), *address;
+    const char *key;
+
+    json_object_foreach (json_object_get(vm, "addresses"), key, address)
+        rh_address_add(list, json_string_value(address));
+    json_decref(vm);
+    return vm ? 0 : -1;
+}
+
 /* --- taking away
  * ------------------------------------------------------------------------ */
 

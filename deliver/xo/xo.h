@@ -51,6 +51,7 @@ int rh_xo_write(struct rh_xo_work *w, const void *bytes, size_t n,
  * compared with what was sent. */
 int rh_xo_end(struct rh_xo_work *w, rh_error **err);
 int rh_xo_start(struct rh_xo_work *w, rh_error **err);
+int rh_xo_addresses(struct rh_xo_work *w, json_t *list, rh_error **err);
 void rh_xo_abort(struct rh_xo_work *w);
 /* Take away the VM and the disks with this mark, if there are any. */
 int rh_xo_clean(struct rh_xo *x, const char *mark, rh_error **err);

@@ -752,6 +752,12 @@ class Server:
         if template.endswith("/config") and method == "GET":
             c.need(user, "/vms/" + p["vmid"], ["VM.Audit"])
             return conf
+        if template.endswith("/agent/network-get-interfaces"):
+            c.need(user, "/vms/" + p["vmid"], ["VM.Audit"])
+            if p["vmid"] not in c.running or not c.o.guest_address:
+                raise Failure(500, "QEMU guest agent is not running")
+            return {"result": [{"name": "lo", "ip-addresses": [{"ip-address": "127.0.0.1", "ip-address-type": "ipv4"}]},
+                               {"name": "eth0", "ip-addresses": [{"ip-address": c.o.guest_address, "ip-address-type": "ipv4"}]}]}
         if template.endswith("/status/current"):
             return {"status": "running" if p["vmid"] in c.running else "stopped", "vmid": int(p["vmid"])}
         if template.endswith("/status/start"):
@@ -788,6 +794,7 @@ def main():
     parser.add_argument("--auth-delay", type=float, default=3)
     parser.add_argument("--task-delay", type=float, default=0.5)
     parser.add_argument("--fail-task", default="", help="tasks of this type (imgcopy, qmcreate) fail")
+    parser.add_argument("--guest-address", default="", help="what the agent of a running guest tells")
     parser.add_argument("--hang-task", default="", help="tasks of this type take --hang seconds")
     parser.add_argument("--hang", type=float, default=2)
     parser.add_argument("--cut-after", type=int, default=0, help="the connection breaks after that many bytes of an upload")

@@ -519,6 +519,11 @@ class Calls:
             raise Failure("VM_IS_TEMPLATE", r)
         check_vm(vm)
         self.p.set("VM", r, power_state="Running")
+        if self.p.o.address_of_guests:
+            def tell():
+                gm = self.p.put("VM_guest_metrics", {"networks": {"0/ip": self.p.o.address_of_guests, "0/ipv6/0": "fe80::1"}})
+                self.p.set("VM", r, guest_metrics=gm)
+            threading.Timer(1, tell).start()
         return ""
 
     def do_VM_hard_shutdown(self, s, r):
@@ -1419,6 +1424,7 @@ def main():
     parser.add_argument("--cut-raw", type=int, default=0, help="the connection breaks once after that many bytes of a disk")
     parser.add_argument("--hang", type=float, default=0, help="seconds that an import stands still, after --hang-after bytes")
     parser.add_argument("--hang-after", type=int, default=1)
+    parser.add_argument("--guest-address", dest="address_of_guests", default="", help="started guests tell it after a second")
     parser.add_argument("--fail-call", action="append", default=[], metavar="METHOD[=N]", help="its first N calls fail")
     parser.add_argument("--redirect", action="store_true", help="the master sends every import to the slave")
     parser.add_argument("--redirect-to", default="", help="to this address instead")

@@ -199,6 +199,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 kind = k[:-1]
                 out["$" + k if k != "VIFs" else k] = [self.pool.tables[kind][r]["uuid"] for r in record[k]
                                                       if r in self.pool.tables.get(kind, {})]
+        if what == "vms":
+            gm = self.pool.tables.get("VM_guest_metrics", {}).get(record.get("guest_metrics"))
+            out["addresses"] = gm["networks"] if gm else {}
         if what == "srs":
             out.update(SR_type=record["type"], size=int(record["physical_size"]), content_type=record["content_type"])
         return out
@@ -443,6 +446,7 @@ def main():
     parser.add_argument("--fail-after", type=int, default=0)
     parser.add_argument("--task-delay", type=float, default=0.5)
     parser.add_argument("--hang", type=float, default=0, help="seconds that an import stands still")
+    parser.add_argument("--guest-address", dest="address_of_guests", default="", help="started guests tell it after a second")
     parser.add_argument("--fail-call", action="append", default=[], metavar="METHOD[=N]", help="XAPI's first N calls fail")
     parser.add_argument("--late", type=float, default=0, help="seconds between the upload's end and the VM")
     parser.add_argument("--broken-vifs", action="store_true", help="no NIC can be made")
