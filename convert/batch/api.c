@@ -167,8 +167,10 @@ int rh_batch_run(rh_batch *b, rh_error **err)
     return failed ? -1 : rh_batch_loop(b, err);
 }
 
-static char *submitted_text(const json_t *arrays)
+static char *submitted_text(const json_t *doc)
 {
+    const json_t *arrays = json_object_get(doc, "arrays");
+    json_int_t queued = json_integer_value(json_object_get(doc, "queued"));
     struct rh_buf t = {0};
     const json_t *a;
     size_t i;
@@ -179,6 +181,9 @@ static char *submitted_text(const json_t *arrays)
             json_string_value(json_object_get(a, "job")),
             (long long)json_integer_value(json_object_get(a, "vms")),
             (long long)json_integer_value(json_object_get(a, "wave")));
+    if (queued)
+        rh_buf_printf(&t, _("in the queue already: %lld VMs\n"),
+                      (long long)queued);
     if (!t.length)
         rh_buf_puts(&t, _("nothing is left to do\n"));
     return rh_buf_take(&t);
@@ -188,7 +193,7 @@ int rh_batch_submit(rh_batch *b, const rh_options *options, char **ret_json,
                     char **ret_text, rh_error **err)
 {
     const char *engine = rh_option(options, "engine");
-    json_t *arrays = NULL, *doc;
+    json_t *doc = NULL;
     int failed;
 
     if (!engine || strcmp(engine, "slurm")) {
@@ -199,13 +204,11 @@ int rh_batch_submit(rh_batch *b, const rh_options *options, char **ret_json,
     pthread_mutex_lock(&b->lock);
     rh_batch_journal_close(&b->journal);
     failed = rh_batch_journal_open(&b->journal, b->jobs, true, err) < 0 ||
-             rh_batch_to_slurm(b, options, &arrays, err) < 0;
+             rh_batch_to_slurm(b, options, &doc, err) < 0;
     pthread_mutex_unlock(&b->lock);
     if (failed)
         return -1;
-    *ret_text = submitted_text(arrays);
-    doc = json_pack("{s:s, s:o}", "schema", "rehost.batch-slurm/1", "arrays",
-                    arrays);
+    *ret_text = submitted_text(doc);
     *ret_json = json_dumps(doc, JSON_INDENT(2));
     json_decref(doc);
     return 0;

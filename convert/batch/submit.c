@@ -3,10 +3,14 @@
  *
  * Slurm's commands are run, nothing of it is linked.  A task is `rehost batch
  * run JOBS.yaml --only NAME`: leases, work keys and the journal make it
- * harmless that Slurm starts one twice, kills it, or puts it back.  Facts:
- * sbatch(1) (--array, --dependency=afterany, --parsable, --requeue), slurm.conf
- * (5) (MaxArraySize: the highest index is one less). */
+ * harmless that Slurm starts one twice, kills it, or puts it back.  An array's
+ * name says which list of VMs it has, so that a later submission finds what is
+ * in the queue, also of one that was killed half way, and leaves that out.
+ * Facts: squeue(1) (-r: a line a task; %F %K %j: array, index, name), sbatch(1)
+ * (--array, --dependency=afterany, --parsable, --requeue), slurm.conf (5)
+ * (MaxArraySize: the highest index is one less). */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,6 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
+#include "base/limits.h"
 #include "base/rate.h"
 #include "base/text.h"
 #include "convert/batch/batch.h"
@@ -75,15 +81,17 @@ static int array_size(size_t *ret, rh_error **err)
 struct submission {
     rh_batch *b;
     const rh_options *options;
-    int dir;    /* OUT/.rehost/slurm/STAMP */
-    char *path; /* the same, from the root */
-    char *jobs; /* the job file, from the root */
+    int dir;     /* OUT/.rehost/slurm/STAMP */
+    char *path;  /* the same, from the root */
+    char *stamp; /* its last part */
+    char *jobs;  /* the job file, from the root */
     size_t array_size;
     size_t *level; /* of each VM: wave, then place in `after:` */
     size_t levels;
     char *previous; /* "12:13": arrays of the level before */
     json_t *arrays;
     unsigned count; /* arrays so far */
+    size_t queued;  /* VMs that an earlier submission has in the queue */
 };
 
 static int by_wave(const void *a, const void *b)
@@ -171,13 +179,14 @@ static char *script_of(const struct submission *s, const char *list)
 }
 
 static int submit_array(struct submission *s, const char *script,
-                        const char *list, size_t count, char **ret_id,
+                        unsigned number, size_t count, char **ret_id,
                         rh_error **err)
 {
     const char *partition = rh_option(s->options, "partition");
     const char *limit = rh_option(s->options, "time");
-    const char *words[16] = {"sbatch", "--parsable", "--requeue",
-                             "--job-name=rehost", NULL};
+    const char *words[16] = {"sbatch", "--parsable", "--requeue", NULL};
+    RH_AUTO(rh_freep)
+    char *name = rh_printf("--job-name=rehost-%s.%u", s->stamp, number);
     RH_AUTO(rh_freep)
     char *array = rh_printf("--array=0-%zu%%%u", count - 1, s->b->at_once);
     RH_AUTO(rh_freep)
@@ -189,8 +198,9 @@ static int submit_array(struct submission *s, const char *script,
     RH_AUTO(rh_freep)
     char *part = rh_printf("--partition=%s", partition ? partition : "");
     RH_AUTO(rh_freep) char *time = rh_printf("--time=%s", limit ? limit : "");
-    size_t n = 4;
+    size_t n = 3;
 
+    words[n++] = name;
     words[n++] = array;
     words[n++] = output;
     if (s->b->jobs->threads)
@@ -202,7 +212,6 @@ static int submit_array(struct submission *s, const char *script,
     if (limit)
         words[n++] = time;
     words[n++] = script;
-    (void)list;
     if (ask_slurm(words, ret_id, err) < 0)
         return -1;
     (*ret_id)[strcspn(*ret_id, ";\n")] = '\0'; /* ID[;CLUSTER] */
@@ -221,11 +230,13 @@ static int add_array(struct submission *s, const size_t *vms, size_t count,
     RH_AUTO(rh_freep) char *script = script_of(s, list), *id = NULL;
     RH_AUTO(rh_buf_free) struct rh_buf names = {0};
 
+    if (rh_go_on(s->b->lib, err) < 0)
+        return -1;
     for (size_t k = 0; k < count; k++)
         rh_buf_printf(&names, "%s\n", s->b->jobs->vms.items[vms[k]].name);
     if (rh_batch_journal_put(s->dir, list_name, names.data, true, err) < 0 ||
         rh_batch_journal_put(s->dir, script_name, script, true, err) < 0 ||
-        submit_array(s, path, list, count, &id, err) < 0)
+        submit_array(s, path, number, count, &id, err) < 0)
         return -1;
     rh_buf_printf(ids, "%s%s", ids->length ? ":" : "", id);
     json_array_append_new(s->arrays,
@@ -278,7 +289,8 @@ static int open_folder(struct submission *s, rh_error **err)
 
     gmtime_r(&now, &t);
     strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &t);
-    below = rh_printf("slurm/%s-%ld", stamp, (long)getpid());
+    s->stamp = rh_printf("%s-%ld", stamp, (long)getpid());
+    below = rh_printf("slurm/%s", s->stamp);
     mkdirat(s->b->journal.dir, "slurm", 0777);
     if (mkdirat(s->b->journal.dir, below, 0777) == 0)
         s->dir = openat(s->b->journal.dir, below,
@@ -304,6 +316,104 @@ static void leave_done(rh_batch *b)
         rh_work_key(b->jobs, &b->jobs->vms.items[i], b->tasks[i].key);
         b->tasks[i].settled = rh_task_is_done(b, i);
     }
+}
+
+/* --- what is in the queue already
+ * ------------------------------------------------ */
+
+/* "rehost-STAMP.N" of each list of earlier submissions, with commas; NULL:
+ * there are none. */
+static char *earlier_names(const rh_batch *b)
+{
+    int fd =
+        openat(b->journal.dir, "slurm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct rh_buf names = {0};
+    struct dirent *e;
+
+    if (!d && fd >= 0)
+        close(fd);
+    while (d && (e = readdir(d)))
+        for (unsigned n = 0; e->d_name[0] != '.'; n++) {
+            RH_AUTO(rh_freep)
+            char *list = rh_printf("%s/%u.list", e->d_name, n);
+
+            if (faccessat(dirfd(d), list, F_OK, 0) < 0)
+                break;
+            rh_buf_printf(&names, "%srehost-%s.%u", names.length ? "," : "",
+                          e->d_name, n);
+        }
+    if (d)
+        closedir(d);
+    return names.length ? rh_buf_take(&names) : NULL;
+}
+
+/* The VM that task `index` of array `name` has; SIZE_MAX: none of ours. */
+static size_t queued_vm(const rh_batch *b, const char *name, size_t index)
+{
+    const char *dot = strrchr(name, '.'), *stamp = name + strlen("rehost-");
+    RH_AUTO(rh_freep) char *path = NULL, *text = NULL;
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+    size_t n;
+    char *line;
+
+    if (strncmp(name, "rehost-", strlen("rehost-")) != 0 || !dot ||
+        dot < stamp || strchr(stamp, '/'))
+        return SIZE_MAX;
+    path = rh_printf("slurm/%.*s/%s.list", (int)(dot - stamp), stamp, dot + 1);
+    io = rh_io_file_at(b->journal.dir, path, 0, NULL);
+    if (!io || rh_io_slurp(io, RH_LIMIT_DESCRIPTOR, &text, &n, NULL) < 0)
+        return SIZE_MAX;
+    for (line = text; line && index; index--) {
+        line = strchr(line, '\n');
+        line = line ? line + 1 : NULL;
+    }
+    if (!line)
+        return SIZE_MAX;
+    line[strcspn(line, "\n")] = '\0';
+    return rh_name_map_find(&b->jobs->names, line);
+}
+
+/* One line of squeue: "JOB INDEX NAME". */
+static void take_queued(struct submission *s, const char *line,
+                        struct rh_buf *ids)
+{
+    char job[32], name[256];
+    unsigned long index;
+    size_t vm;
+
+    if (sscanf(line, "%31s %lu %255s", job, &index, name) != 3)
+        return;
+    vm = queued_vm(s->b, name, index);
+    if (vm == SIZE_MAX || s->b->tasks[vm].settled)
+        return;
+    s->b->tasks[vm].settled = true;
+    s->queued++;
+    if (!ids->length || !strstr(ids->data, job))
+        rh_buf_printf(ids, "%s%s", ids->length ? ":" : "", job);
+}
+
+/* What is submitted now waits for these arrays: they were to come before. */
+static int leave_queued(struct submission *s, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *names = earlier_names(s->b), *text = NULL;
+    RH_AUTO(rh_freep) char *only = rh_printf("--name=%s", names ? names : "");
+    const char *words[] = {"squeue", "-h", "-r", "-o", "%F %K %j", only, NULL};
+    struct rh_buf ids = {0};
+
+    if (!names)
+        return 0;
+    if (ask_slurm(words, &text, err) < 0)
+        return -1;
+    for (char *line = text, *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        take_queued(s, line, &ids);
+    }
+    if (ids.length)
+        s->previous = rh_buf_take(&ids);
+    return 0;
 }
 
 static int submit_levels(struct submission *s, rh_error **err)
@@ -337,17 +447,19 @@ int rh_batch_to_slurm(rh_batch *b, const rh_options *options, json_t **ret,
         s.level = rh_calloc(b->jobs->vms.count, sizeof *s.level);
         leave_done(b);
         find_levels(&s);
-        failed = submit_levels(&s, err) < 0;
+        failed = leave_queued(&s, err) < 0 || submit_levels(&s, err) < 0;
     }
     if (s.dir >= 0)
         close(s.dir);
     free(s.path);
+    free(s.stamp);
     free(s.jobs);
     free(s.level);
     free(s.previous);
     if (failed)
         json_decref(s.arrays);
     else
-        *ret = s.arrays;
+        *ret = json_pack("{s:s, s:o, s:I}", "schema", "rehost.batch-slurm/1",
+                         "arrays", s.arrays, "queued", (json_int_t)s.queued);
     return failed ? -1 : 0;
 }

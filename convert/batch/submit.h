@@ -5,8 +5,9 @@
 
 #include "convert/batch/batch.h"
 
-/* Options "partition" and "time".  *ret: [{"job", "vms", "wave"}], the
- * caller's.  BATCH_SLURM when one of its commands fails. */
+/* Options "partition" and "time".  *ret, the caller's: {"schema", "arrays":
+ * [{"job", "vms", "wave"}], "queued": N}.  BATCH_SLURM when one of its commands
+ * fails. */
 int rh_batch_to_slurm(rh_batch *b, const rh_options *options, json_t **ret,
                       rh_error **err);
 

@@ -163,6 +163,32 @@ test_requeued_and_cancelled_in_the_middle() {
     expect_equal "$(cat import/.rehost/audit/*.jsonl | jq -r 'select(.event == "vm-done") | .vm' |
         sort | uniq -d)" "" "VMs that were done twice"
 }
+# Killed when one of its two arrays is in the queue: what is there is left out.
+test_an_interrupted_submission_is_gone_on_with() {
+    mkdir bin
+    cat >bin/sbatch <<SH
+#!/bin/sh
+$(command -v sbatch) "\$@"
+kill -9 \$PPID
+SH
+    chmod +x bin/sbatch
+    jobs "  - source: ../vm*.ova"
+    scontrol update PartitionName=all State=DOWN
+    run env PATH="$PWD/bin:$PATH" "$REHOST" batch submit jobs.yaml --engine slurm
+    expect_status 137
+    run "$REHOST" batch submit jobs.yaml --engine slurm
+    expect_status 0
+    expect_stdout 'in the queue already: 8 VMs'
+    expect_stdout ' 2 VMs of wave 1'
+    run "$REHOST" batch submit jobs.yaml --engine slurm --json
+    expect_json .queued 10
+    expect_json '.arrays | length' 0
+    scontrol update PartitionName=all State=UP
+    wait_for_queue || fail "the queue does not empty"
+    expect_equal "$(counts)" '{"done":10}'
+    expect_equal "$(cat import/.rehost/audit/*.jsonl | jq -r 'select(.event == "vm-start") | .vm' |
+        sort | uniq -d)" "" "VMs that were started twice"
+}
 test_a_cluster_that_is_not_there_is_an_error() {
     jobs "  - source: ../vm1.ova"
     run env SLURM_CONF=/nonexistent "$REHOST" batch submit jobs.yaml --engine slurm
