@@ -298,7 +298,7 @@ check-deb:
 # --- install -----------------------------------------------------------------------
 DATA    = $(DESTDIR)$(PREFIX)/share/rehost
 MANDIR  = $(DESTDIR)$(PREFIX)/share/man
-COMPDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+SHAREDIR = $(DESTDIR)$(PREFIX)/share
 put     = install -D -m 644 $(1) $(2)
 MAN     = $(wildcard docs/man/*.[1-8])
 MODELS  = $(wildcard targets/*/*.yaml)
@@ -319,8 +319,9 @@ install: all $(B)/rehost.pc
 	$(call put,include/rehost/rehost.h,$(DESTDIR)$(PREFIX)/include/rehost/rehost.h)
 	@set -e; for f in $(MAN); do \
 	  $(call put,$$f,$(MANDIR)/man$${f##*.}/$${f##*/}); done
-	@set -e; for f in $(wildcard completions/rehost); do \
-	  $(call put,$$f,$(COMPDIR)/rehost); done
+	$(call put,completions/rehost,$(SHAREDIR)/bash-completion/completions/rehost)
+	$(call put,completions/_rehost,$(SHAREDIR)/zsh/vendor-completions/_rehost)
+	$(call put,completions/rehost.fish,$(SHAREDIR)/fish/vendor_completions.d/rehost.fish)
 	@set -e; for f in $(wildcard profiles/*.yaml); do \
 	  $(call put,$$f,$(DATA)/$$f); done
 	@set -e; for f in $(MODELS); do \
@@ -333,7 +334,10 @@ uninstall:
 	rm -f $(DESTDIR)$(LIBDIR)/nbdkit/plugins/nbdkit-rehost-plugin.so
 	rm -f $(DESTDIR)$(PREFIX)/bin/rehost $(DESTDIR)$(LIBDIR)/$(SONAME) \
 	  $(DESTDIR)$(LIBDIR)/librehost.so $(DESTDIR)$(LIBDIR)/librehost.a \
-	  $(DESTDIR)$(LIBDIR)/pkgconfig/rehost.pc $(COMPDIR)/rehost \
+	  $(DESTDIR)$(LIBDIR)/pkgconfig/rehost.pc \
+	  $(SHAREDIR)/bash-completion/completions/rehost \
+	  $(SHAREDIR)/zsh/vendor-completions/_rehost \
+	  $(SHAREDIR)/fish/vendor_completions.d/rehost.fish \
 	  $(foreach m,$(MAN),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
 	rm -rf $(DESTDIR)$(PREFIX)/include/rehost
 clean:
