@@ -196,6 +196,33 @@ END
     paced 3145728 "$TOOK"
     expect_file import/a/receipt.json import/b/receipt.json import/c/receipt.json
 }
+# Done is what was made of the file that is there: by its ETag or date and size.
+test_a_changed_source_is_done_anew() {
+    cp "$WWW/plain-ustar.ova" "$WWW/moving.ova"
+    cat >jobs.yaml <<END
+schema: rehost.jobs/1
+out: import
+defaults: {to: kvm, format: raw, retries: 0}
+vms: [{source: "$URL/plain/moving.ova", name: a}]
+END
+    run "$REHOST" batch run jobs.yaml
+    expect_status 0
+    first=$(stat -c %i import/a)
+    run "$REHOST" batch run jobs.yaml
+    expect_status 0
+    expect_equal "$(stat -c %i import/a)" "$first" "done once"
+    : >"$WWW/.log"
+    run "$REHOST" batch resume jobs.yaml
+    expect_equal $(($(sent plain) < 10)) 1 "$(sent plain) bytes to learn that nothing changed"
+    printf x >>"$WWW/moving.ova"
+    run "$REHOST" batch run jobs.yaml
+    expect_status 0
+    [ "$(stat -c %i import/a)" != "$first" ] || fail "the changed source was not done anew"
+    # A server that is away has changed nothing.
+    mv "$WWW/moving.ova" "$WWW/away.ova"
+    run "$REHOST" batch run jobs.yaml
+    expect_status 0
+}
 test_a_cancel_does_not_wait_for_bandwidth() {
     took timeout -s INT 1 "$REHOST" disk convert "$URL/plain/box.vmdk" out.raw -O raw --bandwidth 64K
     expect_equal "$(ls)" ""

@@ -4,7 +4,7 @@
   httpd.py FOLDER PORT-FILE [CERT KEY]
 
 Serves FOLDER under /MANNER/name, writes its port to PORT-FILE and every request
-to FOLDER/.log (path, range, bytes sent), and ends by itself after two minutes.
+to FOLDER/.log (path, range, bytes sent), and ends by itself after ten minutes.
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 import http.server
@@ -136,7 +136,7 @@ if len(sys.argv) > 3:
 with open(sys.argv[2] + ".new", "w") as f:
     f.write(str(server.server_address[1]))
 os.rename(sys.argv[2] + ".new", sys.argv[2])
-timer = threading.Timer(120, lambda: os._exit(0))
+timer = threading.Timer(600, lambda: os._exit(0))
 timer.daemon = True
 timer.start()
 server.serve_forever()

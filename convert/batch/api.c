@@ -130,6 +130,7 @@ void rh_batch_close(rh_batch *b)
         rh_record_clear(&b->tasks[i].record);
         rh_worker_clear(&b->tasks[i].worker);
         free(b->tasks[i].staging);
+        free(b->tasks[i].stamp);
     }
     for (int k = 0; k < 2; k++)
         if (b->events[k] >= 0)
@@ -146,6 +147,7 @@ void rh_batch_close(rh_batch *b)
     free(b->hooks.items);
     free(b->on_event);
     free(b->program);
+    free(b->silent);
     free(b->tasks);
     free(b);
 }

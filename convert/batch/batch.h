@@ -31,6 +31,7 @@ struct rh_task {
     struct rh_lease *lease;
     char *staging; /* folder in work/ */
     char key[65];
+    char *stamp; /* what servers say of the sources; NULL: not asked */
     uint64_t need_out, need_temp; /* bytes */
     uint64_t began, told;         /* monotonic nanoseconds */
 };
@@ -57,6 +58,7 @@ struct rh_batch {
     RH_VEC(pid_t) hooks; /* --on-event, still running */
     struct rh_buf hook_queue;
     uint64_t page_told;
+    char *silent;        /* a server that did not answer, in this run */
     RH_VEC(char *) wishes; /* "skip NAME", from other threads */
 };
 typedef struct rh_batch rh_batch;
@@ -80,6 +82,9 @@ bool rh_task_begin(rh_batch *b, size_t i);
 void rh_task_look(rh_batch *b, size_t i);
 /* Stop it; its state becomes pending, with `reason`. */
 void rh_task_stop(rh_batch *b, size_t i, const char *reason);
+/* Its key in t->key.  `ask`: the servers of remote sources, if that was not
+ * done in this run; one that is silent counts as unchanged. */
+void rh_task_key(rh_batch *b, size_t i, bool ask);
 /* Is a VM done, by its key? */
 bool rh_task_is_done(const rh_batch *b, size_t i);
 /* Bytes promised to VMs that run on OUT's file system. */

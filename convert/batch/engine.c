@@ -229,7 +229,7 @@ static void refresh_others(rh_batch *b)
         rh_batch_refresh(b, i);
         if (t->tried || !t->chosen || t->record.state != RH_VM_DONE)
             continue;
-        rh_work_key(b->jobs, &b->jobs->vms.items[i], t->key);
+        rh_task_key(b, i, false);
         t->settled = rh_task_is_done(b, i);
     }
 }
@@ -338,7 +338,7 @@ static void take_stock(rh_batch *b)
         }
         if (t->record.state != RH_VM_DONE)
             continue;
-        rh_work_key(b->jobs, &b->jobs->vms.items[i], t->key);
+        rh_task_key(b, i, true);
         t->settled = rh_task_is_done(b, i);
         if (t->settled)
             clear_lease(b, i);

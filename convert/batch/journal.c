@@ -28,6 +28,7 @@ const char *rh_vm_state_name(enum rh_vm_state state)
 void rh_record_clear(struct rh_record *r)
 {
     free(r->key);
+    free(r->stamp);
     free(r->reason);
     free(r->holder);
     free(r->commit);
@@ -186,6 +187,7 @@ static void read_state(const json_t *doc, struct rh_record *r)
         if (!strcmp(state, state_names[s]))
             r->state = (enum rh_vm_state)s;
     r->key = text_of(doc, "key");
+    r->stamp = text_of(doc, "stamp");
     r->reason = text_of(doc, "reason");
     r->holder = text_of(doc, "holder");
     r->commit = text_of(doc, "commit");
@@ -247,15 +249,15 @@ static char *state_text(const struct rh_record *r)
     char *text;
 
     doc = json_pack(
-        "{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:i, s:I, s:I, s:I, s:I, s:f, "
+        "{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:i, s:I, s:I, s:I, s:I, s:f, "
         "s:O?, s:o, s:o}",
         "schema", "rehost.batch-vm/1", "state", state_names[r->state], "key",
-        r->key, "reason", r->reason, "holder", r->holder, "commit", r->commit,
-        "attempts", (int)r->attempts, "started", (json_int_t)r->started,
-        "ended", (json_int_t)r->ended, "retry_at", (json_int_t)r->retry_at,
-        "reserved", (json_int_t)r->reserved, "seconds", r->seconds, "error",
-        r->error, "results", list_of(&r->results), "earlier",
-        list_of(&r->earlier));
+        r->key, "stamp", r->stamp, "reason", r->reason, "holder", r->holder,
+        "commit", r->commit, "attempts", (int)r->attempts, "started",
+        (json_int_t)r->started, "ended", (json_int_t)r->ended, "retry_at",
+        (json_int_t)r->retry_at, "reserved", (json_int_t)r->reserved, "seconds",
+        r->seconds, "error", r->error, "results", list_of(&r->results),
+        "earlier", list_of(&r->earlier));
     text = doc ? json_dumps(doc, JSON_INDENT(1)) : NULL;
     json_decref(doc);
     return text;

@@ -33,6 +33,7 @@ const char *rh_vm_state_name(enum rh_vm_state state);
 struct rh_record {
     enum rh_vm_state state;
     char *key;         /* work key of what `state` tells; see work_key.h */
+    char *stamp;       /* what the servers said of it then; or NULL */
     unsigned attempts; /* since the batch was begun or resumed last */
     double seconds;    /* of the last attempt */
     time_t started, ended, retry_at;

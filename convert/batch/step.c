@@ -12,8 +12,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/limits.h"
 #include "base/out.h"
+#include "base/stamp.h"
 #include "base/text.h"
 #include "convert/batch/batch.h"
 #include "convert/batch/work_key.h"
@@ -92,6 +94,7 @@ static void settle(rh_batch *b, size_t i, enum rh_vm_state state,
 
     set_text(&t->record.reason, NULL);
     set_text(&t->record.key, rh_strdup(t->key));
+    set_text(&t->record.stamp, rh_strdup(t->stamp));
     t->settled = true;
     end_turn(b, i, state);
     rh_event(b, event, i);
@@ -167,6 +170,7 @@ static void try_again(rh_batch *b, size_t i, unsigned tries)
     set_text(&t->record.reason,
              rh_printf(_("try %u of %u at %s: %s"), t->record.attempts + 1,
                        tries, clock, message ? message : ""));
+    set_text(&t->stamp, NULL); /* it may be another source by then */
     end_turn(b, i, RH_VM_WAITING);
     rh_event(b, "vm-retry", i);
 }
@@ -572,6 +576,64 @@ static void note_needs(rh_batch *b, size_t i, const json_t *report)
 /* --- steps
  * ------------------------------------------------------------------- */
 
+/* "https://host:port" of an address. */
+static size_t server_length(const char *url)
+{
+    const char *host = strstr(url, "://");
+
+    return host ? (size_t)(host - url) + 3 + strcspn(host + 3, "/?#")
+                : strlen(url);
+}
+
+static bool is_silent(const rh_batch *b, const char *url)
+{
+    return b->silent && strlen(b->silent) == server_length(url) &&
+           !strncmp(b->silent, url, server_length(url));
+}
+
+/* What the servers say of the sources now; NULL when one says nothing. */
+static char *ask_servers(rh_batch *b, const struct rh_job_vm *vm)
+{
+    struct rh_buf all = {0};
+
+    for (size_t k = 0; k < vm->sources.count; k++) {
+        const char *source = vm->sources.items[k];
+        RH_AUTO(rh_freep) char *stamp = NULL;
+
+        if (!rh_is_url(source))
+            continue;
+        /* The others of a silent server would cost as long. */
+        if (!is_silent(b, source))
+            stamp = rh_http_stamp(b->lib, source);
+        if (!stamp) {
+            set_text(&b->silent, rh_strndup(source, server_length(source)));
+            rh_buf_free(&all);
+            return NULL;
+        }
+        rh_buf_printf(&all, "%s\n", stamp);
+    }
+    return rh_buf_take(&all);
+}
+
+void rh_task_key(rh_batch *b, size_t i, bool ask)
+{
+    struct rh_task *t = &b->tasks[i];
+    const struct rh_job_vm *vm = vm_of(b, i);
+    bool remote = false;
+
+    for (size_t k = 0; k < vm->sources.count; k++)
+        remote |= rh_is_url(vm->sources.items[k]);
+    if (remote && ask && !t->stamp)
+        t->stamp = ask_servers(b, vm);
+    if (remote && ask && !t->stamp)
+        t->stamp = rh_strdup(t->record.stamp);
+    rh_work_key(b->jobs, vm,
+                !remote    ? NULL
+                : t->stamp ? t->stamp
+                           : t->record.stamp,
+                t->key);
+}
+
 bool rh_task_is_done(const rh_batch *b, size_t i)
 {
     const struct rh_task *t = &b->tasks[i];
@@ -859,7 +921,7 @@ bool rh_task_begin(rh_batch *b, size_t i)
         if (t->tried) /* a journal on a full disk does not count on */
             t->record.attempts = attempts;
     }
-    rh_work_key(b->jobs, vm_of(b, i), t->key);
+    rh_task_key(b, i, true);
     if (rh_task_is_done(b, i)) {
         t->settled = true;
         let_go(b, i);

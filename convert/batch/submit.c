@@ -313,7 +313,7 @@ static void leave_done(rh_batch *b)
         rh_batch_refresh(b, i);
         if (b->tasks[i].record.state != RH_VM_DONE)
             continue;
-        rh_work_key(b->jobs, &b->jobs->vms.items[i], b->tasks[i].key);
+        rh_task_key(b, i, true);
         b->tasks[i].settled = rh_task_is_done(b, i);
     }
 }

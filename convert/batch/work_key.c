@@ -154,7 +154,7 @@ static void add_source(struct rh_digest *d, const struct rh_jobs *jobs,
 }
 
 void rh_work_key(const struct rh_jobs *jobs, const struct rh_job_vm *vm,
-                 char ret_hex[65])
+                 const char *stamp, char ret_hex[65])
 {
     RH_AUTO(rh_digest_freep) struct rh_digest *d = rh_digest_new("sha256");
     char hex[RH_DIGEST_HEX];
@@ -170,6 +170,8 @@ void rh_work_key(const struct rh_jobs *jobs, const struct rh_job_vm *vm,
         add_file(d, jobs, vm->files.items[i], true);
     for (size_t i = 0; i < vm->sources.count; i++)
         add_source(d, jobs, vm->sources.items[i]);
+    if (stamp)
+        add_text(d, stamp);
     rh_digest_hex(d, hex);
     memcpy(ret_hex, hex, 64);
     ret_hex[64] = '\0';
