@@ -185,6 +185,9 @@ static const struct cli_option report_options[] = {
     {"html", 0, "FILE", N_("one self-contained page"), TO_COMMAND},
     {"no-guest", 0, NULL, N_("do not look inside the guests"), TO_OPTIONS},
     {"one-vm", 0, NULL, N_("the sources are the disks of one VM"), TO_COMMAND},
+    {"redact", 0, NULL,
+     N_("names and addresses replaced, so that it may be shown to others"),
+     TO_OPTIONS},
     {"need", 0, "NEED,...",
      N_("what the models are weighed by: isolation, delta-backup, "
         "file-restore, replication, replication-other-kind, hci, low-latency, "

@@ -38,6 +38,7 @@ static const char *const known[] = {
     "overwrite",
     "pin",
     "quiesce",
+    "redact",
     "results-at",
     "remove-vmware-tools",
     "screenshot",

@@ -6,6 +6,7 @@
 #include "convert/documents.h"
 #include "convert/fleet.h"
 #include "rehost/rehost.h"
+#include "report/redact.h"
 #include "report/render.h"
 
 struct rh_report {
@@ -103,6 +104,42 @@ static void collect(rh_report *r, rh_fleet *fleet)
     finish(r);
 }
 
+/* Names on the target's side, as the options have them. */
+static void redact(rh_report *r, const rh_options *o)
+{
+    enum { WORDS_MOST = 256 };
+    static const char *const names[] = {"storage", "sr", "import-storage",
+                                        "name"};
+    char *words[WORDS_MOST] = {0};
+    size_t count = 0;
+    const char *value, *host;
+    json_t *hidden;
+
+    for (size_t i = 0; i < RH_COUNT(names); i++)
+        words[count++] = rh_strdup(rh_option(o, names[i]));
+    value = rh_option(o, "target");
+    host = value ? strstr(value, "://") : NULL;
+    if (host)
+        words[count++] = rh_strndup(host + 3, strcspn(host + 3, ":/?#"));
+    for (size_t i = 0;
+         count + 2 < WORDS_MOST && (value = rh_option_at(o, "network-map", i));
+         i++) {
+        size_t n = strcspn(value, "=");
+
+        words[count++] = rh_strndup(value, n);
+        if (value[n])
+            words[count++] =
+                rh_strndup(value + n + 1, strcspn(value + n + 1, ","));
+    }
+    hidden = rh_redact(r->document, (const char *const *)words, count);
+    json_decref(r->document);
+    r->document = hidden;
+    /* What was refused is a row of it, without the source's name. */
+    rh_error_drop(&r->cause);
+    for (size_t i = 0; i < count; i++)
+        free(words[i]);
+}
+
 rh_report *rh_report_run(rh_lib *lib, const char *const *sources, size_t count,
                          const rh_options *options, rh_error **err)
 {
@@ -114,6 +151,8 @@ rh_report *rh_report_run(rh_lib *lib, const char *const *sources, size_t count,
     rh_fleet_list(lib, sources, count, options, &fleet);
     if (rh_fleet_plan(lib, &fleet, options, err) == 0) {
         collect(r, &fleet);
+        if (rh_option_yes(options, "redact"))
+            redact(r, options);
     } else {
         rh_report_free(r);
         r = NULL;
