@@ -56,6 +56,7 @@ complete -c rehost -n '__rehost_is report' -l json -d 'the report as JSON (to FI
 complete -c rehost -n '__rehost_is report' -l html -r -d 'one self-contained page'
 complete -c rehost -n '__rehost_is report' -l no-guest -d 'do not look inside the guests'
 complete -c rehost -n '__rehost_is report' -l one-vm -d 'the sources are the disks of one VM'
+complete -c rehost -n '__rehost_is report' -l redact -d 'names and addresses replaced, so that it may be shown to others'
 complete -c rehost -n '__rehost_is report' -l need -r -d 'what the models are weighed by: isolation, delta-backup, file-restore, replication, replication-other-kind, hci, low-latency, overcommit, vmware-devices, solaris, or what a model.yaml names'
 complete -c rehost -n '__rehost_is report' -l target -r -d 'ask this server, too: room, networks, rights (as convert --out)'
 complete -c rehost -n '__rehost_is report' -l login -r -d 'who we are at a server: YAML, mode 0600 (see rehost push)'
