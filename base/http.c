@@ -14,6 +14,7 @@
 
 #include "base/curl.h"
 #include "base/limits.h"
+#include "base/wait.h"
 #include "base/rate.h"
 
 enum {
@@ -614,6 +615,26 @@ static bool once_more(const struct transfer *t, CURLcode code, unsigned tries)
            tries < RH_CURL_TRIES;
 }
 
+/* As long as the server asks for ("Retry-After: 5"), up to two minutes; else as
+ * after any other failure. */
+static int wait_again(struct rh_http *h, const struct rh_http_answer *a,
+                      CURLcode code, unsigned tries, rh_error **err)
+{
+    enum { LONGEST = 120, NAPS = 10 };
+    RH_AUTO(rh_freep)
+    char *text = code == CURLE_OK ? rh_http_answer_header(a, "Retry-After")
+                                  : NULL;
+    uint64_t seconds;
+
+    if (!text || !rh_parse_u64(text, &seconds))
+        return rh_curl_wait(h->lib, tries, err);
+    seconds = RH_MIN(seconds, (uint64_t)LONGEST);
+    for (uint64_t naps = RH_MAX(seconds * NAPS, 1U); naps; naps--)
+        if (rh_wait_nap(h->lib, err) < 0)
+            return -1;
+    return 0;
+}
+
 int rh_http_do(struct rh_http *h, const struct rh_http_request *r,
                struct rh_http_answer *ret, rh_error **err)
 {
@@ -634,7 +655,7 @@ int rh_http_do(struct rh_http *h, const struct rh_http_request *r,
         rh_log(h->lib, RH_LOG_WARN, "%s: %s; trying again", h->base,
                code == CURLE_OK ? _("the server is busy")
                                 : rh_curl.easy_strerror(code));
-        if (rh_curl_wait(h->lib, tries, err) < 0)
+        if (wait_again(h, ret, code, tries, err) < 0)
             return -1;
     }
 }

@@ -17,6 +17,7 @@ struct rh_fill_vm {
 struct rh_fill {
     const char *name; /* the file's, without folders */
     const char *kind; /* "Prism v3", "acli", "overlay" ... */
+    enum rh_from from; /* of the values; 0: RH_FROM_FILL (Prism's alone) */
     struct rh_arena *arena;
     RH_VEC(struct rh_fill_vm) vms;
 };

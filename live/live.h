@@ -130,7 +130,8 @@ struct rh_live_platform {
 };
 /* The i-th; NULL at the end (registry.c). */
 const struct rh_live_platform *rh_live_platform_at(size_t i);
-extern const struct rh_live_platform rh_live_esxi, rh_live_vcenter;
+extern const struct rh_live_platform rh_live_esxi, rh_live_vcenter,
+    rh_live_prism;
 
 /* --- sessions ---------------------------------------------------------------
  */

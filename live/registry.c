@@ -5,6 +5,7 @@
 static const struct rh_live_platform *const platforms[] = {
     &rh_live_esxi,
     &rh_live_vcenter,
+    &rh_live_prism,
 };
 
 const struct rh_live_platform *rh_live_platform_at(size_t i)

@@ -171,7 +171,7 @@ static void put(struct rh_prism_answer *a, const char *key, const char *text)
     rh_error *e = NULL;
 
     if (!text || !text[0] ||
-        !rh_vm_set(a->to->vm, key, text, RH_FROM_FILL, a->f->name, &e))
+        !rh_vm_set(a->to->vm, key, text, a->from, a->f->name, &e))
         return;
     rh_finding_add(&a->to->findings, RH_F_FILL_VALUE, key, "%s: %s (left out)",
                    a->f->name, rh_error_message(e));
@@ -222,15 +222,15 @@ static void topology(struct rh_prism_answer *a)
         }
     }
     if (n[1])
-        rh_set_number(vm, &vm->cores_per_socket, n[1], RH_FROM_FILL,
+        rh_set_number(vm, &vm->cores_per_socket, n[1], a->from,
                       a->f->name);
     if (n[2])
-        rh_set_number(vm, &vm->threads_per_core, n[2], RH_FROM_FILL,
+        rh_set_number(vm, &vm->threads_per_core, n[2], a->from,
                       a->f->name);
     if (n[0])
         rh_set_number(vm, &vm->cpus,
                       n[0] * (n[1] ? n[1] : 1) * (n[2] ? n[2] : 1),
-                      RH_FROM_FILL, a->f->name);
+                      a->from, a->f->name);
 }
 
 /* --- boot and clock
@@ -359,12 +359,12 @@ static void place(struct rh_prism_answer *a, const json_t *d,
     struct rh_vm *vm = a->to->vm;
     uint64_t n = 0;
 
-    rh_set_text(vm, controller, controller_of(text_in(d, BUS)), RH_FROM_FILL,
+    rh_set_text(vm, controller, controller_of(text_in(d, BUS)), a->from,
                 a->f->name);
-    rh_set_number(vm, bus, 0, RH_FROM_FILL, a->f->name);
+    rh_set_number(vm, bus, 0, a->from, a->f->name);
     /* acli's text leaves out a zero. */
     if (number_in(d, INDEX, &n) ? n <= 255 : a->kind == RH_PRISM_ACLI)
-        rh_set_number(vm, unit, n, RH_FROM_FILL, a->f->name);
+        rh_set_number(vm, unit, n, a->from, a->f->name);
 }
 
 static bool is_cdrom(const json_t *d)
@@ -405,16 +405,16 @@ static void add_disk(struct rh_prism_answer *a, const json_t *d)
                 text_in(d, "disk_address/vmdisk_uuid|backingInfo/diskExtId|"
                            "backingInfo/vmDisk/diskExtId|extId|vmdisk_uuid|"
                            "uuid"),
-                RH_FROM_FILL, a->f->name);
+                a->from, a->f->name);
     place(a, d, &disk->controller, &disk->bus, &disk->unit);
     if (number_in(d,
                   "size|disk_size_bytes|backingInfo/diskSizeBytes|"
                   "backingInfo/vmDisk/diskSizeBytes|vmdisk_size",
                   &n) &&
         n)
-        rh_set_number(vm, &disk->capacity_bytes, n, RH_FROM_FILL, a->f->name);
+        rh_set_number(vm, &disk->capacity_bytes, n, a->from, a->f->name);
     else if (number_in(d, "disk_size_mib", &n) && n && n < INT64_MAX / RH_MIB)
-        rh_set_number(vm, &disk->capacity_bytes, n * RH_MIB, RH_FROM_FILL,
+        rh_set_number(vm, &disk->capacity_bytes, n * RH_MIB, a->from,
                       a->f->name);
 }
 
@@ -431,7 +431,7 @@ static void v1_disks(struct rh_prism_answer *a)
         if (id)
             rh_set_text(vm,
                         &((struct rh_disk_config *)rh_vec_add(&vm->disks))->id,
-                        id, RH_FROM_FILL, a->f->name);
+                        id, a->from, a->f->name);
     }
 }
 
@@ -603,6 +603,7 @@ static void rest(struct rh_prism_answer *a)
 void rh_prism_read(struct rh_prism_answer *a)
 {
     a->to->vm->source_kind = "nutanix";
+    a->from = a->f->from ? a->f->from : RH_FROM_FILL;
     for (size_t i = 0; i < RH_COUNT(a->in); i++)
         rh_prism_check(a, a->in[i]);
     singles(a);

@@ -21,6 +21,7 @@ struct rh_prism_answer {
     struct rh_fill *f;
     struct rh_fill_vm *to;
     enum rh_prism_kind kind;
+    enum rh_from from; /* of the values: set by rh_prism_read() */
     const json_t *in[3];
 };
 

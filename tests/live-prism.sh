@@ -1,0 +1,269 @@
+# Live sources: Prism Central by versions 4 and 3, Element by 2 and 3, played
+# by a strict stand-in.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+
+"$REHOST" --version | grep -q '^libcurl: *yes' ||
+    { skip live-prism "built without libcurl"; finish; exit; }
+SECRET=s3cr3t-Pa55
+export REHOST_SOURCE_USER=admin REHOST_SOURCE_PASSWORD=$SECRET
+export REHOST_SOURCE_TOKEN=''
+ID=11111111-2222-4333-8444-555555555555
+make_disk "$SCRATCH/a.raw" 6291456 a
+make_disk "$SCRATCH/b.raw" 2097152 b
+cat >"$SCRATCH/vms.json" <<JSON
+[{"name": "web 01", "uuid": "$ID", "sockets": 2, "cores": 2,
+  "memory_mib": 2048, "boot": "SECURE_BOOT", "machine": "Q35", "vtpm": true,
+  "power": "OFF", "description": "the shop", "timezone": "Asia/Tokyo",
+  "disks": [{"file": "a.raw", "bus": "SCSI", "index": 0},
+            {"file": "b.raw", "bus": "SCSI", "index": 3}],
+  "nics": [{"mac": "50:6b:8d:00:00:01", "subnet": "prod"},
+           {"mac": "50:6b:8d:00:00:02", "subnet": "backup"}]},
+ {"name": "runs", "sockets": 1, "cores": 1, "memory_mib": 512,
+  "disks": [{"file": "b.raw", "bus": "SATA", "index": 0}], "nics": []},
+ {"name": "twin", "sockets": 1, "cores": 1, "memory_mib": 512, "power": "OFF",
+  "disks": [], "nics": []},
+ {"name": "twin", "sockets": 1, "cores": 1, "memory_mib": 512, "power": "OFF",
+  "disks": [], "nics": []}]
+JSON
+
+prism() { # [OPTION...]
+    need qemu-img openssl
+    STATE=$PWD/state
+    python3 "$TOP/tests/oracles/prism_double.py" --state "$STATE" \
+        --spec "${SPEC:-$SCRATCH/vms.json}" --password "$SECRET" \
+        --task-delay 0.05 "$@" >ready 2>double.err &
+    SERVER=$!
+    trap 'kill $SERVER 2>/dev/null' EXIT
+    for _ in $(seq 100); do
+        grep -q ^ready ready && break
+        sleep 0.1
+    done
+    PC=$(sed -n 's|^ready PC https://\([^ ]*\) .*|\1|p' ready)
+    PE=$(sed -n 's|^ready .* PE ||p' ready)
+    CA=(--tls-ca "$STATE/cert.pem")
+}
+rehost() {
+    run timeout 100 "$REHOST" "$@" "${CA[@]}"
+    ! grep -rqF -- "$SECRET" .stdout .stderr || fail "a secret was shown"
+}
+requests() { # REGEX of "METHOD PATH"
+    jq -r 'select(.method) | .method + " " + .path' "$STATE/log.jsonl" |
+        grep -cE -- "$1"
+}
+no_image_left() {
+    [ -z "$(ls "$STATE" | grep ^image-)" ] || fail "an image was left there"
+    held
+}
+curl_v() { # URL
+    curl -s --cacert "$STATE/cert.pem" -u "admin:$SECRET" "https://$1"
+}
+
+# What is said of the VM, without where it came from and what its disks are
+# called.
+plain() { # VM.json
+    jq -S '.vms[0] | del(.provenance, .findings, .source, .id) |
+        .disks |= map({bus, unit, controller, capacity_bytes})' "$1"
+}
+same_as_by_fill() { # HOST LIVE.json FILL.json
+    "$REHOST" inspect --json --fill "$2" ../a.raw ../b.raw >by-fill.json \
+        2>.stderr || fail "$(cat .stderr)"
+    rehost inspect --json "prism://$1/web%2001"
+    expect_status 0
+    plain by-fill.json >want
+    plain .stdout >found
+    [ -z "${3-}" ] || sed -i "$3" want
+    diff want found >.d || fail "$(cat .d)"
+    expect_same_file found want
+    expect_json '[.vms[0].provenance[] | .from] | unique | join(" ")' prism
+    expect_json '[.vms[0].findings[].id] | index("TPM-CONTENTS") != null' true
+    cp .stdout live.json
+    expect_schema live.json rehost.vm-1.json
+}
+test_version_4_says_what_its_file_says() {
+    prism
+    curl_v "$PC/api/vmm/v4.1/ahv/config/vms/$ID" >v4.json
+    same_as_by_fill "$PC" v4.json "$(
+        curl_v "$PC/api/networking/v4.1/config/subnets" |
+            jq -r '.data[] | "s/" + .extId + "/" + .name + "/"')"
+    expect_json '.vms[0].nics[1].network' backup live.json
+    expect_json '.vms[0].provenance.cpus.detail' 'Prism Central v4' live.json
+    expect_json '.vms[0].secure_boot' true live.json
+}
+test_version_3_says_what_its_file_says() {
+    prism --v4-minor -1
+    curl_v "$PC/api/nutanix/v3/vms/$ID" >v3.json
+    same_as_by_fill "$PC" v3.json
+    expect_json '.vms[0].provenance.cpus.detail' 'Prism Central v3' live.json
+}
+test_version_2_says_what_its_file_says() {
+    prism
+    curl_v "$PE/PrismGateway/services/rest/v2.0/vms/$ID?$(
+        echo 'include_vm_disk_config=true&include_vm_nic_config=true')" |
+        jq '.vtpm_config = {is_vtpm_enabled: true} |
+            .vm_nics[0].network_name = "prod" |
+            .vm_nics[1].network_name = "backup"' >v2.json
+    same_as_by_fill "$PE" v2.json
+    expect_json '.vms[0].provenance.cpus.detail' 'Prism Element v2' live.json
+    expect_json '.vms[0].nics[0].network' prod live.json
+}
+test_a_vm_by_its_id_and_names_that_are_no_good() {
+    prism
+    rehost inspect --json "prism://$PC/$ID"
+    expect_json '.vms[0].name' 'web 01'
+    rehost inspect "prism://$PC/nobody"
+    expect_error LIVE_NOT_FOUND 1
+    rehost inspect "prism://$PC/twin"
+    expect_error LIVE_SEVERAL 2
+    expect_stderr '2 VMs have that name: [0-9a-f-]{36}, [0-9a-f-]{36}'
+    rehost inspect "prism://$PC/a/b"
+    expect_error LIVE_URL 2
+}
+
+test_many_vms_in_pages() {
+    local version
+    python3 - >many.json <<'PY'
+import json
+print(json.dumps([{"name": "vm%03d" % i, "sockets": 1, "cores": 1,
+                   "memory_mib": 512, "disks": [], "nics": []}
+                  for i in range(250)]))
+PY
+    SPEC=$PWD/many.json
+    prism
+    rehost inspect --json "prism://$PC/vm249"
+    expect_json '.vms[0].name' vm249
+    expect_equal "$(requests 'GET /api/vmm/v4.1/ahv/config/vms$')" 4 "pages"
+    rehost inspect --json "prism://$PE/vm249"
+    expect_json '.vms[0].name' vm249
+    kill $SERVER
+    rm -rf state
+    prism --v4-minor -1
+    rehost inspect --json "prism://$PC/vm249"
+    expect_json '.vms[0].name' vm249
+    expect_equal "$(requests 'POST /api/nutanix/v3/vms/list')" 4 "pages"
+}
+
+# --- disks --------------------------------------------------------------------
+converted() { # HOST [OPTION...]
+    local host=$1
+    shift
+    rehost convert "prism://$host/web%2001" --to kvm --out out "$@"
+    expect_status 0
+    expect_same_disk ../a.raw out/web-01/disk0.qcow2
+    expect_same_disk ../b.raw out/web-01/disk1.qcow2
+    expect_json '.vms[0].nics[0].mac' 50:6b:8d:00:00:01 out/web-01/vm.json
+}
+test_images_of_version_4() {
+    prism
+    converted "$PC"
+    no_image_left
+    expect_equal "$(requests '^DELETE .*/content/images/')" 2 "images deleted"
+    grep -q 'bios: ovmf' out/web-01/proxmox.conf || fail "no UEFI"
+}
+test_images_of_version_3() {
+    prism --v4-minor -1
+    converted "$PC"
+    no_image_left
+}
+test_files_of_a_mounted_container() {
+    prism
+    converted "$PE" --datastore-map "default-container=$STATE/nfs/default-container"
+    expect_equal "$(requests /images)" 0 "requests for images"
+    rm -r out
+    converted "$PC" --datastore-map "default-container=$STATE/nfs/default-container"
+    expect_equal "$(requests /images)" 0 "requests for images"
+    rehost report "prism://$PE/web%2001" --to kvm --json r.json \
+        --datastore-map "default-container=$STATE/nfs/default-container"
+    expect_json '[.vms[0].targets[0].findings[].id] |
+        index("DISK-CONTENT") != null' true r.json
+}
+test_a_report_downloads_nothing() {
+    prism
+    rehost report "prism://$PC/web%2001" --to all --json r.json
+    expect_status 0
+    expect_json '[.vms[0].targets[0].findings[] | select(.id == "LIVE-NOT-READ")] |
+        length' 2 r.json
+    expect_equal "$(requests /images)" 0 "requests for images"
+}
+test_a_download_that_breaks_begins_anew() {
+    prism --drop-after 1000000 --drop-once
+    converted "$PC"
+    expect_stderr 'begins anew'
+    no_image_left
+}
+test_a_download_that_always_breaks_leaves_nothing() {
+    prism --drop-after 1000000
+    rehost convert "prism://$PC/web%2001" --to kvm --out out
+    expect_status 1
+    expect_empty out
+    no_image_left
+}
+test_a_vm_that_runs_is_not_copied_unasked() {
+    prism
+    rehost convert "prism://$PC/runs" --to kvm --out out
+    expect_error LIVE_RUNNING 4
+    expect_equal "$(requests '^(POST|DELETE|PUT) ')" 0 "changes"
+    rehost report "prism://$PC/runs" --to kvm --json r.json
+    expect_json '[.vms[0].targets[0].findings[].id] |
+        index("LIVE-RUNNING") != null' true r.json
+    rehost convert "prism://$PC/runs" --to kvm --out out --snapshot
+    expect_status 0
+    expect_same_disk ../b.raw out/runs/disk0.qcow2
+    no_image_left
+}
+test_a_running_vms_snapshot_by_element() {
+    prism
+    rehost convert "prism://$PE/runs" --to kvm --out out --snapshot \
+        --datastore-map "default-container=$STATE/nfs/default-container"
+    expect_status 0
+    expect_same_disk ../b.raw out/runs/disk0.qcow2
+    expect_equal "$(requests '^POST .*/v3/vm_snapshots$')" 1 "snapshots"
+    expect_equal "$(find "$STATE/nfs" -path '*.snapshot*' -type f)" "" \
+        "snapshots left"
+}
+
+# --- a Prism that is busy, and who we are ------------------------------------------
+test_busy_broken_and_forgetful() {
+    local how
+    for how in --busy --gateway --forget; do
+        prism $how 4
+        rehost inspect --json "prism://$PC/web%2001"
+        expect_status 0
+        expect_json '.vms[0].cpus' 4
+        kill $SERVER
+        wait $SERVER 2>/dev/null
+        rm -rf state
+    done
+}
+test_a_wrong_password_is_tried_once() {
+    prism
+    REHOST_SOURCE_PASSWORD=wrong rehost inspect "prism://$PC/web%2001"
+    expect_error LOGIN_REFUSED 1
+    expect_equal "$(requests .)" 1 "requests"
+}
+test_an_api_key() {
+    prism
+    REHOST_SOURCE_PASSWORD='' REHOST_SOURCE_TOKEN=key-0001 \
+        rehost inspect --json "prism://$PC/web%2001"
+    expect_status 0
+    expect_json '.vms[0].memory_bytes' 2147483648
+    REHOST_SOURCE_PASSWORD='' REHOST_SOURCE_TOKEN=key-0001 \
+        rehost inspect "prism://$PE/web%2001"
+    expect_error LOGIN_REFUSED 1
+    expect_stderr 'version 4'
+}
+test_a_server_that_nobody_vouches_for() {
+    prism
+    CA=()
+    rehost inspect "prism://$PC/web%2001"
+    expect_error HTTP_TLS 1
+    expect_equal "$(wc -l <"$STATE/log.jsonl")" 0 "requests"
+}
+test_what_is_no_prism() {
+    need python3
+    prism
+    CA=(--tls-ca "$STATE/cert.pem")
+    rehost inspect "prism://127.0.0.1:1/web"
+    expect_status 1
+}
+run_tests
