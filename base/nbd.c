@@ -41,7 +41,7 @@ struct map {
 
 struct rh_nbd {
     rh_lib *lib;
-    char *uri, *shown;
+    char *uri, *shown, *ca_file;
     enum rh_nbd_use use;
     struct rh_nbd_facts facts;
     pthread_mutex_t lock; /* of the links */
@@ -127,7 +127,7 @@ static struct rh_nbd_link *new_link(struct rh_nbd *n,
 {
     struct rh_nbd_facts facts;
     struct rh_nbd_link *l =
-        rh_nbd_link_open(n->lib, n->uri, &facts, ret_outcome, err);
+        rh_nbd_link_open(n->lib, n->uri, n->ca_file, &facts, ret_outcome, err);
 
     if (!l || (facts.size == n->facts.size && facts.block <= n->facts.block))
         return l;
@@ -594,6 +594,7 @@ void rh_nbd_close(struct rh_nbd *n)
     free(n->map.data.items);
     free(n->shown);
     free(n->uri);
+    free(n->ca_file);
     free(n);
 }
 
@@ -619,7 +620,7 @@ static int meet(struct rh_nbd *n, rh_error **err)
 {
     enum rh_nbd_outcome outcome;
     struct rh_nbd_link *l =
-        rh_nbd_link_open(n->lib, n->uri, &n->facts, &outcome, err);
+        rh_nbd_link_open(n->lib, n->uri, n->ca_file, &n->facts, &outcome, err);
 
     if (!l)
         return -1;
@@ -631,13 +632,14 @@ static int meet(struct rh_nbd *n, rh_error **err)
     return check_export(n, err);
 }
 
-struct rh_nbd *rh_nbd_open(rh_lib *lib, const char *uri, enum rh_nbd_use use,
-                           rh_error **err)
+struct rh_nbd *rh_nbd_open(rh_lib *lib, const char *uri, const char *ca_file,
+                           enum rh_nbd_use use, rh_error **err)
 {
     RH_AUTO(rh_nbd_closep) struct rh_nbd *n = rh_new0(struct rh_nbd);
 
     n->lib = lib;
     n->uri = rh_strdup(uri);
+    n->ca_file = ca_file ? rh_strdup(ca_file) : NULL;
     n->shown = rh_source_shown(uri);
     n->use = use;
     pthread_mutex_init(&n->lock, NULL);

@@ -27,8 +27,10 @@ char *rh_nbd_disk_name(const char *uri);
 
 /* To read from, at any offset and from any thread: over several connections
  * where the server allows it, holes as the server tells them.  A broken
- * connection is made anew. */
-struct rh_io *rh_nbd_io(rh_lib *lib, const char *uri, rh_error **err);
+ * connection is made anew.  `ca_file` (NULL: the system's) holds whom to
+ * believe where the address says TLS and nothing more. */
+struct rh_io *rh_nbd_io(rh_lib *lib, const char *uri, const char *ca_file,
+                        rh_error **err);
 
 /* To write into, `size` bytes of it; what lies behind them becomes zeros, as
  * does all that is not written.  An export that starts with something is
@@ -41,8 +43,8 @@ struct rh_out *rh_nbd_out(rh_lib *lib, const char *uri, uint64_t size,
  */
 struct rh_nbd;
 enum rh_nbd_use { RH_NBD_READ, RH_NBD_WRITE };
-struct rh_nbd *rh_nbd_open(rh_lib *lib, const char *uri, enum rh_nbd_use use,
-                           rh_error **err);
+struct rh_nbd *rh_nbd_open(rh_lib *lib, const char *uri, const char *ca_file,
+                           enum rh_nbd_use use, rh_error **err);
 void rh_nbd_close(struct rh_nbd *n);
 RH_FREEP(rh_nbd_closep, struct rh_nbd, rh_nbd_close)
 

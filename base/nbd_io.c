@@ -26,10 +26,11 @@ static void io_close(struct rh_io *io)
     rh_nbd_close(io->state);
 }
 
-struct rh_io *rh_nbd_io(rh_lib *lib, const char *uri, rh_error **err)
+struct rh_io *rh_nbd_io(rh_lib *lib, const char *uri, const char *ca_file,
+                        rh_error **err)
 {
     static const struct rh_io_ops ops = {io_read, io_data_after, io_close};
-    struct rh_nbd *n = rh_nbd_open(lib, uri, RH_NBD_READ, err);
+    struct rh_nbd *n = rh_nbd_open(lib, uri, ca_file, RH_NBD_READ, err);
 
     return n ? rh_io_make(&ops, rh_nbd_name(n), rh_nbd_size(n), n) : NULL;
 }
@@ -151,7 +152,7 @@ struct rh_out *rh_nbd_out(rh_lib *lib, const char *uri, uint64_t size,
     static const struct rh_out_ops ops = {
         .write = out_write, .finish = out_finish, .close = out_close};
     RH_AUTO(rh_nbd_closep)
-    struct rh_nbd *n = rh_nbd_open(lib, uri, RH_NBD_WRITE, err);
+    struct rh_nbd *n = rh_nbd_open(lib, uri, NULL, RH_NBD_WRITE, err);
     bool cleared = false;
     struct sink *s;
 

@@ -145,10 +145,11 @@ static int not_connected(const char *uri, rh_error **err)
     rh_fail(err, RH_ERR_NBD_FAILED, "cannot connect: %s", reason());
     return strncasecmp(uri, "nbds", 4)
                ? -1
-               : rh_hint(err, "for TLS, name a folder with the CA's "
-                              "ca-cert.pem (?tls-certificates=FOLDER) or a "
-                              "file with the shared key "
-                              "(?tls-psk-file=FILE) in the address");
+               : rh_hint(err,
+                         "for TLS, name the CA (--source-tls-ca FILE, or "
+                         "?tls-certificates=FOLDER with its ca-cert.pem) or a "
+                         "file with the shared key "
+                         "(?tls-psk-file=FILE) in the address");
 }
 
 /* --- whom to believe --------------------------------------------------------
@@ -175,7 +176,7 @@ static int which_trust(const char *uri, enum trust *ret, rh_error **err)
                         "(?tls-psk-file=FILE), or nbd+unix:// without TLS");
 }
 
-static char *ca_file(void)
+static char *system_ca(void)
 {
     const char *file = getenv("SSL_CERT_FILE");
 
@@ -195,17 +196,19 @@ static void remove_folder(char **folder)
     free(*folder);
 }
 
-/* A folder as libnbd wants it, with the system's CAs. */
-static int make_folder(const rh_lib *lib, char **ret, rh_error **err)
+/* A folder as libnbd wants it, with the file of CAs (NULL: the system's). */
+static int make_folder(const rh_lib *lib, const char *ca_file, char **ret,
+                       rh_error **err)
 {
     RH_AUTO(remove_folder)
     char *folder = rh_printf("%s/rehost-nbd.XXXXXX", rh_temp_dir(lib));
-    RH_AUTO(rh_freep) char *ca = ca_file();
+    RH_AUTO(rh_freep)
+    char *ca = ca_file ? realpath(ca_file, NULL) : system_ca();
     RH_AUTO(rh_freep) char *file = NULL;
 
     if (!ca)
         return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
-                             "the system's CA certificates cannot be found");
+                             "the CA certificates cannot be found");
     if (!mkdtemp(folder))
         return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                              "cannot make a folder under %s", rh_temp_dir(lib));
@@ -262,6 +265,7 @@ static enum rh_nbd_outcome negotiate(struct rh_nbd_link *l, const char *uri,
 }
 
 struct rh_nbd_link *rh_nbd_link_open(rh_lib *lib, const char *uri,
+                                     const char *ca_file,
                                      struct rh_nbd_facts *ret,
                                      enum rh_nbd_outcome *ret_outcome,
                                      rh_error **err)
@@ -272,7 +276,7 @@ struct rh_nbd_link *rh_nbd_link_open(rh_lib *lib, const char *uri,
 
     *ret_outcome = RH_NBD_BROKEN;
     if (load(err) < 0 || which_trust(uri, &trust, err) < 0 ||
-        (trust == BY_CA && make_folder(lib, &folder, err) < 0))
+        (trust == BY_CA && make_folder(lib, ca_file, &folder, err) < 0))
         return NULL;
     l = rh_new0(struct rh_nbd_link);
     l->lib = lib;
@@ -448,11 +452,12 @@ enum rh_nbd_outcome rh_nbd_link_do(struct rh_nbd_link *l,
 #else
 
 struct rh_nbd_link *rh_nbd_link_open(rh_lib *lib, const char *uri,
+                                     const char *ca_file,
                                      struct rh_nbd_facts *ret,
                                      enum rh_nbd_outcome *ret_outcome,
                                      rh_error **err)
 {
-    (void)lib, (void)uri, (void)ret;
+    (void)lib, (void)uri, (void)ca_file, (void)ret;
     *ret_outcome = RH_NBD_BROKEN;
     rh_fail(err, RH_ERR_UNAVAILABLE,
             "NBD servers cannot be talked to: libnbd was not there when this "

@@ -47,9 +47,11 @@ enum rh_nbd_outcome {
 };
 
 struct rh_nbd_link;
-/* Connect and negotiate, at most half a minute.  NULL: *ret_outcome is BROKEN
- * or STOPPED. */
+/* Connect and negotiate, at most half a minute.  With TLS, and where the
+ * address names nothing else, a CA of `ca_file` must vouch (NULL: the
+ * system's).  NULL: *ret_outcome is BROKEN or STOPPED. */
 struct rh_nbd_link *rh_nbd_link_open(rh_lib *lib, const char *uri,
+                                     const char *ca_file,
                                      struct rh_nbd_facts *ret,
                                      enum rh_nbd_outcome *ret_outcome,
                                      rh_error **err);

@@ -223,7 +223,7 @@ int rh_disk_source_open(struct rh_disk_source *s, const char *path,
     RH_AUTO(rh_bytes_free) struct rh_bytes b = {0};
     bool raw;
 
-    if (rh_bytes_open(s->lib, path, &b, err) < 0)
+    if (rh_bytes_open(s->lib, path, NULL, &b, err) < 0)
         return -1;
     if (b.folder) {
         rh_fail(err, RH_ERR_FILE_OPEN, "it is a folder, not a disk");

@@ -61,7 +61,7 @@ static int open_http(rh_lib *lib, const char *source, struct rh_bytes *ret,
 static int open_nbd(rh_lib *lib, const char *source, struct rh_bytes *ret,
                     rh_error **err)
 {
-    ret->io = rh_nbd_io(lib, source, err);
+    ret->io = rh_nbd_io(lib, source, ret->ca_file, err);
     ret->name = rh_nbd_disk_name(source);
     ret->plain = true;
     return ret->io ? 0 : -1;
@@ -72,8 +72,9 @@ static int refuse_address(rh_lib *lib, const char *source, struct rh_bytes *ret,
 {
     (void)lib, (void)ret;
     rh_fail(err, RH_ERR_USAGE, "no address of this kind is read from");
-    rh_hint(err, "known are http://, https://, nbd://, nbds:// and "
-                 "nbd+unix://");
+    rh_hint(err, "disks and packages are read from http://, https://, nbd://, "
+                 "nbds:// and nbd+unix://; VMs from esxi://, vcenter:// and "
+                 "prism://");
     return rh_error_subject(err, source);
 }
 
@@ -154,13 +155,13 @@ const struct rh_scheme *rh_scheme_at(size_t i)
     return i < RH_COUNT(schemes) ? &schemes[i] : NULL;
 }
 
-int rh_bytes_open(rh_lib *lib, const char *source, struct rh_bytes *ret,
-                  rh_error **err)
+int rh_bytes_open(rh_lib *lib, const char *source, const char *ca_file,
+                  struct rh_bytes *ret, rh_error **err)
 {
     size_t i = 0;
 
     while (!schemes[i].probe(source))
         i++;
-    *ret = (struct rh_bytes){0};
+    *ret = (struct rh_bytes){.ca_file = ca_file};
     return schemes[i].open(lib, source, ret, err);
 }

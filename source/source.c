@@ -351,6 +351,16 @@ static int take_io(struct rh_package *p, const struct rh_bytes *b,
     return take_stream(p, rh_stream_io(b->io), err);
 }
 
+/* --tls-ca is of both sides where only this one is remote. */
+static const char *ca_file_of(const struct rh_package_options *o)
+{
+    const char *file = rh_option(o->all, "source-tls-ca");
+    const char *out = rh_option(o->all, "out");
+
+    return file || (out && strstr(out, "://")) ? file
+                                               : rh_option(o->all, "tls-ca");
+}
+
 /* --- the whole ----------------------------------------------------------- */
 
 int rh_source_open(struct rh_package *p, const char *source,
@@ -361,7 +371,7 @@ int rh_source_open(struct rh_package *p, const char *source,
     if (rh_live_is(source))
         return rh_live_package(p, source, o, err);
     p->kind = "ova";
-    if (rh_bytes_open(p->lib, source, &b, err) < 0)
+    if (rh_bytes_open(p->lib, source, ca_file_of(o), &b, err) < 0)
         return -1;
     if (b.folder)
         return open_folder(p, b.folder, err);

@@ -20,7 +20,8 @@ struct rh_bytes {
     const char *path; /* of a file that others may lie beside; or NULL */
     char *name;       /* what to call a disk that has no file's name; or NULL */
     bool device;      /* a block device: plain bytes, if nothing is known */
-    bool plain;       /* a disk as the guest sees it, whatever it starts with */
+    const char *ca_file; /* as given; borrowed */
+    bool plain; /* a disk as the guest sees it, whatever it starts with */
 };
 void rh_bytes_free(struct rh_bytes *b); /* also for RH_AUTO */
 
@@ -33,9 +34,10 @@ struct rh_scheme {
 };
 /* The i-th, in the order they are asked; NULL at the end. */
 const struct rh_scheme *rh_scheme_at(size_t i);
-/* An address whose scheme is in no row is USAGE. */
-int rh_bytes_open(rh_lib *lib, const char *source, struct rh_bytes *ret,
-                  rh_error **err);
+/* `ca_file` (may be NULL): whom an NBD server has to be vouched for by.
+ * An address whose scheme is in no row is USAGE. */
+int rh_bytes_open(rh_lib *lib, const char *source, const char *ca_file,
+                  struct rh_bytes *ret, rh_error **err);
 
 /* --- content ----------------------------------------------------------------
  */
