@@ -23,7 +23,7 @@
      N_("the CA that signed the source's certificate"), TO_OPTIONS},      \
         {"source-pin", 0, "[HOST=]SHA256",                                \
          N_("the source's certificate by its fingerprint"), TO_OPTIONS},  \
-        {"transport", 0, "auto|folder|lease",                             \
+        {"transport", 0, "auto|folder|lease|image|nfs",                   \
          N_("how a live source's disks come"), TO_OPTIONS},               \
         {"snapshot", 0, NULL,                                             \
          N_("copy a running VM from a snapshot, which is removed again"), \

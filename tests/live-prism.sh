@@ -30,6 +30,7 @@ JSON
 prism() { # [OPTION...]
     need qemu-img openssl
     STATE=$PWD/state
+    rm -f ready
     python3 "$TOP/tests/oracles/prism_double.py" --state "$STATE" \
         --spec "${SPEC:-$SCRATCH/vms.json}" --password "$SECRET" \
         --task-delay 0.05 "$@" >ready 2>double.err &
@@ -141,6 +142,46 @@ PY
     rehost inspect --json "prism://$PC/vm249"
     expect_json '.vms[0].name' vm249
     expect_equal "$(requests 'POST /api/nutanix/v3/vms/list')" 4 "pages"
+}
+
+test_lists_by_every_version() {
+    local args
+    for args in "" "--v4-minor -1"; do
+        # shellcheck disable=SC2086
+        prism $args
+        for host in "$PC" "$PE"; do
+            rehost inspect --json "prism://$host"
+            expect_status 0
+            expect_schema .stdout rehost.inventory-1.json
+            expect_json '.vms | length' 4
+            expect_json '.vms[] | select(.name == "web 01") | [.name, .uuid, .power, .cpus, .memory_bytes,
+                .disk_bytes] | join(" ")' \
+                "web 01 $ID off 4 2147483648 8388608"
+            expect_json '.vms[] | select(.name == "web 01") | .networks |
+                join(" ")' "prod backup"
+            expect_json '.vms[] | select(.name == "runs") | .power' on
+        done
+        rehost inspect "prism://$PC"
+        expect_stdout '^web 01 +off +4 +2 GiB'
+        kill $SERVER
+        rm -rf state
+    done
+}
+test_a_batch_of_all() {
+    SPEC=$PWD/three.json
+    jq '.[0:2] | .[1].power = "OFF"' "$SCRATCH/vms.json" >three.json
+    cp "$SCRATCH"/[ab].raw .
+    prism
+    CA=(--source-tls-ca "$STATE/cert.pem")
+    rehost batch init "prism://$PC" -o jobs.yaml
+    expect_status 0
+    grep -q "prism://$PC/web%2001" jobs.yaml || fail "$(cat jobs.yaml)"
+    CA=()
+    rehost batch run jobs.yaml --progress none
+    expect_status 0
+    expect_same_disk ../a.raw import/web-01/disk0.qcow2
+    expect_same_disk ../b.raw import/runs/disk0.qcow2
+    no_image_left
 }
 
 # --- disks --------------------------------------------------------------------

@@ -34,9 +34,7 @@ static char *snapshot_url(const char *id)
     return rh_printf("%s/vm_snapshots/%s", rh_ntx_v3, part);
 }
 
-/* --- snapshots
- * ----------------------------------------------------------------
- */
+/* --- snapshots ----------------------------------------------------------- */
 
 static int ask_snapshot(struct rh_live_vm *vm, const char *id, json_t **ret,
                         bool *ret_missing, rh_error **err)
@@ -154,9 +152,7 @@ char *rh_ntx_snapshot_path(struct rh_live_vm *vm, size_t disk,
     return NULL;
 }
 
-/* --- regions
- * ----------------------------------------------------------------------
- */
+/* --- regions ------------------------------------------------------------- */
 
 int rh_ntx_tracking(struct rh_live_vm *vm, bool *ret_on, rh_error **err)
 {

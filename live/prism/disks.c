@@ -14,9 +14,7 @@
 
 enum { TRIES = 3, REDIRECT = 64 * 1024 };
 
-/* --- files of containers
- * -----------------------------------------------------------
- */
+/* --- files of containers ------------------------------------------------- */
 
 struct rh_io *rh_ntx_file(struct rh_live_vm *vm, const char *container,
                           const char *path)
@@ -40,7 +38,7 @@ static bool allows(const struct rh_live_vm *vm, const char *way)
 {
     const char *asked = vm->options.transport;
 
-    return !asked || !strcmp(asked, way);
+    return !asked || !strcmp(asked, "auto") || !strcmp(asked, way);
 }
 
 static struct rh_io *live_file(struct rh_live_vm *vm,
@@ -95,9 +93,7 @@ static struct rh_io *snapshot_file(struct rh_live_vm *vm, size_t disk,
     return NULL;
 }
 
-/* --- images
- * ----------------------------------------------------------------------
- */
+/* --- images -------------------------------------------------------------- */
 
 struct image {
     bool v4;
@@ -189,9 +185,7 @@ static void delete_image(struct rh_live_vm *vm, const struct image *i)
     rh_http_set_lib(vm->live->remote.http, &vm->live->lib);
 }
 
-/* --- downloads
- * --------------------------------------------------------------------
- */
+/* --- downloads ----------------------------------------------------------- */
 
 /* "https://HOST:PORT/PATH": the cluster that holds it, with a token of its own
  * as a cookie. */
@@ -318,9 +312,7 @@ static struct rh_io *read_image(struct rh_live_vm *vm, struct rh_ntx_disk *d,
     return rh_io_ref(d->spool);
 }
 
-/* --- the disk
- * ---------------------------------------------------------------------
- */
+/* --- the disk ------------------------------------------------------------ */
 
 static int refuse_way(const struct rh_live_vm *vm, rh_error **err)
 {

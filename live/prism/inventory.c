@@ -10,9 +10,7 @@
 
 enum { PAGE = 100, VMS_MAX = 1000000 };
 
-/* --- reading answers
- * -----------------------------------------------------------
- */
+/* --- reading answers ----------------------------------------------------- */
 
 int rh_ntx_read(struct rh_live *live, json_t *doc, struct rh_fill *f,
                 rh_error **err)
@@ -65,82 +63,124 @@ static const char *power_of(const json_t *vm)
                                        : "suspended";
 }
 
-/* --- names of networks
- * ----------------------------------------------------------
- */
+/* --- names of networks --------------------------------------------------- */
 
-static void keep_subnets(struct rh_ntx *s, const json_t *page)
+static size_t keep_subnets(json_t *subnets, const json_t *page)
 {
     const json_t *list = json_object_get(page, "data");
 
+    list = list ? list : json_object_get(page, "entities");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *subnet = json_array_get(list, i);
-        const char *id = rh_ntx_text(subnet, "extId");
-        const char *name = rh_ntx_text(subnet, "name");
+        const char *id = id_of(subnet), *name = name_of(subnet);
 
         if (id && name)
-            json_object_set_new(s->subnets, id, json_string(name));
+            json_object_set_new(subnets, id, json_string(name));
     }
+    return json_array_size(list);
 }
 
-/* Version 4 names networks by ids alone.  Who may not see them keeps those. */
+static char *subnets_request(struct rh_live *live, size_t page,
+                             json_t **ret_body, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *base = NULL;
+
+    if (rh_ntx_of(live)->version != RH_NTX_V4) {
+        *ret_body = json_pack("{s:s, s:i, s:I}", "kind", "subnet", "length",
+                              PAGE, "offset", (json_int_t)(page * PAGE));
+        return rh_printf("%s/subnets/list", rh_ntx_v3);
+    }
+    base = rh_ntx_base(live, RH_NTX_NETWORKS, "config/subnets?$limit=1", err);
+    return base ? rh_printf("%s/config/subnets?$limit=%d&$page=%zu", base, PAGE,
+                            page)
+                : NULL;
+}
+
+static int subnets_page(struct rh_live *live, json_t *subnets, size_t page,
+                        size_t *ret_count, rh_error **err)
+{
+    RH_AUTO(rh_ntx_json_free) json_t *body = NULL;
+    RH_AUTO(rh_freep) char *path = subnets_request(live, page, &body, err);
+    RH_AUTO(rh_ntx_json_free) json_t *answer = NULL;
+    struct rh_ntx_request r = {.path = path, .body = body, .again = true};
+
+    if (!path || rh_ntx_ask(live, &r, &answer, NULL, NULL, err) < 0)
+        return -1;
+    *ret_count = keep_subnets(subnets, answer);
+    return 0;
+}
+
+/* Versions 4 and 2 name networks by ids alone.  Who may not see them keeps
+ * those. */
 static void learn_subnets(struct rh_live *live)
 {
     struct rh_ntx *s = rh_ntx_of(live);
-    RH_AUTO(rh_error_freep) rh_error *why = NULL;
-    RH_AUTO(rh_freep)
-    char *base =
-        rh_ntx_base(live, RH_NTX_NETWORKS, "config/subnets?$limit=1", &why);
+    json_t *subnets = json_object();
+    rh_error *why = NULL;
+    size_t count = PAGE;
 
-    s->subnets = json_object();
-    for (size_t page = 0; base && page * PAGE < RH_LIMIT_ITEMS; page++) {
-        RH_AUTO(rh_freep)
-        char *path = rh_printf("%s/config/subnets?$limit=%d&$page=%zu", base,
-                               PAGE, page);
-        RH_AUTO(rh_ntx_json_free) json_t *answer = NULL;
-        struct rh_ntx_request r = {.path = path, .again = true};
-
-        if (rh_ntx_ask(live, &r, &answer, NULL, NULL, &why) < 0)
+    for (size_t page = 0; count == PAGE && page * PAGE < RH_LIMIT_ITEMS; page++)
+        if (subnets_page(live, subnets, page, &count, &why) < 0)
             break;
-        keep_subnets(s, answer);
-        if (json_array_size(json_object_get(answer, "data")) < PAGE)
-            break;
-    }
     if (why)
         rh_log(&live->lib, RH_LOG_WARN,
                "%s: the names of networks cannot be learned (%s)",
                live->remote.url.authority, rh_error_message(why));
+    rh_error_free(why);
+    pthread_mutex_lock(&live->lock);
+    if (s->subnets)
+        json_decref(subnets); /* another thread was faster */
+    else
+        s->subnets = subnets;
+    pthread_mutex_unlock(&live->lock);
 }
 
-static void name_subnet(const struct rh_ntx *s, json_t *subnet)
+static void put_name(json_t *object, const char *key, const json_t *subnets,
+                     const char *id)
 {
-    const char *id = rh_ntx_text(subnet, "extId");
-    json_t *name = id ? json_object_get(s->subnets, id) : NULL;
+    json_t *name = id ? json_object_get(subnets, id) : NULL;
 
-    if (name && !json_object_get(subnet, "name"))
-        json_object_set(subnet, "name", name);
+    if (name && !json_object_get(object, key))
+        json_object_set_new(object, key, json_string(json_string_value(name)));
 }
 
 /* networkInfo in version 4.0, nicNetworkInfo later. */
-static void name_networks(struct rh_live *live, json_t *vm)
+static void name_network(const json_t *subnets, json_t *nic)
 {
     static const char *const paths[] = {
         "networkInfo/subnet", "nicNetworkInfo/subnet",
         "nicNetworkInfo/virtualEthernetNicNetworkInfo/subnet"};
-    const json_t *nics = json_object_get(vm, "nics");
 
-    if (json_array_size(nics) && !rh_ntx_of(live)->subnets)
-        learn_subnets(live);
-    for (size_t i = 0; i < json_array_size(nics); i++)
-        for (size_t p = 0; p < RH_COUNT(paths); p++)
-            name_subnet(rh_ntx_of(live),
-                        (json_t *)(uintptr_t)rh_ntx_at(json_array_get(nics, i),
-                                                       paths[p]));
+    put_name(nic, "network_name", subnets, rh_ntx_text(nic, "network_uuid"));
+    for (size_t i = 0; i < RH_COUNT(paths); i++) {
+        json_t *subnet = (json_t *)(uintptr_t)rh_ntx_at(nic, paths[i]);
+
+        put_name(subnet, "name", subnets, rh_ntx_text(subnet, "extId"));
+    }
 }
 
-/* --- pages
- * ----------------------------------------------------------------------
- */
+static bool has_subnets(struct rh_live *live)
+{
+    bool there;
+
+    pthread_mutex_lock(&live->lock);
+    there = rh_ntx_of(live)->subnets != NULL;
+    pthread_mutex_unlock(&live->lock);
+    return there;
+}
+
+static void name_networks(struct rh_live *live, json_t *vm)
+{
+    const json_t *nics = json_object_get(vm, "nics");
+
+    nics = nics ? nics : json_object_get(vm, "vm_nics");
+    if (json_array_size(nics) && !has_subnets(live))
+        learn_subnets(live);
+    for (size_t i = 0; i < json_array_size(nics); i++)
+        name_network(rh_ntx_of(live)->subnets, json_array_get(nics, i));
+}
+
+/* --- pages --------------------------------------------------------------- */
 
 /* What to ask for; *ret_body where it is a POST. */
 static char *page_request(struct rh_live *live, uint64_t offset,
@@ -180,21 +220,57 @@ static uint64_t total_of(const json_t *page, uint64_t seen)
     return seen;
 }
 
+/* Who comes by name later need not ask for all pages again. */
+static void note_name(json_t *names, const json_t *vm)
+{
+    const char *name = name_of(vm), *id = id_of(vm);
+
+    if (name && id)
+        json_object_set_new(names, name,
+                            json_object_get(names, name) ? json_null()
+                                                         : json_string(id));
+}
+
+static void keep_names(struct rh_live *live, json_t *names)
+{
+    struct rh_ntx *s = rh_ntx_of(live);
+
+    pthread_mutex_lock(&live->lock);
+    json_decref(s->names);
+    s->names = json_incref(names);
+    pthread_mutex_unlock(&live->lock);
+}
+
+static char *known_id(struct rh_live *live, const char *name)
+{
+    const char *id;
+    char *copy;
+
+    pthread_mutex_lock(&live->lock);
+    id = json_string_value(json_object_get(rh_ntx_of(live)->names, name));
+    copy = id ? rh_strdup(id) : NULL;
+    pthread_mutex_unlock(&live->lock);
+    return copy;
+}
+
 typedef int vm_fn(struct rh_live *live, json_t *vm, void *user, rh_error **err);
 
 static int each_of_page(struct rh_live *live, const json_t *list, vm_fn *fn,
-                        void *user, rh_error **err)
+                        void *user, json_t *names, rh_error **err)
 {
-    for (size_t i = 0; i < json_array_size(list); i++)
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        note_name(names, json_array_get(list, i));
         if (rh_go_on(&live->lib, err) < 0 ||
             fn(live, json_array_get(list, i), user, err) < 0)
             return -1;
+    }
     return 0;
 }
 
 /* Element may send all at once, whatever was asked for. */
 static int each_vm(struct rh_live *live, vm_fn *fn, void *user, rh_error **err)
 {
+    RH_AUTO(rh_ntx_json_free) json_t *names = json_object();
     uint64_t seen = 0, total = 1;
 
     while (seen < total && seen < VMS_MAX) {
@@ -210,17 +286,16 @@ static int each_vm(struct rh_live *live, vm_fn *fn, void *user, rh_error **err)
         list = list ? list : json_object_get(page, "entities");
         if (!json_array_size(list))
             break;
-        if (each_of_page(live, list, fn, user, err) < 0)
+        if (each_of_page(live, list, fn, user, names, err) < 0)
             return -1;
         seen += json_array_size(list);
         total = total_of(page, seen);
     }
+    keep_names(live, names);
     return 0;
 }
 
-/* --- rows
- * -----------------------------------------------------------------------
- */
+/* --- rows ---------------------------------------------------------------- */
 
 struct listing {
     rh_live_row_fn *row;
@@ -296,9 +371,7 @@ int rh_ntx_list(struct rh_live *live, const struct rh_remote_url *at,
     return each_vm(live, give_row, &l, err);
 }
 
-/* --- what a URL names
- * -------------------------------------------------------------
- */
+/* --- what a URL names ---------------------------------------------------- */
 
 static bool is_uuid(const char *text)
 {
@@ -404,25 +477,20 @@ int rh_ntx_find(struct rh_live *live, const struct rh_remote_url *at,
     }
     if (is_uuid(at->parts[0]) && is_there(live, at->parts[0], &there, err) < 0)
         return -1;
-    if (!there)
-        return find_named(live, at->parts[0], ret_id, err);
-    *ret_id = rh_strdup(at->parts[0]);
-    return 0;
+    *ret_id = there ? rh_strdup(at->parts[0]) : known_id(live, at->parts[0]);
+    return *ret_id ? 0 : find_named(live, at->parts[0], ret_id, err);
 }
 
-/* --- one VM
- * -------------------------------------------------------------------------
- */
+/* --- one VM -------------------------------------------------------------- */
 
-/* What version 2 does not say, and version 3 of the same Element does: the
- * vTPM, and the names of networks. */
+/* What version 2 does not say, and version 3 of the same Element does. */
 static void add_from_v3(struct rh_live *live, const char *id, json_t *vm)
 {
     RH_AUTO(rh_freep) char *part = rh_http_escape(id);
     RH_AUTO(rh_freep) char *path = rh_printf("%s/vms/%s", rh_ntx_v3, part);
     RH_AUTO(rh_ntx_json_free) json_t *other = NULL;
     struct rh_ntx_request r = {.path = path, .again = true};
-    const json_t *nics, *theirs, *tpm;
+    const json_t *tpm;
     bool missing;
 
     if (rh_ntx_ask(live, &r, &other, &missing, NULL, NULL) < 0 || !other)
@@ -431,21 +499,6 @@ static void add_from_v3(struct rh_live *live, const char *id, json_t *vm)
     if (tpm && !rh_ntx_at(vm, "vtpm_config"))
         json_object_set_new(vm, "vtpm_config",
                             json_pack("{s:O}", "is_vtpm_enabled", tpm));
-    nics = json_object_get(vm, "vm_nics");
-    theirs = rh_ntx_at(other, "spec/resources/nic_list");
-    for (size_t i = 0; i < json_array_size(nics); i++) {
-        json_t *nic = json_array_get(nics, i);
-        const char *mac = rh_ntx_text(nic, "mac_address");
-
-        for (size_t k = 0; mac && k < json_array_size(theirs); k++) {
-            const json_t *n = json_array_get(theirs, k);
-            const char *name = rh_ntx_text(n, "subnet_reference/name");
-
-            if (name && rh_same_word(mac, rh_ntx_text(n, "mac_address")) &&
-                !json_object_get(nic, "network_name"))
-                json_object_set_new(nic, "network_name", json_string(name));
-        }
-    }
 }
 
 int rh_ntx_get(struct rh_live *live, const char *id, json_t **ret,
@@ -467,8 +520,7 @@ int rh_ntx_get(struct rh_live *live, const char *id, json_t **ret,
                                                : doc;
     if (!json_is_object(vm))
         return rh_fail(err, RH_ERR_LIVE_ANSWER, "the answer describes no VM");
-    if (rh_ntx_of(live)->version == RH_NTX_V4)
-        name_networks(live, vm);
+    name_networks(live, vm);
     if (rh_ntx_of(live)->version == RH_NTX_V2)
         add_from_v3(live, id, vm);
     *ret = json_incref(vm);

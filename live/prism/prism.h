@@ -21,8 +21,7 @@
 #include "descriptors/fill.h"
 #include "live/live.h"
 
-/* --- a session (session.c) --------------------------------------------------
- */
+/* --- a session (session.c) ----------------------------------------------- */
 enum rh_ntx_space { RH_NTX_VMM, RH_NTX_TASKS, RH_NTX_NETWORKS, RH_NTX_SPACES };
 enum rh_ntx_version { RH_NTX_V2 = 2, RH_NTX_V3, RH_NTX_V4 };
 struct rh_ntx {
@@ -30,7 +29,9 @@ struct rh_ntx {
     bool element;                /* Prism Element: version 2, and 3 */
     bool accepted;               /* the log-in was taken once */
     int minor[RH_NTX_SPACES];    /* of version 4; -1: not known yet */
-    json_t *subnets;             /* id -> name, of version 4; or NULL */
+    json_t *subnets;             /* id -> name, made once; or NULL */
+    json_t *names; /* of the last list: name -> id, null for several; or NULL;
+                      under the session's lock */
 };
 
 struct rh_ntx_request {
@@ -65,8 +66,7 @@ void rh_ntx_json_free(json_t **j); /* for RH_AUTO */
 
 extern const char rh_ntx_v2[], rh_ntx_v3[]; /* the paths of these versions */
 
-/* --- VMs (inventory.c) ------------------------------------------------------
- */
+/* --- VMs (inventory.c) --------------------------------------------------- */
 int rh_ntx_open(struct rh_live *live, rh_error **err);
 void rh_ntx_close(struct rh_live *live);
 int rh_ntx_find(struct rh_live *live, const struct rh_remote_url *at,
@@ -80,8 +80,7 @@ int rh_ntx_get(struct rh_live *live, const char *id, json_t **ret,
 int rh_ntx_read(struct rh_live *live, json_t *doc, struct rh_fill *f,
                 rh_error **err);
 
-/* --- one VM -----------------------------------------------------------------
- */
+/* --- one VM -------------------------------------------------------------- */
 struct rh_ntx_disk {
     char *source; /* id for an image of it; or NULL */
     char *vdisk;  /* the file's name in its container; or NULL */
@@ -119,8 +118,7 @@ int rh_ntx_power(struct rh_live_vm *vm, enum rh_live_order order,
                  rh_error **err);
 int rh_ntx_refresh(struct rh_live_vm *vm, rh_error **err);
 
-/* --- bytes (disks.c) --------------------------------------------------------
- */
+/* --- bytes (disks.c) ----------------------------------------------------- */
 struct rh_reader *rh_ntx_disk(struct rh_live_vm *vm, size_t disk,
                               const char *snapshot, rh_error **err);
 struct rh_reader *rh_ntx_forward(struct rh_live_vm *vm, size_t disk,
@@ -131,8 +129,7 @@ bool rh_ntx_looks(struct rh_live_vm *vm, size_t disk);
 struct rh_io *rh_ntx_file(struct rh_live_vm *vm, const char *container,
                           const char *path);
 
-/* --- changes (changes.c): Element's ------------------------------------------
- */
+/* --- changes (changes.c): Element's -------------------------------------- */
 int rh_ntx_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
                     char **ret_id, bool *ret_quiesced, rh_error **err);
 int rh_ntx_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err);

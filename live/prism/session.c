@@ -21,8 +21,7 @@ enum {
     ANSWER = 64 * 1024 * 1024, /* Element's list of VMs comes in one piece */
 };
 
-/* --- JSON --------------------------------------------------------------------
- */
+/* --- JSON ---------------------------------------------------------------- */
 
 void rh_ntx_json_free(json_t **j)
 {
@@ -62,9 +61,7 @@ bool rh_ntx_number(const json_t *o, const char *path, uint64_t *ret)
     return rh_parse_u64(json_string_value(v), ret);
 }
 
-/* --- who we are
- * ---------------------------------------------------------------
- */
+/* --- who we are ---------------------------------------------------------- */
 
 static void add_login(struct rh_live *live)
 {
@@ -87,9 +84,7 @@ static int refused(struct rh_live *live, rh_error **err)
     return rh_error_subject(err, live->remote.url.authority);
 }
 
-/* --- requests
- * -----------------------------------------------------------------
- */
+/* --- requests ------------------------------------------------------------ */
 
 /* "NTNX-Request-Id: UUID": a change that came through twice is done once. */
 static char *request_id(void)
@@ -205,9 +200,7 @@ int rh_ntx_ask(struct rh_live *live, const struct rh_ntx_request *r,
     return 0;
 }
 
-/* --- versions
- * ------------------------------------------------------------------
- */
+/* --- versions ------------------------------------------------------------ */
 
 static char *base_of(enum rh_ntx_space space, int minor)
 {
@@ -311,13 +304,13 @@ void rh_ntx_close(struct rh_live *live)
 
     if (s)
         json_decref(s->subnets);
+    if (s)
+        json_decref(s->names);
     free(s);
     live->state = NULL;
 }
 
-/* --- tasks
- * ---------------------------------------------------------------------
- */
+/* --- tasks --------------------------------------------------------------- */
 
 static char *task_path(struct rh_live *live, const char *task, bool v4,
                        int minor)

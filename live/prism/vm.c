@@ -5,9 +5,7 @@
 
 #include "live/prism/prism.h"
 
-/* --- opening
- * -------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------- */
 
 static enum rh_live_state state_in(const json_t *vm)
 {
@@ -152,9 +150,7 @@ void rh_ntx_vm_close(struct rh_live_vm *vm)
     vm->state = NULL;
 }
 
-/* --- as a package's VM
- * ------------------------------------------------------------
- */
+/* --- as a package's VM --------------------------------------------------- */
 
 static int refuse_running(struct rh_live_vm *vm, rh_error **err)
 {
@@ -203,6 +199,25 @@ static void tell_state(const struct rh_live_vm *vm, struct rh_findings *f)
                        "holds");
 }
 
+static void tell_not_read(const struct rh_ntx_vm *v, struct rh_findings *f,
+                          const char *subject)
+{
+    struct rh_finding *said;
+
+    if (v->state != RH_LIVE_OFF) {
+        rh_finding_add(f, RH_F_LIVE_NOT_READ, subject,
+                       "the disk was not looked into: it is in use");
+        return;
+    }
+    said = rh_finding_add(f, RH_F_LIVE_NOT_READ, subject,
+                          "the disk was not looked into: it could only be "
+                          "downloaded as a whole");
+    free(said->remedy);
+    said->remedy = rh_strdup(_("mount its container by NFS, and give "
+                               "--datastore-map CONTAINER=FOLDER, where the "
+                               "report needs to know the guest"));
+}
+
 static void tell_ways(struct rh_live_vm *vm, struct rh_findings *f)
 {
     const struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
@@ -217,9 +232,7 @@ static void tell_ways(struct rh_live_vm *vm, struct rh_findings *f)
                            : N_("Prism makes an image of the disk, which is "
                                 "downloaded as a whole and deleted again"));
         if (vm->options.will_look && !rh_ntx_looks(vm, i))
-            rh_finding_add(f, RH_F_LIVE_NOT_READ, subject,
-                           "the disk was not looked into: it could only be "
-                           "downloaded as a whole");
+            tell_not_read(v, f, subject);
     }
 }
 
@@ -254,9 +267,7 @@ int rh_ntx_describe(struct rh_live_vm *vm, struct rh_package *p, rh_error **err)
     return 0;
 }
 
-/* --- power
- * -------------------------------------------------------------------------
- */
+/* --- power --------------------------------------------------------------- */
 
 int rh_ntx_state(struct rh_live_vm *vm, enum rh_live_state *ret, rh_error **err)
 {
