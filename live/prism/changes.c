@@ -129,7 +129,10 @@ static bool is_of_disk(const char *file, const char *vdisk)
 char *rh_ntx_snapshot_path(struct rh_live_vm *vm, size_t disk,
                            const char *snapshot, rh_error **err)
 {
-    const struct rh_ntx_disk *d = &rh_ntx_vm_of(vm)->disks.items[disk];
+    const struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
+    const struct rh_ntx_disk *d = disk < v->disks.count
+                                      ? &v->disks.items[disk]
+                                      : &(struct rh_ntx_disk){0};
     RH_AUTO(rh_ntx_json_free) json_t *s = NULL;
     const json_t *list;
     bool missing;
