@@ -476,12 +476,25 @@ static size_t on_header(char *line, size_t one, size_t n, void *user)
     return n;
 }
 
+static bool is_good(const struct transfer *t)
+{
+    long status = 0;
+
+    rh_curl.easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    return status == 200;
+}
+
 static size_t on_body(char *bytes, size_t one, size_t n, void *user)
 {
     struct transfer *t = user;
     uint64_t limit = t->r->limit ? t->r->limit : RH_HTTP_ANSWER;
 
     (void)one;
+    if (t->r->sink && is_good(t))
+        return rh_rate_take(t->h->lib, n, &t->error) < 0 ||
+                       t->r->sink(t->r->user, bytes, n, &t->error) < 0
+                   ? 0
+                   : n;
     if (n > limit - RH_MIN(limit, (uint64_t)t->answer->body.length)) {
         rh_fail(&t->error, RH_ERR_HTTP_FAILED,
                 "the server's answer is larger than %llu bytes",

@@ -63,6 +63,9 @@ void rh_http_forget(struct rh_http *h); /* headers and cookies */
 
 /* --- requests ---------------------------------------------------------------
  */
+/* Bytes of a body as they come; a failure ends the request. */
+typedef int rh_http_sink(void *user, const void *bytes, size_t n,
+                         rh_error **err);
 struct rh_http_request {
     const char *method; /* NULL: "GET" */
     const char *path;   /* "/jsonrpc", with its query, escaped */
@@ -73,6 +76,9 @@ struct rh_http_request {
     const char *const *headers; /* "Name: value", ended by NULL; or NULL */
     uint64_t limit;             /* bytes of the answer; 0: RH_HTTP_ANSWER */
     unsigned silence;           /* seconds without a byte; 0: 60 */
+    rh_http_sink *sink;         /* takes the body of an answer 200 instead of
+                                   answer.body, without a limit; not with `again` */
+    void *user;
     bool again; /* harmless when done twice: a broken connection and a busy
                    server are tried again */
 };

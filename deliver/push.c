@@ -33,3 +33,14 @@ void rh_push_plan(struct rh_push_item *i, const char *fmt, ...)
     va_end(ap);
     *rh_vec_add(&i->plan) = rh_printable(text);
 }
+
+const char *rh_push_disk_id(const json_t *delivery, size_t i, rh_error **err)
+{
+    const char *id = json_string_value(json_object_get(
+        json_array_get(json_object_get(delivery, "disks"), i), "id"));
+
+    if (!id)
+        rh_fail(err, RH_ERR_VERIFY_RECEIPT,
+                "the receipt does not say what disk %zu is called there", i);
+    return id;
+}

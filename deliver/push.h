@@ -56,11 +56,17 @@ struct rh_pusher {
     /* Optional: rh_address_add() what the guest tells of itself. */
     int (*addresses)(struct rh_push_item *i, json_t *list, rh_error **err);
     void (*item_free)(struct rh_push_item *i);
+    /* Optional: the bytes of disk i of a delivery (an entry of the receipt's),
+     * in order, to `sink`. */
+    int (*read_disk)(struct rh_push *p, const json_t *delivery, size_t i,
+                     rh_http_sink *sink, void *user, rh_error **err);
     /* Take away one thing of a journal; it may be gone already.  What must be
      * noted on the way goes into `j`. */
     int (*clean)(struct rh_push *p, struct rh_journal *j, const char *kind,
                  const char *id, rh_error **err);
 };
+/* What a delivery calls its disk i ("id"); NULL with VERIFY_RECEIPT. */
+const char *rh_push_disk_id(const json_t *delivery, size_t i, rh_error **err);
 const struct rh_pusher *rh_pusher_of(const char *scheme); /* NULL: none */
 
 #endif

@@ -106,6 +106,17 @@ test_a_vm_arrives_whole() {
     expect_schema web01/receipt.json rehost.receipt-1.json
     expect_json '.delivery[0].id' 100 web01/receipt.json
 }
+test_what_stands_there_is_verified() {
+    node
+    push
+    expect_status 0
+    run "$REHOST" verify "$SCRATCH/vm" web01 --at proxmox-local:tank
+    expect_status 0
+    expect_stdout '^disk 1 there: content digest as in the receipt$'
+    printf x | dd of="$(volume 0)" bs=1 seek=4000000 conv=notrunc status=none
+    run "$REHOST" verify "$SCRATCH/vm" web01 --at proxmox-local:tank
+    expect_error VERIFY_DIFFERS 1
+}
 # A new logical volume holds what was there before: zeros are written, too.
 test_a_volume_with_old_data() {
     node

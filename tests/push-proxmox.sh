@@ -115,6 +115,15 @@ test_a_dry_run_changes_nothing() {
     expect_equal "$(jq -r 'select(.method != null and .method != "GET") |
         .path' "$STATE/log.jsonl")" "" "requests that change something"
 }
+# The API gives nobody a disk to read: that is said.
+test_what_stands_there_cannot_be_verified() {
+    pve
+    push
+    expect_status 0
+    run "$REHOST" verify "$SCRATCH/vm" web01 --at "$URL" --tls-ca "$STATE/cert.pem"
+    expect_status 1
+    expect_stderr 'gives nobody a disk to read'
+}
 test_user_and_password() {
     pve
     REHOST_TOKEN='' REHOST_USER=root REHOST_PASSWORD=$PASSWORD push

@@ -87,6 +87,14 @@ test_the_guest_tells_its_address() {
     expect_schema .stdout rehost.delivery-1.json
     expect_json '.vms[0].addresses | join(" ")' 10.0.0.5
 }
+test_what_stands_there_is_verified() {
+    xo
+    push
+    expect_status 0
+    run "$REHOST" verify vm web01 --at "$URL" --tls-ca "$STATE/cert.pem"
+    expect_status 0
+    expect_stdout '^disk 1 there: content digest as in the receipt$'
+}
 test_one_pass() {
     xo
     TMPDIR=/nonexistent convert_to

@@ -96,6 +96,27 @@ test_bandwidth_holds_for_a_delivery() {
         fail "$sent bytes were sent too soon"
     held
 }
+test_what_stands_there_is_verified() {
+    xapi
+    push
+    expect_status 0
+    verify_there() {
+        run timeout 100 "$REHOST" verify "$SCRATCH/vm" web01 --at "$URL" \
+            --tls-ca "$STATE/cert.pem"
+        expect_secrets_kept
+    }
+    verify_there
+    expect_status 0
+    expect_stdout '^disk 1 there: content digest as in the receipt$'
+    printf x | dd of="$STATE/vdi/$(jq -r '.delivery[0].disks[1].id' web01/receipt.json).raw" \
+        bs=1 seek=4000000 conv=notrunc status=none
+    verify_there
+    expect_error VERIFY_DIFFERS 1
+    expect_stderr 'disk 1 there is not what was sent'
+    URL=xapi://$HOST/Elsewhere verify_there
+    expect_error VERIFY_RECEIPT 3
+    expect_stderr 'no delivery to'
+}
 test_another_client_sees_the_vm() {
     /usr/bin/python3 -c 'import os_xenapi' 2>/dev/null ||
         skip_test "python3-os-xenapi is not installed"
@@ -286,6 +307,25 @@ test_disk_by_disk_over_a_broken_line() {
     expect_disks
     expect_equal "$(grep -c '"/import_raw_vdi"' "$STATE/log.jsonl")" 3 "pieces sent"
     expect_equal "$(db '[.VM, .VDI] | map(length) | join(" ")')" "1 2" "VMs, disks"
+}
+# Beyond a VHD: 8.3 keeps it as qcow2, and takes it in chunks.
+test_a_disk_beyond_2040_gib() {
+    need qemu-io
+    xapi --sr-size 9000000000000
+    rm -rf web01
+    qemu-img create -q -f qcow2 big.qcow2 2100G
+    qemu-io -f qcow2 -c 'write -P 7 1M 3M' -c 'write -P 9 2090G 64k' big.qcow2 >/dev/null
+    "$REHOST" convert big.qcow2 --to xen --out out --set firmware=bios \
+        --set cpus=1 --set memory=1GiB --set os=debian-12 --no-guest-fix \
+        --set "nic0.network=$NET" --set nic0.mac=00:50:56:aa:bb:07 >/dev/null
+    mv out/big web01
+    push
+    expect_error DELIVERY_LIMIT 4
+    expect_stderr 'hint: .*--disk-by-disk'
+    push --disk-by-disk
+    expect_status 0
+    expect_equal "$(db '.VDI[] | .sm_config["image-format"]')" qcow2 format
+    expect_same_disk big.qcow2 "$(ls "$STATE"/vdi/*.raw)" qcow2 raw
 }
 test_disk_by_disk_that_fails() {
     xapi --fail-after 3000000

@@ -45,6 +45,13 @@ struct rh_copy {
  * complete after it; the caller finishes each rh_out with sink->file_size. */
 int rh_copy_run(struct rh_copy *c, rh_error **err);
 
+/* The content digest (see copy.c) of bytes that come in order. */
+struct rh_content;
+struct rh_content *rh_content_new(uint64_t size);
+void rh_content_add(struct rh_content *c, const void *bytes, size_t n);
+/* Frees it; false: not all of the disk came. */
+bool rh_content_end(struct rh_content *c, char ret_hex[65]);
+
 /* Are two disks alike? */
 struct rh_comparison {
     bool same;

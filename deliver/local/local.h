@@ -4,6 +4,7 @@
 #ifndef RH_DELIVER_LOCAL_LOCAL_H
 #define RH_DELIVER_LOCAL_LOCAL_H
 
+#include "base/http.h"
 #include "base/io.h"
 #include "base/lib.h"
 
@@ -29,5 +30,9 @@ enum rh_local_zeros {
 int rh_local_write(rh_lib *lib, struct rh_io *disk, const char *format,
                    const char *path, enum rh_local_zeros zeros,
                    uint64_t *ret_bytes, rh_error **err);
+
+/* A volume's bytes, in order; nothing is made of them. */
+int rh_local_read(rh_lib *lib, const char *path, rh_http_sink *sink, void *user,
+                  rh_error **err);
 
 #endif

@@ -590,6 +590,22 @@ static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
     return is_number(vmid) ? destroy_vm(vmid, slash + 1, err) : 0;
 }
 
+/* A raw volume, from the disk's start on; the new EFI disk is none of ours. */
+static int read_disk(struct rh_push *p, const json_t *delivery, size_t i,
+                     rh_http_sink *sink, void *user, rh_error **err)
+{
+    const char *volume = rh_push_disk_id(delivery, i, err);
+    const char *const argv[] = {"pvesm", "path", volume, NULL};
+    RH_AUTO(rh_freep)
+    char *path =
+        volume && volume[0] != '-' ? rh_program_run(p->lib, argv, err) : NULL;
+
+    if (!path)
+        return -1;
+    path[strcspn(path, "\n")] = '\0';
+    return rh_local_read(p->lib, path, sink, user, err);
+}
+
 static const char *const own_options[] = {"vmid", NULL};
 
 const struct rh_pusher rh_push_proxmox_local = {
@@ -604,5 +620,6 @@ const struct rh_pusher rh_push_proxmox_local = {
     .start = start,
     .addresses = addresses,
     .item_free = item_free,
+    .read_disk = read_disk,
     .clean = clean,
 };

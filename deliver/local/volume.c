@@ -247,3 +247,23 @@ int rh_local_write(rh_lib *lib, struct rh_io *disk, const char *format,
         return rh_error_subject(err, path);
     return 0;
 }
+
+int rh_local_read(rh_lib *lib, const char *path, rh_http_sink *sink, void *user,
+                  rh_error **err)
+{
+    RH_AUTO(rh_freep) uint8_t *piece = rh_malloc(PIECE);
+    RH_AUTO(rh_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    ssize_t n = fd < 0 ? -1 : 1;
+
+    while (n > 0) {
+        if (rh_go_on(lib, err) < 0)
+            return -1;
+        n = read(fd, piece, PIECE);
+        if (n > 0 && sink(user, piece, (size_t)n, err) < 0)
+            return -1;
+    }
+    if (n == 0)
+        return 0;
+    rh_fail_errno(err, RH_ERR_FILE_READ, errno, "cannot read it");
+    return rh_error_subject(err, path);
+}

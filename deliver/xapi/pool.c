@@ -134,6 +134,29 @@ static int find_host(struct rh_xapi *x, const json_t *sr, const char *master,
     return 0;
 }
 
+int rh_xapi_host_of(struct rh_xapi *x, const char *sr,
+                    struct rh_xapi_place *ret, rh_error **err)
+{
+    json_t *pools = rh_xapi_call(x, "pool.get_all_records", NULL, err);
+    void *first = json_object_iter(pools);
+    json_t *record = NULL;
+    int failed = -1;
+
+    ret->hosts =
+        pools ? rh_xapi_call(x, "host.get_all_records", NULL, err) : NULL;
+    if (ret->hosts)
+        record = rh_xapi_call(x, "SR.get_record", json_pack("[s]", sr), err);
+    if (record)
+        failed =
+            find_host(x, record,
+                      rh_xapi_text(first ? json_object_iter_value(first) : NULL,
+                                   "master"),
+                      ret, err);
+    json_decref(record);
+    json_decref(pools);
+    return failed;
+}
+
 /* --- is there room
  * ----------------------------------------------------------------------- */
 

@@ -397,6 +397,14 @@ static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
     return rh_xapi_clean(p->state, j, kind, id, err);
 }
 
+static int read_disk(struct rh_push *p, const json_t *delivery, size_t i,
+                     rh_http_sink *sink, void *user, rh_error **err)
+{
+    const char *uuid = rh_push_disk_id(delivery, i, err);
+
+    return uuid ? rh_xapi_read_disk(p->state, uuid, sink, user, err) : -1;
+}
+
 static const char *const own_options[] = {"sr", "disk-by-disk", NULL};
 
 const struct rh_pusher rh_push_xapi = {
@@ -411,5 +419,6 @@ const struct rh_pusher rh_push_xapi = {
     .start = start,
     .addresses = addresses,
     .item_free = item_free,
+    .read_disk = read_disk,
     .clean = clean,
 };

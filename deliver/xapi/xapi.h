@@ -142,6 +142,13 @@ int rh_xapi_clean(struct rh_xapi *x, struct rh_journal *j, const char *kind,
 int rh_xapi_addresses(struct rh_xapi *x, const char *vm, json_t *list,
                       rh_error **err);
 
+/* A host that sees a storage: address and hosts of `ret`. */
+int rh_xapi_host_of(struct rh_xapi *x, const char *sr,
+                    struct rh_xapi_place *ret, rh_error **err);
+/* A disk's bytes, from its start to its end. */
+int rh_xapi_read_disk(struct rh_xapi *x, const char *uuid, rh_http_sink *sink,
+                      void *user, rh_error **err);
+
 /* --- disk by disk
  * -------------------------------------------------------------------- */
 struct rh_xapi_range {

@@ -145,6 +145,21 @@ static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
     return strcmp(kind, "mark") ? 0 : rh_xo_clean(p->state, id, err);
 }
 
+static int read_disk(struct rh_push *p, const json_t *delivery, size_t i,
+                     rh_http_sink *sink, void *user, rh_error **err)
+{
+    RH_AUTO(rh_http_answer_free) struct rh_http_answer a = {0};
+    const char *uuid = rh_push_disk_id(delivery, i, err);
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("/rest/v0/vdis/%s.raw", uuid ? uuid : "");
+    struct rh_http_request r = {
+        .path = path, .sink = sink, .user = user, .silence = 900};
+
+    if (!uuid || rh_http_do(p->remote.http, &r, &a, err) < 0)
+        return -1;
+    return a.status == 200 ? 0 : rh_xo_fail(p->state, &r, &a, err);
+}
+
 static const char *const own_options[] = {"sr", NULL};
 
 const struct rh_pusher rh_push_xo = {
@@ -160,5 +175,6 @@ const struct rh_pusher rh_push_xo = {
     .start = start,
     .addresses = addresses,
     .item_free = item_free,
+    .read_disk = read_disk,
     .clean = clean,
 };

@@ -328,6 +328,11 @@ RH_PUBLIC int rh_push_result(rh_push *, const char *result_dir, char **ret_json,
 /* Take away what an interrupted push of that result has left; how many things
  * there were, or -1. */
 RH_PUBLIC int rh_push_clean(rh_push *, const char *result_dir, rh_error **);
+/* Compare the disks that stand there, as the receipt's last delivery to this
+ * URL names them, with the receipt; *ret_text says what was alike.
+ * UNAVAILABLE where the server lets nobody read a disk. */
+RH_PUBLIC int rh_push_verify(rh_push *, const char *result_dir, char **ret_text,
+                             rh_error **);
 RH_PUBLIC void rh_push_close(rh_push *); /* ends the session */
 /* --- batches: many sources by a job file (rehost.jobs/1), resumable
  * ------------------------------------------------------------------------ */
