@@ -124,6 +124,18 @@ test_started() {
     expect_stderr 'hint: .*stays'
     expect_equal "$(V domstate web01)" "shut off" state
 }
+test_what_stands_there_is_verified() {
+    host
+    push
+    expect_status 0
+    run timeout 100 "$REHOST" verify vm web01 --at "$URL"
+    expect_status 0
+    expect_stdout '^disk 1 there: content digest as in the receipt$'
+    qemu-io -f qcow2 -c 'write -P 7 2M 4k' "$(disks_of web01 | tail -1)" >/dev/null
+    run timeout 100 "$REHOST" verify vm web01 --at "$URL"
+    expect_error VERIFY_DIFFERS 1
+    expect_stderr 'disk 1 there is not what was sent'
+}
 test_one_pass() {
     host
     TMPDIR=/nonexistent convert_to

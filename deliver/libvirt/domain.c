@@ -218,6 +218,7 @@ void rh_virt_domain_free(struct rh_virt_domain *d)
 {
     for (size_t i = 0; i < d->disks.count; i++) {
         free(d->disks.items[i].file);
+        free(d->disks.items[i].path);
         free(d->disks.items[i].target);
     }
     for (size_t i = 0; i < d->nics.count; i++) {
@@ -246,6 +247,7 @@ static void take_disk(struct rh_virt_domain *d, xmlNode *n)
         return; /* an empty drive */
     disk = rh_vec_add(&d->disks);
     disk->file = rh_strdup(slash ? slash + 1 : path);
+    disk->path = rh_strdup(path);
     disk->target = attribute(child(n, "target"), "dev");
     disk->node = n;
 }

@@ -253,6 +253,14 @@ static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
     return rh_virt_clean(p->state, kind, id, err);
 }
 
+static int read_disk(struct rh_push *p, const json_t *delivery, size_t i,
+                     rh_http_sink *sink, void *user, rh_error **err)
+{
+    const char *uuid = json_string_value(json_object_get(delivery, "uuid"));
+
+    return rh_virt_read_disk(p->state, uuid ? uuid : "", i, sink, user, err);
+}
+
 static const char *const own_options[] = {"storage", NULL};
 
 const struct rh_pusher rh_push_libvirt = {
@@ -267,6 +275,7 @@ const struct rh_pusher rh_push_libvirt = {
     .start = start,
     .addresses = addresses,
     .item_free = item_free,
+    .read_disk = read_disk,
     .clean = clean,
 };
 #endif

@@ -54,15 +54,18 @@
     X(StoragePoolRefresh)           \
     X(StorageVolCreateXML)          \
     X(StorageVolDelete)             \
+    X(StorageVolDownload)           \
     X(StorageVolFree)               \
     X(StorageVolGetInfo)            \
     X(StorageVolGetPath)            \
     X(StorageVolLookupByName)       \
+    X(StorageVolLookupByPath)       \
     X(StorageVolUpload)             \
     X(StreamAbort)                  \
     X(StreamFinish)                 \
     X(StreamFree)                   \
     X(StreamNew)                    \
+    X(StreamRecv)                   \
     X(StreamSend)                   \
     X(StreamSendHole)
 
@@ -99,6 +102,7 @@ struct rh_virt_nic {
 };
 struct rh_virt_disk {
     char *file; /* its name in the result */
+    char *path; /* as it stands there */
     char *target;
     void *node;
 };
@@ -172,6 +176,9 @@ int rh_virt_addresses(struct rh_virt_work *w, json_t *list, rh_error **err);
 int rh_virt_start(struct rh_virt_work *w, rh_error **err);
 /* Everything of this run; -1: something is left, and the journal has it. */
 int rh_virt_take_away(struct rh_virt_work *w);
+/* The bytes of disk i of the domain with this UUID, in order. */
+int rh_virt_read_disk(struct rh_virt_host *h, const char *uuid, size_t i,
+                      rh_http_sink *sink, void *user, rh_error **err);
 /* One thing of a journal, if it is ours. */
 int rh_virt_clean(struct rh_virt_host *h, const char *kind, const char *id,
                   rh_error **err);
