@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/io.h"
+#include "base/limits.h"
 #include "base/out.h"
 #include "convert/documents.h"
 #include "convert/options.h"
@@ -170,6 +172,25 @@ static void item_free(struct rh_push_item *i)
     rh_journal_close(i->journal);
     json_decref((json_t *)i->receipt);
     json_decref(i->delivered);
+}
+
+/* It is sealed anew with the delivery in it: what was changed by others must
+ * not get a good seal by that. */
+static int check_seal(const char *dir, rh_error **err)
+{
+    RH_AUTO(rh_place_closep) struct rh_place *place = rh_place_folder(dir, err);
+    RH_AUTO(rh_io_unrefp)
+    struct rh_io *io = place ? rh_place_open(place, "receipt.json", err) : NULL;
+    RH_AUTO(rh_freep) char *text = NULL;
+    bool has_seal;
+    size_t n;
+
+    if (!io || rh_io_slurp(io, RH_LIMIT_DESCRIPTOR, &text, &n, err) < 0)
+        return -1;
+    if (rh_receipt_sealed(text, n, &has_seal))
+        return 0;
+    return rh_fail(err, RH_ERR_DELIVERY_RESULT,
+                   "receipt.json was changed since: its seal is broken");
 }
 
 static int check_result(struct rh_push_item *i, rh_error **err)
@@ -337,7 +358,7 @@ static int push(struct rh_push_item *i, char **ret_json, char **ret_text,
     int failed;
 
     i->receipt = rh_result_json(i->dir, "receipt.json", err);
-    if (!i->receipt || check_result(i, err) < 0)
+    if (!i->receipt || check_seal(i->dir, err) < 0 || check_result(i, err) < 0)
         return -1;
     if (rh_option_yes(i->push->options, "dry-run"))
         return look_only(i, ret_json, ret_text, err);

@@ -449,6 +449,11 @@ test_a_result_of_another_kind() {
     "$REHOST" convert "$SCRATCH/vm" --to kvm --out kvm --no-guest-fix >/dev/null
     run "$REHOST" push kvm/web01 --to "$URL" --tls-ca "$STATE/cert.pem"
     expect_error DELIVERY_RESULT 3
+    # A receipt that somebody changed would get a good seal by the delivery.
+    sed -i 's/"virtual_size": 8388608/"virtual_size": 8388609/' web01/receipt.json
+    push
+    expect_error DELIVERY_RESULT 3
+    expect_stderr 'seal is broken'
     run "$REHOST" push nowhere --to "$URL" --tls-ca "$STATE/cert.pem"
     expect_error FILE_NOT_FOUND 1
 }
