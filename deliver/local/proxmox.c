@@ -422,7 +422,7 @@ static int destroy_vm(const char *vmid, const char *note, rh_error **err)
     RH_AUTO(rh_freep) char *text = NULL;
     int there = rh_pve_is_note(note) ? config_of("qm", vmid, &config, err) : 0;
 
-    if (there <= 0 || !strstr(config, digest + 1))
+    if (there <= 0 || !config || !digest || !strstr(config, digest + 1))
         return there < 0 ? -1 : 0;
     text = rh_program_run(NULL, argv, err);
     return text ? 0 : -1;

@@ -206,6 +206,7 @@ static int write_once(struct rh_xapi *x, const struct rh_xapi_place *place,
     if (i.task)
         rh_xapi_do(x, "task.destroy", json_pack("[s]", i.task), NULL);
     rh_xapi_import_free(&i);
+    p->to = NULL;
     return failed ? -1 : 0;
 }
 
