@@ -501,7 +501,7 @@ static int free_volume(const char *id, rh_error **err)
     RH_AUTO(rh_freep) char *volume = NULL, *vmid = NULL, *text = NULL;
     int used;
 
-    if (!good_name(storage) || !is_our_name(colon + 1))
+    if (!colon || !good_name(storage) || !is_our_name(colon + 1))
         return 0;
     if (find_volume(storage, colon + 1, &volume, &vmid, err) < 0)
         return -1;
