@@ -141,6 +141,17 @@ test_a_storage_that_fails_late() {
     expect_error DELIVERY_FAILED 1
     expect_nothing_left
 }
+# What the server made of it is not known: the journal stays, and says so.
+test_a_connection_that_is_cut() {
+    xo --cut-after $((RANDOM * 100 + 30000))
+    push
+    expect_status 1
+    expect_stderr '\[(HTTP_FAILED|HTTP_BUSY)\]$'
+    expect_stderr 'has not said what became of the VM'
+    run "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" --clean
+    expect_status 0
+    expect_nothing_left
+}
 # The VM stands, but its NICs cannot be made again: it goes, too.
 test_nics_that_cannot_be_made() {
     xo --broken-vifs

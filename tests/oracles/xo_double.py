@@ -102,6 +102,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if wrong.data is not None:
                 out["data"] = wrong.data
         except x.Failure as failure:
+            if self.options.cut_after and self.command == "POST" and url.path.endswith("/vms"):
+                raise OSError("the connection is cut") from failure
             status, headers = 500, []
             out = {"error": "%s(%s)" % (failure.code, ", ".join(failure.params)),
                    "info": "This is a XenServer/XCP-ng error, not an XO error"}
@@ -310,7 +312,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     stream = io.BytesIO(b"".join(iter(lambda: self.stream.read(1 << 20), b"")))
                     p.log(late=p.o.late)
                     time.sleep(p.o.late)
-                body = x.Body(stream, self.stream.length, keep, p.o.fail_after, 0, 1, p.o.hang)
+                body = x.Body(stream, self.stream.length, keep, p.o.fail_after, p.o.cut_after, 1, p.o.hang)
                 vms = x.Importer(p, task, {}, False).run(body, sr)            # XO never sends restore
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise x.Failure("IMPORT_ERROR", repr(error)) from error
@@ -448,6 +450,7 @@ def main():
     parser.add_argument("--hang", type=float, default=0, help="seconds that an import stands still")
     parser.add_argument("--guest-address", dest="address_of_guests", default="", help="started guests tell it after a second")
     parser.add_argument("--fail-call", action="append", default=[], metavar="METHOD[=N]", help="XAPI's first N calls fail")
+    parser.add_argument("--cut-after", type=int, default=0, help="the connection breaks after that many bytes of an import")
     parser.add_argument("--late", type=float, default=0, help="seconds between the upload's end and the VM")
     parser.add_argument("--broken-vifs", action="store_true", help="no NIC can be made")
     parser.add_argument("--no-default-sr", dest="default_sr", action="store_false")
