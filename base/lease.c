@@ -190,20 +190,28 @@ static char *holder_text(const struct holder *h)
 /* --- keeping it
  * -------------------------------------------------------------- */
 
-static void beat(struct rh_lease *l)
+/* 1: it is ours, 0: it is not any more, -1: a server that is away for a while.
+ */
+static int look_again(struct rh_lease *l)
 {
     struct holder h;
-    int fd;
 
     if (read_holder(l->dir, l->name, &h) < 0) {
-        if (errno == ENOENT || errno == ESTALE)
-            atomic_store(&l->lost, true);
-        return; /* a server that is away for a while */
-    }
-    if (strcmp(h.token, l->token)) {
+        if (errno != ENOENT && errno != ESTALE)
+            return -1;
         atomic_store(&l->lost, true);
-        return;
+    } else if (strcmp(h.token, l->token) != 0) {
+        atomic_store(&l->lost, true);
     }
+    return !atomic_load(&l->lost);
+}
+
+static void beat(struct rh_lease *l)
+{
+    int fd;
+
+    if (look_again(l) != 1)
+        return;
     fd = openat(l->dir, l->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return;
@@ -279,6 +287,11 @@ static int start_keeping(struct rh_lease *l, rh_error **err)
 bool rh_lease_lost(struct rh_lease *l)
 {
     return atomic_load(&l->lost);
+}
+
+bool rh_lease_still(struct rh_lease *l)
+{
+    return look_again(l) != 0;
 }
 
 void rh_lease_release(struct rh_lease *l)
@@ -483,12 +496,23 @@ bool rh_lease_is_one(int dir, const char *name)
            h.token[0];
 }
 
+/* This machine's clock may be another than the server's, and may jump. */
+static time_t server_time(int dir)
+{
+    RH_AUTO(rh_closep)
+    int fd = openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 ? st.st_mtime : time(NULL);
+}
+
 bool rh_lease_held(int dir, const char *name, unsigned stale_seconds,
                    char **ret_holder)
 {
     struct holder h;
 
-    if (read_holder(dir, name, &h) < 0 || !lives(&h, time(NULL), stale_seconds))
+    if (read_holder(dir, name, &h) < 0 ||
+        !lives(&h, server_time(dir), stale_seconds))
         return false;
     if (ret_holder)
         *ret_holder = holder_text(&h);

@@ -10,7 +10,10 @@
  *
  * A holder that was stopped for longer than that may lose its lease and not
  * know it yet: what it finishes must still appear by an atomic step (a rename
- * onto a name that must not be there), after a look at rh_lease_lost(). */
+ * onto a name that must not be there), right after rh_lease_still().  Whoever
+ * takes a dead holder's things away renames them before he removes them, and no
+ * name comes twice: so of two who both think they are the owner only one finds
+ * something to rename. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef RH_BASE_LEASE_H
 #define RH_BASE_LEASE_H
@@ -29,15 +32,18 @@ struct rh_lease;
  * over.  Any thread. */
 int rh_lease_take(int dir, const char *name, unsigned stale_seconds,
                   struct rh_lease **ret, char **ret_holder, rh_error **err);
-/* Has another taken it over, or somebody removed it? */
+/* Has another taken it over, or somebody removed it?  As of the last touch. */
 bool rh_lease_lost(struct rh_lease *l);
+/* The same as of now: the file is read again. */
+bool rh_lease_still(struct rh_lease *l);
 /* Remove it if it is still ours, and free.  NULL is fine. */
 void rh_lease_release(struct rh_lease *l);
 RH_FREEP(rh_lease_releasep, struct rh_lease, rh_lease_release)
 
 /* Is it a lease at all?  A folder, a FIFO, another's file is none. */
 bool rh_lease_is_one(int dir, const char *name);
-/* Without taking it: is there a holder that lives?  *ret_holder as above. */
+/* Without taking it: is there a holder that lives?  *ret_holder as above.  By
+ * the file server's clock wherever a file without a name can be made. */
 bool rh_lease_held(int dir, const char *name, unsigned stale_seconds,
                    char **ret_holder);
 

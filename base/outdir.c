@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -145,22 +146,36 @@ static void remove_half_lease(int dir, const char *entry, time_t now)
         unlinkat(dir, entry, 0);
 }
 
+/* In one step, so that its maker, should he live after all, finds either all of
+ * it to give its name to, or nothing.  What a killed remover left goes first.
+ */
+static void remove_part(int dir, const char *name, const char *number,
+                        size_t digits)
+{
+    RH_AUTO(rh_freep)
+    char *part = rh_printf(".%s.%.*s.part", name, (int)digits, number);
+    RH_AUTO(rh_freep)
+    char *drop = rh_printf(".%s.%.*s.drop", name, (int)digits, number);
+
+    rh_remove_tree(dir, drop);
+    if (renameat(dir, part, dir, drop) == 0)
+        rh_remove_tree(dir, drop);
+}
+
 /* Nobody makes it any more?  Then it is ours for a moment, and goes. */
 static void remove_if_abandoned(int dir, const char *lease, const char *name)
 {
     size_t digits;
     const char *number = lease_number(lease, name, &digits);
     RH_AUTO(rh_lease_releasep) struct rh_lease *mine = NULL;
-    RH_AUTO(rh_freep) char *part = NULL;
     RH_AUTO(rh_freep) char *aside = NULL;
 
     if (!number || !rh_lease_is_one(dir, lease) ||
         rh_lease_take(dir, lease, RH_LEASE_STALE_SECONDS, &mine, NULL, NULL) !=
             1)
         return;
-    part = rh_printf(".%s.%.*s.part", name, (int)digits, number);
     aside = rh_printf(".%s.%.*s.old", name, (int)digits, number);
-    rh_remove_tree(dir, part);
+    remove_part(dir, name, number, digits);
     if (faccessat(dir, aside, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         undo_aside(dir, aside, name);
 }
@@ -240,6 +255,17 @@ static int try_claim(struct claim *c, const char *name, long number,
     return got;
 }
 
+/* One that nobody had: a late owner must not find another's part by his name.
+ * Nine digits keep the longest file name within 255 bytes. */
+static long new_number(void)
+{
+    uint32_t random = 0;
+
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        abort(); /* 4 bytes are given whole, or the system has no random */
+    return random % 1000000000L;
+}
+
 /* Takes `dir`'s leftovers of this name away before. */
 static int claim_begin(struct claim *c, const char *dir, const char *name,
                        rh_error **err)
@@ -253,7 +279,7 @@ static int claim_begin(struct claim *c, const char *dir, const char *name,
     else
         remove_abandoned(c->dir, name);
     for (int i = 0; got == 0 && i < NAMES_TRIED; i++)
-        got = try_claim(c, name, (long)getpid() + 10000000L * i, err);
+        got = try_claim(c, name, new_number(), err);
     if (got == 1)
         return 0;
     if (got == 0)
@@ -265,7 +291,7 @@ static int claim_begin(struct claim *c, const char *dir, const char *name,
 /* Another took us for dead while we were stopped. */
 static int check_claim(const struct claim *c, const char *path, rh_error **err)
 {
-    if (!rh_lease_lost(c->lease))
+    if (rh_lease_still(c->lease))
         return 0;
     rh_fail(err, RH_ERR_RESULT_LOST,
             "another run took this one for dead, and removed what it had made");
@@ -462,9 +488,13 @@ static int cannot_name(const char *what, const char *path, rh_error **err)
 
 int rh_outdir_commit(struct rh_outdir *d, rh_error **err)
 {
-    if (finish_files(d, err) < 0 || check_claim(d->claim, d->path, err) < 0)
+    if (finish_files(d, err) < 0)
         return -1;
-    if (fsync(d->fd) < 0 || rename_over(d->claim, d->name, d->replace) < 0)
+    if (fsync(d->fd) < 0)
+        return cannot_name(N_("a result is already there"), d->path, err);
+    if (check_claim(d->claim, d->path, err) < 0)
+        return -1;
+    if (rename_over(d->claim, d->name, d->replace) < 0)
         return cannot_name(N_("a result is already there"), d->path, err);
     d->made = false;
     fsync(d->claim->dir);
@@ -475,7 +505,7 @@ void rh_outdir_close(struct rh_outdir *d)
 {
     if (!d)
         return;
-    if (d->made && !rh_lease_lost(d->claim->lease))
+    if (d->made && rh_lease_still(d->claim->lease))
         rh_remove_tree(d->claim->dir, d->claim->part);
     rh_closep(&d->fd);
     for (size_t i = 0; i < d->files.count; i++) {
@@ -565,7 +595,7 @@ void rh_outfile_close(struct rh_outfile *f)
 {
     if (!f)
         return;
-    if (f->made && !rh_lease_lost(f->claim.lease))
+    if (f->made && rh_lease_still(f->claim.lease))
         unlinkat(f->claim.dir, f->claim.part, 0);
     rh_out_close(f->out);
     claim_end(&f->claim);

@@ -407,6 +407,19 @@ static bool is_work_of(const char *entry, const char *vm)
            !strncmp(entry, vm, strlen(vm));
 }
 
+/* In one step, so that a run that lost its lease and does not know it finds all
+ * of its results to give their names to, or none. */
+static void sweep_one(int work, const char *entry, const char *vm)
+{
+    const char *token = strrchr(entry, '.') + 1;
+    bool gone = !strncmp(token, "gone-", 5);
+    RH_AUTO(rh_freep)
+    char *name = rh_printf("%s.%s%s", vm, gone ? "" : "gone-", token);
+
+    if (gone || renameat(work, entry, work, name) == 0)
+        rh_remove_tree(work, name);
+}
+
 void rh_batch_journal_sweep(const struct rh_batch_journal *j, const char *vm)
 {
     int fd = openat(j->work, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -420,6 +433,6 @@ void rh_batch_journal_sweep(const struct rh_batch_journal *j, const char *vm)
     }
     while ((entry = readdir(d)))
         if (is_work_of(entry->d_name, vm))
-            rh_remove_tree(j->work, entry->d_name);
+            sweep_one(j->work, entry->d_name, vm);
     closedir(d);
 }

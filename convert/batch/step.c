@@ -676,7 +676,7 @@ static void commit(rh_batch *b, size_t i)
         failed_with(b, i, e);
         return;
     }
-    if (rh_lease_lost(t->lease)) {
+    if (!rh_lease_still(t->lease)) {
         lost(b, i);
         return;
     }

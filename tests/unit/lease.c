@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/lease.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "base/out.h"
 
 static char folder[] = "/tmp/rehost-lease.XXXXXX";
 static int dir = -1;
@@ -144,6 +147,78 @@ static void a_holder_learns_that_it_lost(void **state)
 }
 
 /* Many see the same dead lease at once: one takes it. */
+/* Not only at the next touch. */
+static void a_holder_who_asks_learns_it_at_once(void **state)
+{
+    struct rh_lease *l = NULL;
+
+    (void)state;
+    assert_int_equal(take(&l, NULL), 1);
+    assert_true(rh_lease_still(l));
+    plant(foreign, 0);
+    assert_false(rh_lease_still(l));
+    rh_lease_release(l);
+    assert_int_equal(unlinkat(dir, "lease", 0), 0);
+}
+
+/* The name of the only entry of `out` that ends so; the caller frees. */
+static char *entry_that_ends(const char *out, const char *ending)
+{
+    DIR *d = opendir(out);
+    struct dirent *entry;
+    char *found = NULL;
+
+    assert_non_null(d);
+    while ((entry = readdir(d))) {
+        size_t n = strlen(entry->d_name), m = strlen(ending);
+
+        if (n > m && !strcmp(entry->d_name + n - m, ending)) {
+            assert_null(found);
+            found = strdup(entry->d_name);
+        }
+    }
+    closedir(d);
+    return found;
+}
+
+/* Another took the lease over a moment before the result gets its name. */
+static void of_two_owners_one_gives_the_name(void **state)
+{
+    RH_AUTO(rh_freep) char *out = rh_printf("%s/out", folder);
+    RH_AUTO(rh_freep) char *path = NULL;
+    RH_AUTO(rh_freep) char *lease = NULL;
+    RH_AUTO(rh_error_freep) rh_error *e = NULL;
+    struct rh_outdir *first = rh_outdir_new(out, "vm", false, NULL);
+    struct rh_outdir *second;
+    FILE *f;
+
+    (void)state;
+    assert_non_null(first);
+    assert_int_equal(rh_outdir_put(first, "a", "1", 1, false, NULL), 0);
+    lease = entry_that_ends(out, ".lease");
+    path = rh_printf("%s/%s", out, lease);
+    f = fopen(path, "w"); /* touched long ago, by another machine */
+    fputs(foreign, f);
+    fclose(f);
+    assert_int_equal(
+        utimensat(AT_FDCWD, path, (struct timespec[2]){{1, 0}, {1, 0}}, 0), 0);
+    second = rh_outdir_new(out, "vm", false, NULL);
+    assert_non_null(second);
+    assert_int_equal(rh_outdir_put(second, "a", "2", 1, false, NULL), 0);
+    assert_int_equal(rh_outdir_commit(first, &e), -1);
+    assert_int_equal(rh_error_number(e), RH_ERR_RESULT_LOST);
+    rh_outdir_close(first);
+    assert_int_equal(rh_outdir_commit(second, NULL), 0);
+    rh_outdir_close(second);
+    free(path);
+    path = rh_printf("%s/vm/a", out);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    assert_int_equal(fgetc(f), '2');
+    fclose(f);
+    rh_remove_tree(dir, "out");
+}
+
 static void one_of_many_takes_over(void **state)
 {
     enum { MANY = 8, ROUNDS = 8 };
@@ -190,6 +265,8 @@ int main(void)
         cmocka_unit_test(another_machine_is_dead_when_it_is_silent),
         cmocka_unit_test(a_torn_lease_ages_too),
         cmocka_unit_test(a_holder_learns_that_it_lost),
+        cmocka_unit_test(a_holder_who_asks_learns_it_at_once),
+        cmocka_unit_test(of_two_owners_one_gives_the_name),
         cmocka_unit_test(one_of_many_takes_over),
     };
 
