@@ -302,19 +302,26 @@ void rh_http_add_basic(struct rh_http *h, const struct rh_secret *user,
 
 void rh_http_set_cookie(struct rh_http *h, const char *name, const char *value)
 {
+    struct rh_secret *fresh = rh_secret_new(value);
     struct cookie *c = NULL;
 
+    if (!fresh)
+        rh_log(h->lib, RH_LOG_WARN,
+               "%s: its cookie \"%s\" of %zu bytes is too long to be kept",
+               h->authority, name, strlen(value));
     for (size_t i = 0; i < h->cookies.count && !c; i++)
         if (!strcmp(h->cookies.items[i].name, name))
             c = &h->cookies.items[i];
-    if (!c && h->cookies.count == COOKIES)
+    if (!c && (!fresh || h->cookies.count == COOKIES)) {
+        rh_secret_free(fresh);
         return;
+    }
     if (!c) {
         c = rh_vec_add(&h->cookies);
         c->name = rh_strdup(name);
     }
     rh_secret_free(c->value);
-    c->value = rh_secret_new(value);
+    c->value = fresh; /* NULL: what it was is not true any more */
 }
 
 /* "Set-Cookie: name=value; Path=/": it goes back to this server alone, so the
@@ -342,9 +349,10 @@ static void add_cookies(const struct rh_http *h, struct curl_slist **lines)
     RH_AUTO(rh_buf_free) struct rh_buf b = {0};
 
     for (size_t i = 0; i < h->cookies.count; i++)
-        rh_buf_printf(&b, "%s%s=%s",
-                      i ? "; " : "Cookie: ", h->cookies.items[i].name,
-                      rh_secret_text(h->cookies.items[i].value));
+        if (h->cookies.items[i].value)
+            rh_buf_printf(&b, "%s%s=%s",
+                          b.data ? "; " : "Cookie: ", h->cookies.items[i].name,
+                          rh_secret_text(h->cookies.items[i].value));
     if (!b.data)
         return;
     add_line(lines, b.data);

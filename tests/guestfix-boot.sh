@@ -158,6 +158,26 @@ END
     expect_equal "$(text /boot/refind_linux.conf)" \
         "\"Boot\" \"root=UUID=$uuid rw initrd=boot\\initramfs-linux.img\"" refind_linux.conf
 }
+# A 64-bit firmware starts no loader of 32 bits.
+test_a_loader_of_32_bits_is_no_fallback() {
+    guest arch --layout uefi --bare-esp --without /boot/grub/grub.cfg <<'END'
+== /boot/efi/EFI/BOOT/BOOTIA32.EFI
+MZ 32
+== /boot/efi/EFI/refind/refind_x64.efi
+MZ refind
+END
+    convert
+    expect_findings GUEST-NO-LOADER 0
+    expect_equal "$(esp_file EFI/BOOT/BOOTX64.EFI)" "MZ refind" BOOTX64.EFI
+    guest arch --layout uefi --bare-esp --without /boot/grub/grub.cfg <<'END'
+== /boot/efi/EFI/BOOT/BOOTIA32.EFI
+MZ 32
+== /boot/efi/EFI/arch/grubia32.efi
+MZ 32
+END
+    convert
+    expect_findings GUEST-NO-LOADER 1
+}
 test_limine_is_read_and_copied() {
     guest arch --layout uefi --bare-esp --without /boot/grub/grub.cfg --kernel linux --image initrd <<'END'
 == /boot/efi/EFI/limine/limine_x64.efi

@@ -33,6 +33,10 @@ convert() { # OPTION...
 text() { # PATH
     debugfs -R "cat $1" "out/g/disk0.raw?offset=$(($(jq .root g.raw.json) << 20))" 2>/dev/null
 }
+mode_of() { # PATH: 0600
+    debugfs -R "stat $1" "out/g/disk0.raw?offset=$(($(jq .root g.raw.json) << 20))" 2>/dev/null |
+        sed -n 's/.*Mode: *\([0-7]*\).*/\1/p'
+}
 # "name mac" of each binding, in one line.
 expect_bound() {
     local path
@@ -614,7 +618,7 @@ END
 # --- older and smaller systems
 test_files_of_sles_10_are_named_by_the_address_of_now() {
     guest sles "$a@192" -- --without /etc/sysconfig/network/ifcfg-eth0 <<'END'
-== /etc/sysconfig/network/ifcfg-eth-id-00:0c:29:11:22:33
+== /etc/sysconfig/network/ifcfg-eth-id-00:0c:29:11:22:33 600
 STARTMODE='auto'
 BOOTPROTO='static'
 IPADDR='192.0.2.12/24'
@@ -622,6 +626,7 @@ END
     convert
     text "/etc/sysconfig/network/ifcfg-eth-id-$a" | grep -q "192.0.2.12" || fail "no file of the new address"
     expect_equal "$(text /etc/sysconfig/network/ifcfg-eth-id-00:0c:29:11:22:33 | wc -c)" 0 "bytes of the old one"
+    expect_equal "$(mode_of "/etc/sysconfig/network/ifcfg-eth-id-$a")" 0600 "its mode"
     expect_json '[.vms[0].targets[0].guest.nics[].name]|index("eth-id-00")' null out/g/report.json
 }
 test_aliases_and_kudzu_of_el5() {

@@ -52,14 +52,6 @@ static const struct loader {
      NULL},
     {"BOOTAA64.EFI", "grubaa64.efi", {{"grub.cfg", "grub.cfg", false}}, NULL},
     {"BOOTAA64.EFI", "systemd-bootaa64.efi", {{NULL, NULL, false}}, NULL},
-    {"BOOTIA32.EFI",
-     "shimia32.efi",
-     {{"grubia32.efi", "grubia32.efi", true},
-      {"mmia32.efi", "mmia32.efi", false},
-      {"grub.cfg", "grub.cfg", false}},
-     NULL},
-    {"BOOTIA32.EFI", "grubia32.efi", {{"grub.cfg", "grub.cfg", false}}, NULL},
-    {"BOOTIA32.EFI", "systemd-bootia32.efi", {{NULL, NULL, false}}, NULL},
 };
 
 /* --- what is to be copied

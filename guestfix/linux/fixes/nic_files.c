@@ -534,14 +534,21 @@ static int rename_by_id(struct rh_fix_job *j, const struct exchanges *x,
         RH_AUTO(rh_freep) char *from = rh_printf("%s/%s", folder, names[i]);
         RH_AUTO(rh_freep) char *to = NULL;
         RH_AUTO(rh_freep) char *text = NULL;
+        RH_AUTO(rh_error_freep) rh_error *cause = NULL;
+        struct rh_guest_stat st;
 
         if (!name)
             continue;
         to = rh_printf("%s/%s", folder, name);
-        text = rh_guest_text(j->guest, from, err);
+        text = rh_guest_text(j->guest, from, &cause);
+        if (cause)
+            return rh_error_again(err, cause);
         if (!text || rh_guest_exists(j->guest, to))
             continue;
-        if (rh_fix_put(j, to, text, strlen(text), 0644, what, err) < 0 ||
+        /* A key of a wireless network is for root alone. */
+        if (j->guest->ops->stat(j->guest, from, true, &st, err) < 0 ||
+            rh_fix_put(j, to, text, strlen(text), st.mode & 07777, what, err) <
+                0 ||
             rh_fix_drop(j, from, what, err) < 0)
             return -1;
     }
