@@ -131,6 +131,12 @@ test_user_and_password() {
     REHOST_TOKEN='' REHOST_USER=root REHOST_PASSWORD=wrong push
     expect_error LOGIN_REFUSED 1
 }
+test_a_cookie_that_is_too_long_is_left_out() {
+    PVE_COOKIE=70000 pve
+    REHOST_TOKEN='' REHOST_USER=root REHOST_PASSWORD=$PASSWORD push --dry-run
+    expect_status 0
+    expect_stderr 'cookie "big" of 70000 bytes is too long'
+}
 refused() { # ID STATUS REGEX [OPTION...]
     local id=$1 status_wanted=$2 regex=$3
     shift 3

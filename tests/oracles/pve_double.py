@@ -531,9 +531,11 @@ class Server:
     @staticmethod
     def send(client, status, reason, body, keep=True):
         out = json.dumps(body).encode()
+        cookie = "x" * int(os.environ.get("PVE_COOKIE", "0"))  # a proxy's before it
         client.sendall(("HTTP/1.1 %d %s\r\nCache-Control: max-age=0\r\nConnection: %s\r\nServer: pve-api-daemon/3.0\r\n"
-                        "Content-Type: application/json;charset=UTF-8\r\nContent-Length: %d\r\n\r\n"
-                        % (status, reason, "Keep-Alive" if status < 400 and keep else "close", len(out))).encode() + out)
+                        "Content-Type: application/json;charset=UTF-8\r\n%sContent-Length: %d\r\n\r\n"
+                        % (status, reason, "Keep-Alive" if status < 400 and keep else "close",
+                           cookie and "Set-Cookie: big=%s\r\n" % cookie, len(out))).encode() + out)
         return status < 400
 
     def upload(self, client, buf, size, kind, query):
