@@ -289,6 +289,22 @@ test_windows_of_time() {
     expect_equal "$(state_of vm1 .reason)" "not after 2001-01-01 22:00"
     expect_equal "$(states)" "waiting 2, done 1"
 }
+# Longer than what a pipe takes in one piece.
+test_a_long_event_is_not_lost() {
+    local deep
+    command -v python3 >/dev/null || skip_test "python3 is not installed"
+    [ -z "${REHOST_SAN-}" ] || skip_test "python3 cannot load a library with a sanitizer"
+    deep=$(printf "$(printf 'x%.0s' $(seq 200))/%.0s" $(seq 11))
+    mkdir -p "$deep"
+    jobs "  - source: $SCRATCH/web01.ova"
+    mv jobs.yaml "$deep"
+    LIBREHOST=$BUILD/librehost.so.1 REHOST=$REHOST run python3 \
+        "$TOP/examples/batch.py" "$PWD/${deep}jobs.yaml"
+    expect_status 0
+    expect_stdout "^vm-done web01"
+    expect_equal "$(grep -c '"event":"vm-done"' "$deep"/import/.rehost/audit/*.jsonl)" 1
+    expect_equal $(($(grep -h '"event":"vm-done"' "$deep"/import/.rehost/audit/*.jsonl | wc -c) > 4400)) 1 "it is long"
+}
 test_events_reach_the_command() {
     jobs "  - source: ../web01.ova"
     batch run --on-event 'cat >>events'

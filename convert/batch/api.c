@@ -142,6 +142,7 @@ void rh_batch_close(rh_batch *b)
     rh_batch_journal_close(&b->journal);
     rh_jobs_free(b->jobs);
     rh_buf_free(&b->hook_queue);
+    rh_buf_free(&b->event_queue);
     pthread_mutex_destroy(&b->lock);
     free(b->wishes.items);
     free(b->hooks.items);

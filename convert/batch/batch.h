@@ -53,9 +53,11 @@ struct rh_batch {
     bool running, interrupted, paused;
     time_t began;
     atomic_bool quit;
-    int events[2];       /* a pipe, or -1 */
-    int audit;           /* a file, or -1 */
-    RH_VEC(pid_t) hooks; /* --on-event, still running */
+    int events[2];             /* a pipe, or -1 */
+    struct rh_buf event_queue; /* what it has no room for yet */
+    size_t events_lost;        /* nor this */
+    int audit;                 /* a file, or -1 */
+    RH_VEC(pid_t) hooks;       /* --on-event, still running */
     struct rh_buf hook_queue;
     uint64_t page_told;
     char *silent;        /* a server that did not answer, in this run */

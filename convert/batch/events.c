@@ -20,7 +20,7 @@
 #include "convert/batch/batch.h"
 #include "rehost/rehost.h"
 
-enum { HOOKS_AT_ONCE = 8, END_WAIT_MS = 10000 };
+enum { HOOKS_AT_ONCE = 8, END_WAIT_MS = 10000, EVENTS_KEPT = 1024 * 1024 };
 
 static void utc_now(char ret[32])
 {
@@ -66,14 +66,42 @@ static json_t *event_json(const rh_batch *b, const char *event, size_t vm)
 /* --- the pipe
  * ---------------------------------------------------------------- */
 
-/* Nobody who polls late may hold the batch up: a full pipe loses the event (it
- * holds a thousand).  One write below PIPE_BUF is whole or not at all. */
+/* What the pipe does not take at once waits in memory. */
+static void flush_pipe(rh_batch *b)
+{
+    struct rh_buf *queue = &b->event_queue;
+    size_t done = 0;
+    ssize_t n = 1;
+
+    while (n > 0 && done < queue->length) {
+        n = write(b->events[1], queue->data + done, queue->length - done);
+        done += n > 0 ? (size_t)n : 0;
+    }
+    if (!done)
+        return;
+    memmove(queue->data, queue->data + done, queue->length - done + 1);
+    queue->length -= done;
+}
+
+/* Nobody who polls late may hold the batch up, or take all of its memory: what
+ * has no room is counted, and the count is told as soon as there is some. */
 static void to_pipe(rh_batch *b, const char *line)
 {
-    size_t n = strlen(line);
+    struct rh_buf *queue = &b->event_queue;
 
-    if (b->events[1] >= 0 && n <= 4096 && write(b->events[1], line, n) < 0)
+    if (b->events[1] < 0)
         return;
+    flush_pipe(b);
+    if (queue->length + strlen(line) > EVENTS_KEPT) {
+        b->events_lost++;
+        return;
+    }
+    if (b->events_lost)
+        rh_buf_printf(queue, "{\"event\":\"events-lost\",\"count\":%zu}\n",
+                      b->events_lost);
+    b->events_lost = 0;
+    rh_buf_puts(queue, line);
+    flush_pipe(b);
 }
 
 /* --- the command
@@ -98,10 +126,13 @@ static void run_hook(rh_batch *b, const char *line)
         _exit(127);
     }
     close(ends[0]);
-    /* A line is shorter than a socket holds: nobody is waited for. */
+    /* A line is shorter than a socket holds, as a rule: nobody is waited for.
+     */
     n = pid > 0 ? send(ends[1], line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT)
                 : -1;
-    (void)n;
+    if (pid > 0 && n != (ssize_t)strlen(line))
+        rh_log(b->lib, RH_LOG_WARN,
+               _("the command of --on-event got a part of an event only"));
     close(ends[1]);
     if (pid > 0)
         *rh_vec_add(&b->hooks) = pid;
@@ -247,6 +278,8 @@ void rh_event(rh_batch *b, const char *event, size_t vm)
 
 void rh_events_look(rh_batch *b)
 {
+    if (b->events[1] >= 0)
+        flush_pipe(b);
     run_hooks(b);
 }
 
@@ -258,6 +291,11 @@ void rh_events_end(rh_batch *b)
             break;
         usleep(20000);
     }
+    if (b->events[1] >= 0)
+        flush_pipe(b);
+    if (b->event_queue.length || b->events_lost)
+        rh_log(b->lib, RH_LOG_WARN,
+               _("nobody has read the batch's last events yet"));
     if (b->hook_queue.length)
         rh_log(b->lib, RH_LOG_WARN,
                _("the command of --on-event is too slow: the last events were "

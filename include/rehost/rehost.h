@@ -363,7 +363,9 @@ RH_PUBLIC char *rh_batch_render(rh_batch *, const char *as, rh_error **);
 RH_PUBLIC int rh_batch_control(rh_batch *, const char *what, const char *vm,
                                rh_error **);
 /* A descriptor to poll and read: one event a line, JSON, of the runs after this
- * call.  It is the batch's: do not close it. */
+ * call.  It is the batch's: do not close it.  Who reads late keeps a MiB of them
+ * waiting; what comes beyond it is not told but by {"event":"events-lost",
+ * "count":N}. */
 RH_PUBLIC int rh_batch_events(rh_batch *, rh_error **);
 RH_PUBLIC void rh_batch_close(rh_batch *);
 
