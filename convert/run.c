@@ -520,27 +520,32 @@ static bool is_blocked(const struct rh_job_target *t, rh_error **why)
     return false;
 }
 
-/* A blocker on one of the targets is said before anything is written for the
- * others: what was asked for is one thing. */
-static bool any_blocked(const struct rh_job_vm *v, rh_error **why)
+/* A target that is blocked does not keep the VM from the others. */
+static void add_runs(struct rh_job *job, struct rh_job_vm *v, struct runs *runs)
 {
-    for (size_t t = 0; t < v->target_count; t++)
-        if (is_blocked(&v->targets[t], why))
-            return true;
-    return false;
+    for (size_t i = 0; i < v->target_count; i++) {
+        struct rh_job_target *t = &v->targets[i];
+        RH_AUTO(rh_error_freep) rh_error *why = NULL;
+
+        if (is_blocked(t, &why)) {
+            failed(t, why);
+            rh_delivery_close(RH_TAKE(t->delivery));
+            continue;
+        }
+        runs->items[runs->count++] =
+            (struct run){.job = job, .vm = v, .target = t, .archive_fd = -1};
+    }
 }
 
 void rh_job_run_vm(struct rh_job *job, struct rh_job_vm *v)
 {
-    struct runs runs = {.job = job, .vm = v, .count = v->target_count};
+    struct runs runs = {.job = job, .vm = v};
     rh_error *why = NULL;
     bool done = false;
 
-    runs.items = rh_calloc(runs.count, sizeof *runs.items);
-    for (size_t r = 0; r < runs.count; r++)
-        runs.items[r] = (struct run){
-            .job = job, .vm = v, .target = &v->targets[r], .archive_fd = -1};
-    if (!any_blocked(v, &why)) {
+    runs.items = rh_calloc(v->target_count, sizeof *runs.items);
+    add_runs(job, v, &runs);
+    if (runs.count) {
         count_data(&runs);
         done = write_all(&runs, &why) == 0;
     }
@@ -548,7 +553,7 @@ void rh_job_run_vm(struct rh_job *job, struct rh_job_vm *v)
         commit(&runs);
     for (size_t r = 0; r < runs.count; r++) {
         if (!done)
-            failed(&v->targets[r], why);
+            failed(runs.items[r].target, why);
         run_free(&runs.items[r]);
     }
     free(runs.items);

@@ -271,10 +271,26 @@ test_killed_in_the_middle() {
     expect_equal "$(ls -A out)" web01
 }
 test_blocked_is_4() {
-    convert "$OVA" --set os=solaris --to xen
+    run "$REHOST" convert "$OVA" --set os=solaris --to xen --out out
     expect_status 4
     expect_stderr '\[PLAN_BLOCKED\]$'
     nothing_left
+}
+test_a_blocked_target_leaves_the_others() {
+    both() {
+        run "$REHOST" convert "$OVA" --set os=solaris --to xen --to kvm \
+            --no-guest-fix --out out "$@"
+    }
+    both --json
+    expect_status 4
+    expect_json '[.vms[] | .target + " " + .state + " " + (.code // "")] | join(", ")' \
+        "xen failed PLAN_BLOCKED, kvm done "
+    expect_equal "$(cd out && echo .[!.]* *)" ".[!.]* kvm"
+    run "$REHOST" verify "$OVA" out/kvm/web01
+    expect_status 0
+    # What may be tried again counts more than what is blocked.
+    both
+    expect_error FILE_EXISTS 1
 }
 test_errors_as_json() {
     run "$REHOST" convert none.ova --to kvm --out out --json

@@ -235,8 +235,9 @@ RH_PUBLIC char *rh_job_decision(rh_job *, rh_error **);
  * ("out"); may be NULL. */
 RH_PUBLIC rh_job *rh_job_from_decision(rh_package *, const char *decision,
                                        const rh_options *more, rh_error **);
-/* Do it; results appear under "out".  VMs succeed and fail on their own: -1
- * when one failed, with the error that matters most; the outcomes tell all. */
+/* Do it; results appear under "out".  VMs succeed and fail on their own, and a
+ * target that is blocked does not keep its VM from the others: -1 when one
+ * failed, with the error that matters most; the outcomes tell all. */
 RH_PUBLIC int rh_job_run(rh_job *, rh_error **);
 /* i-th result folder after a run; NULL at the end. */
 RH_PUBLIC const char *rh_job_result(const rh_job *, size_t i);
