@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rehost/rehost.h"
+#include "targets/target.h"
 
 /* Every name that some call understands. */
 static const char *const known[] = {
@@ -153,4 +154,67 @@ int rh_options_without(const rh_options *o, const char *const *names,
             return rh_fail(err, RH_ERR_USAGE, "\"%s\" is no option of %s",
                            names[n], call);
     return 0;
+}
+
+static bool takes(const struct rh_target *t, const char *key)
+{
+    for (const struct rh_option_row *row = t->options; row && row->name; row++)
+        if (!strcmp(row->name, key))
+            return true;
+    return false;
+}
+
+static bool is_asked(const rh_options *o, const struct rh_target *t)
+{
+    const char *to;
+
+    for (size_t i = 0; (to = rh_option_at(o, "to", i)); i++)
+        if (!strcmp(to, t->name) || !strcmp(to, "all"))
+            return true;
+    return false;
+}
+
+/* *ret_whose: a target that takes it, NULL when it is no target's alone. */
+static bool is_for(const rh_options *o, const char *key,
+                   const struct rh_target **ret_whose)
+{
+    const struct rh_target *t;
+
+    *ret_whose = NULL;
+    for (size_t i = 0; (t = rh_target_at(i)); i++) {
+        if (!takes(t, key))
+            continue;
+        *ret_whose = t;
+        if (is_asked(o, t))
+            return true;
+    }
+    return !*ret_whose;
+}
+
+bool rh_option_is_for(const rh_options *o, const char *key)
+{
+    const struct rh_target *whose;
+
+    return is_for(o, key, &whose);
+}
+
+int rh_options_check_targets(const rh_options *o, rh_error **err)
+{
+    const struct rh_target *whose;
+
+    for (size_t i = 0; i < o->list.count; i++) {
+        const char *key = o->list.items[i].key;
+
+        if (is_for(o, key, &whose))
+            continue;
+        rh_fail(err, RH_ERR_PLAN_OPTION,
+                "--%s would do nothing: it is for --to %s", key, whose->name);
+        return rh_hint(err, "leave it out, or add --to %s", whose->name);
+    }
+    return 0;
+}
+
+const char *rh_default_target(void)
+{
+    return rh_target_at(0)->name;
 }

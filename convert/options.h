@@ -17,4 +17,11 @@ int rh_option_compress(const rh_options *o, enum rh_compress *ret,
                        rh_error **err);
 int rh_option_cluster(const rh_options *o, uint32_t *ret, rh_error **err);
 
+/* Is it one of a target that "to" names, or of no target's alone? */
+bool rh_option_is_for(const rh_options *o, const char *key);
+/* Refuse what is for other targets than those that "to" names: USAGE. */
+int rh_options_check_targets(const rh_options *o, rh_error **err);
+/* Where a batch goes when nobody says where. */
+const char *rh_default_target(void);
+
 #endif

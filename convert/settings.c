@@ -126,8 +126,9 @@ static int check_fixes(const struct rh_job *job, const char *key,
 
 int rh_job_read_options(struct rh_job *job, rh_error **err)
 {
-    return read_targets(job, err) || check_words(job, err) ||
-                   check_fixes(job, "fix", err) ||
+    return read_targets(job, err) ||
+                   rh_options_check_targets(job->options, err) ||
+                   check_words(job, err) || check_fixes(job, "fix", err) ||
                    check_fixes(job, "no-fix", err) ||
                    rh_job_check_needs(job, err) || read_networks(job, err)
                ? -1

@@ -18,7 +18,7 @@
 
 /* What the new machine will be: decided by the plan. */
 struct rh_machine {
-    const char *model;   /* "kvm" or "xen", as in a profile */
+    const char *model;   /* the key of its devices in a profile */
     const char *devices; /* "virtio", "vmware", "emulated" */
     const char *disk; /* "virtio-scsi", "virtio-blk", "pvscsi", "sata", "ide",
                          "xen" */

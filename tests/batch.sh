@@ -289,6 +289,20 @@ test_windows_of_time() {
     expect_equal "$(state_of vm1 .reason)" "not after 2001-01-01 22:00"
     expect_equal "$(states)" "waiting 2, done 1"
 }
+# A default counts for those VMs whose target takes it.
+test_a_default_of_another_target_is_left_out() {
+    mkdir -p import
+    printf '%s\n' "schema: rehost.jobs/1" "out: import" \
+        "defaults: {storage: local-lvm, sr: NFS, to: kvm}" vms: \
+        "  - {source: $SCRATCH/exports/vm1.ova}" \
+        "  - {source: $SCRATCH/exports/vm2.ova, to: xen}" >jobs.yaml
+    batch run
+    expect_status 0
+    grep -q local-lvm: import/vm1/proxmox.conf || fail "the storage"
+    sed -i 's/to: xen}/to: xen, vmid: 7}/; s/vm1/vm3/' jobs.yaml
+    run timeout 100 "$REHOST" batch run jobs.yaml
+    expect_stdout "PLAN_OPTION"
+}
 # Longer than what a pipe takes in one piece.
 test_a_long_event_is_not_lost() {
     local deep

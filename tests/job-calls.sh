@@ -276,6 +276,16 @@ test_effort_follows_what_is_at_stake() {
     expect_json '.vms[0].targets[0] | .verdict + " " + .effort' \
         "caution some-caution"
 }
+test_an_option_of_another_target_is_refused() {
+    run "$REHOST" convert "$OVA" --to kvm --out out --sr NFS
+    expect_error PLAN_OPTION 2
+    expect_stderr "it is for --to xen"
+    run "$REHOST" report "$OVA" --to xen --no-guest --vmid 200
+    expect_error PLAN_OPTION 2
+    run "$REHOST" report "$OVA" --to xen --to kvm --no-guest --vmid 200 --sr NFS
+    expect_status 0
+    [ ! -e out ] || fail "something was left"
+}
 test_keys_are_named_not_given() {
     local how
     run "$REHOST" convert "$OVA" --to kvm --out out --key secret1

@@ -29,4 +29,16 @@ test_the_program_on_private_headers_is_refused() {
 test_a_library_outside_its_fence_is_refused() {
     refused vm/x.c '#include <curl/curl.h>' "belongs in base/curl.h"
 }
+# What a target is called is its own affair: its row says what others ask of it
+# (targets/target.h).  Of the same words "xen" is a kind of device elsewhere, and
+# convert/boot's "kvm" is QEMU's accelerator.
+test_no_other_folder_names_a_target() {
+    local names
+    names=$(sed -n 's/^ *X(\([a-z]*\)).*/\1/p' "$TOP/targets/registry.c" | paste -sd'|')
+    expect_equal "$names" "kvm|xen" "targets that are known here"
+    run grep -rnE "rh_target_($names)\\b|\"(kvm|xcp-ng)\"|(to|target|model|name)\\)?, \"($names)\"\\)" \
+        --include='*.[ch]' "$TOP"/{base,vm,formats,volumes,report,package,descriptors,config,source,guestfix,convert}
+    grep -v '/convert/boot/boot' .stdout >found
+    expect_equal "$(cat found)" ""
+}
 run_tests

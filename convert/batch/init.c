@@ -11,6 +11,7 @@
 #include "base/names.h"
 #include "base/text.h"
 #include "convert/fleet.h"
+#include "convert/options.h"
 #include "rehost/rehost.h"
 
 enum { WAVES = 3 }; /* ready, some care, much by hand; behind them: blocked */
@@ -84,7 +85,7 @@ static void put_head(struct rh_buf *t, const rh_options *o)
         rh_buf_puts(t, n ? ", " : "");
         put_quoted(t, to);
     }
-    rh_buf_puts(t, n ? "]\n" : "kvm]\n");
+    rh_buf_printf(t, "%s]\n", n ? "" : rh_default_target());
     put_source_options(t, o);
 }
 
@@ -145,7 +146,7 @@ static bool is_asked(const rh_options *o, const char *target)
     for (size_t i = 0; (to = rh_option_at(o, "to", i)); i++)
         if (!strcmp(to, target) || !strcmp(to, "all"))
             return true;
-    return !rh_option(o, "to") && !strcmp(target, "kvm");
+    return !rh_option(o, "to") && !strcmp(target, rh_default_target());
 }
 
 static void note_vm(struct rows *rows, const json_t *entry, const rh_options *o)

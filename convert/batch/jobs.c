@@ -16,6 +16,7 @@
 #include "base/rate.h"
 #include "base/text.h"
 #include "convert/batch/jobs_lists.h"
+#include "convert/options.h"
 #include "rehost/rehost.h"
 
 enum { VALUES_MOST = 2000000 };
@@ -403,6 +404,9 @@ static int default_key(struct reading *r, struct rh_job_vm *vm,
     RH_AUTO(rh_freep) struct entry *items = NULL;
     entries keys = {0};
 
+    /* What others of the batch need is not for each. */
+    if (!mine && !rh_option_is_for(&vm->options, e->key))
+        return 0;
     if (!mine)
         return plain_key(r, vm, e);
     if (mine->value->type != YAML_MAPPING_NODE ||
@@ -424,9 +428,15 @@ static int read_vm_keys(struct reading *r, struct rh_job_vm *vm,
     for (size_t i = 0; i < own->count; i++)
         if (vm_key(r, vm, &own->items[i]) < 0)
             return -1;
-    for (size_t i = 0; i < r->defaults.count; i++)
-        if (default_key(r, vm, &r->defaults.items[i], own) < 0)
-            return -1;
+    /* Where it goes decides which others are for it. */
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < r->defaults.count; i++) {
+            const struct entry *e = &r->defaults.items[i];
+            int its = strcmp(e->key, "to") ? 1 : 0;
+
+            if (its == pass && default_key(r, vm, e, own) < 0)
+                return -1;
+        }
     return 0;
 }
 
