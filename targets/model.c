@@ -6,91 +6,31 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "base/data.h"
 #include "base/io.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "base/yaml.h"
 #include "targets/target.h"
 
-enum { FILE_MOST = 256 * 1024, DEPTH_MOST = 16, MODELS_MOST = 32 };
-
-static json_t *value(yaml_document_t *doc, const yaml_node_t *n, int depth);
-
-static const char *scalar(const yaml_node_t *n)
-{
-    return n && n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value
-                                            : NULL;
-}
-
-static json_t *sequence(yaml_document_t *doc, const yaml_node_t *n, int depth)
-{
-    json_t *list = json_array();
-
-    for (yaml_node_item_t *i = n->data.sequence.items.start;
-         i < n->data.sequence.items.top; i++)
-        if (json_array_append_new(
-                list, value(doc, yaml_document_get_node(doc, *i), depth))) {
-            json_decref(list);
-            return NULL;
-        }
-    return list;
-}
-
-static json_t *mapping(yaml_document_t *doc, const yaml_node_t *n, int depth)
-{
-    json_t *map = json_object();
-
-    for (yaml_node_pair_t *p = n->data.mapping.pairs.start;
-         p < n->data.mapping.pairs.top; p++) {
-        const char *key = scalar(yaml_document_get_node(doc, p->key));
-        json_t *item = value(doc, yaml_document_get_node(doc, p->value), depth);
-
-        if (!key || json_object_set_new(map, key, item)) {
-            if (!key)
-                json_decref(item);
-            json_decref(map);
-            return NULL;
-        }
-    }
-    return map;
-}
-
-static json_t *value(yaml_document_t *doc, const yaml_node_t *n, int depth)
-{
-    if (!n || depth >= DEPTH_MOST)
-        return NULL;
-    if (n->type == YAML_MAPPING_NODE)
-        return mapping(doc, n, depth + 1);
-    if (n->type == YAML_SEQUENCE_NODE)
-        return sequence(doc, n, depth + 1);
-    return json_string(scalar(n));
-}
+enum { FILE_MOST = 256 * 1024, MODELS_MOST = 32 };
 
 static json_t *parse(const char *text, size_t n, const char *path,
                      rh_error **err)
 {
-    json_t *model = NULL;
-    yaml_parser_t parser;
-    yaml_document_t doc;
-    size_t line;
+    static const struct rh_yaml_errors ids = {RH_ERR_TARGET_MODEL,
+                                              RH_ERR_TARGET_MODEL};
+    json_t *documents = rh_yaml_documents(text, n, &ids, err);
+    json_t *model = json_incref(json_array_get(documents, 0));
 
-    if (!yaml_parser_initialize(&parser)) {
-        rh_fail(err, RH_ERR_MEMORY, "no memory for %s", path);
-        return NULL;
-    }
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
-    if (yaml_parser_load(&parser, &doc)) {
-        model = value(&doc, yaml_document_get_root_node(&doc), 0);
-        yaml_document_delete(&doc);
-    }
-    line = parser.problem_mark.line + 1;
-    yaml_parser_delete(&parser);
+    json_decref(documents);
     if (json_is_object(model))
         return model;
     json_decref(model);
-    rh_fail(err, RH_ERR_TARGET_MODEL, "%s:%zu: this is no model", path, line);
+    if (documents)
+        rh_fail(err, RH_ERR_TARGET_MODEL, "this is no model");
+    rh_error_subject(err, path);
     return NULL;
 }
 

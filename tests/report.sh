@@ -214,6 +214,11 @@ YAML
         "$SMALL" --need peace
     expect_error PLAN_OPTION 2
     expect_stderr 'isolation, .*, solaris, shared-gpus$'
+    printf 'target: kvm\n\tx' >data/models/third/model.yaml
+    run env REHOST_DATA="$PWD/data" "$REHOST" report --to all --no-guest \
+        "$SMALL"
+    expect_error TARGET_MODEL 1
+    expect_stderr 'third/model.yaml: line 2: '
     echo 'target: moon' >data/models/third/model.yaml
     run env REHOST_DATA="$PWD/data" "$REHOST" report --to all --no-guest \
         "$SMALL"
