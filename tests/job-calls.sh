@@ -9,7 +9,7 @@ tsan) SAN=-fsanitize=thread ;;
 *) SAN= ;;
 esac
 CALLS=$SCRATCH/job_calls
-for program in job_calls other_calls; do
+for program in job_calls other_calls service_calls; do
     # shellcheck disable=SC2086
     "${CC:-cc}" -std=c17 -D_GNU_SOURCE -pthread $SAN -I"$TOP/include" \
         -o "$SCRATCH/$program" "$TOP/tests/$program.c" -L"$BUILD" -lrehost \
@@ -232,13 +232,47 @@ test_every_other_call_twice_and_from_four_threads() {
     expect_stdout '^of the job: [A-Z]'
     expect_stdout '^cause again: ok'
     expect_stdout '^verify: ok .*'
-    # Every public call is in one of these programs, but those that need a
-    # server or a person, and batches (tests/push.sh, tests/batch.sh).
-    grep -o '\<rh_[a-z_]*;' "$TOP/librehost.map" | tr -d ';' |
-        grep -vE '^rh_(push|batch)_|^rh_lib_on_ask$' | while read -r call; do
+    # Every public call is in one of these programs.
+    grep -o '\<rh_[a-z_]*;' "$TOP/librehost.map" | tr -d ';' | while read -r call; do
         grep -q "\<$call(" "$TOP"/tests/*_calls.c || echo "$call"
     done >untested
     expect_equal "$(cat untested)" "" "calls without a test"
+}
+test_batches_twice_and_from_threads() {
+    mkdir jobs
+    run timeout 100 "$SCRATCH/service_calls" batch "$OVA" "$REHOST" "$PWD/jobs"
+    expect_status 0
+    expect_stdout '^open: not JOBS_FILE'
+    expect_stdout '^submit: not USAGE'
+    expect_stdout '^run: status 0'
+    expect_stdout '^run again: good'
+    expect_stdout '^the same'
+    expect_equal "$(find jobs -name receipt.json -path '*/web01/*' | wc -l)" 3 results
+}
+test_pushes_twice_and_from_threads() {
+    local server host
+    need_built_with libcurl
+    python3 "$TOP/tests/oracles/pve_double.py" --state state --password secret \
+        --auth-delay 0 --task-delay 0.1 >ready 2>double.err &
+    server=$!
+    trap 'kill $server 2>/dev/null' EXIT
+    for _ in $(seq 100); do
+        grep -q ^ready ready && break
+        sleep 0.1
+    done
+    host=$(sed -n 's|^ready https://\([^ ]*\).*|\1|p' ready)
+    run "$REHOST" convert "$OVA" --to kvm --out out --no-guest-fix
+    printf '"*":\n  user: root@pam\n  password: secret\n' >login
+    chmod 600 login
+    CERT=$PWD/state/cert.pem LOGIN=$PWD/login REHOST_USER='' REHOST_PASSWORD='' \
+        REHOST_TOKEN='' run timeout 100 "$SCRATCH/service_calls" push \
+        "proxmox://$host/pve1/local-lvm" "$PWD/out/web01"
+    expect_status 0
+    expect_stdout '^open: not DELIVERY_URL'
+    expect_stdout '^result: good'
+    expect_stdout '^asked 4'
+    expect_stdout '^open: not LOGIN_MISSING'
+    expect_stdout '^the same'
 }
 # Programs that found faults once, against inputs that did.
 test_programs_that_found_faults() {
