@@ -123,6 +123,20 @@ static void packages(struct text *t, rh_lib *lib, const char *source)
     rh_package_unload(p);
 }
 
+/* What names no live source, and one where nothing answers. */
+static void inventories(struct text *t, rh_lib *lib)
+{
+    static const char *const sources[] = {"no-such.ova", "esxi://127.0.0.1:9",
+                                          "prism://"};
+
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+        rh_error *e = NULL;
+        char *text = rh_inventory(lib, sources[i], NULL, "json", &e);
+
+        say_free(t, "inventory", text, e);
+    }
+}
+
 /* A disk of a package and of a job on it, and what is none. */
 static void disks_within(struct text *t, rh_lib *lib)
 {
@@ -247,6 +261,7 @@ static char *once(rh_lib *lib)
     profiles(&t, lib);
     packages(&t, lib, arguments[1]);
     packages(&t, lib, arguments[2]);
+    inventories(&t, lib);
     disks_within(&t, lib);
     reports(&t, lib);
     results(&t, lib);
