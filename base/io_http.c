@@ -14,7 +14,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/io.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -183,17 +182,21 @@ static const char *validator_of(const struct transfer *t)
 static time_t time_of(const char *date)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    const char *comma = strchr(date, ','), *at;
     struct tm tm = {0};
-    const char *at;
-    char month[4];
+    char month[4] = "";
+    const char *rest;
 
-    if (sscanf(date, "%*3s, %2d %3[A-Za-z] %4d %2d:%2d:%2d", &tm.tm_mday, month,
-               &tm.tm_year, &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6 ||
-        strlen(month) != 3 || !(at = strstr(months, month)))
+    if (!comma || strlen(comma) < 9)
         return -1;
+    memcpy(month, comma + 5, 3);
+    at = strstr(months, month);
+    if (strlen(month) != 3 || !at || (at - months) % 3)
+        return -1;
+    rest = strptime(comma + 9, "%Y %H:%M:%S", &tm); /* numbers alone */
+    tm.tm_mday = (int)strtol(comma + 2, NULL, 10);
     tm.tm_mon = (int)(at - months) / 3;
-    tm.tm_year -= 1900;
-    return timegm(&tm);
+    return rest ? timegm(&tm) : -1;
 }
 
 /* A date tells every change only once it is not of this very moment (RFC 9110,

@@ -202,9 +202,9 @@ RH_PUBLIC char *rh_package_value(rh_package *, size_t vm, const char *key,
                                  char **ret_from);
 
 /* The VMs below the place that a live source names (esxi://HOST,
- * vcenter://HOST[/DC[/vm/FOLDER]], prism://HOST), as "json" (rehost.inventory/1)
- * or "text".  NULL without an error when it names one VM, or is none: it is a
- * package then. */
+ * vcenter://HOST[/DC[/vm/FOLDER]], prism://HOST), as "json"
+ * (rehost.inventory/1) or "text".  NULL without an error when it names one VM,
+ * or is none: it is a package then. */
 RH_PUBLIC char *rh_inventory(rh_lib *, const char *source, const rh_options *,
                              const char *as, rh_error **);
 
@@ -364,8 +364,8 @@ RH_PUBLIC char *rh_batch_render(rh_batch *, const char *as, rh_error **);
 RH_PUBLIC int rh_batch_control(rh_batch *, const char *what, const char *vm,
                                rh_error **);
 /* A descriptor to poll and read: one event a line, JSON, of the runs after this
- * call.  It is the batch's: do not close it.  Who reads late keeps a MiB of them
- * waiting; what comes beyond it is not told but by {"event":"events-lost",
+ * call.  It is the batch's: do not close it.  Who reads late keeps a MiB of
+ * them waiting; what comes beyond it is not told but by {"event":"events-lost",
  * "count":N}. */
 RH_PUBLIC int rh_batch_events(rh_batch *, rh_error **);
 RH_PUBLIC void rh_batch_close(rh_batch *);
