@@ -36,8 +36,13 @@ enum rh_pe_trust {
     RH_PE_CROSS,     /* "Microsoft Code Verification Root": Vista to 8.1, and 10
                         without Secure Boot */
     RH_PE_MICROSOFT, /* Microsoft's own root: everywhere */
-    RH_PE_UNKNOWN    /* to somebody else, or it does not read */
+    RH_PE_UNKNOWN,   /* to somebody else, or it does not read */
+    RH_PE_CHANGED    /* the signature is not one of this file */
 };
 enum rh_pe_trust rh_sign_pe(const void *bytes, size_t n);
+/* The same for the catalog (.cat) of a driver's package, which must list
+ * `file`: an image by its own digest, any other by that of its bytes. */
+enum rh_pe_trust rh_sign_catalog(const void *catalog, size_t n,
+                                 const void *file, size_t file_n);
 
 #endif

@@ -29,19 +29,33 @@ sums_of() { # NTFS OUT
 }
 
 # A virtio-win in the ISO's layout: DRIVER/SYSTEM/amd64 for the systems named
-# ($ARCH: or another processor).
+# ($ARCH: or another processor), signed as signpe.sh can, or `none`, or `changed`
+# after it was signed.
 virtio_win() { # FOLDER SIGNATURE SYSTEM...
-    local top=$1 kind=$2 os d name arch=${ARCH-amd64}
+    local top=$1 kind=$2 os d name arch=${ARCH-amd64} to
+    local -x KEYS=$SCRATCH/.keys
     shift 2
     python3 "$tools/mkpe.py" drv.sys x64 native
-    [ "$kind" = none ] || sh "$tools/signpe.sh" drv.sys "$kind"
+    case $kind in
+    none) ;;
+    changed)
+        kind=microsoft
+        sh "$tools/signpe.sh" drv.sys microsoft
+        printf X | dd of=drv.sys bs=1 seek=700 conv=notrunc status=none ;;
+    *) sh "$tools/signpe.sh" drv.sys "$kind" ;;
+    esac
     for os; do
+        printf '; %s\r\n[Version]\r\n' "$os" >drv.inf
+        rm -f drv.cat
+        [ "$kind" = none ] || sh "$tools/signpe.sh" drv.cat "$kind" drv.inf drv.sys
         for d in viostor/viostor vioscsi/vioscsi NetKVM/netkvm Balloon/balloon; do
             name=${d#*/}
-            mkdir -p "$top/${d%/*}/$os/$arch"
-            cp drv.sys "$top/${d%/*}/$os/$arch/$name.sys"
-            printf '; %s\r\n[Version]\r\n' "$os" >"$top/${d%/*}/$os/$arch/$name.inf"
-            echo >"$top/${d%/*}/$os/$arch/$name.pdb"
+            to=$top/${d%/*}/$os/$arch
+            mkdir -p "$to"
+            cp drv.sys "$to/$name.sys"
+            cp drv.inf "$to/$name.inf"
+            [ ! -e drv.cat ] || cp drv.cat "$to/$name.cat"
+            echo >"$to/$name.pdb"
         done
     done
 }

@@ -430,14 +430,34 @@ test_the_xen_installer_runs_at_the_first_start_and_nothing_is_half_put_in() {
     expect_json '[.vms[0].targets[0].edits[].where | select(test("XenTools|xenbus"))] | join(" ")' \
         /Windows/rehost-firstboot/XenTools-x64.msi
 }
+test_a_package_whose_catalog_does_not_fit_is_not_staged() {
+    disk w2019 win2019
+    virtio_win drv microsoft 2k19
+    echo '; changed' >>drv/NetKVM/2k19/amd64/netkvm.inf
+    rm drv/Balloon/2k19/amd64/balloon.cat
+    convert w2019 kvm --devices virtio --drivers drv
+    expect_status 0
+    expect_json '[.vms[0].targets[0].findings[] | select(.id == "WINDOWS-DRIVER-REFUSED") | .message |
+        match("driver (\\w+)").captures[0].string] | sort | join(" ")' "balloon netkvm" out/w2019/report.json
+    volume out/w2019/disk0.raw
+    expect_equal "$(ntfscat -f ntfs Windows/rehost-firstboot/drivers.txt | tr -d '\r' | cut -d'|' -f2)" \
+        "$(printf 'optional:viostor\noptional:vioscsi')"
+}
+test_drivers_signed_for_tests_load_where_windows_takes_them() {
+    disk testsigning win2019 SIZE_MIB=16 BCD_SYSTEM=1 BCD_MORE=16000049=01
+    virtio_win drv test 2k19
+    report testsigning kvm --devices virtio --drivers drv
+    expect_status 0
+    expect_json "$guest.starts_on[\"virtio-scsi\"]" off
+}
 test_drivers_that_windows_would_not_load_are_refused() {
     local kind
     disk w2019 win2019
-    for kind in none test; do
+    for kind in none test changed; do
         virtio_win $kind $kind 2k19
         report w2019 kvm --devices virtio --drivers $kind
         expect_status 4
-        expect_json '[.vms[0].targets[0].findings[].id | select(test("DRIVER-(REFUSED|MISSING)"))] | sort | join(" ")' \
+        expect_json '[.vms[0].targets[0].findings[].id | select(test("DRIVER-(REFUSED|MISSING)"))] | unique | join(" ")' \
             "WINDOWS-DRIVER-MISSING WINDOWS-DRIVER-REFUSED"
         expect_json "[.vms[0].targets[0].edits[] | select(.fix == \"windows.virtio\")] | length" 0
     done

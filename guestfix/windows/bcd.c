@@ -30,16 +30,15 @@ enum { TYPE_FILE = 0, TYPE_BOOT = 5, TYPE_PARTITION = 6 };
 
 static void guid_text(const unsigned char *p, char ret[37])
 {
-    snprintf(ret, 37,
-             "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x", rh_le32(p),
-             rh_le16(p + 4), rh_le16(p + 6), p[8], p[9], p[10], p[11], p[12],
-             p[13], p[14], p[15]);
+    snprintf(ret, 37, "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+             rh_le32(p), rh_le16(p + 4), rh_le16(p + 6), p[8], p[9], p[10],
+             p[11], p[12], p[13], p[14], p[15]);
 }
 
 /* ".vhd" or ".vhdx" somewhere in its path, which is UTF-16. */
 static bool names_virtual_disk(const unsigned char *p, size_t n)
 {
-    static const char end[] = ".vhd";
+    static const unsigned char end[] = ".vhd";
 
     for (size_t at = AT_TYPE; at + 8 <= n; at += 2) {
         size_t k = 0;
@@ -152,8 +151,7 @@ static uint64_t number_of(const struct object *o, const char *number)
 {
     size_t n = 0;
     RH_AUTO(rh_freep)
-    unsigned char *p =
-        rh_hive_bytes(o->h, element(o, number), "Element", &n);
+    unsigned char *p = rh_hive_bytes(o->h, element(o, number), "Element", &n);
 
     return !p ? 0 : n >= 8 ? rh_le64(p) : n ? p[0] : 0;
 }

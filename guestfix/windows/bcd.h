@@ -17,13 +17,13 @@ struct rh_bcd_device {
         RH_BCD_OTHER
     } kind;
     bool gpt;
-    bool virtual_disk; /* FILE: a .vhd or .vhdx */
-    char partition[37];  /* GPT: its GUID, lower case */
-    uint64_t offset;     /* MBR: bytes from the disk's begin */
-    uint32_t signature;  /* MBR: the disk's */
+    bool virtual_disk;  /* FILE: a .vhd or .vhdx */
+    char partition[37]; /* GPT: its GUID, lower case */
+    uint64_t offset;    /* MBR: bytes from the disk's begin */
+    uint32_t signature; /* MBR: the disk's */
 };
-/* `p` is the value of an element; what cannot be read is NOWHERE. */
-void rh_bcd_device_of(const void *p, size_t n, struct rh_bcd_device *ret);
+/* `bytes` are the value of an element; what cannot be read is NOWHERE. */
+void rh_bcd_device_of(const void *bytes, size_t n, struct rh_bcd_device *ret);
 
 struct rh_bcd {
     bool has_manager, has_default; /* the object of each is there */

@@ -300,8 +300,7 @@ static int say_hive(struct rh_session *s, const char *name, rh_error *e)
                    rh_error_number(e) == RH_ERR_HIVE_DIRTY
                        ? RH_F_WINDOWS_HIVE_DIRTY
                        : RH_F_WINDOWS_HIVE_DAMAGED,
-                   "os",
-                   N_("the registry hive %s is left as it is: %s"), name,
+                   "os", N_("the registry hive %s is left as it is: %s"), name,
                    rh_error_message(e));
     return 0;
 }

@@ -274,12 +274,9 @@ int rh_win_drivers_find(const struct rh_windows *w, const char *where,
     return r;
 }
 
-const char *rh_win_driver_refusal(const struct rh_windows *w,
-                                  const struct rh_win_file *sys)
+static const char *reason_of(const struct rh_windows *w, enum rh_pe_trust t)
 {
-    if (w->architecture && !strcmp(w->architecture, "x86"))
-        return NULL; /* 32-bit Windows loads unsigned drivers */
-    switch (rh_sign_pe(sys->bytes, sys->n)) {
+    switch (t) {
     case RH_PE_UNSIGNED:
         return _("it is not signed");
     case RH_PE_TEST:
@@ -288,7 +285,47 @@ const char *rh_win_driver_refusal(const struct rh_windows *w,
                    : _("it is signed for tests only (by its own certificate)");
     case RH_PE_UNKNOWN:
         return _("its signature does not lead to Microsoft");
+    case RH_PE_CHANGED:
+        return _("its signature is not one of this file, which was changed or "
+                 "damaged");
     default:
         return NULL;
     }
+}
+
+/* 32-bit Windows loads unsigned drivers. */
+static bool loads_anything(const struct rh_windows *w)
+{
+    return w->architecture && !strcmp(w->architecture, "x86");
+}
+
+const char *rh_win_driver_refusal(const struct rh_windows *w,
+                                  const struct rh_win_file *sys)
+{
+    return loads_anything(w) ? NULL
+                             : reason_of(w, rh_sign_pe(sys->bytes, sys->n));
+}
+
+static bool has_end(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+
+    return n > m && !strcasecmp(name + n - m, end);
+}
+
+const char *rh_win_package_refusal(const struct rh_windows *w,
+                                   const struct rh_win_files *f,
+                                   const char *inf)
+{
+    const struct rh_win_file *row = rh_win_file_named(f, inf), *cat = NULL;
+
+    for (size_t i = 0; !cat && i < f->count; i++)
+        if (has_end(f->items[i].name, ".cat"))
+            cat = &f->items[i];
+    if (loads_anything(w) || !row)
+        return NULL;
+    if (!cat)
+        return _("there is no catalog (.cat) that signs its package");
+    return reason_of(w,
+                     rh_sign_catalog(cat->bytes, cat->n, row->bytes, row->n));
 }

@@ -30,5 +30,10 @@ int rh_win_drivers_find(const struct rh_windows *w, const char *where,
 /* Why a boot driver would not be loaded; NULL: it would.  Translated. */
 const char *rh_win_driver_refusal(const struct rh_windows *w,
                                   const struct rh_win_file *sys);
+/* Why a package would not be installed ("netkvm.inf" among its files): Windows
+ * wants a catalog that lists the .inf.  NULL: it would.  Translated. */
+const char *rh_win_package_refusal(const struct rh_windows *w,
+                                   const struct rh_win_files *f,
+                                   const char *inf);
 
 #endif

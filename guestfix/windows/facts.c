@@ -64,8 +64,8 @@ static json_t *boot_json(const struct rh_windows *w)
 {
     return json_pack("{s:o, s:o, s:o, s:b}", "store", text(w->bcd),
                      "boot_partition", text(w->boot_volume),
-                     "windows_partition", text(w->system_volume),
-                     "testsigning", w->testsigning);
+                     "windows_partition", text(w->system_volume), "testsigning",
+                     w->testsigning);
 }
 
 json_t *rh_win_json(const struct rh_windows *w)

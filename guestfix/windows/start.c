@@ -21,7 +21,8 @@ enum {
 };
 
 /* intelide drives the IDE ports of PIIX3 and PIIX4, atapi the disks on them
- * (NT 4 has it alone); pciide is for others of the class.  Windows' own drivers: mshdc.inf. */
+ * (NT 4 has it alone); pciide is for others of the class.  Windows' own
+ * drivers: mshdc.inf. */
 static const struct rh_win_path paths[] = {
     {"ide", FIRST, NT4, true, NULL, {"atapi"}, {NULL}},
     {"ide", W2K, LAST, true, NULL, {"intelide", "atapi"}, {"pciide"}},

@@ -49,9 +49,10 @@ static int start_at_boot(struct rh_hive_edit *e, const char *set,
     return drop_override(e, path, err);
 }
 
-/* --- 2000, XP and 2003 ---------------------------------------------------------
- * Plug and play begins after the boot disk is found: what binds drivers before
- * that are the rows of CriticalDeviceDatabase (KB314082). */
+/* --- 2000, XP and 2003
+ * --------------------------------------------------------- Plug and play
+ * begins after the boot disk is found: what binds drivers before that are the
+ * rows of CriticalDeviceDatabase (KB314082). */
 static const char hdc_class[] = "{4D36E96A-E325-11CE-BFC1-08002BE10318}";
 static const char disk_class[] = "{4D36E967-E325-11CE-BFC1-08002BE10318}";
 static const struct {

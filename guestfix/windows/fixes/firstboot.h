@@ -34,8 +34,7 @@ void rh_win_step(struct rh_buf *steps, const char *mac, enum rh_win_need need,
  * 3010, or that is left out where another has not set it. */
 enum rh_win_mark { RH_WIN_MARKS, RH_WIN_MARKS_NEEDED, RH_WIN_AFTER_MARK };
 void rh_win_step_marked(struct rh_buf *steps, enum rh_win_mark how,
-                        const char *mark, const char *fmt, ...)
-    RH_PRINTF(4, 5);
+                        const char *mark, const char *fmt, ...) RH_PRINTF(4, 5);
 /* Can this text stand in a command without being anything but text? */
 bool rh_win_is_plain(const char *text);
 

@@ -234,14 +234,32 @@ static const struct {
     {"viorng", "viorng", RH_WIN_MARKS},
 };
 
+/* Why pnputil would refuse it; NULL: it would not. */
+static const char *refusal_of(const struct rh_windows *w,
+                              const struct rh_win_files *files, const char *inf)
+{
+    RH_AUTO(rh_freep) char *name = rh_printf("%s.inf", inf);
+    RH_AUTO(rh_freep) char *driver = rh_printf("%s.sys", inf);
+    const struct rh_win_file *sys = rh_win_file_named(files, driver);
+    const char *why = sys ? rh_win_driver_refusal(w, sys) : NULL;
+
+    return why ? why : rh_win_package_refusal(w, files, name);
+}
+
 static int stage_one(struct rh_fix_job *j, size_t i, struct rh_win_job *job,
                      rh_error **err)
 {
     RH_AUTO(rh_win_files_free) struct rh_win_files files = {0};
+    const char *why;
 
     if (rh_win_drivers_find(rh_win_of(j), j->o->drivers, others[i].folder,
                             others[i].inf, &files, err) < 0)
         return -1;
+    why = files.count ? refusal_of(rh_win_of(j), &files, others[i].inf) : NULL;
+    if (why) {
+        say_refused(j, others[i].inf, why);
+        return 0;
+    }
     for (size_t k = 0; k < files.count; k++) {
         RH_AUTO(rh_freep)
         char *name =
@@ -253,8 +271,8 @@ static int stage_one(struct rh_fix_job *j, size_t i, struct rh_win_job *job,
     }
     if (files.count)
         rh_win_step_marked(&job->drivers, others[i].how, others[i].inf,
-                           "pnputil -i -a drivers\\%s\\%s.inf",
-                           others[i].inf, others[i].inf);
+                           "pnputil -i -a drivers\\%s\\%s.inf", others[i].inf,
+                           others[i].inf);
     return 0;
 }
 
