@@ -274,6 +274,93 @@ netsh interface set interface name=|name| newname="Ethernet0"'
     run "$REHOST" report out/w2019/disk0.raw --to kvm --set memory=2GiB $nic --json -
     expect_json '.vms[0].targets[0].edits | length' 0
 }
+# Routes by Nsi: zeros, destination at byte 4, prefix, the card's LUID twice, hop.
+route() { # 4|6 DESTINATION-HEX PREFIX HOP-HEX METRIC
+    local luid=0000000180000600 zero=00000000
+    printf '"%s%s%02x000000%s%s%s%s%s"=hex(3):00,00,00,00,ff,ff,ff,ff,ff,ff,ff,ff,%02x,00,00,00,03,00,00,00\n' \
+        $zero "$2" "$3" $zero$zero$zero "$([ "$1" = 4 ] || echo $zero)" $luid$luid "$4" \
+        "$([ "$1" = 6 ] || echo $zero)" "$5"
+}
+test_everything_that_is_set_on_a_card_goes_along() {
+    local tcp='[\ControlSet001\Services\Tcpip\Parameters\Interfaces\{5245484F-5354-4000-8000-0000000000E0}]'
+    multi() { printf '"%s"=hex(7):' "$1"; shift; printf '%s\0' "$@" '' | iconv -t UTF-16LE |
+        od -An -v -tx1 | tr -s ' \n' ',' | sed 's/^,//; s/,$/\n/'; }
+    {
+        printf 'Windows Registry Editor Version 5.00\n\n%s\n' "$tcp"
+        multi IPAddress 10.0.2.15 10.0.2.16
+        multi SubnetMask 255.255.255.0 255.255.0.0
+        multi DefaultGateway 10.0.2.2 10.0.2.9
+        multi DefaultGatewayMetric 0 7
+        printf '"InterfaceMetric"=dword:00000023\n"MTU"=dword:00002328\n'
+        printf '"RegistrationEnabled"=dword:00000000\n"RegisterAdapterName"=dword:00000001\n'
+        printf '\n[\\ControlSet001\\Services\\Tcpip6\\Parameters\\Interfaces\\%s]\n"NameServer"="2001:db8::53"\n' \
+            '{5245484F-5354-4000-8000-0000000000E0}'
+        printf '\n[\\ControlSet001\\Services\\NetBT\\Parameters\\Interfaces\\Tcpip_%s]\n"NetbiosOptions"=dword:00000002\n' \
+            '{5245484F-5354-4000-8000-0000000000E0}'
+        multi NameServerList 10.0.2.5 10.0.2.6
+        printf '\n[\\ControlSet001\\Services\\Tcpip\\Parameters\\PersistentRoutes]\n'
+        printf '"0.0.0.0,0.0.0.0,10.0.2.2,-1"=""\n"172.16.0.0,255.240.0.0,10.0.2.8,1"=""\n'
+        printf '\n[\\ControlSet001\\Control\\Nsi\\{eb004a00-9b1a-11d4-9123-0050047759bc}\\16]\n'
+        route 4 00000000 0 0a000202 0
+        route 4 0a090000 16 0a000208 5
+        printf '\n[\\ControlSet001\\Control\\Nsi\\{eb004a01-9b1a-11d4-9123-0050047759bc}\\16]\n'
+        route 6 00000000000000000000000000000000 0 fe800000000000000000000000000001 0
+        route 6 20010db8000900000000000000000000 48 20010db8000000000000000000000009 0
+        # A team of two cards, and the VLAN of a maker's own.
+        printf '\n[\\ControlSet001\\Control\\Class\\{4D36E972-E325-11CE-BFC1-08002BE10318}\\0002]\n"%s"="%s"\n"%s"="%s"\n' \
+            NetCfgInstanceId '{5245484F-5354-4000-8000-0000000000E1}' ComponentId 'compositebus\\ms_implat_mp'
+        printf '\n[\\ControlSet001\\Control\\Network\\{4D36E972-E325-11CE-BFC1-08002BE10318}\\%s\\Connection]\n"Name"="Team 1"\n' \
+            '{5245484F-5354-4000-8000-0000000000E1}'
+        printf '\n%s\n"EnableDHCP"=dword:00000000\n' "${tcp/00E0/00E1}"
+        multi IPAddress 10.7.0.5
+        multi SubnetMask 255.255.255.0
+        printf '\n[\\ControlSet001\\Control\\Class\\{4D36E972-E325-11CE-BFC1-08002BE10318}\\0003]\n"%s"="%s"\n' \
+            ComponentId iansvlanmp
+        printf '\n[\\ControlSet001\\Control\\Class\\{4D36E972-E325-11CE-BFC1-08002BE10318}\\0001]\n"VlanID"="42"\n'
+    } >more.reg
+    disk network win2019 SIZE_MIB=16 SYSTEM_MORE="$PWD/more.reg"
+    report network kvm $nic
+    expect_json "$guest.nics[0] | .gateways + .routes | join(\"; \")" \
+        "10.0.2.2; 10.0.2.9 metric 7; fe80::1; 10.9.0.0/16 10.0.2.8 metric 5; 2001:db8:9::/48 2001:db8::9"
+    expect_json "$guest.network_teams | join(\"; \")" \
+        'Team 1 (compositebus\ms_implat_mp): 10.7.0.5/24; iansvlanmp'
+    expect_json '[.vms[0].targets[0].findings[] | select(.id == "WINDOWS-TEAM")] | length' 3
+    convert network kvm $nic
+    expect_status 0
+    volume out/network/disk0.raw
+    ntfscat -f ntfs Windows/rehost-firstboot/network.txt | tr -d '\r' >steps
+    expect_equal "$(cut -d'|' -f2- steps | sed 's/|name|/NAME/; s/|guid|/GUID/; s/HKLM.*Interfaces/KEY/')" \
+'needed|netsh interface ipv4 set address name=NAME source=static address=10.0.2.15 mask=255.255.255.0 gateway=10.0.2.2 gwmetric=1
+needed|netsh interface ipv4 add address name=NAME address=10.0.2.16 mask=255.255.0.0
+optional|netsh interface ipv4 add address name=NAME gateway=10.0.2.9 gwmetric=7
+optional|netsh interface ipv6 delete address interface=NAME address=2001:db8::15
+needed|netsh interface ipv6 add address interface=NAME address=2001:db8::15/64
+optional|netsh interface ipv6 delete route prefix=::/0 interface=NAME nexthop=fe80::1
+needed|netsh interface ipv6 add route prefix=::/0 interface=NAME nexthop=fe80::1 store=persistent
+optional|netsh interface ipv4 delete route prefix=10.9.0.0/16 interface=NAME nexthop=10.0.2.8
+optional|netsh interface ipv4 add route prefix=10.9.0.0/16 interface=NAME nexthop=10.0.2.8 metric=5 store=persistent
+optional|netsh interface ipv6 delete route prefix=2001:db8:9::/48 interface=NAME nexthop=2001:db8::9
+optional|netsh interface ipv6 add route prefix=2001:db8:9::/48 interface=NAME nexthop=2001:db8::9 store=persistent
+needed|netsh interface ipv4 set dnsservers name=NAME source=static address=10.0.2.3 validate=no
+needed|netsh interface ipv4 add dnsservers name=NAME address=10.0.2.4 validate=no
+needed|netsh interface ipv6 set dnsservers name=NAME source=static address=2001:db8::53 validate=no
+optional|netsh interface ipv4 set winsservers name=NAME source=static address=10.0.2.5
+optional|netsh interface ipv4 add winsservers name=NAME address=10.0.2.6
+optional|reg add KEY\GUID /v Domain /t REG_SZ /d "corp.example" /f
+optional|reg add KEY\GUID /v RegistrationEnabled /t REG_DWORD /d 0 /f
+optional|reg add KEY\GUID /v RegisterAdapterName /t REG_DWORD /d 1 /f
+optional|reg add KEY\Tcpip_GUID /v NetbiosOptions /t REG_DWORD /d 2 /f
+optional|netsh interface ipv4 set interface NAME metric=35
+optional|netsh interface ipv4 set subinterface NAME mtu=9000 store=persistent
+optional|netsh interface set interface name=NAME newname="Ethernet0"'
+    # The old card has no route left; one that goes by its gateway alone stays.
+    ntfscat -f ntfs Windows/System32/config/SYSTEM >after
+    export_of after text
+    expect_equal "$(grep -c '0000000180000600' text)" 0
+    expect_equal "$(grep -c '^"[0-9.]*,[0-9.]*,10' text)" 1
+    run "$REHOST" report out/network/disk0.raw --to kvm --set memory=2GiB $nic --json -
+    expect_json '.vms[0].targets[0].edits | length' 0
+}
 test_the_job_is_for_administrators_alone() {
     need ntfssecaudit
     disk w2019 win2019

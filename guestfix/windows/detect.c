@@ -362,6 +362,7 @@ void rh_win_free(struct rh_windows *w)
     for (size_t i = 0; i < w->nics.count; i++) {
         free(w->nics.items[i].addresses.items);
         free(w->nics.items[i].gateways.items);
+        free(w->nics.items[i].routes.items);
         free(w->nics.items[i].dns.items);
         free(w->nics.items[i].wins.items);
     }

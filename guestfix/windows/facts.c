@@ -23,11 +23,12 @@ static json_t *words(const rh_words *list)
 static json_t *nic_json(const struct rh_win_nic *n)
 {
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:b, s:o, s:o}", "name",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:b, s:o, s:o}", "name",
         text(n->name), "mac", n->mac[0] ? text(n->mac) : json_null(), "slot",
         n->device->slot < 0 ? json_null() : json_integer(n->device->slot),
         "addresses", words(&n->addresses), "gateways", words(&n->gateways),
-        "dns", words(&n->dns), "dhcp", n->dhcp, "nic",
+        "routes", words(&n->routes), "dns", words(&n->dns), "dhcp", n->dhcp,
+        "nic",
         n->nic == SIZE_MAX ? json_null() : json_integer((json_int_t)n->nic),
         "ghost", n->ghost, "suffix", text(n->suffix), "device",
         text(n->device->id));

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "guestfix/windows/windows.h"
 
 #define NET_CLASS "{4d36e972-e325-11ce-bfc1-08002be10318}"
@@ -159,42 +160,119 @@ static void read_ipv4(struct rh_windows *w, struct rh_hive *h,
     n->suffix = kept(w, h, k, "Domain");
     n->metric = rh_hive_number(h, k, "InterfaceMetric", &m) ? m : 0;
     n->mtu = rh_hive_number(h, k, "MTU", &m) && m < 65536 ? m : 0;
+    n->unregistered = rh_hive_number(h, k, "RegistrationEnabled", &m) && !m;
+    n->by_name = rh_hive_number(h, k, "RegisterAdapterName", &m) && m;
     n->netbios =
         rh_hive_number(h, netbt, "NetbiosOptions", &m) && m < 3 ? m : 0;
 }
 
-/* --- IPv6 --------------------------------------------------------------------
- * Nsi\{eb004a01-...}\10: names of 16 hexadecimal digits of the card's LUID and
- * 32 of the address; byte 16 of the data is the prefix. */
-bool rh_win_is_of_card(const char *name, const struct rh_win_nic *n)
+/* --- IPv6, and routes --------------------------------------------------------
+ * Nsi\{eb004a00- for IPv4, eb004a01- for IPv6}\10 holds addresses, \16 routes.
+ * A value's name is a structure in hexadecimal digits (as Wine's nsi.h has
+ * them): the card's LUID and the address; or the destination at byte 4, its
+ * prefix behind it, the LUID twice, and the next hop. */
+bool rh_win_is_of_card(const char *name, size_t digit,
+                       const struct rh_win_nic *n)
 {
     char luid[17];
 
-    if (!n->has_luid)
+    if (!n->has_luid || strlen(name) < digit + 16)
         return false;
     snprintf(luid, sizeof luid, "000000%02x%02x%02x0600",
              (unsigned)(n->luid_index & 0xff),
              (unsigned)(n->luid_index >> 8 & 0xff),
              (unsigned)(n->luid_index >> 16 & 0xff));
-    return !strncasecmp(name, luid, 16);
+    return !strncasecmp(name + digit, luid, 16);
+}
+
+static bool hex_bytes(const char *hex, unsigned char *ret, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char two[3] = {hex[2 * i], hex[2 * i] ? hex[2 * i + 1] : '\0', '\0'};
+        char *end;
+
+        ret[i] = (unsigned char)strtoul(two, &end, 16);
+        if (end != two + 2)
+            return false;
+    }
+    return true;
+}
+
+static bool is_link_local(const unsigned char *bytes)
+{
+    return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
 }
 
 static bool hex_address(const char *hex, char ret[INET6_ADDRSTRLEN])
 {
     unsigned char bytes[16];
 
-    for (size_t i = 0; i < 16; i++) {
-        char two[3] = {hex[2 * i], hex[2 * i] ? hex[2 * i + 1] : '\0', '\0'};
-        char *end;
-
-        bytes[i] = (unsigned char)strtoul(two, &end, 16);
-        if (end != two + 2)
-            return false;
-    }
     /* Link-local ones make themselves. */
-    if (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80)
-        return false;
-    return inet_ntop(AF_INET6, bytes, ret, INET6_ADDRSTRLEN) != NULL;
+    return hex_bytes(hex, bytes, 16) && !is_link_local(bytes) &&
+           inet_ntop(AF_INET6, bytes, ret, INET6_ADDRSTRLEN) != NULL;
+}
+
+static const struct route_form {
+    int family;
+    const char *key;
+    size_t size;      /* of an address */
+    size_t luid, hop; /* hexadecimal digits before them */
+    unsigned most;
+} forms[] = {
+    {AF_INET, "Control\\Nsi\\{eb004a00-9b1a-11d4-9123-0050047759bc}\\16", 4,
+     RH_WIN_LUID_ROUTE4, 80, 32},
+    {AF_INET6, "Control\\Nsi\\{eb004a01-9b1a-11d4-9123-0050047759bc}\\16", 16,
+     RH_WIN_LUID_ROUTE6, 112, 128}};
+
+/* ": metric 5" where the value says one; 0 and all ones are automatic. */
+static char *metric_words(struct rh_hive *h, rh_key k, const char *name)
+{
+    enum { AT_METRIC = 12 };
+    size_t n = 0;
+    RH_AUTO(rh_freep) unsigned char *p = rh_hive_bytes(h, k, name, &n);
+    uint32_t metric = p && n >= AT_METRIC + 4 ? rh_le32(p + AT_METRIC) : 0;
+
+    return metric && metric < 10000 ? rh_printf(" metric %u", metric)
+                                    : rh_strdup("");
+}
+
+static void add_route(struct rh_windows *w, struct rh_hive *h, rh_key k,
+                      const struct route_form *f, const char *name,
+                      struct rh_win_nic *n)
+{
+    static const unsigned char zero[16];
+    unsigned char to[16], prefix, hop[16];
+    char to_text[INET6_ADDRSTRLEN], hop_text[INET6_ADDRSTRLEN];
+    RH_AUTO(rh_freep) char *metric = NULL;
+
+    if (strlen(name) < f->hop + 2 * f->size ||
+        !hex_bytes(name + 8, to, f->size) ||
+        !hex_bytes(name + 8 + 2 * f->size, &prefix, 1) ||
+        !hex_bytes(name + f->hop, hop, f->size) || prefix > f->most ||
+        !memcmp(hop, zero, f->size) ||
+        !inet_ntop(f->family, to, to_text, sizeof to_text) ||
+        !inet_ntop(f->family, hop, hop_text, sizeof hop_text))
+        return;
+    metric = metric_words(h, k, name);
+    if (prefix)
+        add_word(&n->routes, rh_arena_printf(w->arena, "%s/%u %s%s", to_text,
+                                             prefix, hop_text, metric));
+    else if (f->family == AF_INET6) /* IPv4's stand with its addresses */
+        add_word(&n->gateways,
+                 rh_arena_printf(w->arena, "%s%s", hop_text, metric));
+}
+
+static void read_routes(struct rh_windows *w, struct rh_hive *h,
+                        struct rh_win_nic *n)
+{
+    for (size_t i = 0; i < RH_COUNT(forms); i++) {
+        rh_key k = in_set(w, h, forms[i].key);
+        RH_AUTO(rh_name_list_freep) char **names = rh_hive_values(h, k);
+
+        for (size_t v = 0; names && names[v]; v++)
+            if (rh_win_is_of_card(names[v], forms[i].luid, n))
+                add_route(w, h, k, &forms[i], names[v], n);
+    }
 }
 
 static void read_ipv6(struct rh_windows *w, struct rh_hive *h,
@@ -211,7 +289,7 @@ static void read_ipv6(struct rh_windows *w, struct rh_hive *h,
         char text[INET6_ADDRSTRLEN];
         size_t size = 0;
 
-        if (!rh_win_is_of_card(names[i], n) ||
+        if (!rh_win_is_of_card(names[i], RH_WIN_LUID_ADDRESS, n) ||
             !hex_address(names[i] + 16, text))
             continue;
         p = rh_hive_bytes(h, nsi, names[i], &size);
@@ -275,17 +353,73 @@ static const struct rh_win_device *device_of(const struct rh_windows *w,
     return NULL;
 }
 
-/* Teams, bridges and switches of Hyper-V are no cards; what is set on them
- * goes with them. */
+/* Teams, bridges, VLANs of a maker's own and switches of Hyper-V are no cards;
+ * what is set on them goes with them. */
 static bool is_team(const char *component)
 {
-    static const char *const marks[] = {"ms_implat", "vms_mp",   "ms_bridge",
-                                        "ms_nwlb",   "iansvlan", "iansprot"};
+    static const char *const marks[] = {
+        "ms_implat", "vms_mp",     "ms_bridge", "ms_nwlb",
+        "ms_lbfo",                                              /* Microsoft */
+        "iansvlan",  "iansprot",   "iansmp",    "iansminiport", /* Intel */
+        "blfm",      "basp",                                    /* Broadcom */
+        "cpqteam",   "cq_cpqteam", "hp_team",   "mlx4mux",
+        "mlx5mux"};
 
     for (size_t i = 0; component && i < RH_COUNT(marks); i++)
         if (strcasestr(component, marks[i]))
             return true;
     return false;
+}
+
+static rh_key connection_of(struct rh_windows *w, struct rh_hive *h,
+                            const char *guid)
+{
+    RH_AUTO(rh_freep)
+    char *path =
+        rh_printf("Control\\Network\\%s\\%s\\Connection", NET_CLASS, guid);
+
+    return in_set(w, h, path);
+}
+
+static void nic_free(struct rh_win_nic *n)
+{
+    rh_words *all[] = {&n->addresses, &n->gateways, &n->routes, &n->dns,
+                       &n->wins};
+
+    for (size_t i = 0; i < RH_COUNT(all); i++)
+        free(all[i]->items);
+}
+
+/* "Team1 (compositebus\ms_implat_mp): 10.0.0.5/24 10.0.0.6/24" */
+static void add_team(struct rh_windows *w, struct rh_hive *h, rh_key class_key,
+                     const char *component, const char *guid)
+{
+    RH_AUTO(nic_free) struct rh_win_nic n = {.guid = guid, .dhcp = true};
+    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
+    const char *name =
+        guid ? kept(w, h, connection_of(w, h, guid), "Name") : NULL;
+
+    n.has_luid = rh_hive_number(h, class_key, "NetLuidIndex", &n.luid_index);
+    if (guid) {
+        read_ipv4(w, h, &n);
+        read_ipv6(w, h, &n);
+    }
+    rh_buf_printf(&b, name ? "%s (%s)" : "%.0s%s", name ? name : "", component);
+    for (size_t i = 0; i < n.addresses.count; i++)
+        rh_buf_printf(&b, "%s%s", i ? " " : ": ", n.addresses.items[i]);
+    add_word(&w->teams, rh_arena_strdup(w->arena, b.data));
+}
+
+/* VLAN by the driver of a card itself: a number, or a text of one. */
+static uint64_t vlan_of(struct rh_windows *w, struct rh_hive *h,
+                        rh_key class_key)
+{
+    const char *text = kept(w, h, class_key, "VlanID");
+    uint64_t vlan = 0;
+
+    if (!rh_hive_number(h, class_key, "VlanID", &vlan) && text)
+        rh_parse_u64(text, &vlan);
+    return vlan < 4095 ? vlan : 0;
 }
 
 static void add_nic(struct rh_windows *w, struct rh_hive *h, rh_key class_key,
@@ -294,13 +428,13 @@ static void add_nic(struct rh_windows *w, struct rh_hive *h, rh_key class_key,
     const struct rh_win_device *d = device_of(w, number);
     const char *guid = kept(w, h, class_key, "NetCfgInstanceId");
     const char *component = kept(w, h, class_key, "ComponentId");
-    RH_AUTO(rh_freep) char *connection = NULL;
     struct rh_win_nic *n;
-    rh_key k;
 
+    if (guid && strlen(guid) != 38)
+        guid = NULL;
     if (is_team(component))
-        add_word(&w->teams, component);
-    if (!guid || !d || strlen(guid) != 38 || w->nics.count >= NICS_MAX)
+        add_team(w, h, class_key, component, guid);
+    if (!guid || !d || w->nics.count >= NICS_MAX)
         return;
     n = rh_vec_add(&w->nics);
     n->device = d;
@@ -308,13 +442,12 @@ static void add_nic(struct rh_windows *w, struct rh_hive *h, rh_key class_key,
     n->nic = SIZE_MAX;
     n->description = kept(w, h, class_key, "DriverDesc");
     n->has_luid = rh_hive_number(h, class_key, "NetLuidIndex", &n->luid_index);
-    connection =
-        rh_printf("Control\\Network\\%s\\%s\\Connection", NET_CLASS, guid);
-    k = in_set(w, h, connection);
-    n->name = kept(w, h, k, "Name");
+    n->name = kept(w, h, connection_of(w, h, guid), "Name");
+    n->vlan = vlan_of(w, h, class_key);
     mac_of(w, h, class_key, n);
     read_ipv4(w, h, n);
     read_ipv6(w, h, n);
+    read_routes(w, h, n);
 }
 
 void rh_win_network(struct rh_windows *w, struct rh_hive *h)

@@ -33,10 +33,13 @@ struct rh_win_nic {
     bool dhcp, ghost;   /* ghost: no card of this machine */
     size_t nic;         /* of the VM; SIZE_MAX: none */
     rh_words addresses; /* "10.3.58.5/24", "2001:db8::5/64" */
-    rh_words gateways;  /* "10.3.58.1", "10.3.58.1 metric 5" */
+    rh_words gateways;  /* "10.3.58.1", "10.3.58.1 metric 5", "fe80::1" */
+    rh_words routes;    /* kept: "10.9.0.0/16 10.3.58.9", "... metric 5" */
     rh_words dns, wins;
     const char *suffix;
     uint64_t metric, netbios, mtu; /* 0: automatic, by DHCP, as it is */
+    uint64_t vlan;                 /* the card's own tag; 0: none */
+    bool unregistered, by_name; /* in DNS: not at all; with its suffix, too */
 };
 
 /* How a boot disk's driver stands; what comes later is worse. */
@@ -102,8 +105,15 @@ static inline void rh_hive_closep(struct rh_hive **h)
 int rh_win_detect(struct rh_windows *w, struct rh_session *s, rh_error **err);
 void rh_win_network(struct rh_windows *w, struct rh_hive *h);
 void rh_win_match_nics(struct rh_windows *w, struct rh_vm *vm);
-/* Is this name of a value in Nsi one of the card's? */
-bool rh_win_is_of_card(const char *name, const struct rh_win_nic *n);
+/* Is this name of a value in Nsi one of the card's?  Its LUID stands from that
+ * hexadecimal digit on. */
+enum {
+    RH_WIN_LUID_ADDRESS = 0,
+    RH_WIN_LUID_ROUTE4 = 48,
+    RH_WIN_LUID_ROUTE6 = 80
+};
+bool rh_win_is_of_card(const char *name, size_t digit,
+                       const struct rh_win_nic *n);
 void rh_win_say_volumes(struct rh_session *s);
 void rh_win_say_cautions(const struct rh_windows *w, struct rh_session *s,
                          struct rh_hive *system, struct rh_hive *software);

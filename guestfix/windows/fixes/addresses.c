@@ -39,8 +39,7 @@ static void split(const char *address, char ret[INET6_ADDRSTRLEN],
 
 static void mask_of(unsigned prefix, char ret[INET_ADDRSTRLEN])
 {
-    struct in_addr a = {
-        .s_addr = htonl(prefix ? ~0U << (32 - RH_MIN(prefix, 32U)) : 0)};
+    struct in_addr a = {.s_addr = htonl(prefix < 32 ? ~(~0U >> prefix) : ~0U)};
 
     inet_ntop(AF_INET, &a, ret, INET_ADDRSTRLEN);
 }
@@ -55,12 +54,25 @@ static char *gateway_words(const char *gateway)
                      metric ? metric + 8 : "1");
 }
 
+/* The next gateway of IPv4 from *i on; NULL: there is no other. */
+static const char *next_gateway(const struct card *c, size_t *i)
+{
+    while (*i < c->n->gateways.count) {
+        const char *gateway = c->n->gateways.items[(*i)++];
+
+        if (!is_ipv6(gateway))
+            return gateway;
+    }
+    return NULL;
+}
+
 /* The first address takes the place of DHCP, with the first gateway. */
 static void set_ipv4(const struct card *c)
 {
     const char *family = c->old ? "ip" : "ipv4";
     const char *addr = c->old ? "addr" : "address";
-    size_t count = 0;
+    size_t count = 0, at = 0;
+    const char *first = next_gateway(c, &at), *more;
 
     for (size_t i = 0; i < c->n->addresses.count; i++) {
         RH_AUTO(rh_freep) char *gateway = NULL;
@@ -71,8 +83,8 @@ static void set_ipv4(const struct card *c)
             continue;
         split(c->n->addresses.items[i], address, &prefix);
         mask_of(prefix, mask);
-        if (!count && c->n->gateways.count)
-            gateway = gateway_words(c->n->gateways.items[0]);
+        if (!count && first)
+            gateway = gateway_words(first);
         rh_win_step(c->steps, c->mac, RH_WIN_NEEDED,
                     count ? "netsh interface %s add address name=@NAME@ "
                             "%s%s=%s mask=%s%s"
@@ -82,13 +94,44 @@ static void set_ipv4(const struct card *c)
                     gateway ? gateway : "");
         count++;
     }
-    for (size_t i = 1; count && i < c->n->gateways.count; i++) {
-        RH_AUTO(rh_freep)
-        char *gateway = gateway_words(c->n->gateways.items[i]);
+    while (count && (more = next_gateway(c, &at)) != NULL) {
+        RH_AUTO(rh_freep) char *gateway = gateway_words(more);
 
         rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
                     "netsh interface %s add address name=@NAME@%s", family,
                     gateway);
+    }
+}
+
+/* "PREFIX HOP" or "PREFIX HOP metric N", anew where it is there already. */
+static void set_route(const struct card *c, const char *prefix, size_t n,
+                      const char *hop, enum rh_win_need need)
+{
+    const char *metric = strstr(hop, " metric ");
+    const char *family = is_ipv6(hop) ? "ipv6" : "ipv4";
+    int hop_n = (int)strcspn(hop, " ");
+
+    rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                "netsh interface %s delete route prefix=%.*s "
+                "interface=@NAME@ nexthop=%.*s",
+                family, (int)n, prefix, hop_n, hop);
+    rh_win_step(c->steps, c->mac, need,
+                "netsh interface %s add route prefix=%.*s interface=@NAME@ "
+                "nexthop=%.*s%s%s store=persistent",
+                family, (int)n, prefix, hop_n, hop, metric ? " metric=" : "",
+                metric ? metric + 8 : "");
+}
+
+static void set_routes(const struct card *c)
+{
+    for (size_t i = 0; i < c->n->gateways.count; i++)
+        if (is_ipv6(c->n->gateways.items[i]))
+            set_route(c, "::/0", 4, c->n->gateways.items[i], RH_WIN_NEEDED);
+    for (size_t i = 0; i < c->n->routes.count; i++) {
+        const char *route = c->n->routes.items[i];
+        size_t n = strcspn(route, " ");
+
+        set_route(c, route, n, route + n + 1, RH_WIN_OPTIONAL);
     }
 }
 
@@ -152,6 +195,14 @@ static void set_the_rest(const struct card *c)
         rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
                     "reg add %s /v Domain /t REG_SZ /d \"%s\" /f", tcp,
                     c->n->suffix);
+    if (c->n->unregistered)
+        rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                    "reg add %s /v RegistrationEnabled /t REG_DWORD /d 0 /f",
+                    tcp);
+    if (c->n->by_name)
+        rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
+                    "reg add %s /v RegisterAdapterName /t REG_DWORD /d 1 /f",
+                    tcp);
     if (c->n->netbios)
         rh_win_step(c->steps, c->mac, RH_WIN_OPTIONAL,
                     "reg add %s /v NetbiosOptions /t REG_DWORD /d %u /f", netbt,
@@ -221,20 +272,23 @@ static int drop_servers(struct rh_hive_edit *e, const char *set,
 static int drop_nsi(struct rh_hive_edit *e, const char *set,
                     const struct rh_win_nic *n, rh_error **err)
 {
-    static const char *const parts[] = {
-        "{eb004a00-9b1a-11d4-9123-0050047759bc}\\10",
-        "{eb004a00-9b1a-11d4-9123-0050047759bc}\\16",
-        "{eb004a01-9b1a-11d4-9123-0050047759bc}\\10",
-        "{eb004a01-9b1a-11d4-9123-0050047759bc}\\16"};
+    static const struct {
+        const char *key;
+        size_t luid;
+    } parts[] = {
+        {"{eb004a00-9b1a-11d4-9123-0050047759bc}\\10", RH_WIN_LUID_ADDRESS},
+        {"{eb004a00-9b1a-11d4-9123-0050047759bc}\\16", RH_WIN_LUID_ROUTE4},
+        {"{eb004a01-9b1a-11d4-9123-0050047759bc}\\10", RH_WIN_LUID_ADDRESS},
+        {"{eb004a01-9b1a-11d4-9123-0050047759bc}\\16", RH_WIN_LUID_ROUTE6}};
 
     for (size_t i = 0; n->has_luid && i < RH_COUNT(parts); i++) {
         RH_AUTO(rh_freep)
-        char *path = rh_printf("%s\\Control\\Nsi\\%s", set, parts[i]);
+        char *path = rh_printf("%s\\Control\\Nsi\\%s", set, parts[i].key);
         RH_AUTO(rh_name_list_freep)
         char **names = rh_hive_values(e->h, rh_hive_key(e->h, 0, path));
 
         for (size_t k = 0; names && names[k]; k++)
-            if (rh_win_is_of_card(names[k], n) &&
+            if (rh_win_is_of_card(names[k], parts[i].luid, n) &&
                 rh_hive_drop_value(e, path, names[k], err) < 0)
                 return -1;
     }
@@ -298,7 +352,10 @@ static int disarm(struct rh_hive_edit *e, const struct rh_win_nic *n,
  */
 static bool has_settings(const struct rh_win_nic *n)
 {
-    return n->addresses.count || n->dns.count || n->wins.count;
+    return n->addresses.count || n->dns.count || n->wins.count ||
+           n->routes.count ||
+           (n->gateways.count &&
+            is_ipv6(n->gateways.items[n->gateways.count - 1]));
 }
 
 static bool shares_address(const struct rh_win_nic *a,
@@ -337,6 +394,7 @@ static int move_one(struct rh_hive_edit *e, const struct rh_win_nic *n,
     }
     set_ipv4(&card);
     set_ipv6(&card);
+    set_routes(&card);
     set_servers(&card);
     set_the_rest(&card);
     if (n->name && !rh_win_is_plain(n->name))
@@ -420,6 +478,14 @@ static void say_teams(struct rh_fix_job *j)
 {
     const struct rh_windows *w = rh_win_of(j);
 
+    for (size_t i = 0; i < w->nics.count; i++)
+        if (w->nics.items[i].vlan && !w->nics.items[i].device->gone)
+            rh_finding_add(j->o->findings, RH_F_WINDOWS_TEAM, "os",
+                           N_("the driver of the network card \"%s\" tags what "
+                              "it sends with VLAN %u; the new card will not"),
+                           w->nics.items[i].name ? w->nics.items[i].name
+                                                 : w->nics.items[i].guid,
+                           (unsigned)w->nics.items[i].vlan);
     for (size_t i = 0; i < w->teams.count; i++)
         rh_finding_add(j->o->findings, RH_F_WINDOWS_TEAM, "os",
                        N_("a team, bridge or virtual switch (%s) is set up; it "
