@@ -58,3 +58,27 @@ void rh_shell_quote(struct rh_buf *b, const char *text)
     }
     rh_buf_putc(b, '\'');
 }
+
+void rh_target_say_uuid(const struct rh_target_job *job,
+                        enum rh_uuid_order order, struct rh_findings *findings)
+{
+    enum rh_uuid_seen seen = rh_vm_uuid_seen(job->vm);
+    char uuid[37], own[37], swapped[37];
+
+    if (seen == RH_UUID_UNSEEN || job->vm->uuid.from == RH_FROM_SET)
+        return;
+    rh_vm_smbios_uuid(job->vm, order, uuid);
+    rh_vm_uuid(job->vm, own);
+    rh_uuid_swap(job->vm->seen_uuid, swapped);
+    if (seen == RH_UUID_OTHER)
+        rh_finding_add(
+            findings, RH_F_WINDOWS_UUID_OTHER, "vm",
+            N_("Windows last saw a machine with another UUID than the package "
+               "says (%s); --set uuid=%s gives it the one it knows"),
+            own, order == RH_UUID_SWAPPED ? job->vm->seen_uuid : swapped);
+    else if (strcmp(uuid, own))
+        rh_finding_add(findings, RH_F_WINDOWS_UUID, "vm",
+                       N_("the VM's UUID is written %s (the source: %s), so "
+                          "that Windows sees the one it knows"),
+                       uuid, own);
+}

@@ -117,6 +117,10 @@ const struct rh_target *rh_target_at(size_t i);
 /* The VM's description, begun with its real name where the target calls it
  * otherwise (`shown`).  The caller frees. */
 char *rh_target_about(const struct rh_target_job *job, const char *shown);
+/* Does the VM get the hardware UUID that its guest knows?  If it is written
+ * otherwise than in the package, or is another, that is said. */
+void rh_target_say_uuid(const struct rh_target_job *job,
+                        enum rh_uuid_order order, struct rh_findings *findings);
 const char *rh_target_option(const struct rh_target_job *job, const char *name);
 /* What --network-map says for a network of the package; NULL: nothing. */
 const char *rh_target_network(const struct rh_target_options *o,

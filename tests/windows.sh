@@ -460,6 +460,48 @@ test_data_disks_of_a_server_come_online() {
         out/w/receipt.json
 }
 
+uuid_of() { # TARGET: as the hypervisor is told
+    if [ "$1" = kvm ]; then
+        sed -n 's/^smbios1: uuid=\([^,]*\).*/\1/p' out/*/proxmox.conf
+    else
+        tar xOf out/*/*.xva ova.xml | grep -o '<name>uuid</name><value>[^<]*' | head -1 | sed 's/.*>//'
+    fi
+}
+test_the_machine_has_the_uuid_that_windows_knows() {
+    local seen=67314d56-e237-5a9a-0011-223344556677 plain=564d3167-37e2-9a5a-0011-223344556677 t
+    printf '%s\n' 'Windows Registry Editor Version 5.00' '' '[\HardwareConfig]' \
+        "\"LastConfig\"=\"{$(echo $seen | tr a-z A-Z)}\"" >more.reg
+    disk uuid win2019 SIZE_MIB=16 SYSTEM_MORE="$PWD/more.reg"
+    # The package says none: by QEMU a text is swapped into bytes, by Xen it is not.
+    convert uuid kvm
+    expect_json '.vms[0] | .uuid + " " + .provenance.uuid.from' "$seen guest" out/uuid/vm.json
+    expect_equal "$(uuid_of kvm)" $seen
+    rm -rf out
+    convert uuid xen --format xva
+    expect_status 0
+    expect_equal "$(uuid_of xen)" $plain
+    # VMware's own text is in the order of its bytes.
+    for t in $plain $seen; do
+        mkdir vm
+        cp "$SCRATCH/uuid.raw" vm/system-flat.vmdk
+        flat system $(($(stat -c %s vm/system-flat.vmdk) / 512)) >vm/system.vmdk
+        printf '%s\n' 'config.version = "8"' 'displayName = "w"' 'memsize = "2048"' 'numvcpus = "1"' \
+            'guestOS = "windows2019srv-64"' 'scsi0.present = "TRUE"' 'scsi0.virtualDev = "pvscsi"' \
+            'scsi0:0.present = "TRUE"' 'scsi0:0.fileName = "system.vmdk"' \
+            "uuid.bios = \"$(echo ${t//-/} | sed 's/../& /g; s/ $//; s/ /-/8')\"" >vm/w.vmx
+        rm -rf out
+        run "$REHOST" convert vm/w.vmx --to kvm --out out --format raw
+        expect_equal "$(uuid_of kvm)" $seen
+        rm -r vm out
+    done
+    # Another one: the package's, and it is said; what the user sets is the last word.
+    convert uuid kvm --set uuid=11111111-2222-3333-4444-555555555555
+    expect_equal "$(uuid_of kvm)" 11111111-2222-3333-4444-555555555555
+    printf 'schema: rehost.overlay/1\nuuid: 11111111-2222-3333-4444-555555555555\n' >fill.yaml
+    report uuid kvm --fill fill.yaml
+    expect_json '.vms[0].targets[0].findings[] | select(.id == "WINDOWS-UUID-OTHER") | .message | test("--set uuid='$seen'")' true
+}
+
 # --- virtio -------------------------------------------------------------------------------
 test_virtio_is_put_in_and_the_rest_installed_at_the_first_start() {
     disk w2019 win2019

@@ -122,3 +122,39 @@ bool rh_vm_uuid(const struct rh_vm *vm, char ret_uuid[37])
         ret_uuid[i] = (char)tolower((unsigned char)text[i]);
     return false;
 }
+
+void rh_uuid_swap(const char *uuid, char ret_uuid[37])
+{
+    static const unsigned char from[] = {6,  7, 4,  5,  2,  3,  0,  1,  8, 11,
+                                         12, 9, 10, 13, 16, 17, 14, 15, 18};
+
+    for (size_t i = 0; i < 37; i++)
+        ret_uuid[i] = uuid[i < sizeof from ? from[i] : i];
+}
+
+enum rh_uuid_seen rh_vm_uuid_seen(const struct rh_vm *vm)
+{
+    char own[37], swapped[37];
+
+    if (!vm->seen_uuid || !valid_uuid(vm->seen_uuid))
+        return RH_UUID_UNSEEN;
+    if (rh_vm_uuid(vm, own) || !strcasecmp(own, vm->seen_uuid))
+        return RH_UUID_SAME;
+    rh_uuid_swap(vm->seen_uuid, swapped);
+    return strcasecmp(own, swapped) ? RH_UUID_OTHER : RH_UUID_FITS;
+}
+
+bool rh_vm_smbios_uuid(const struct rh_vm *vm, enum rh_uuid_order order,
+                       char ret_uuid[37])
+{
+    enum rh_uuid_seen seen = rh_vm_uuid_seen(vm);
+
+    if (vm->uuid.from == RH_FROM_SET || seen == RH_UUID_UNSEEN ||
+        seen == RH_UUID_OTHER)
+        return rh_vm_uuid(vm, ret_uuid);
+    if (order == RH_UUID_SWAPPED)
+        snprintf(ret_uuid, 37, "%s", vm->seen_uuid);
+    else
+        rh_uuid_swap(vm->seen_uuid, ret_uuid);
+    return false;
+}

@@ -95,6 +95,9 @@ struct rh_vm {
     RH_VEC(struct rh_nic_config) nics;
     RH_VEC(struct rh_cdrom_config) cdroms;
     RH_VEC(struct rh_device) devices;
+    /* The hardware's UUID as the guest's system last saw it, lower case; NULL:
+     * nothing tells. */
+    const char *seen_uuid;
     const char *source_kind; /* "vmware", "nutanix", "virtualbox", "other" */
 };
 
@@ -173,6 +176,18 @@ bool rh_valid_mac(const char *mac); /* unicast, colons, any case */
 bool rh_vm_nic_mac(const struct rh_vm *vm, size_t nic, char ret_mac[18]);
 /* Likewise the VM's UUID; and one for each other object of a role. */
 bool rh_vm_uuid(const struct rh_vm *vm, char ret_uuid[37]);
+/* The UUID to give a machine so that the guest sees the one it knows.  Where the
+ * bytes come from a text differs: SMBIOS 2.6 (QEMU) swaps the first three
+ * groups, Xen and VMware do not.  Without what the guest saw, with a UUID that
+ * the user set, or with another than the guest's: as rh_vm_uuid(). */
+enum rh_uuid_order { RH_UUID_SWAPPED, RH_UUID_PLAIN };
+bool rh_vm_smbios_uuid(const struct rh_vm *vm, enum rh_uuid_order order,
+                       char ret_uuid[37]);
+/* How what the guest saw and what the VM has come together. */
+enum rh_uuid_seen { RH_UUID_UNSEEN, RH_UUID_SAME, RH_UUID_FITS, RH_UUID_OTHER };
+enum rh_uuid_seen rh_vm_uuid_seen(const struct rh_vm *vm);
+/* Its first three groups the other way round. */
+void rh_uuid_swap(const char *uuid, char ret_uuid[37]);
 void rh_vm_made_up_uuid(const struct rh_vm *vm, const char *role, size_t i,
                         char ret_uuid[37]);
 

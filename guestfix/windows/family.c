@@ -1,5 +1,6 @@
 /* family.c - Windows as a family of guests: its root, its facts, its fixes. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,23 @@ static int mounts(struct rh_mounting *m, rh_error **err)
     return loader.volume ? m->add(m, &loader, err) : 0;
 }
 
+/* Licences go by the hardware's UUID: the new machine has the one that Windows
+ * knows. */
+static void keep_uuid(const struct rh_windows *w, struct rh_vm *vm)
+{
+    char *seen;
+
+    if (!w->smbios_uuid)
+        return;
+    seen = rh_arena_strdup(vm->arena, w->smbios_uuid);
+    for (char *p = seen; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    vm->seen_uuid = seen;
+    if (vm->uuid.kind == RH_VALUE_UNSET &&
+        rh_vm_uuid_seen(vm) != RH_UUID_UNSEEN)
+        rh_set_text(vm, &vm->uuid, seen, RH_FROM_GUEST, "HardwareConfig");
+}
+
 static int detect(struct rh_session *s, void **ret_facts, struct rh_system *ret,
                   rh_error **err)
 {
@@ -46,8 +64,10 @@ static int detect(struct rh_session *s, void **ret_facts, struct rh_system *ret,
     *ret_facts = w;
     if (rh_win_detect(w, s, err) < 0)
         return -1;
-    if (s->o->vm)
+    if (s->o->vm) {
         rh_win_match_nics(w, s->o->vm);
+        keep_uuid(w, s->o->vm);
+    }
     *ret = (struct rh_system){
         .id = w->kind && !strcmp(w->kind, "server") ? "windows-server"
                                                     : "windows",

@@ -333,6 +333,7 @@ int rh_kvm_check(const struct rh_target_job *job, struct rh_findings *findings,
     check_hotplug(&c);
     check_clock(&c);
     check_name(&c);
+    rh_target_say_uuid(job, RH_UUID_SWAPPED, findings);
     rh_kvm_free(&k);
     return 0;
 }

@@ -63,7 +63,7 @@ static char *dns_name(const char *name)
 static void decide_ids(struct rh_kvm *k)
 {
     k->dns_name = dns_name(k->job->name);
-    k->own_uuid = rh_vm_uuid(k->job->vm, k->uuid);
+    k->own_uuid = rh_vm_smbios_uuid(k->job->vm, RH_UUID_SWAPPED, k->uuid);
     rh_vm_made_up_uuid(k->job->vm, "generation", 0, k->genid);
 }
 

@@ -164,12 +164,14 @@ static void add_identity(const struct rh_kvm *k, struct rh_kvm_settings *s)
     if (is(source, "vmware") && !k->own_uuid) {
         /* What licences of the guest may be bound to. */
         RH_AUTO(rh_buf_free) struct rh_buf serial = {0};
+        char plain_uuid[37];
 
+        rh_vm_smbios_uuid(k->job->vm, RH_UUID_PLAIN, plain_uuid);
         rh_buf_puts(&serial, "VMware-");
-        for (size_t i = 0, n = 0; k->uuid[i]; i++) {
-            if (k->uuid[i] == '-')
+        for (size_t i = 0, n = 0; plain_uuid[i]; i++) {
+            if (plain_uuid[i] == '-')
                 continue;
-            rh_buf_putc(&serial, k->uuid[i]);
+            rh_buf_putc(&serial, plain_uuid[i]);
             n++;
             if (n % 2 == 0 && n < 32)
                 rh_buf_putc(&serial, n == 16 ? '-' : ' ');

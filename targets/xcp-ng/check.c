@@ -222,8 +222,9 @@ static void check_uuid(const struct check *c)
 {
     char uuid[37];
 
-    if (rh_vm_uuid(c->job->vm, uuid))
+    if (rh_vm_smbios_uuid(c->job->vm, RH_UUID_PLAIN, uuid))
         return; /* nobody knows the old one */
+    rh_target_say_uuid(c->job, RH_UUID_PLAIN, c->findings);
     if (!c->job->options->format || format_is(c->job, "xva"))
         rh_finding_add(
             c->findings, RH_F_XEN_UUID, "vm",

@@ -168,7 +168,7 @@ static int add_vm(struct rh_buf *b, const struct rh_target_job *job,
     RH_AUTO(rh_freep) char *description = rh_xen_description(job);
     char uuid[37];
 
-    rh_vm_uuid(job->vm, uuid);
+    rh_vm_smbios_uuid(job->vm, RH_UUID_PLAIN, uuid);
     open_object(b, "VM", REF_VM);
     rh_rpc_text(b, "uuid", uuid);
     rh_rpc_text(b, "name_label", name);
