@@ -528,6 +528,28 @@ test_virtio_is_put_in_and_the_rest_installed_at_the_first_start() {
         --set memory=2GiB --set cpus=1 --json -
     expect_json '.vms[0].targets[0].edits | length' 0
 }
+test_the_guest_agent_and_all_other_drivers_come_at_the_first_start() {
+    local d os=2k19
+    disk w2019 win2019
+    virtio_win drv microsoft $os
+    for d in vioserial/vioser viorng/viorng; do
+        mkdir -p "drv/${d%/*}/$os/amd64"
+        for e in sys inf cat; do
+            cp drv/vioscsi/$os/amd64/vioscsi.$e "drv/${d%/*}/$os/amd64/${d#*/}.$e"
+        done
+    done
+    mkdir drv/guest-agent
+    for d in x86_64 i386; do echo "agent $d" >drv/guest-agent/qemu-ga-$d.msi; done
+    xorriso -as mkisofs -quiet -J -r -o virtio.iso drv 2>/dev/null
+    convert w2019 kvm --devices virtio --drivers virtio.iso
+    expect_status 0
+    volume out/w2019/disk0.raw
+    expect_equal "$(ntfscat -f ntfs Windows/rehost-firstboot/drivers.txt | tr -d '\r' | cut -d'|' -f2 | tr '\n' ' ')" \
+        "optional:viostor optional:vioscsi needed:netkvm optional:balloon optional:vioser optional:viorng "
+    expect_equal "$(ntfscat -f ntfs Windows/rehost-firstboot/qemu-ga-x86_64.msi)" "agent x86_64"
+    expect_equal "$(ntfscat -f ntfs Windows/rehost-firstboot/after.txt | tr -d '\r')" \
+        '-|optional|msiexec /i qemu-ga-x86_64.msi /qn /norestart'
+}
 test_virtio_rows_go_into_a_driver_database_where_there_is_one() {
     real r10 win10 system/win10-21h2-vmware-uefi.SYSTEM LAYOUT=gpt
     virtio_win drv microsoft w8.1 w10

@@ -103,6 +103,7 @@ static unsigned rank(const struct rh_windows *w, const char *driver,
 struct search {
     const struct rh_windows *w;
     const char *driver, *inf; /* its folder, and its file without ".inf" */
+    const char *one;          /* or NULL: only the file of that name */
     unsigned best;            /* rank of what was found so far; 0: nothing */
     struct rh_win_files files;
 };
@@ -142,8 +143,10 @@ static bool begin_file(struct search *s, const char *path)
     const char *slash = strrchr(path, '/');
     RH_AUTO(rh_freep)
     char *folder = rh_strndup(path, slash ? (size_t)(slash - path) : 0);
-    unsigned r = rank(s->w, s->driver, layout_of(folder));
+    unsigned r = s->one ? 0 : rank(s->w, s->driver, layout_of(folder));
 
+    if (s->one)
+        return !s->files.count && !strcasecmp(slash ? slash + 1 : path, s->one);
     if (!r || (s->best && r > s->best) ||
         !is_wanted(s, slash ? slash + 1 : path, r))
         return false;
@@ -252,21 +255,39 @@ static int read_image(struct search *s, const char *path, rh_error **err)
                                                path, archive_error_string(a));
 }
 
+static int look(struct search *s, const char *where, rh_error **err)
+{
+    size_t left = ENTRIES_MAX;
+    struct stat st;
+
+    if (stat(where, &st) < 0)
+        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "%s", where);
+    return S_ISDIR(st.st_mode) ? walk(s, where, "", 0, &left, err)
+                               : read_image(s, where, err);
+}
+
+int rh_win_drivers_file(const char *where, const char *name,
+                        struct rh_win_files *ret, rh_error **err)
+{
+    struct search s = {.one = name};
+    int r = look(&s, where, err);
+
+    if (r < 0)
+        rh_win_files_free(&s.files);
+    *ret = s.files;
+    return r;
+}
+
 int rh_win_drivers_find(const struct rh_windows *w, const char *where,
                         const char *driver, const char *inf,
                         struct rh_win_files *ret, rh_error **err)
 {
     struct search s = {.w = w, .driver = driver, .inf = inf};
     RH_AUTO(rh_freep) char *file = rh_printf("%s.inf", inf);
-    size_t left = ENTRIES_MAX;
-    struct stat st;
     int r;
 
     memset(ret, 0, sizeof *ret);
-    if (stat(where, &st) < 0)
-        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "%s", where);
-    r = S_ISDIR(st.st_mode) ? walk(&s, where, "", 0, &left, err)
-                            : read_image(&s, where, err);
+    r = look(&s, where, err);
     /* Without its .inf it is no driver. */
     if (r < 0 || !rh_win_file_named(&s.files, file))
         rh_win_files_free(&s.files);

@@ -27,6 +27,10 @@ int rh_win_drivers_find(const struct rh_windows *w, const char *where,
                         const char *driver, const char *inf,
                         struct rh_win_files *ret, rh_error **err);
 
+/* The first file of that name in whatever folder; none: *ret is empty. */
+int rh_win_drivers_file(const char *where, const char *name,
+                        struct rh_win_files *ret, rh_error **err);
+
 /* Why a boot driver would not be loaded; NULL: it would.  Translated. */
 const char *rh_win_driver_refusal(const struct rh_windows *w,
                                   const struct rh_win_file *sys);

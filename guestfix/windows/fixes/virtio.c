@@ -295,6 +295,32 @@ static void take_rows_out(const struct virtio_disk *d, const char *label,
                            d->ids[i]);
 }
 
+/* QEMU's guest agent, as virtio-win has it in guest-agent/; it talks through
+ * vioserial, which is installed before. */
+static int stage_agent(struct rh_fix_job *j, struct rh_win_job *job,
+                       rh_error **err)
+{
+    const char *architecture = rh_win_of(j)->architecture;
+    const char *name = !architecture                     ? NULL
+                       : !strcmp(architecture, "x86_64") ? "qemu-ga-x86_64.msi"
+                       : !strcmp(architecture, "x86")    ? "qemu-ga-i386.msi"
+                                                         : NULL;
+    RH_AUTO(rh_win_files_free) struct rh_win_files files = {0};
+
+    if (!name)
+        return 0;
+    if (rh_win_drivers_file(j->o->drivers, name, &files, err) < 0)
+        return -1;
+    if (!files.count)
+        return 0;
+    if (rh_win_job_put(j, name, files.items[0].bytes, files.items[0].n, err) <
+        0)
+        return -1;
+    rh_win_step(&job->after, NULL, RH_WIN_OPTIONAL,
+                "msiexec /i %s /qn /norestart", name);
+    return 0;
+}
+
 int rh_win_stage_drivers(struct rh_hive_edit *e, struct rh_win_job *job,
                          rh_error **err)
 {
@@ -309,5 +335,5 @@ int rh_win_stage_drivers(struct rh_hive_edit *e, struct rh_win_job *job,
             return -1;
     if (rh_hive_key(e->h, 0, "DriverDatabase\\DriverInfFiles\\rehost.inf"))
         take_rows_out(d, label, job);
-    return 0;
+    return stage_agent(e->j, job, err);
 }
