@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -44,5 +45,8 @@ enum rh_pe_trust rh_sign_pe(const void *bytes, size_t n);
  * `file`: an image by its own digest, any other by that of its bytes. */
 enum rh_pe_trust rh_sign_catalog(const void *catalog, size_t n,
                                  const void *file, size_t file_n);
+/* The processor that a PE file is made for, as its header has it (0x8664:
+ * x86-64); 0: it is none. */
+uint16_t rh_sign_pe_machine(const void *bytes, size_t n);
 
 #endif

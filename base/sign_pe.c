@@ -302,3 +302,11 @@ enum rh_pe_trust rh_sign_catalog(const void *catalog, size_t n,
     ERR_clear_error();
     return trust;
 }
+
+uint16_t rh_sign_pe_machine(const void *bytes, size_t n)
+{
+    const unsigned char *p = bytes;
+    struct image i;
+
+    return image_of(bytes, n, &i) ? rh_le16(p + rh_le32(p + 60) + 4) : 0;
+}

@@ -29,13 +29,13 @@ sums_of() { # NTFS OUT
 }
 
 # A virtio-win in the ISO's layout: DRIVER/SYSTEM/amd64 for the systems named
-# ($ARCH: or another processor), signed as signpe.sh can, or `none`, or `changed`
+# ($ARCH: or another processor; $INF_MORE: more in each .inf), signed as signpe.sh can, or `none`, or `changed`
 # after it was signed.
 virtio_win() { # FOLDER SIGNATURE SYSTEM...
     local top=$1 kind=$2 os d name arch=${ARCH-amd64} to
     local -x KEYS=$SCRATCH/.keys
     shift 2
-    python3 "$tools/mkpe.py" drv.sys x64 native
+    python3 "$tools/mkpe.py" drv.sys "${arch/amd64/x64}" native
     case $kind in
     none) ;;
     changed)
@@ -45,7 +45,7 @@ virtio_win() { # FOLDER SIGNATURE SYSTEM...
     *) sh "$tools/signpe.sh" drv.sys "$kind" ;;
     esac
     for os; do
-        printf '; %s\r\n[Version]\r\n' "$os" >drv.inf
+        printf '; %s\r\n[Version]\r\n%b' "$os" "${INF_MORE-}" >drv.inf
         rm -f drv.cat
         [ "$kind" = none ] || sh "$tools/signpe.sh" drv.cat "$kind" drv.inf drv.sys
         for d in viostor/viostor vioscsi/vioscsi NetKVM/netkvm Balloon/balloon; do

@@ -594,6 +594,27 @@ test_a_package_whose_catalog_does_not_fit_is_not_staged() {
     expect_equal "$(ntfscat -f ntfs Windows/rehost-firstboot/drivers.txt | tr -d '\r' | cut -d'|' -f2)" \
         "$(printf 'optional:viostor\noptional:vioscsi')"
 }
+test_a_driver_for_another_processor_or_windows_is_refused() {
+    local refused='[.vms[0].targets[0].findings[] | select(.id == "WINDOWS-DRIVER-REFUSED") | .message | split(": ")[1]] | unique | join("; ")'
+    disk w2019 win2019
+    disk w7 win7
+    # The folder says amd64, what lies in it does not.
+    ARCH=x86 virtio_win wrong microsoft 2k19
+    for d in wrong/*/2k19; do mv "$d/x86" "$d/amd64"; done
+    report w2019 kvm --devices virtio --drivers wrong
+    expect_status 4
+    expect_json "$refused" "it is made for another processor"
+    # A plain folder does not say for which Windows it is; the .inf does.
+    INF_MORE='[Manufacturer]\r\n%V% = Models, NTx86.6.0, NTamd64.10.0 ; not 7\r\n' virtio_win ten microsoft w10
+    mkdir plain
+    cp ten/*/w10/amd64/* plain
+    report w7 kvm --devices virtio --drivers plain
+    expect_status 4
+    expect_json "$refused" "its .inf is made for another Windows"
+    report w2019 kvm --devices virtio --drivers plain
+    expect_status 0
+    expect_json "$refused" ""
+}
 test_drivers_signed_for_tests_load_where_windows_takes_them() {
     disk testsigning win2019 SIZE_MIB=16 BCD_SYSTEM=1 BCD_MORE=16000049=01
     virtio_win drv test 2k19
@@ -714,7 +735,8 @@ test_clean_ntfs_gives_no_finding_not_even_for_flag_0x80() {
     local f
     need_shared corpus/windows-disks/util-linux-ntfs.img.xz
     for f in util-linux-ntfs.img msuhanov-ntfs-lastaccess.raw grr-ntfs_img.dd \
-        colinfinck-testfs1.img dfir-orc-ntfs.vhd plaso-vsstest.qcow2 msuhanov-ntfs-2m.raw; do
+        colinfinck-testfs1.img dfir-orc-ntfs.vhd plaso-vsstest.qcow2 msuhanov-ntfs-2m.raw \
+        msuhanov-ntfs-ramslack.raw; do
         xz -dc "$corpus/$f.xz" | dd of="${f%.dd}" bs=64k conv=sparse status=none
     done
     mv grr-ntfs_img grr-ntfs.img

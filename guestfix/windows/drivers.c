@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/sign.h"
+#include "guestfix/windows/inf.h"
 
 enum { FILE_MAX = 32 * 1024 * 1024, FILES_MAX = 64, ENTRIES_MAX = 20000 };
 
@@ -320,9 +321,28 @@ static bool loads_anything(const struct rh_windows *w)
     return w->architecture && !strcmp(w->architecture, "x86");
 }
 
+/* Another processor's driver would be put in all right, and then stop Windows.
+ */
+static bool is_for_processor(const struct rh_windows *w,
+                             const struct rh_win_file *sys)
+{
+    static const struct {
+        const char *architecture;
+        uint16_t machine;
+    } all[] = {{"x86_64", 0x8664}, {"x86", 0x14c}, {"aarch64", 0xaa64}};
+    uint16_t machine = rh_sign_pe_machine(sys->bytes, sys->n);
+
+    for (size_t i = 0; w->architecture && i < RH_COUNT(all); i++)
+        if (!strcmp(w->architecture, all[i].architecture))
+            return machine == all[i].machine;
+    return true;
+}
+
 const char *rh_win_driver_refusal(const struct rh_windows *w,
                                   const struct rh_win_file *sys)
 {
+    if (!is_for_processor(w, sys))
+        return _("it is made for another processor");
     return loads_anything(w) ? NULL
                              : reason_of(w, rh_sign_pe(sys->bytes, sys->n));
 }
@@ -332,6 +352,25 @@ static bool has_end(const char *name, const char *end)
     size_t n = strlen(name), m = strlen(end);
 
     return n > m && !strcasecmp(name + n - m, end);
+}
+
+static bool is_for_windows(const struct rh_windows *w,
+                           const struct rh_win_file *inf)
+{
+    struct rh_inf_for who = {arch_of(w, 0), w->major, w->minor, w->build};
+
+    return !who.architecture || rh_inf_fits(inf->bytes, inf->n, &who);
+}
+
+const char *rh_win_inf_refusal(const struct rh_windows *w,
+                               const struct rh_win_files *f, const char *inf)
+{
+    RH_AUTO(rh_freep) char *name = rh_printf("%s.inf", inf);
+    const struct rh_win_file *row = rh_win_file_named(f, name);
+
+    return row && !is_for_windows(w, row)
+               ? _("its .inf is made for another Windows")
+               : NULL;
 }
 
 const char *rh_win_package_refusal(const struct rh_windows *w,

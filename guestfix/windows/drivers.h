@@ -34,6 +34,9 @@ int rh_win_drivers_file(const char *where, const char *name,
 /* Why a boot driver would not be loaded; NULL: it would.  Translated. */
 const char *rh_win_driver_refusal(const struct rh_windows *w,
                                   const struct rh_win_file *sys);
+/* Why its .inf ("vioscsi") is not for this Windows; NULL: it is. */
+const char *rh_win_inf_refusal(const struct rh_windows *w,
+                               const struct rh_win_files *f, const char *inf);
 /* Why a package would not be installed ("netkvm.inf" among its files): Windows
  * wants a catalog that lists the .inf.  NULL: it would.  Translated. */
 const char *rh_win_package_refusal(const struct rh_windows *w,

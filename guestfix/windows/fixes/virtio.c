@@ -46,6 +46,8 @@ bool rh_win_has_virtio(const struct rh_windows *w, const char *drivers,
         return false;
     f = rh_win_file_named(&files, sys);
     *ret_refusal = f ? rh_win_driver_refusal(w, f) : NULL;
+    if (f && !*ret_refusal)
+        *ret_refusal = rh_win_inf_refusal(w, &files, d->driver);
     return f && !*ret_refusal;
 }
 
@@ -215,6 +217,8 @@ int rh_fix_win_virtio(struct rh_fix_job *j, rh_error **err)
     if (!sys)
         return say_refused(j, d->driver, _("there is none for it"));
     why = rh_win_driver_refusal(w, sys);
+    if (!why)
+        why = rh_win_inf_refusal(w, &files, d->driver);
     if (why)
         return say_refused(j, d->driver, why);
     return put_in(j, system, d, sys, err);
@@ -243,6 +247,8 @@ static const char *refusal_of(const struct rh_windows *w,
     const struct rh_win_file *sys = rh_win_file_named(files, driver);
     const char *why = sys ? rh_win_driver_refusal(w, sys) : NULL;
 
+    if (!why)
+        why = rh_win_inf_refusal(w, files, inf);
     return why ? why : rh_win_package_refusal(w, files, name);
 }
 
