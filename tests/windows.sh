@@ -615,6 +615,22 @@ test_a_driver_for_another_processor_or_windows_is_refused() {
     expect_status 0
     expect_json "$refused" ""
 }
+test_a_card_without_a_driver_is_told() {
+    local told='[.vms[0].targets[0].findings[].id | select(. == "WINDOWS-NIC-DRIVER")] | length'
+    disk w2019 win2019
+    virtio_win drv microsoft 2k19
+    report w2019 kvm --devices virtio --drivers drv $nic
+    expect_json "$told" 0
+    rm -r drv/NetKVM
+    report w2019 kvm --devices virtio --drivers drv $nic
+    expect_json "$told" 1
+    report w2019 kvm --devices vmware $nic
+    expect_json "$told" 0
+    # An XP on a VM of another maker has never seen vmxnet3.
+    real rxp winxp system/xp-sp3.SYSTEM
+    report rxp kvm --devices vmware $nic
+    expect_json "$told" 1
+}
 test_drivers_signed_for_tests_load_where_windows_takes_them() {
     disk testsigning win2019 SIZE_MIB=16 BCD_SYSTEM=1 BCD_MORE=16000049=01
     virtio_win drv test 2k19

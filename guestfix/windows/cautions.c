@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guestfix/windows/drivers.h"
 #include "guestfix/windows/start.h"
 
 /* --- volumes -----------------------------------------------------------------
@@ -232,6 +233,52 @@ static void say_space(const struct look *l)
                        (unsigned)(room / (1024 * 1024)));
 }
 
+/* Is something of the card's driver there?  Plug and play installs it even
+ * where it only lies ready; e1000 and rtl8139 are left to Windows' own. */
+static bool has_nic_driver(const struct look *l, const char *nic)
+{
+    static const struct {
+        const char *nic, *services[2], *id;
+    } all[] = {{"vmxnet3", {"vmxnet3ndis6", "vmxnet3"}, "VEN_15AD&DEV_07B0"},
+               {"virtio", {"netkvm", NULL}, "VEN_1AF4&DEV_1000"}};
+    rh_key ids;
+
+    for (size_t i = 0; i < RH_COUNT(all); i++) {
+        if (strcmp(nic, all[i].nic))
+            continue;
+        for (size_t k = 0; k < 2 && all[i].services[k]; k++) {
+            RH_AUTO(rh_freep)
+            char *path = rh_printf("Services\\%s", all[i].services[k]);
+
+            if (in_set(l, path))
+                return true;
+        }
+        ids = rh_hive_key(l->system, 0, "DriverDatabase\\DeviceIds\\PCI");
+        return ids && rh_hive_key(l->system, ids, all[i].id);
+    }
+    return true;
+}
+
+/* A card without a driver: no address, nobody reaches the machine. */
+static void say_nic(const struct look *l)
+{
+    const struct rh_guest_options *o = l->s->o;
+    const char *nic = o->machine->nic;
+    RH_AUTO(rh_win_files_free) struct rh_win_files files = {0};
+
+    if (!nic || (o->vm && !o->vm->nics.count) || has_nic_driver(l, nic))
+        return;
+    if (!strcmp(nic, "virtio") && o->drivers && l->w->major >= 6 &&
+        rh_win_drivers_find(l->w, o->drivers, "NetKVM", "netkvm", &files,
+                            NULL) == 0 &&
+        files.count)
+        return; /* what is wrong with that one is said where it is staged */
+    rh_finding_add(o->findings, RH_F_WINDOWS_NIC_DRIVER, "os",
+                   N_("Windows has no driver for the new network card (%s), as "
+                      "far as is seen"),
+                   nic);
+}
+
 /* Its boot disk's driver would have to be switched on, and nothing may be
  * written. */
 static void say_not_written(const struct look *l)
@@ -261,6 +308,7 @@ void rh_win_say_cautions(const struct rh_windows *w, struct rh_session *s,
     if (!s->writing || !s->o->machine)
         return;
     say_not_written(&l);
+    say_nic(&l);
     if (s->o->machine->needs_pv_drivers)
         say_xen_tools(&l);
 }

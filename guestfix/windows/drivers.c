@@ -28,7 +28,7 @@ void rh_win_files_free(struct rh_win_files *f)
         free(f->items[i].bytes);
     }
     free(f->items);
-    memset(f, 0, sizeof *f);
+    *f = (struct rh_win_files){0};
 }
 
 const struct rh_win_file *rh_win_file_named(const struct rh_win_files *f,
