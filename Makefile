@@ -280,6 +280,7 @@ $(B)/tables: $(B)/obj/docs/tables.o $(B)/librehost.a
 docs: $(B)/tables all
 	@set -e; for t in errors findings fixes; do $(B)/tables $$t >docs/$$t.md; done
 	@scripts/man $(B)/rehost
+	@scripts/man-ja
 
 # --- packages ---------------------------------------------------------------------
 .PHONY: deb repo check-deb
@@ -301,6 +302,7 @@ MANDIR  = $(DESTDIR)$(PREFIX)/share/man
 SHAREDIR = $(DESTDIR)$(PREFIX)/share
 put     = install -D -m 644 $(1) $(2)
 MAN     = $(wildcard docs/man/*.[1-8])
+MAN_JA  = $(wildcard docs/man/ja/*.[1-8])
 MODELS  = $(wildcard targets/*/*.yaml)
 $(B)/rehost.pc: rehost.pc.in $(B)/obj/places
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
@@ -319,6 +321,8 @@ install: all $(B)/rehost.pc
 	$(call put,include/rehost/rehost.h,$(DESTDIR)$(PREFIX)/include/rehost/rehost.h)
 	@set -e; for f in $(MAN); do \
 	  $(call put,$$f,$(MANDIR)/man$${f##*.}/$${f##*/}); done
+	@set -e; for f in $(MAN_JA); do \
+	  $(call put,$$f,$(MANDIR)/ja/man$${f##*.}/$${f##*/}); done
 	$(call put,completions/rehost,$(SHAREDIR)/bash-completion/completions/rehost)
 	$(call put,completions/_rehost,$(SHAREDIR)/zsh/vendor-completions/_rehost)
 	$(call put,completions/rehost.fish,$(SHAREDIR)/fish/vendor_completions.d/rehost.fish)
@@ -338,7 +342,8 @@ uninstall:
 	  $(SHAREDIR)/bash-completion/completions/rehost \
 	  $(SHAREDIR)/zsh/vendor-completions/_rehost \
 	  $(SHAREDIR)/fish/vendor_completions.d/rehost.fish \
-	  $(foreach m,$(MAN),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	  $(foreach m,$(MAN),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
+	  $(foreach m,$(MAN_JA),$(MANDIR)/ja/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
 	rm -rf $(DESTDIR)$(PREFIX)/include/rehost
 clean:
 	rm -rf build build-asan build-tsan build-fuzz build-clang compile_commands.json

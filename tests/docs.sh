@@ -22,10 +22,26 @@ test_man_pages_and_completion_are_current() {
     mkdir made
     MAN_OUT=$PWD/made run "$TOP/scripts/man" "$REHOST"
     expect_status 0
-    run diff -r made/docs/man "$TOP/docs/man"
+    run diff -r -x ja -x po made/docs/man "$TOP/docs/man"
     expect_status 0
     run diff -r made/completions "$TOP/completions"
     expect_status 0
+}
+test_japanese_man_pages_are_current() {
+    need po4a msgfmt
+    mkdir made
+    run "$TOP/scripts/man-ja" "$PWD/made"
+    expect_status 0
+    run diff -r made/docs/man/ja "$TOP/docs/man/ja"
+    expect_status 0
+    expect_equal "$(ls "$TOP/docs/man/ja")" "$(cd "$TOP/docs/man" && ls -d -- *.[1-8])" "pages"
+    run msgfmt --check -o /dev/null "$TOP/docs/man/po/ja.po"
+    expect_status 0
+    for page in "$TOP"/docs/man/ja/*; do
+        run groff -mandoc -mja -Kutf8 -Tutf8 -wmac -Wbreak -z "$page"
+        expect_status 0
+        expect_silent
+    done
 }
 test_completion_completes() {
     # shellcheck disable=SC1091
