@@ -233,7 +233,7 @@ asan:
 	@$(MAKE) B=build-asan SAN=asan OPT="-O1 -g" run-tests
 tsan:
 	@scripts/deps build check
-	@$(MAKE) B=build-tsan SAN=tsan OPT="-O1 -g" T="$(or $(T),disk disk-calls job-calls)" run-tests
+	@$(MAKE) B=build-tsan SAN=tsan OPT="-O1 -g" T="$(or $(T),disk disk-calls job-calls examples)" run-tests
 # T: seconds for each fuzzer; F: only this one.
 fuzz:
 	@scripts/deps build fuzz

@@ -3,21 +3,27 @@
  * a stop for one that must not go on.
  *
  * usage: service DIR SOURCE...     a SOURCE behind "!" is cancelled at its
- *                                  first sign of progress */
+ *                                  first sign of progress, one behind "?" at a
+ *                                  random moment, by another thread */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rehost/rehost.h>
 
+enum { STOP_MOST = 300 }; /* milliseconds */
+
 struct work {
     const char *source, *out;
-    int cancel; /* at the first sign of progress */
-    int events; /* where lines go; each is short enough to be whole */
-    rh_lib *lib;
+    int cancel;           /* at the first sign of progress */
+    int events;           /* where lines go; each is short enough to be whole */
+    int stop_after;       /* milliseconds; 0: nobody stops it */
+    rh_lib *lib;          /* while it works; under the lock for others */
+    pthread_mutex_t lock; /* a library that is freed cannot be cancelled */
     pthread_t thread;
 };
 
@@ -69,23 +75,57 @@ static void *work(void *user)
 {
     struct work *w = user;
     rh_error *e = NULL;
+    rh_lib *lib = rh_lib_new(&e);
 
-    w->lib = rh_lib_new(&e);
-    if (w->lib) {
-        rh_lib_set(w->lib, "threads", "1", &e);
-        rh_lib_on_progress(w->lib, on_progress, w);
+    pthread_mutex_lock(&w->lock);
+    w->lib = lib;
+    pthread_mutex_unlock(&w->lock);
+    if (lib) {
+        rh_lib_set(lib, "threads", "1", &e);
+        rh_lib_set(lib, "memory", "4MiB", &e);
+        rh_lib_on_progress(lib, on_progress, w);
         if (convert(w, &e) < 0)
             say(w, "failed", rh_error_id(e));
-        rh_lib_free(w->lib);
     }
+    pthread_mutex_lock(&w->lock);
+    w->lib = NULL;
+    pthread_mutex_unlock(&w->lock);
+    rh_lib_free(lib);
     rh_error_free(e);
+    return NULL;
+}
+
+struct works {
+    struct work *all;
+    int count;
+};
+
+/* Cancels each when its time has come. */
+static void *stop(void *user)
+{
+    const struct works *works = user;
+    const struct timespec millisecond = {0, 1000000};
+
+    for (int now = 1; now <= STOP_MOST; now++) {
+        nanosleep(&millisecond, NULL);
+        for (int i = 0; i < works->count; i++) {
+            struct work *w = &works->all[i];
+
+            pthread_mutex_lock(&w->lock);
+            if (w->stop_after == now && w->lib)
+                rh_lib_cancel(w->lib);
+            pthread_mutex_unlock(&w->lock);
+        }
+    }
     return NULL;
 }
 
 int main(int argc, char **argv)
 {
-    int count = argc - 2, ends[2], running;
+    int count = argc - 2, ends[2], running, stopping;
+    struct works works;
     struct work *all;
+    pthread_t stopper;
     FILE *events;
     char line[512];
 
@@ -94,22 +134,32 @@ int main(int argc, char **argv)
     all = calloc((size_t)count, sizeof *all);
     if (!all)
         return 1;
+    srand((unsigned)time(NULL));
     events = fdopen(ends[0], "r");
     for (running = 0; running < count; running++) {
         const char *source = argv[running + 2];
 
-        all[running] = (struct work){.source = source + (*source == '!'),
-                                     .out = argv[1],
-                                     .cancel = *source == '!',
-                                     .events = ends[1]};
+        all[running] = (struct work){
+            .source = source + (*source == '!' || *source == '?'),
+            .out = argv[1],
+            .cancel = *source == '!',
+            .events = ends[1],
+            .stop_after = *source == '?' ? 1 + rand() % STOP_MOST : 0};
+        pthread_mutex_init(&all[running].lock, NULL);
         if (pthread_create(&all[running].thread, NULL, work, &all[running]))
             break;
     }
+    works = (struct works){all, running};
+    stopping = pthread_create(&stopper, NULL, stop, &works) == 0;
     for (int left = running; events && left && fgets(line, sizeof line, events);
          left--)
         fputs(line, stdout);
     for (int i = 0; i < running; i++)
         pthread_join(all[i].thread, NULL);
+    if (stopping)
+        pthread_join(stopper, NULL);
+    for (int i = 0; i < running; i++)
+        pthread_mutex_destroy(&all[i].lock);
     free(all);
     return running == count ? 0 : 1;
 }

@@ -43,6 +43,43 @@ done s4.ova out/s4,done s5.ova out/s5,done s7.ova out/s7,done s8.ova out/s8,\
 failed s3.ova CANCELLED,failed s6.ova CANCELLED"
     expect_equal "$(ls -A out | paste -sd,)" s1,s2,s4,s5,s7,s8
 }
+# Eight at once, again and again, each stopped at a random moment or done before.
+test_a_service_whose_jobs_are_stopped_at_random() {
+    local i turn sources=()
+    make_disk disk.raw 8388608
+    for i in 1 2 3 4 5 6 7 8; do
+        python3 "$TOP/tests/guests/mkova.py" --name "s$i" "s$i.ova" disk.raw >/dev/null
+        sources+=("?s$i.ova")
+    done
+    for turn in 1 2 3 4; do
+        run "$BUILD/examples/service" "out$turn" "${sources[@]}"
+        expect_status 0
+        expect_silent
+        expect_equal "$(grep -cE '^(done|failed s[0-9].ova CANCELLED)' .stdout)" 8 "jobs that ended"
+        expect_equal "$(ls -A "out$turn" 2>/dev/null | paste -sd,)" \
+            "$(sed -n 's|^done .*/||p' .stdout | sort | paste -sd,)" "results"
+    done
+}
+# 4 MiB of buffers are allowed to each; beside them a job costs little.
+test_a_services_memory_is_what_it_allowed() {
+    [ -z "${REHOST_SAN-}" ] || skip_test "sanitizers take memory of their own"
+    local i sources=()
+    head -c 41943040 /dev/urandom >disk.raw
+    for i in 1 2 3 4 5 6 7 8; do
+        python3 "$TOP/tests/guests/mkova.py" --name "s$i" "s$i.ova" disk.raw >/dev/null
+        sources+=("s$i.ova")
+    done
+    cat >peak.py <<'PY'
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+PY
+    one=$(python3 peak.py "$BUILD/examples/service" one s1.ova)
+    eight=$(python3 peak.py "$BUILD/examples/service" eight "${sources[@]}")
+    [ "$eight" -lt $((one + 7 * (4 + 6) * 1024)) ] ||
+        fail "$one KiB for one job, $eight KiB for eight"
+    held
+}
 test_cpp_objects_free_themselves() {
     [ -z "${REHOST_SAN-}" ] || skip_test "built without the sanitizer"
     need g++
