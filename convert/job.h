@@ -69,6 +69,23 @@ struct rh_job_vm {
 
 enum { RH_JOB_TARGETS_MAX = 8 };
 
+/* Who keeps the VM's disks for this job (convert/warm/): its package says what
+ * the VM is, the keeper has the bytes.  `disk` is the package's number.  Such a
+ * package holds one VM. */
+struct rh_receipt_disk;
+struct rh_job_keeper {
+    struct rh_reader *(*open)(void *user, size_t disk, rh_error **err);
+    /* Optional.  Write the edits that `view` (an overlay) shows into what is
+     * kept, and hand it to the delivery as its disk number `place`: 1 done, 0
+     * it is to be copied, -1. */
+    int (*give)(void *user, size_t disk, struct rh_reader *view,
+                const struct rh_target_disk *to, const char *format,
+                struct rh_delivery *delivery, size_t place,
+                struct rh_receipt_disk *receipt, uint64_t *ret_size,
+                rh_error **err);
+    void *user;
+};
+
 struct rh_job {
     rh_lib *lib;
     struct rh_package *package; /* borrowed, and left as it is */
@@ -89,6 +106,7 @@ struct rh_job {
     bool for_report; /* a missing disk file is a finding */
     bool forward;    /* disks may come forward: nothing looks into them, and
                         every target takes them so */
+    const struct rh_job_keeper *keeper; /* borrowed; NULL: the package */
 };
 
 /* --- job.c */

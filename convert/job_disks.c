@@ -71,13 +71,16 @@ static int open_one(struct rh_job *job, struct rh_job_vm *v, size_t i,
     RH_AUTO(rh_error_freep) rh_error *cause = NULL;
     uint64_t data = 0;
 
-    if (job->for_report &&
+    if (!job->keeper && job->for_report &&
         !rh_package_disk_looks(job->package, v->index, v->order[i])) {
         v->disks_missing = true;
         return 0;
     }
-    open_forward(job, v, i, &v->disks[i]);
-    if (!v->disks[i])
+    if (job->keeper)
+        v->disks[i] = job->keeper->open(job->keeper->user, v->order[i], &cause);
+    else
+        open_forward(job, v, i, &v->disks[i]);
+    if (!v->disks[i] && !cause)
         v->disks[i] =
             rh_package_disk(job->package, v->index, v->order[i], &cause);
     if (!v->disks[i]) {

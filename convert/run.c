@@ -260,6 +260,28 @@ static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
     return 0;
 }
 
+/* 1: the keeper had it, and it is the result's now. */
+static int give_disk(struct runs *runs, size_t i, rh_error **err)
+{
+    const struct rh_job_keeper *k = runs->job->keeper;
+    struct run *run = &runs->items[0];
+    struct rh_job_target *t = run->target;
+    struct rh_target_disk *d = &t->job.disks[i];
+    int given;
+
+    if (!k || !k->give || runs->count != 1 || run->archive || !t->overlays)
+        return 0;
+    given = k->give(k->user, runs->vm->order[i], t->overlays[i], d,
+                    rh_job_format(t), t->delivery, i, &run->disks[i],
+                    &d->file_size, err);
+    if (given != 1)
+        return given;
+    rh_reader_allocated(runs->vm->disks[i], &run->disks[i].data_bytes, NULL);
+    runs->done += run->disks[i].data_bytes;
+    rh_job_note_problems(&t->findings, runs->vm->disks[i], runs->vm->order[i]);
+    return 1;
+}
+
 static int write_disk(struct runs *runs, size_t i, rh_error **err)
 {
     struct rh_copy_sink *sinks = rh_calloc(runs->count, sizeof *sinks);
@@ -297,7 +319,8 @@ static int check_space(const struct run *run, rh_error **err)
     uint64_t room;
 
     if (!d->ops->space || d->ops->space(d, &room) < 0 ||
-        run->compress != RH_COMPRESS_NONE)
+        run->compress != RH_COMPRESS_NONE ||
+        (run->job->keeper && run->job->keeper->give && d->ops->adopt))
         return 0;
     if (room >= need)
         return 0;
@@ -454,9 +477,12 @@ static int write_all(struct runs *runs, rh_error **err)
     for (size_t r = 0; r < runs->count; r++)
         if (begin(&runs->items[r], err) < 0)
             return -1;
-    for (size_t i = 0; i < runs->vm->disk_count; i++)
-        if (write_disk(runs, i, err) < 0)
+    for (size_t i = 0; i < runs->vm->disk_count; i++) {
+        int given = give_disk(runs, i, err);
+
+        if (given < 0 || (!given && write_disk(runs, i, err) < 0))
             return -1;
+    }
     for (size_t r = 0; r < runs->count; r++)
         if (end(&runs->items[r], err) < 0)
             return -1;

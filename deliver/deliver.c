@@ -84,6 +84,12 @@ int rh_delivery_disk_done(struct rh_delivery *d, size_t i, uint64_t file_size,
     return d->ops->disk_done ? d->ops->disk_done(d, i, file_size, err) : 0;
 }
 
+int rh_delivery_adopt(struct rh_delivery *d, size_t i, const char *name,
+                      int dir, const char *file, rh_error **err)
+{
+    return d->ops->adopt(d, i, name, dir, file, err);
+}
+
 struct rh_out *rh_delivery_archive(struct rh_delivery *d, const char *name,
                                    rh_error **err)
 {

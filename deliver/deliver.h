@@ -57,6 +57,10 @@ struct rh_delivery_ops {
                            uint64_t size, rh_error **err);
     int (*disk_done)(struct rh_delivery *d, size_t i, uint64_t file_size,
                      rh_error **err);
+    /* Optional, instead of disk() and disk_done(): the file `file` of the
+     * folder `dir` becomes disk i, without a copy.  It keeps its name there. */
+    int (*adopt)(struct rh_delivery *d, size_t i, const char *name, int dir,
+                 const char *file, rh_error **err);
     /* The same for a whole VM; NULL: takes none. */
     struct rh_out *(*archive)(struct rh_delivery *d, const char *name,
                               rh_error **err);
@@ -129,6 +133,9 @@ struct rh_out *rh_delivery_disk(struct rh_delivery *d, size_t i,
                                 rh_error **err);
 int rh_delivery_disk_done(struct rh_delivery *d, size_t i, uint64_t file_size,
                           rh_error **err);
+/* Only where d->ops->adopt is there. */
+int rh_delivery_adopt(struct rh_delivery *d, size_t i, const char *name,
+                      int dir, const char *file, rh_error **err);
 struct rh_out *rh_delivery_archive(struct rh_delivery *d, const char *name,
                                    rh_error **err);
 int rh_delivery_put(struct rh_delivery *d, const char *name, const void *bytes,

@@ -1,6 +1,7 @@
 /* folder.c - a result folder DIR/NAME, or DIR/TARGET/NAME when a VM goes to
  * several targets.  It appears whole, by one rename (base/out.h). */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -63,6 +64,20 @@ static struct rh_out *disk(struct rh_delivery *d, size_t i, const char *name,
     return file(d, name, err);
 }
 
+/* A second name of the same file. */
+static int adopt(struct rh_delivery *d, size_t i, const char *name, int dir,
+                 const char *file_there, rh_error **err)
+{
+    const struct folder *f = d->state;
+
+    (void)i;
+    if (linkat(dir, file_there, f->dir->fd, name, 0) == 0)
+        return 0;
+    rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                  "cannot take a disk that is there into the result");
+    return rh_error_subject(err, name);
+}
+
 static int put(struct rh_delivery *d, const char *name, const void *bytes,
                size_t n, bool executable, rh_error **err)
 {
@@ -96,6 +111,7 @@ static int open_folder(struct rh_delivery *d, rh_error **err)
     static const struct rh_delivery_ops ops = {.begin = begin,
                                                .space = space,
                                                .disk = disk,
+                                               .adopt = adopt,
                                                .archive = file,
                                                .put = put,
                                                .commit = commit,

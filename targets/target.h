@@ -72,6 +72,8 @@ struct rh_target {
     const char *folder;  /* "xcp-ng": of targets/FOLDER/model.yaml */
     const char *profile; /* the key of profiles/ID.yaml that holds for it */
     const char *format;  /* default of --format */
+    uint64_t disk_unit;  /* disks are written as multiples of it; 0: as long as
+                            they are */
     unsigned abilities;  /* RH_TARGET_... */
     /* Options that this target alone takes; NULL-ended, or NULL. */
     const struct rh_option_row *options;

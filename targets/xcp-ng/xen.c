@@ -98,6 +98,7 @@ const struct rh_target rh_target_xen = {
     .about = N_("XCP-ng 8.2 and 8.3, with Xen Orchestra"),
     .folder = "xcp-ng",
     .profile = "xen",
+    .disk_unit = DISK_UNIT,
     .format = "xva",
     .abilities = RH_TARGET_NEEDS_PV_DRIVERS,
     .options = options,
