@@ -68,6 +68,10 @@ int cli_print(const struct cli *cli, char *text, rh_error *e);
 /* Write text to a file ("-": standard output). */
 int cli_save(const struct cli *cli, const char *path, const char *text);
 
+/* package.c: the sources after the first are more disks of the same VM. */
+int cli_add_disks(struct cli *cli, rh_error **err);
+extern const struct cli_option cli_warm_start_options[];
+
 /* progress.c */
 int cli_progress_start(struct cli *cli, const char *mode);
 void cli_progress_end(void);
@@ -82,6 +86,8 @@ int cli_main(int argc, char **argv);
 extern const struct cli_command cli_inspect, cli_report, cli_convert,
     cli_profiles, cli_boot, cli_verify, cli_push, cli_disk_info, cli_disk_map,
     cli_disk_check, cli_disk_convert, cli_disk_compare, cli_batch_init,
-    cli_batch_run, cli_batch_resume, cli_batch_status, cli_batch_submit;
+    cli_batch_run, cli_batch_resume, cli_batch_status, cli_batch_submit,
+    cli_warm_start, cli_warm_sync, cli_warm_cutover, cli_warm_rehearse,
+    cli_warm_status, cli_warm_abort;
 
 #endif

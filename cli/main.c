@@ -21,7 +21,10 @@ static const struct {
     {"disk", &cli_disk_compare},  {NULL, &cli_profiles},
     {"batch", &cli_batch_init},   {"batch", &cli_batch_run},
     {"batch", &cli_batch_resume}, {"batch", &cli_batch_status},
-    {"batch", &cli_batch_submit},
+    {"batch", &cli_batch_submit}, {"warm", &cli_warm_start},
+    {"warm", &cli_warm_sync},     {"warm", &cli_warm_cutover},
+    {"warm", &cli_warm_rehearse}, {"warm", &cli_warm_status},
+    {"warm", &cli_warm_abort},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -307,16 +310,6 @@ static bool is_group(const char *name)
     return false;
 }
 
-/* Commands to come: nothing pretends that they are there. */
-static int not_yet(const struct cli *cli, const char *name)
-{
-    if (!strcmp(name, "warm"))
-        return cli_usage_hint(
-            cli, _("`rehost warm` is not there yet; nothing was done"),
-            _("shut the VM down, export it, and use `rehost convert`"));
-    return 0;
-}
-
 static int no_command(struct cli *cli, int argc, char **argv)
 {
     const char *first = argc > 1 ? argv[1] : NULL;
@@ -336,8 +329,6 @@ static int no_command(struct cli *cli, int argc, char **argv)
         free(info);
         return 0;
     }
-    if (not_yet(cli, first))
-        return CLI_USAGE;
     if (!is_group(first))
         return cli_usage(cli, _("there is no command \"%s\""), first);
     if (second && (!strcmp(second, "--help") || !strcmp(second, "-h")))

@@ -111,7 +111,7 @@ static const struct cli_option inspect_options[] = {
 };
 
 /* Sources after the first: bare disks of the same VM. */
-static int add_disks(struct cli *cli, rh_error **err)
+int cli_add_disks(struct cli *cli, rh_error **err)
 {
     for (size_t i = 1; i < cli->word_count; i++)
         if (rh_options_add(cli->options, "disk", cli->words[i], err) < 0)
@@ -130,7 +130,7 @@ static int run_on(struct cli *cli,
 
     if (cli->word_count == 0)
         return cli_usage(cli, _("a source is needed"));
-    if (add_disks(cli, &e) < 0)
+    if (cli_add_disks(cli, &e) < 0)
         return cli_fail(cli, e);
     cli_may_ask_key(cli);
     p = rh_package_load(cli->lib, cli->words[0], cli->options, &e);
@@ -258,7 +258,7 @@ static int run_report(struct cli *cli)
         is_printed(cli_given(cli, "html")))
         return cli_usage(cli, _("one of --json and --html needs a file: both "
                                 "would be printed"));
-    if (cli_given(cli, "one-vm") && add_disks(cli, &e) < 0)
+    if (cli_given(cli, "one-vm") && cli_add_disks(cli, &e) < 0)
         return cli_fail(cli, e);
     r = rh_report_run(cli->lib, cli->words,
                       cli_given(cli, "one-vm") ? 1 : cli->word_count,
@@ -310,6 +310,31 @@ static const struct cli_option convert_options[] = {
      TO_OPTIONS},
     SERVER_OPTIONS,
     LIVE_OPTIONS,
+    PLAN_OPTIONS,
+    SOURCE_OPTIONS,
+    {NULL, 0, NULL, NULL, TO_COMMAND},
+};
+
+/* rehost warm start (warm.c) converts as well. */
+const struct cli_option cli_warm_start_options[] = {
+    {"out", 'o', "DIR",
+     N_("where the result appears at the cutover, as DIR/NAME; or a server's "
+        "URL, as convert has it"),
+     TO_OPTIONS},
+    {"job", 0, "NAME", N_("the job's name (else the VM's)"), TO_OPTIONS},
+    {"quiesce", 0, NULL, N_("let the guest's tools flush before each snapshot"),
+     TO_OPTIONS},
+    {"enable-cbt", 0, NULL,
+     N_("switch changed block tracking on, and off again at the end"),
+     TO_OPTIONS},
+    {"name", 0, "NAME", N_("the result's name instead of the VM's"),
+     TO_OPTIONS},
+    {"overwrite", 0, NULL, N_("replace an earlier result"), TO_OPTIONS},
+    {"cluster-size", 0, "SIZE", N_("of a qcow2"), TO_OPTIONS},
+    {"import-storage", 0, "NAME",
+     N_("--out proxmox://: where files are uploaded to until the VM is made"),
+     TO_OPTIONS},
+    SERVER_OPTIONS,
     PLAN_OPTIONS,
     SOURCE_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},

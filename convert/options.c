@@ -65,6 +65,13 @@ static const char *const known[] = {
     "xva-sum",
 };
 
+/* What is said of a warm migration alone. */
+static const char *const of_warm[] = {
+    "at",        "enable-cbt",     "every",
+    "job",       "max-last-round", "network",
+    "power-off", "quiesce",        "shutdown-timeout",
+    "window"};
+
 /* What is said of a whole batch. */
 static const char *const of_batches[] = {
     "dry-run", "engine",    "from-report", "jobs", "on-event",
@@ -78,11 +85,17 @@ static bool is_among(const char *const *names, size_t n, const char *key)
     return false;
 }
 
+bool rh_option_is_warm(const char *key)
+{
+    return is_among(of_warm, RH_COUNT(of_warm), key);
+}
+
 int rh_options_add(rh_options *o, const char *key, const char *value,
                    rh_error **err)
 {
     if (is_among(known, RH_COUNT(known), key) ||
-        is_among(of_batches, RH_COUNT(of_batches), key)) {
+        is_among(of_batches, RH_COUNT(of_batches), key) ||
+        rh_option_is_warm(key)) {
         rh_options_put(o, key, value);
         return 0;
     }

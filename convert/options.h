@@ -13,6 +13,8 @@ int rh_options_only(const rh_options *o, const char *const *names,
 extern const char *const rh_options_of_others[];
 int rh_options_without(const rh_options *o, const char *const *names,
                        const char *call, rh_error **err);
+/* Is it one of the warm commands' own? */
+bool rh_option_is_warm(const char *key);
 int rh_option_compress(const rh_options *o, enum rh_compress *ret,
                        rh_error **err);
 int rh_option_cluster(const rh_options *o, uint32_t *ret, rh_error **err);

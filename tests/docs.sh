@@ -94,7 +94,7 @@ ZSH
 
 # Every command answers --help with a usage line, examples, and exit status 0.
 commands() {
-    "$REHOST" --help | sed -n 's/^  \(disk [a-z]*\|batch [a-z]*\|[a-z]*\)  .*/\1/p' |
+    "$REHOST" --help | sed -n 's/^  \(disk [a-z]*\|batch [a-z]*\|warm [a-z]*\|[a-z]*\)  .*/\1/p' |
         grep -v '^rehost'
 }
 help_of() {
@@ -119,17 +119,6 @@ test_unknown_option_is_usage() {
     run "$REHOST" disk info --frobnicate x
     expect_status 2
     expect_stderr '\[USAGE\]'
-}
-# What the plan names and is not built must not look as if it worked.
-test_commands_to_come_say_so() {
-    local command
-    for command in warm; do
-        run "$REHOST" $command run jobs.yaml
-        expect_error USAGE 2
-        expect_stderr "rehost $command. is not there yet"
-        run "$REHOST" $command --help
-        expect_status 2
-    done
 }
 test_usage_errors_come_as_json_too() {
     local words

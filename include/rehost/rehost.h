@@ -370,6 +370,33 @@ RH_PUBLIC int rh_batch_control(rh_batch *, const char *what, const char *vm,
 RH_PUBLIC int rh_batch_events(rh_batch *, rh_error **);
 RH_PUBLIC void rh_batch_close(rh_batch *);
 
+/* --- warm migrations: a VM moves while it runs
+ * ------------------------------------------------------------------------ */
+typedef struct rh_warm rh_warm;
+/* A new job for one VM, not copied yet: rh_warm_sync does the first pass.
+ * Options: those of rh_package_load and rh_job_new, and "job" (its name),
+ * "quiesce", "enable-cbt".  "out" is a folder, or a server's URL. */
+RH_PUBLIC rh_warm *rh_warm_start(rh_lib *, const char *source,
+                                 const rh_options *, rh_error **);
+/* By its name, or its folder.  Looking is free; the other calls hold the job:
+ * one at a time, on one machine. */
+RH_PUBLIC rh_warm *rh_warm_open(rh_lib *, const char *job, rh_error **);
+/* One more round: what changed at the source since.  Options: "every" ("30m":
+ * rounds until rh_lib_cancel).  What was interrupted goes on. */
+RH_PUBLIC int rh_warm_sync(rh_warm *, const rh_options *, rh_error **);
+/* A round, then: the source is shut down, the last round, the guest's fix, the
+ * hand-over.  Options: "at", "window", "max-last-round", "power-off",
+ * "shutdown-timeout", "start".  After a failure it can be called again. */
+RH_PUBLIC int rh_warm_cutover(rh_warm *, const rh_options *, rh_error **);
+/* A result NAME-rehearsal of the last round, while the source runs.  Options:
+ * "network" (the only one it is connected to; else to none). */
+RH_PUBLIC int rh_warm_rehearse(rh_warm *, const rh_options *, rh_error **);
+/* Takes away the copies, and what is ours at the source; a result stays. */
+RH_PUBLIC int rh_warm_abort(rh_warm *, rh_error **);
+/* As "json" (rehost.warm/1), "text", or "said": what the calls had to say. */
+RH_PUBLIC char *rh_warm_render(rh_warm *, const char *as, rh_error **);
+RH_PUBLIC void rh_warm_close(rh_warm *);
+
 /* --- disks
  * ---------------------------------------------------------------------------
  */

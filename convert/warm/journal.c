@@ -1,0 +1,521 @@
+/* journal.c - a job's folder and its state. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/warm/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/out.h"
+#include "rehost/rehost.h"
+
+enum { STATE_MOST = 16 * 1024 * 1024, NAME_MOST = 120 };
+#define JOB "job.json"
+
+static const char *const state_names[RH_WARM_STATES] = {
+    "new", "synced", "cutover", "handed-over", "done"};
+
+const char *rh_warm_state_name(enum rh_warm_state state)
+{
+    return state_names[state];
+}
+
+/* --- where jobs are
+ * ----------------------------------------------------------- */
+
+static char *state_folder(void)
+{
+    const char *state = secure_getenv("XDG_STATE_HOME");
+    const char *home = secure_getenv("HOME");
+
+    if (state && state[0] == '/')
+        return rh_printf("%s/rehost/warm", state);
+    return rh_printf("%s/.local/state/rehost/warm",
+                     home && home[0] == '/' ? home : "/var/tmp");
+}
+
+static int failed(const char *what, const char *subject, rh_error **err)
+{
+    rh_fail_errno(err, RH_ERR_WARM_JOURNAL, errno, "cannot %s", what);
+    return rh_error_subject(err, subject);
+}
+
+static int make_folders(const char *path, mode_t mode, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *part = rh_strdup(path);
+
+    for (char *p = part + 1; *p; p++)
+        if (*p == '/') {
+            *p = '\0';
+            if (mkdir(part, mode) < 0 && errno != EEXIST && errno != EROFS)
+                return failed("make the folder", part, err);
+            *p = '/';
+        }
+    if (mkdir(part, mode) < 0 && errno != EEXIST)
+        return failed("make the folder", part, err);
+    return 0;
+}
+
+/* A whole file, by rename. */
+static int put_file(int dir, const char *name, const char *text, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *part = rh_printf(".%s.part", name);
+    RH_AUTO(rh_closep) int fd = -1;
+
+    unlinkat(dir, part, 0);
+    fd = openat(dir, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return failed("create it", name, err);
+    if (rh_pwrite_all(fd, text, strlen(text), 0, name, err) < 0) {
+        unlinkat(dir, part, 0);
+        return -1;
+    }
+    if (fsync(fd) < 0 || renameat(dir, part, dir, name) < 0 || fsync(dir) < 0) {
+        failed("write it", name, err);
+        unlinkat(dir, part, 0);
+        return -1;
+    }
+    return 0;
+}
+
+static json_t *read_json(int dir, const char *name)
+{
+    RH_AUTO(rh_freep) char *text = NULL;
+    RH_AUTO(rh_closep)
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat st;
+    ssize_t n;
+
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+        st.st_size > STATE_MOST)
+        return NULL;
+    text = rh_malloc((size_t)st.st_size + 1);
+    n = read(fd, text, (size_t)st.st_size);
+    return n > 0 ? json_loadb(text, (size_t)n, 0, NULL) : NULL;
+}
+
+/* --- names
+ * -------------------------------------------------------------------- */
+
+static bool is_name(const char *name)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst"
+                                "uvwxyz0123456789._-";
+    size_t n = strlen(name);
+
+    return n && n <= NAME_MOST && name[0] != '.' && name[0] != '-' &&
+           strspn(name, plain) == n;
+}
+
+static int open_names(int *ret, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *folder = state_folder();
+
+    if (make_folders(folder, 0700, err) < 0)
+        return -1;
+    *ret = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *ret < 0 ? failed("open it", folder, err) : 0;
+}
+
+/* NAME.json -> the job's folder; NULL: there is none. */
+static char *find_name(const char *name)
+{
+    RH_AUTO(rh_closep) int names = -1;
+    RH_AUTO(rh_freep) char *file = rh_printf("%s.json", name);
+    json_t *doc;
+    char *path;
+
+    if (!is_name(name) || open_names(&names, NULL) < 0)
+        return NULL;
+    doc = read_json(names, file);
+    path = rh_strdup(json_string_value(json_object_get(doc, "path")));
+    json_decref(doc);
+    return path;
+}
+
+static int put_name(const struct rh_warm_journal *j, rh_error **err)
+{
+    RH_AUTO(rh_closep) int names = -1;
+    RH_AUTO(rh_freep) char *file = rh_printf("%s.json", j->name);
+    RH_AUTO(rh_freep) char *text = NULL;
+    json_t *doc;
+
+    if (open_names(&names, err) < 0)
+        return -1;
+    doc = json_pack("{s:s, s:s}", "schema", "rehost.warm-name/1", "path",
+                    j->path);
+    text = doc ? json_dumps(doc, JSON_INDENT(1)) : NULL;
+    json_decref(doc);
+    if (!text)
+        return rh_fail(err, RH_ERR_USAGE,
+                       "the folder's path is no text in UTF-8");
+    return put_file(names, file, text, err);
+}
+
+static void drop_name(const struct rh_warm_journal *j)
+{
+    RH_AUTO(rh_closep) int names = -1;
+    RH_AUTO(rh_freep) char *file = rh_printf("%s.json", j->name);
+    RH_AUTO(rh_freep) char *path = find_name(j->name);
+
+    if (path && !strcmp(path, j->path) && open_names(&names, NULL) == 0)
+        unlinkat(names, file, 0);
+}
+
+/* --- creating and opening
+ * ----------------------------------------------------- */
+
+static char *absolute(const char *path)
+{
+    char *real = realpath(path, NULL);
+
+    return real ? real : rh_strdup(path);
+}
+
+static int make_place(struct rh_warm_journal *j, const char *out_folder,
+                      rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *parent =
+        out_folder ? rh_printf("%s/.rehost-warm", out_folder) : state_folder();
+    RH_AUTO(rh_freep) char *real = NULL;
+
+    if (out_folder && make_folders(out_folder, 0777, err) < 0)
+        return -1;
+    if (make_folders(parent, 0700, err) < 0)
+        return -1;
+    real = absolute(parent);
+    j->path = rh_printf("%s/%s", real, j->name);
+    return 0;
+}
+
+int rh_warm_journal_create(struct rh_warm_journal *j, const char *name,
+                           const char *out_folder, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *there = NULL;
+
+    if (!is_name(name))
+        return rh_fail(err, RH_ERR_USAGE,
+                       "\"%s\" is no name of a job: letters, digits, \".\", "
+                       "\"_\" and \"-\" make one",
+                       name);
+    there = find_name(name);
+    j->name = rh_strdup(name);
+    if (make_place(j, out_folder, err) < 0)
+        return -1;
+    if (mkdir(j->path, 0700) < 0 && errno != EEXIST)
+        return failed("make the job's folder", j->path, err);
+    j->dir = open(j->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (j->dir < 0)
+        return failed("open the job's folder", j->path, err);
+    /* One that died before it wrote its state has left nothing of worth. */
+    if ((there && access(there, F_OK) == 0) ||
+        faccessat(j->dir, JOB, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        rh_fail(err, RH_ERR_WARM_EXISTS, "there is a job of that name already");
+        return rh_error_subject(err, there ? there : j->path);
+    }
+    return 0;
+}
+
+/* --- the state, out
+ * ----------------------------------------------------------- */
+
+static json_t *runs_json(const struct rh_warm_disk *d)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < d->fixed.count; i++)
+        json_array_append_new(
+            list, json_pack("[I, I]", (json_int_t)d->fixed.items[i].start,
+                            (json_int_t)d->fixed.items[i].length));
+    return list;
+}
+
+static json_t *disks_json(const struct rh_warm_journal *j)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < j->disks.count; i++) {
+        const struct rh_warm_disk *d = &j->disks.items[i];
+
+        json_array_append_new(
+            list, json_pack("{s:s, s:I, s:s?, s:s?, s:o}", "file", d->file,
+                            "size", (json_int_t)d->size, "mark", d->mark,
+                            "next_mark", d->next_mark, "fixed", runs_json(d)));
+    }
+    return list;
+}
+
+static json_t *rounds_json(const struct rh_warm_journal *j)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < j->rounds.count; i++) {
+        const struct rh_warm_round *r = &j->rounds.items[i];
+
+        json_array_append_new(
+            list,
+            json_pack("{s:s, s:I, s:I, s:f, s:I, s:b}", "how", r->how,
+                      "bytes_changed", (json_int_t)r->changed, "bytes_sent",
+                      (json_int_t)r->sent, "seconds", r->seconds, "started",
+                      (json_int_t)r->started, "last", r->last));
+    }
+    return list;
+}
+
+static json_t *options_json(const rh_options *o)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; o && i < o->list.count; i++)
+        json_array_append_new(list, json_pack("[s, s]", o->list.items[i].key,
+                                              o->list.items[i].value));
+    return list;
+}
+
+static json_t *to_json(const struct rh_warm_journal *j)
+{
+    json_t *doc = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s?, s:s, s:b, s:o, s:o, s:o}", "schema",
+        "rehost.warm-job/1", "name", j->name, "state", state_names[j->state],
+        "source", j->source, "vm", j->vm_name, "format", j->format, "direct",
+        j->direct, "options", options_json(j->options), "disks", disks_json(j),
+        "rounds", rounds_json(j));
+    json_t *more = json_pack(
+        "{s:b, s:I, s:I, s:I, s:I, s:f, s:s?, s:s?, s:b, s:b, s:b, s:f, s:s?}",
+        "in_round", j->in_round, "at_disk", (json_int_t)j->at_disk, "at",
+        (json_int_t)j->at, "round_changed", (json_int_t)j->round_changed,
+        "round_sent", (json_int_t)j->round_sent, "round_seconds",
+        j->round_seconds, "snapshot_name", j->snapshot_name, "snapshot",
+        j->snapshot, "tracking_by_us", j->tracking_by_us, "renamed", j->renamed,
+        "shut_down", j->shut_down, "fix_seconds", j->fix_seconds, "result",
+        j->result);
+
+    if (doc && more)
+        json_object_update(doc, more);
+    json_decref(more);
+    return doc;
+}
+
+int rh_warm_journal_save(struct rh_warm_journal *j, rh_error **err)
+{
+    json_t *doc = to_json(j);
+    RH_AUTO(rh_freep) char *text = doc ? json_dumps(doc, JSON_INDENT(1)) : NULL;
+
+    json_decref(doc);
+    if (!text)
+        return rh_fail(err, RH_ERR_WARM_JOURNAL,
+                       "what is to be remembered is no text in UTF-8");
+    if (put_file(j->dir, JOB, text, err) < 0)
+        return -1;
+    if (!j->named && put_name(j, err) < 0)
+        return -1;
+    j->named = true;
+    return 0;
+}
+
+/* --- and in
+ * ------------------------------------------------------------------- */
+
+static uint64_t number_of(const json_t *doc, const char *key)
+{
+    json_int_t n = json_integer_value(json_object_get(doc, key));
+
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+static char *text_of(const json_t *doc, const char *key)
+{
+    return rh_strdup(json_string_value(json_object_get(doc, key)));
+}
+
+static bool yes(const json_t *doc, const char *key)
+{
+    return json_is_true(json_object_get(doc, key));
+}
+
+static void read_disks(struct rh_warm_journal *j, const json_t *list)
+{
+    const json_t *item, *run;
+    size_t i, k;
+
+    json_array_foreach (list, i, item) {
+        struct rh_warm_disk *d = rh_vec_add(&j->disks);
+
+        d->file = text_of(item, "file");
+        d->size = number_of(item, "size");
+        d->mark = text_of(item, "mark");
+        d->next_mark = text_of(item, "next_mark");
+        json_array_foreach (json_object_get(item, "fixed"), k, run) {
+            struct rh_warm_run *r = rh_vec_add(&d->fixed);
+            json_int_t start = json_integer_value(json_array_get(run, 0));
+            json_int_t n = json_integer_value(json_array_get(run, 1));
+
+            r->start = start > 0 ? (uint64_t)start : 0;
+            r->length = n > 0 ? (uint64_t)n : 0;
+        }
+    }
+}
+
+static void read_rounds(struct rh_warm_journal *j, const json_t *list)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach (list, i, item) {
+        struct rh_warm_round *r = rh_vec_add(&j->rounds);
+
+        r->how = text_of(item, "how");
+        r->changed = number_of(item, "bytes_changed");
+        r->sent = number_of(item, "bytes_sent");
+        r->seconds = json_number_value(json_object_get(item, "seconds"));
+        r->started = (time_t)number_of(item, "started");
+        r->last = yes(item, "last");
+    }
+}
+
+static void read_options(struct rh_warm_journal *j, const json_t *list)
+{
+    const json_t *item;
+    size_t i;
+
+    j->options = rh_options_new();
+    json_array_foreach (list, i, item) {
+        const char *key = json_string_value(json_array_get(item, 0));
+        const char *value = json_string_value(json_array_get(item, 1));
+
+        if (key && value)
+            rh_options_put(j->options, key, value);
+    }
+}
+
+static void read_rest(struct rh_warm_journal *j, const json_t *doc)
+{
+    j->direct = yes(doc, "direct");
+    j->in_round = yes(doc, "in_round");
+    j->at_disk = (size_t)number_of(doc, "at_disk");
+    j->at = number_of(doc, "at");
+    j->round_changed = number_of(doc, "round_changed");
+    j->round_sent = number_of(doc, "round_sent");
+    j->round_seconds = json_number_value(json_object_get(doc, "round_seconds"));
+    j->snapshot_name = text_of(doc, "snapshot_name");
+    j->snapshot = text_of(doc, "snapshot");
+    j->tracking_by_us = yes(doc, "tracking_by_us");
+    j->renamed = yes(doc, "renamed");
+    j->shut_down = yes(doc, "shut_down");
+    j->fix_seconds = json_number_value(json_object_get(doc, "fix_seconds"));
+    j->result = text_of(doc, "result");
+}
+
+/* Nothing that leads out of the folder, nothing half. */
+static bool is_sound(const struct rh_warm_journal *j)
+{
+    for (size_t i = 0; i < j->disks.count; i++) {
+        const char *file = j->disks.items[i].file;
+
+        if (!file || !is_name(file))
+            return false;
+    }
+    for (size_t i = 0; i < j->rounds.count; i++)
+        if (!j->rounds.items[i].how)
+            return false;
+    return j->name && is_name(j->name) && j->source && j->format;
+}
+
+static int from_json(struct rh_warm_journal *j, const json_t *doc,
+                     rh_error **err)
+{
+    const char *schema = json_string_value(json_object_get(doc, "schema"));
+    const char *state = json_string_value(json_object_get(doc, "state"));
+    int known = -1;
+
+    for (int s = 0; state && s < RH_WARM_STATES; s++)
+        if (!strcmp(state, state_names[s]))
+            known = s;
+    j->name = text_of(doc, "name");
+    j->source = text_of(doc, "source");
+    j->vm_name = text_of(doc, "vm");
+    j->format = text_of(doc, "format");
+    read_options(j, json_object_get(doc, "options"));
+    read_disks(j, json_object_get(doc, "disks"));
+    read_rounds(j, json_object_get(doc, "rounds"));
+    read_rest(j, doc);
+    if (known < 0 || !schema || strcmp(schema, "rehost.warm-job/1") ||
+        !is_sound(j))
+        return rh_fail(err, RH_ERR_WARM_JOURNAL,
+                       "it is not in the form that this version writes");
+    j->state = (enum rh_warm_state)known;
+    j->named = true;
+    return 0;
+}
+
+int rh_warm_journal_open(struct rh_warm_journal *j, const char *job,
+                         rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *path = strchr(job, '/') ? absolute(job) : find_name(job);
+    json_t *doc;
+    int bad;
+
+    if (path)
+        j->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (!path || j->dir < 0) {
+        rh_fail(err, RH_ERR_WARM_JOB, "there is no such job");
+        return rh_error_subject(err, job);
+    }
+    j->path = RH_TAKE(path);
+    doc = read_json(j->dir, JOB);
+    bad = from_json(j, doc, err);
+    json_decref(doc);
+    return bad ? rh_error_subject(err, job) : 0;
+}
+
+/* --- the end
+ * ------------------------------------------------------------------ */
+
+void rh_warm_journal_remove(struct rh_warm_journal *j)
+{
+    RH_AUTO(rh_freep) char *parent = rh_strdup(j->path);
+    char *slash = strrchr(parent, '/');
+    RH_AUTO(rh_closep) int dir = -1;
+
+    drop_name(j);
+    if (!slash)
+        return;
+    *slash = '\0';
+    dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir >= 0)
+        rh_remove_tree(dir, slash + 1);
+    rmdir(parent); /* .rehost-warm, where no other job is in it */
+}
+
+void rh_warm_journal_close(struct rh_warm_journal *j)
+{
+    for (size_t i = 0; i < j->disks.count; i++) {
+        struct rh_warm_disk *d = &j->disks.items[i];
+
+        free(d->file);
+        free(d->mark);
+        free(d->next_mark);
+        free(d->fixed.items);
+    }
+    for (size_t i = 0; i < j->rounds.count; i++)
+        free(j->rounds.items[i].how);
+    free(j->disks.items);
+    free(j->rounds.items);
+    free(j->name);
+    free(j->path);
+    free(j->source);
+    free(j->vm_name);
+    free(j->format);
+    free(j->snapshot_name);
+    free(j->snapshot);
+    free(j->result);
+    rh_options_free(j->options);
+    rh_closep(&j->dir);
+    *j = (struct rh_warm_journal){.dir = -1};
+}

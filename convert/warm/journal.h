@@ -1,0 +1,96 @@
+/* journal.h - what is known of a warm migration, in a folder of its own.
+ *
+ *   job.json    the state, written anew by rename before and after each step
+ *               that cannot be taken back
+ *   lease       who works on it
+ *   diskN.FMT   the copy of disk N, written again by each round; from the
+ *               cutover on the result's own file (the same one, by its link)
+ *   diskN.sums  what is known of each MiB of it (sums.h)
+ *
+ * The folder is OUT/.rehost-warm/NAME, on the file system of the result, or
+ * $XDG_STATE_HOME/rehost/warm/NAME where the result goes to a server.  Under
+ * the latter NAME.json names the folder of every job, so that it is found by
+ * its name. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef RH_CONVERT_WARM_JOURNAL_H
+#define RH_CONVERT_WARM_JOURNAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/lib.h"
+#include "base/mem.h"
+#include "base/options.h"
+
+enum rh_warm_state {
+    RH_WARM_NEW,     /* the first pass is not complete */
+    RH_WARM_SYNCED,  /* the copy is the disk of the last round */
+    RH_WARM_CUTOVER, /* the source is (being) switched off */
+    RH_WARM_HANDED,  /* the result stands; the source keeps its name */
+    RH_WARM_DONE,
+    RH_WARM_STATES
+};
+const char *rh_warm_state_name(enum rh_warm_state state);
+
+struct rh_warm_run {
+    uint64_t start, length; /* bytes of the disk */
+};
+struct rh_warm_disk {
+    char *file;      /* "disk0.qcow2" */
+    uint64_t size;   /* of the source's disk */
+    char *mark;      /* live: of the last complete round; or NULL */
+    char *next_mark; /* live: of the round that is on */
+    RH_VEC(struct rh_warm_run)
+    fixed; /* ranges with the guest's edits, which
+              the next round takes back */
+};
+struct rh_warm_round {
+    char *how; /* "full", "changes", "compare" */
+    uint64_t changed, sent;
+    double seconds;
+    time_t started;
+    bool last; /* the source was off */
+};
+
+struct rh_warm_journal {
+    char *name, *path; /* of the job; its folder */
+    int dir;           /* the folder, or -1 */
+    bool named;        /* the name leads to it */
+    enum rh_warm_state state;
+    char *source, *vm_name;
+    rh_options *options; /* as `start` was given them */
+    char *format;        /* of the copies */
+    bool direct;         /* the copies become the result */
+    RH_VEC(struct rh_warm_disk) disks;
+    RH_VEC(struct rh_warm_round) rounds;
+    /* The round that is on; its number is rounds.count. */
+    bool in_round;
+    size_t at_disk;
+    uint64_t at; /* bytes of at_disk that are done */
+    uint64_t round_changed, round_sent;
+    double round_seconds;
+    /* On the platform: ours, to be taken away. */
+    char *snapshot_name; /* being made, or made */
+    char *snapshot;      /* its id, once it is known */
+    bool tracking_by_us, renamed, shut_down;
+    double fix_seconds; /* what looking and fixing took when it was tried */
+    char *result;       /* where it stands, once it is handed over */
+};
+
+/* A folder for a new job; FILE_EXISTS when the name is taken. */
+int rh_warm_journal_create(struct rh_warm_journal *j, const char *name,
+                           const char *out_folder, rh_error **err);
+/* `job`: a name, or the folder's path.  WARM_JOB when there is none. */
+int rh_warm_journal_open(struct rh_warm_journal *j, const char *job,
+                         rh_error **err);
+/* On the medium when it returns. */
+int rh_warm_journal_save(struct rh_warm_journal *j, rh_error **err);
+/* The folder and all in it, and the name. */
+void rh_warm_journal_remove(struct rh_warm_journal *j);
+/* Free; nothing is written. */
+void rh_warm_journal_close(struct rh_warm_journal *j);
+
+#endif
