@@ -67,9 +67,8 @@ static const char *const known[] = {
 
 /* What is said of a warm migration alone. */
 static const char *const of_warm[] = {
-    "at",        "enable-cbt",     "every",
-    "job",       "max-last-round", "network",
-    "power-off", "quiesce",        "shutdown-timeout",
+    "at",       "enable-cbt", "every",     "job",     "max-last-round",
+    "min-free", "network",    "power-off", "quiesce", "shutdown-timeout",
     "window"};
 
 /* What is said of a whole batch. */

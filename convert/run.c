@@ -62,6 +62,8 @@ static int collect_digests(struct runs *runs, size_t disk, struct digests *ret,
     struct rh_package *p = runs->job->package;
     struct rh_member *m;
 
+    if (runs->job->keeper) /* what it has is of another time */
+        return 0;
     for (size_t i = 0;
          (m = rh_package_disk_member(p, runs->vm->index, disk, i)); i++) {
         struct rh_io *io;
@@ -92,6 +94,8 @@ static int check_digests(struct runs *runs, size_t disk,
     struct rh_package *p = runs->job->package;
     struct rh_member *m;
 
+    if (runs->job->keeper)
+        return 0;
     for (size_t i = 0;
          (m = rh_package_disk_member(p, runs->vm->index, disk, i)); i++)
         if (rh_package_witness(p, m, err) < 0)

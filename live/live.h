@@ -101,6 +101,10 @@ struct rh_live_platform {
      * When it returns, the snapshot is there. */
     int (*snapshot)(struct rh_live_vm *vm, const char *name, bool quiesce,
                     char **ret_id, bool *ret_quiesced, rh_error **err);
+    /* Optional: the id of the snapshot of that name (to be freed), NULL: there
+     * is none; of one whose maker died before it knew the id. */
+    int (*find_snapshot)(struct rh_live_vm *vm, const char *name, char **ret_id,
+                         rh_error **err);
     /* Gone already is no failure. */
     int (*unsnapshot)(struct rh_live_vm *vm, const char *id, rh_error **err);
     /* What to ask changed() with later on (to be freed): the disk's state at a

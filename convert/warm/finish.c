@@ -133,6 +133,8 @@ static int patch_kept(struct keeper *k, size_t disk, struct rh_reader *view,
     if (!copy || rh_sums_open(&sums, k->w->j.dir, name, d->size, true, err) < 0)
         return -1;
     rh_sums_content(&sums, receipt->source_content);
+    if (k->for_real)
+        unlinkat(k->dir, name, 0);
     if (write_edits(k, view, copy, &sums, err) < 0)
         return -1;
     /* Few units: those of the edits. */
@@ -140,7 +142,7 @@ static int patch_kept(struct keeper *k, size_t disk, struct rh_reader *view,
         rh_pass_learn(k->w->lib, copy, &sums, d->size, UINT64_MAX, err) < 0)
         return -1;
     rh_sums_content(&sums, receipt->content);
-    return 0;
+    return k->for_real ? rh_sums_save(&sums, k->dir, name, err) : 0;
 }
 
 static int give_kept(void *user, size_t disk, struct rh_reader *view,

@@ -243,9 +243,10 @@ static json_t *disks_json(const struct rh_warm_journal *j)
         const struct rh_warm_disk *d = &j->disks.items[i];
 
         json_array_append_new(
-            list, json_pack("{s:s, s:I, s:s?, s:s?, s:o}", "file", d->file,
-                            "size", (json_int_t)d->size, "mark", d->mark,
-                            "next_mark", d->next_mark, "fixed", runs_json(d)));
+            list, json_pack("{s:s, s:I, s:s?, s:s?, s:s?, s:o}", "file",
+                            d->file, "size", (json_int_t)d->size, "mark",
+                            d->mark, "next_mark", d->next_mark, "part_mark",
+                            d->part_mark, "fixed", runs_json(d)));
     }
     return list;
 }
@@ -280,11 +281,11 @@ static json_t *options_json(const rh_options *o)
 static json_t *to_json(const struct rh_warm_journal *j)
 {
     json_t *doc = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s?, s:s, s:b, s:o, s:o, s:o}", "schema",
+        "{s:s, s:s, s:s, s:s, s:s?, s:s?, s:s, s:b, s:o, s:o, s:o}", "schema",
         "rehost.warm-job/1", "name", j->name, "state", state_names[j->state],
-        "source", j->source, "vm", j->vm_name, "format", j->format, "direct",
-        j->direct, "options", options_json(j->options), "disks", disks_json(j),
-        "rounds", rounds_json(j));
+        "source", j->source, "vm", j->vm_name, "vm_id", j->vm_id, "format",
+        j->format, "direct", j->direct, "options", options_json(j->options),
+        "disks", disks_json(j), "rounds", rounds_json(j));
     json_t *more = json_pack(
         "{s:b, s:I, s:I, s:I, s:I, s:f, s:s?, s:s?, s:b, s:b, s:b, s:f, s:s?}",
         "in_round", j->in_round, "at_disk", (json_int_t)j->at_disk, "at",
@@ -350,6 +351,7 @@ static void read_disks(struct rh_warm_journal *j, const json_t *list)
         d->size = number_of(item, "size");
         d->mark = text_of(item, "mark");
         d->next_mark = text_of(item, "next_mark");
+        d->part_mark = text_of(item, "part_mark");
         json_array_foreach (json_object_get(item, "fixed"), k, run) {
             struct rh_warm_run *r = rh_vec_add(&d->fixed);
             json_int_t start = json_integer_value(json_array_get(run, 0));
@@ -439,6 +441,7 @@ static int from_json(struct rh_warm_journal *j, const json_t *doc,
     j->name = text_of(doc, "name");
     j->source = text_of(doc, "source");
     j->vm_name = text_of(doc, "vm");
+    j->vm_id = text_of(doc, "vm_id");
     j->format = text_of(doc, "format");
     read_options(j, json_object_get(doc, "options"));
     read_disks(j, json_object_get(doc, "disks"));
@@ -501,6 +504,7 @@ void rh_warm_journal_close(struct rh_warm_journal *j)
         free(d->file);
         free(d->mark);
         free(d->next_mark);
+        free(d->part_mark);
         free(d->fixed.items);
     }
     for (size_t i = 0; i < j->rounds.count; i++)
@@ -511,6 +515,7 @@ void rh_warm_journal_close(struct rh_warm_journal *j)
     free(j->path);
     free(j->source);
     free(j->vm_name);
+    free(j->vm_id);
     free(j->format);
     free(j->snapshot_name);
     free(j->snapshot);

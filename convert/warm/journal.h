@@ -43,6 +43,7 @@ struct rh_warm_disk {
     uint64_t size;   /* of the source's disk */
     char *mark;      /* live: of the last complete round; or NULL */
     char *next_mark; /* live: of the round that is on */
+    char *part_mark; /* live: of its first try; see round.c */
     RH_VEC(struct rh_warm_run)
     fixed; /* ranges with the guest's edits, which
               the next round takes back */
@@ -61,6 +62,7 @@ struct rh_warm_journal {
     bool named;        /* the name leads to it */
     enum rh_warm_state state;
     char *source, *vm_name;
+    char *vm_id;         /* live: the platform's */
     rh_options *options; /* as `start` was given them */
     char *format;        /* of the copies */
     bool direct;         /* the copies become the result */

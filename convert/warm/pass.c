@@ -375,8 +375,6 @@ int rh_pass_run(struct rh_pass *p, rh_error **err)
 {
     struct work w = {.pass = p,
                      .size = RH_MIN(p->source->size, p->copy->size),
-                     .at = p->from,
-                     .done = p->from,
                      .kept = time(NULL)};
     int failed;
 

@@ -23,8 +23,7 @@ struct rh_pass {
     struct rh_sums *sums;
     const rh_pass_areas *areas;  /* that changed; NULL: look everywhere, and
                                     write where the copy is another one */
-    bool fresh;                  /* the copy is all zeros behind `from` */
-    uint64_t from;               /* where an interrupted one goes on */
+    bool fresh;                  /* the copy is all zeros */
     uint64_t done_before, total; /* of the progress */
     /* Now and then: everything before `at` is on the medium. */
     int (*keep)(void *user, uint64_t at, uint64_t changed, uint64_t sent,

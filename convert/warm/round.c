@@ -1,4 +1,10 @@
-/* round.c - one round: every disk once, and the journal around it. */
+/* round.c - one round: every disk once, and the journal around it.
+ *
+ * A round that was interrupted goes on where the source tells what changed: its
+ * first try read the disks as they were at `part_mark`, up to (at_disk, at).
+ * What lies before is right but for what changed since that mark; behind it all
+ * is to be read as in any round.  Tries in between only make more of it right.
+ * Elsewhere the round begins again, and reads what it must. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
@@ -84,8 +90,8 @@ static int keep(void *user, uint64_t at, uint64_t changed, uint64_t sent,
 {
     struct one *o = user;
 
-    o->w->j.at_disk = o->disk;
-    o->w->j.at = at;
+    if (o->disk == o->w->j.at_disk)
+        o->w->j.at = RH_MAX(o->w->j.at, at);
     o->w->j.round_changed = o->changed + changed;
     o->w->j.round_sent = o->sent + sent;
     if (rh_lease_lost(o->w->lease))
@@ -168,38 +174,86 @@ static const char *how_of(const rh_warm *w, bool known)
     return known ? "changes" : "compare";
 }
 
-static int prepare_disk(struct one *o, struct rh_warm_side *s, bool last,
+/* Areas behind `from`. */
+static void clip(rh_pass_areas *areas, size_t first, uint64_t from)
+{
+    for (size_t i = first; i < areas->count; i++) {
+        struct rh_pass_area *a = &areas->items[i];
+        uint64_t end = a->start + a->length;
+
+        a->start = RH_MAX(a->start, RH_MIN(from, end));
+        a->length = end - a->start;
+    }
+}
+
+/* Of a disk that an earlier try has been at. */
+static bool is_part(const rh_warm *w, size_t i)
+{
+    return w->j.disks.items[i].part_mark &&
+           (i < w->j.at_disk || (i == w->j.at_disk && w->j.at > 0));
+}
+
+static int find_areas(rh_warm *w, struct rh_warm_side *s, size_t i,
+                      rh_pass_areas *areas, bool *known, rh_error **err)
+{
+    const struct rh_warm_disk *d = &w->j.disks.items[i];
+    size_t first;
+
+    *known = true;
+    if (is_part(w, i) &&
+        rh_warm_side_areas(w, s, i, d->part_mark, areas, known, err) < 0)
+        return -1;
+    if (!*known || (is_part(w, i) && i < w->j.at_disk))
+        return 0;
+    first = areas->count;
+    if (w->j.rounds.count && !d->mark)
+        *known = false;
+    else if (rh_warm_side_areas(w, s, i, w->j.rounds.count ? d->mark : NULL,
+                                areas, known, err) < 0)
+        return -1;
+    clip(areas, first, is_part(w, i) ? w->j.at : 0);
+    return 0;
+}
+
+static int check_size(const struct one *o, const struct rh_reader *source,
+                      rh_error **err)
+{
+    uint64_t size = o->w->j.disks.items[o->disk].size;
+
+    if (source->size == size)
+        return 0;
+    return rh_fail(err, RH_ERR_WARM_CHANGED,
+                   "disk %zu had %llu bytes, and has %llu now", o->disk,
+                   (unsigned long long)size, (unsigned long long)source->size);
+}
+
+static int prepare_disk(struct one *o, struct rh_warm_side *s,
                         struct rh_pass *p, rh_pass_areas *areas,
                         const char **how, rh_error **err)
 {
     rh_warm *w = o->w;
     const struct rh_warm_disk *d = &w->j.disks.items[o->disk];
     RH_AUTO(rh_freep) char *name = sums_name(d);
-    bool believe = !(w->interrupted && w->torn == o->disk);
     bool known = false, made;
 
-    p->source = rh_warm_side_disk(w, s, o->disk, last, err);
-    if (!p->source)
+    p->source = rh_warm_side_disk(w, s, o->disk, err);
+    if (!p->source || check_size(o, p->source, err) < 0 ||
+        open_copy(w, p, o->disk, &made, err) < 0 ||
+        rh_sums_open(p->sums, w->j.dir, name, d->size, !made, err) < 0 ||
+        find_areas(w, s, o->disk, areas, &known, err) < 0)
         return -1;
-    if (p->source->size != d->size)
-        return rh_fail(err, RH_ERR_WARM_CHANGED,
-                       "disk %zu had %llu bytes, and has %llu now", o->disk,
-                       (unsigned long long)d->size,
-                       (unsigned long long)p->source->size);
-    if (open_copy(w, p, o->disk, &made, err) < 0 ||
-        rh_sums_open(p->sums, w->j.dir, name, d->size, believe && !made, err) <
-            0 ||
-        rh_warm_side_areas(w, s, o->disk, last, areas, &known, err) < 0)
+    /* From here on they are not the copy's: one that dies leaves none. */
+    unlinkat(w->j.dir, name, 0);
+    if (rh_warm_journal_save(&w->j, err) < 0)
         return -1;
     take_back(d, p->sums, areas);
     rh_pass_areas_sort(areas);
     p->areas = known ? areas : NULL;
     p->fresh = made;
-    p->from = w->j.at;
     p->total = d->size;
     *how = how_of(w, known);
     if (known)
-        rh_log(w->lib, RH_LOG_INFO, "disk %zu: %llu bytes have changed",
+        rh_log(w->lib, RH_LOG_INFO, "disk %zu: %llu bytes are to be read",
                o->disk, (unsigned long long)bytes_of(areas));
     return 0;
 }
@@ -211,7 +265,7 @@ static int do_disk(struct one *o, struct rh_warm_side *s, bool last,
     RH_AUTO(rh_sums_free) struct rh_sums sums = {0};
     RH_AUTO(areas_free) rh_pass_areas areas = {0};
     struct rh_pass p = {.lib = w->lib, .sums = &sums, .keep = keep, .user = o};
-    int failed = prepare_disk(o, s, last, &p, &areas, how, err);
+    int failed = prepare_disk(o, s, &p, &areas, how, err);
 
     if (!failed)
         failed = pass_over(o, &p, last, err);
@@ -219,8 +273,10 @@ static int do_disk(struct one *o, struct rh_warm_side *s, bool last,
     rh_reader_close(p.source);
     if (failed)
         return -1;
-    w->j.at_disk = o->disk + 1;
-    w->j.at = 0;
+    if (o->disk == w->j.at_disk) {
+        w->j.at_disk++;
+        w->j.at = 0;
+    }
     return rh_warm_journal_save(&w->j, err);
 }
 
@@ -255,8 +311,7 @@ static int note_disks(rh_warm *w, struct rh_warm_side *s, rh_error **err)
     return 0;
 }
 
-static int note_sizes(rh_warm *w, struct rh_warm_side *s, bool last,
-                      rh_error **err)
+static int note_sizes(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 {
     for (size_t i = 0; i < w->j.disks.count; i++) {
         struct rh_warm_disk *d = &w->j.disks.items[i];
@@ -264,7 +319,7 @@ static int note_sizes(rh_warm *w, struct rh_warm_side *s, bool last,
 
         if (d->size)
             continue;
-        r = rh_warm_side_disk(w, s, i, last, err);
+        r = rh_warm_side_disk(w, s, i, err);
         if (!r)
             return -1;
         d->size = r->size;
@@ -283,18 +338,36 @@ static void begin_again(rh_warm *w)
         unlinkat(w->j.dir, w->j.disks.items[i].file, 0);
 }
 
+static void set_part_marks(rh_warm *w)
+{
+    for (size_t i = 0; i < w->j.disks.count; i++) {
+        struct rh_warm_disk *d = &w->j.disks.items[i];
+
+        free(d->part_mark);
+        d->part_mark = rh_strdup(d->next_mark);
+    }
+}
+
+/* Every disk that was begun has a mark of that time. */
+static bool goes_on(const rh_warm *w)
+{
+    for (size_t i = 0; i < w->j.disks.count && i <= w->j.at_disk; i++)
+        if (!w->j.disks.items[i].part_mark)
+            return false;
+    return w->j.in_round;
+}
+
 static int begin(rh_warm *w, struct rh_warm_side *s, bool last, rh_error **err)
 {
-    bool same = false;
-
-    if (note_disks(w, s, err) < 0 ||
-        rh_warm_side_freeze(w, s, last, &same, err) < 0 ||
-        note_sizes(w, s, last, err) < 0)
+    if (note_disks(w, s, err) < 0 || rh_warm_side_freeze(w, s, last, err) < 0 ||
+        note_sizes(w, s, err) < 0)
         return -1;
-    if (!w->j.in_round || !same)
-        begin_again(w);
     if (!w->j.in_round)
         w->j.round_seconds = 0;
+    if (!goes_on(w)) {
+        begin_again(w);
+        set_part_marks(w);
+    }
     w->j.in_round = true;
     return rh_warm_journal_save(&w->j, err);
 }
@@ -313,6 +386,8 @@ static void end(rh_warm *w, const char *how, bool last, double seconds)
         struct rh_warm_disk *d = &w->j.disks.items[i];
 
         d->fixed.count = 0;
+        free(d->part_mark);
+        d->part_mark = NULL;
         if (!d->next_mark) /* what changed since the earlier one is enough */
             continue;
         free(d->mark);
@@ -323,7 +398,6 @@ static void end(rh_warm *w, const char *how, bool last, double seconds)
     w->j.at = 0;
     w->j.round_changed = w->j.round_sent = 0;
     w->j.round_seconds = 0;
-    w->interrupted = false;
     if (w->j.state == RH_WARM_NEW)
         w->j.state = RH_WARM_SYNCED;
 }
@@ -332,7 +406,7 @@ static int do_disks(rh_warm *w, struct rh_warm_side *s, bool last,
                     const char **how, rh_error **err)
 {
     *how = how_of(w, true);
-    for (size_t i = w->j.at_disk; i < w->j.disks.count; i++) {
+    for (size_t i = 0; i < w->j.disks.count; i++) {
         struct one o = {w, i, w->j.round_changed, w->j.round_sent};
         const char *this = NULL;
 
@@ -344,20 +418,26 @@ static int do_disks(rh_warm *w, struct rh_warm_side *s, bool last,
     return 0;
 }
 
+/* The next try counts on nothing of this one but the journal. */
+static int stopped(rh_warm *w, struct rh_warm_side *s, double seconds)
+{
+    w->j.round_seconds += seconds;
+    rh_warm_journal_save(&w->j, NULL);
+    rh_warm_side_thaw(w, s, NULL);
+    return -1;
+}
+
 int rh_warm_round(rh_warm *w, struct rh_warm_side *s, bool last, rh_error **err)
 {
     double from = now();
     const char *how;
 
-    if (begin(w, s, last, err) < 0)
-        return -1;
-    if (do_disks(w, s, last, &how, err) < 0) {
-        w->j.round_seconds += now() - from;
-        w->interrupted = true;
-        w->torn = w->j.at_disk;
-        rh_warm_journal_save(&w->j, NULL);
+    if (begin(w, s, last, err) < 0) {
+        rh_warm_side_thaw(w, s, NULL);
         return -1;
     }
+    if (do_disks(w, s, last, &how, err) < 0)
+        return stopped(w, s, now() - from);
     end(w, how, last, now() - from);
     if (rh_warm_journal_save(&w->j, err) < 0)
         return -1;

@@ -158,8 +158,6 @@ rh_warm *rh_warm_open(rh_lib *lib, const char *job, rh_error **err)
 
     if (rh_warm_journal_open(&w->j, job, err) < 0)
         return NULL;
-    w->interrupted = w->j.in_round;
-    w->torn = w->j.at_disk;
     return RH_TAKE(w);
 }
 
@@ -175,8 +173,6 @@ static int own(rh_warm *w, rh_error **err)
     rh_warm_journal_close(&w->j);
     if (rh_warm_journal_open(&w->j, path, err) < 0)
         return -1;
-    w->interrupted = w->j.in_round;
-    w->torn = w->j.at_disk;
     return 0;
 }
 
@@ -385,6 +381,14 @@ static int stands_still(rh_warm *w, rh_error **err)
     return -1;
 }
 
+/* It could not be switched off: the rounds go on as before. */
+static int runs_on(rh_warm *w)
+{
+    w->j.state = RH_WARM_SYNCED;
+    rh_warm_journal_save(&w->j, NULL);
+    return -1;
+}
+
 static int cut(rh_warm *w, const rh_options *o, rh_error **err)
 {
     RH_AUTO(rh_warm_side_close) struct rh_warm_side s = {0};
@@ -395,7 +399,7 @@ static int cut(rh_warm *w, const rh_options *o, rh_error **err)
     if (rh_warm_journal_save(&w->j, err) < 0)
         return -1;
     if (rh_warm_side_stop(w, &s, o, err) < 0)
-        return -1;
+        return runs_on(w);
     if (rh_warm_round(w, &s, true, err) < 0)
         return stands_still(w, err);
     say_round(w);

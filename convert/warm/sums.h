@@ -3,8 +3,8 @@
  * A source that does not say what changed is read as a whole; only units whose
  * digest is another one are looked at and written.  The digests are those of
  * the content digest (convert/copy/copy.c), so that the receipt's comes from
- * them without reading the disk.  A file that a round was interrupted over is
- * not believed: then the copy itself is read. */
+ * them without reading the disk.  The file is away while the copy is written:
+ * after an interruption the copy itself is read. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef RH_CONVERT_WARM_SUMS_H
 #define RH_CONVERT_WARM_SUMS_H

@@ -28,29 +28,30 @@ struct rh_warm {
     rh_lib *lib;
     struct rh_warm_journal j;
     struct rh_lease *lease;
-    bool interrupted;   /* as it was opened: in the middle of a round */
-    size_t torn;        /* of that round: the disk whose digests don't count */
     struct rh_buf said; /* lines for people */
 };
 
 /* --- side.c: the source, open for one step */
+struct rh_live_vm;
 struct rh_warm_side {
     struct rh_package *package;
+    struct rh_live_vm *vm; /* of a platform; or NULL */
 };
 int rh_warm_side_open(rh_warm *w, struct rh_warm_side *s, rh_error **err);
 void rh_warm_side_close(struct rh_warm_side *s); /* also for RH_AUTO */
 /* Before the first byte: what can never be done is said now. */
 int rh_warm_side_check(rh_warm *w, struct rh_warm_side *s, rh_error **err);
-/* What is read is at rest until thaw().  *ret_same: it is what the interrupted
- * round read. */
+/* What is read is at rest until thaw(), and has marks where it can. */
 int rh_warm_side_freeze(rh_warm *w, struct rh_warm_side *s, bool last,
-                        bool *ret_same, rh_error **err);
+                        rh_error **err);
 int rh_warm_side_thaw(rh_warm *w, struct rh_warm_side *s, rh_error **err);
 struct rh_reader *rh_warm_side_disk(rh_warm *w, struct rh_warm_side *s,
-                                    size_t i, bool last, rh_error **err);
-/* What to read of disk i, into *ret; *ret_known false: it isn't told. */
-int rh_warm_side_areas(rh_warm *w, struct rh_warm_side *s, size_t i, bool last,
-                       rh_pass_areas *ret, bool *ret_known, rh_error **err);
+                                    size_t i, rh_error **err);
+/* What changed in disk i since that mark (NULL: what there is), added to *ret;
+ * *ret_known false: it isn't told. */
+int rh_warm_side_areas(rh_warm *w, struct rh_warm_side *s, size_t i,
+                       const char *since, rh_pass_areas *ret, bool *ret_known,
+                       rh_error **err);
 /* Can its disks be looked into while it runs? */
 bool rh_warm_side_looks(const struct rh_warm_side *s);
 /* Switched off, or already so. */
