@@ -91,6 +91,8 @@ bool rh_vs_looks(struct rh_live_vm *vm, size_t disk);
 /* warm.c */
 int rh_vs_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
                    char **ret_id, bool *ret_quiesced, rh_error **err);
+int rh_vs_find_snapshot(struct rh_live_vm *vm, const char *name, char **ret_id,
+                        rh_error **err);
 int rh_vs_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err);
 int rh_vs_mark(struct rh_live_vm *vm, size_t disk, const char *snapshot,
                char **ret_mark, rh_error **err);

@@ -101,6 +101,38 @@ int rh_vs_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err)
     return failed ? rh_error_subject(err, vm->name) : 0;
 }
 
+/* Of a tree of snapshots, whose depth the platform limits to 32. */
+static const char *id_of_name(const xmlNode *list, const char *kind,
+                              const char *name, unsigned depth)
+{
+    enum { DEPTH_MOST = 64 };
+    const char *id = NULL;
+
+    for (const xmlNode *t = depth < DEPTH_MOST ? rh_vs_child(list, kind) : NULL;
+         t && !id; t = rh_vs_next(t)) {
+        const char *its = rh_vs_text_at(t, "name");
+
+        id = its && !strcmp(its, name)
+                 ? rh_vs_text_at(t, "snapshot")
+                 : id_of_name(t, "childSnapshotList", name, depth + 1);
+    }
+    return id;
+}
+
+int rh_vs_find_snapshot(struct rh_live_vm *vm, const char *name, char **ret_id,
+                        rh_error **err)
+{
+    const xmlNode *all;
+    const char *id;
+
+    if (rh_vs_refresh(vm, err) < 0)
+        return rh_error_subject(err, vm->name);
+    all = rh_vs_property(rh_vs_vm_of(vm)->object, "snapshot");
+    id = id_of_name(all, "rootSnapshotList", name, 0);
+    *ret_id = id && id[0] ? rh_strdup(id) : NULL;
+    return 0;
+}
+
 /* --- disks at a snapshot
  * ------------------------------------------------------ */
 
