@@ -101,8 +101,12 @@ test_the_guest_is_fixed_in_the_copy() {
     expect_status 0
     expect_same_disk out/d/disk0.qcow2 plain/d/disk0.qcow2
     expect_json '.edits | length > 0' true out/d/receipt.json
-    expect_equal "$(jq -S 'del(.disks[].file_bytes, .disks[].data_bytes, .files, .seal)' out/d/receipt.json)" \
-        "$(jq -S 'del(.disks[].file_bytes, .disks[].data_bytes, .files, .seal)' plain/d/receipt.json)"
+    for file in out plain; do # what differs with the file's layout is left out
+        jq -S 'del(.disks[] | .file_bytes, .data_bytes, .frame_digest) | del(.files, .seal)' \
+            $file/d/receipt.json >$file.json
+    done
+    expect_same_file out.json plain.json
+    expect_json '.disks[0].frame_digest | length' 32 out/d/receipt.json
     run "$REHOST" verify d.raw out/d
     expect_status 0
 }

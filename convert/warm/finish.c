@@ -18,6 +18,7 @@
 
 #include "base/limits.h"
 #include "convert/documents.h"
+#include "convert/frame.h"
 #include "convert/warm/warm.h"
 
 /* --- what the copies are
@@ -145,6 +146,20 @@ static int patch_kept(struct keeper *k, size_t disk, struct rh_reader *view,
     return k->for_real ? rh_sums_save(&sums, k->dir, name, err) : 0;
 }
 
+/* All else in the file; quick, for the disk's bytes are passed over. */
+static int take_frame(struct keeper *k, size_t disk,
+                      struct rh_receipt_disk *receipt, rh_error **err)
+{
+    RH_AUTO(rh_reader_closep) struct rh_reader *r = open_kept(k, disk, err);
+    const struct rh_frame_disk f = {r, k->w->j.disks.items[disk].size};
+
+    if (!r)
+        return -1;
+    if (!receipt->content[0]) /* it would be all of the file */
+        return 0;
+    return rh_frame_digest(k->w->lib, r->io, &f, 1, receipt->frame, err);
+}
+
 static int give_kept(void *user, size_t disk, struct rh_reader *view,
                      const struct rh_target_disk *to, const char *format,
                      struct rh_delivery *delivery, size_t place,
@@ -161,6 +176,7 @@ static int give_kept(void *user, size_t disk, struct rh_reader *view,
         return 0;
     if (note_edits(k, disk, view, err) < 0 ||
         patch_kept(k, disk, view, receipt, err) < 0 ||
+        take_frame(k, disk, receipt, err) < 0 ||
         rh_delivery_adopt(delivery, place, to->file, k->dir, d->file, err) < 0)
         return -1;
     if (fstatat(k->dir, d->file, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -259,7 +275,7 @@ int rh_warm_try(rh_warm *w, struct rh_warm_side *s, rh_error **err)
  * ------------------------------------------------------------- */
 
 /* An earlier run made the result and died before it could say so: its disk is
- * the very file that we keep. */
+ * the very file that we keep, and no round may touch it any more. */
 static char *result_there(const rh_warm *w)
 {
     const char *out = rh_option(w->j.options, "out");
@@ -310,9 +326,19 @@ static int run_job(rh_warm *w, struct rh_warm_side *s, bool start,
 int rh_warm_hand_over(rh_warm *w, struct rh_warm_side *s, bool start,
                       rh_error **err)
 {
-    w->j.result = result_there(w);
-    if (!w->j.result && run_job(w, s, start, err) < 0)
+    if (run_job(w, s, start, err) < 0)
         return -1;
+    w->j.state = RH_WARM_HANDED;
+    return rh_warm_journal_save(&w->j, err);
+}
+
+int rh_warm_look_for_result(rh_warm *w, rh_error **err)
+{
+    if (w->j.state != RH_WARM_CUTOVER)
+        return 0;
+    w->j.result = result_there(w);
+    if (!w->j.result)
+        return 0;
     w->j.state = RH_WARM_HANDED;
     return rh_warm_journal_save(&w->j, err);
 }

@@ -173,7 +173,7 @@ static int own(rh_warm *w, rh_error **err)
     rh_warm_journal_close(&w->j);
     if (rh_warm_journal_open(&w->j, path, err) < 0)
         return -1;
-    return 0;
+    return rh_warm_look_for_result(w, err);
 }
 
 static char *job_name(const rh_options *o, const struct rh_package *p)

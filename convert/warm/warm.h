@@ -75,6 +75,8 @@ int rh_warm_choose(rh_warm *w, const rh_options *o, rh_error **err);
 int rh_warm_foresee(rh_warm *w, struct rh_warm_side *s, rh_error **err);
 /* Would it be blocked?  Looks and fixes on the copies, writes nothing. */
 int rh_warm_try(rh_warm *w, struct rh_warm_side *s, rh_error **err);
+/* Was it handed over by one who died before he could write that down? */
+int rh_warm_look_for_result(rh_warm *w, rh_error **err);
 int rh_warm_hand_over(rh_warm *w, struct rh_warm_side *s, bool start,
                       rh_error **err);
 int rh_warm_try_out(rh_warm *w, struct rh_warm_side *s, const char *network,
