@@ -158,24 +158,22 @@ static int step(struct vmdk_map *m, struct cursor *c,
                    mark->kind, VMDK_X(c->at));
 }
 
-/* The next grain at or after `at`; kind END when there is none. */
-static int follow(struct vmdk_map *m, uint64_t at, struct vmdk_mark *ret,
+/* The next grain at or after the cursor; kind END when there is none. */
+static int follow(struct vmdk_map *m, struct cursor *c, struct vmdk_mark *ret,
                   uint64_t *ret_at, rh_error **err)
 {
-    struct cursor c = {.at = at};
+    while (c->at < m->data_end) {
+        const uint8_t *p = sector(m, c, err);
 
-    while (c.at < m->data_end) {
-        const uint8_t *p = sector(m, &c, err);
-
-        if (!p || rh_vmdk_mark(&m->header, p, c.at, ret, err) < 0)
+        if (!p || rh_vmdk_mark(&m->header, p, c->at, ret, err) < 0)
             return -1;
-        *ret_at = c.at;
+        *ret_at = c->at;
         if (ret->kind == VMDK_MARK_GRAIN)
             return 0;
-        if (step(m, &c, ret, err) < 0)
+        if (step(m, c, ret, err) < 0)
             return -1;
     }
-    if (c.at > m->data_end)
+    if (c->at > m->data_end)
         return rh_fail(err, RH_ERR_VMDK_MARKER,
                        "what the marker at 0x%llx announces is cut short (data "
                        "end at 0x%llx)",
@@ -192,12 +190,12 @@ static int twice(uint64_t at, rh_error **err)
                    VMDK_X(at));
 }
 
-static int arrive(struct vmdk_map *m, uint64_t at, rh_error **err)
+static int arrive(struct vmdk_map *m, struct cursor *from, rh_error **err)
 {
     struct vmdk_mark mark;
-    uint64_t known, number;
+    uint64_t known, number, at = from->at;
 
-    if (follow(m, at, &mark, &at, err) < 0)
+    if (follow(m, from, &mark, &at, err) < 0)
         return -1;
     if (mark.kind == VMDK_MARK_END)
         return atomic_exchange(&m->end_met, true) ? twice(m->data_end, err) : 0;
@@ -228,19 +226,30 @@ int rh_vmdk_links_start(struct vmdk_map *m, rh_error **err)
 {
     if (rh_vmdk_bits_init(&m->links, m->grains * 2, m->cache->room, err) < 0)
         return -1;
-    return arrive(m, m->data_start, err);
+    return arrive(m, &(struct cursor){.at = m->data_start}, err);
+}
+
+/* A cursor at `end` that has the `n` bytes from there on already. */
+static void begin(struct cursor *c, uint64_t end, const uint8_t *bytes,
+                  uint64_t n)
+{
+    c->at = c->from = end;
+    c->n = (size_t)(RH_MIN(n, (uint64_t)LOOK) / VMDK_SECTOR * VMDK_SECTOR);
+    memcpy(c->bytes, bytes, c->n);
 }
 
 int rh_vmdk_link(struct vmdk_map *m, uint64_t number, uint64_t end,
-                 rh_error **err)
+                 const uint8_t *bytes, uint64_t n, rh_error **err)
 {
     enum vmdk_bit left = rh_vmdk_bit_set(&m->links, left_bit(number));
+    struct cursor c;
 
     if (left == VMDK_BIT_NO_ROOM)
         return rh_vmdk_scattered(end, err);
     if (left == VMDK_BIT_WAS_SET)
         return 0;
-    if (arrive(m, end, err) == 0)
+    begin(&c, end, bytes, n);
+    if (arrive(m, &c, err) == 0)
         return 0;
     rh_vmdk_bit_clear(&m->links, left_bit(number)); /* fails again next time */
     return -1;

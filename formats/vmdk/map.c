@@ -107,24 +107,43 @@ static int load_redundant(struct vmdk_map *m, struct vmdk_slot *s,
     return 0;
 }
 
+/* `count` tables from the one at `at` on, by one read with the marker that
+ * stands in front of them, if one does. */
+static const uint8_t *read_group(struct vmdk_map *m, uint64_t table,
+                                 unsigned count, uint64_t at, rh_error **err)
+{
+    struct vmdk_cache *c = m->cache;
+    size_t lead;
+    bool marked;
+
+    if (rh_vmdk_has_marker(m, table, at, &marked, err) < 0)
+        return NULL;
+    lead = marked ? VMDK_SECTOR : 0;
+    if (!c->raw)
+        c->raw = rh_malloc(VMDK_SECTOR + GROUP);
+    if (rh_io_read(m->io, c->raw, lead + (size_t)count * m->table_bytes,
+                   at - lead, err) < 0 ||
+        (marked && rh_vmdk_check_marker(m, table, at, c->raw, err) < 0))
+        return NULL;
+    return c->raw + lead;
+}
+
 static int load(struct vmdk_map *m, uint64_t table, uint64_t at,
                 struct vmdk_slot **ret, rh_error **err)
 {
     struct vmdk_cache *c = m->cache;
     struct vmdk_slot *s = slot_oldest(c);
     unsigned count = group_size(m, table, at);
+    const uint8_t *raw;
     rh_error *cause = NULL;
 
-    if (m->behind && rh_vmdk_check_marker(m, table, at, err) < 0)
-        return -1;
-    if (!c->raw)
-        c->raw = rh_malloc(GROUP);
     if (!s->at)
         s->at = rh_calloc(GROUP / 4, sizeof *s->at);
     s->map = NULL;
-    if (rh_io_read(m->io, c->raw, (size_t)count * m->table_bytes, at, err) < 0)
+    raw = read_group(m, table, count, at, err);
+    if (!raw)
         return -1;
-    if (decode_group(m, s, table, count, c->raw, &cause) < 0 &&
+    if (decode_group(m, s, table, count, raw, &cause) < 0 &&
         load_redundant(m, s, table) < 0) {
         if (err && !*err)
             *err = RH_TAKE(cause);

@@ -153,15 +153,18 @@ static unsigned plan_run(const struct vmdk_map *m, const struct batch *b,
     return i;
 }
 
+/* Of what follows the record, `have` bytes from its marker on are at hand. */
 static int link_record(struct vmdk_map *m, const struct batch *b, unsigned i,
-                       const struct record *r, rh_error **err)
+                       const struct record *r, uint64_t have, rh_error **err)
 {
     uint64_t end = record_end(m, r);
     unsigned next = neighbour(m, b, i);
 
     if (next < b->known && b->at[next] == end)
         return rh_vmdk_link_to(m, r->number, b->first + next, err);
-    return rh_vmdk_link(m, r->number, end, err);
+    have -= RH_MIN(have, end - r->at);
+    return rh_vmdk_link(m, r->number, end,
+                        have ? r->bytes + (end - r->at) : r->bytes, have, err);
 }
 
 /* Where the caller's bytes go, as grains are passed. */
@@ -195,7 +198,7 @@ static int judge(struct vmdk_map *m, const struct batch *b, unsigned first,
     ret->room = (next < b->known ? RH_MIN(b->at[next], end) : end) - ret->at;
     if (check_record(m, ret, err) < 0)
         return -1;
-    return link_record(m, b, i, ret, err);
+    return link_record(m, b, i, ret, end - ret->at, err);
 }
 
 /* Grains [first, last] by one read. */

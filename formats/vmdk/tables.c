@@ -314,19 +314,25 @@ int rh_vmdk_decode(struct vmdk_map *m, uint64_t table, const uint8_t *raw,
 
 /* Tables behind the grains each have a marker in front, or the table before
  * (Xen Orchestra writes one marker for all). */
-int rh_vmdk_check_marker(struct vmdk_map *m, uint64_t table, uint64_t at,
-                         rh_error **err)
+int rh_vmdk_has_marker(struct vmdk_map *m, uint64_t table, uint64_t at,
+                       bool *ret, rh_error **err)
 {
-    uint8_t sector[VMDK_SECTOR];
-    struct vmdk_mark mark;
     uint64_t before = 0;
 
-    if (table && rh_vmdk_table_at(m, m->directory, table - 1, &before, err) < 0)
+    if (table && m->behind &&
+        rh_vmdk_table_at(m, m->directory, table - 1, &before, err) < 0)
         return -1;
-    if (before && before + m->table_bytes == at)
-        return 0;
-    if (rh_io_read(m->io, sector, sizeof sector, at - VMDK_SECTOR, err) < 0 ||
-        rh_vmdk_mark(&m->header, sector, at - VMDK_SECTOR, &mark, err) < 0)
+    *ret = m->behind && !(before && before + m->table_bytes == at);
+    return 0;
+}
+
+/* `sector` stands in front of the table at `at`. */
+int rh_vmdk_check_marker(const struct vmdk_map *m, uint64_t table, uint64_t at,
+                         const uint8_t *sector, rh_error **err)
+{
+    struct vmdk_mark mark;
+
+    if (rh_vmdk_mark(&m->header, sector, at - VMDK_SECTOR, &mark, err) < 0)
         return -1;
     if (mark.kind != VMDK_MARK_TABLE)
         return rh_fail(err, RH_ERR_VMDK_MARKER,

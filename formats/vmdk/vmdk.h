@@ -217,8 +217,11 @@ int rh_vmdk_mark_tables(struct vmdk_map *m, rh_error **err);
 /* Stored entries to places, each checked. */
 int rh_vmdk_decode(struct vmdk_map *m, uint64_t table, const uint8_t *raw,
                    uint64_t *ret_at, rh_error **err);
-int rh_vmdk_check_marker(struct vmdk_map *m, uint64_t table, uint64_t at,
-                         rh_error **err);
+/* Does table `table` at `at` have a marker of its own in front? */
+int rh_vmdk_has_marker(struct vmdk_map *m, uint64_t table, uint64_t at,
+                       bool *ret, rh_error **err);
+int rh_vmdk_check_marker(const struct vmdk_map *m, uint64_t table, uint64_t at,
+                         const uint8_t *sector, rh_error **err);
 bool rh_vmdk_is_place(uint64_t at);
 /* The metadata that [start, end) runs into, or NULL. */
 const struct vmdk_range *rh_vmdk_meets(const struct vmdk_map *m, uint64_t start,
@@ -245,10 +248,10 @@ uint64_t rh_vmdk_grain_length(const struct vmdk_map *m, uint64_t number);
 int rh_vmdk_map_compare(struct vmdk_map *m, bool *ret_same, rh_error **err);
 
 /* The markers tell the same disk as the tables (links.c): the grain that ends
- * at `end` was read. */
+ * at `end` was read, and the `n` bytes that follow it came along. */
 int rh_vmdk_links_start(struct vmdk_map *m, rh_error **err);
 int rh_vmdk_link(struct vmdk_map *m, uint64_t number, uint64_t end,
-                 rh_error **err);
+                 const uint8_t *bytes, uint64_t n, rh_error **err);
 /* The same when it is known already which grain stands at `end`. */
 int rh_vmdk_link_to(struct vmdk_map *m, uint64_t number, uint64_t next,
                     rh_error **err);
