@@ -76,6 +76,9 @@
          N_("for formats that compress"), TO_OPTIONS},                         \
         {"no-guest-fix", 0, NULL, N_("leave the disks' contents as they are"), \
          TO_OPTIONS},                                                          \
+        {"skip-free", 0, NULL,                                                 \
+         N_("leave out blocks that the guest's file systems do not use"),      \
+         TO_OPTIONS},                                                          \
         {"fix", 0, "ID", N_("a fix that is off by default (repeat)"),          \
          TO_OPTIONS},                                                          \
         {"no-fix", 0, "ID", N_("leave this fix out (repeat)"), TO_OPTIONS},    \

@@ -1,7 +1,8 @@
 /* disk_convert.c - the public rh_disk_convert: a disk in another form.
  *
  * What is copied is a view: the disk as it is, or longer (--size, --align), or
- * with its partition table rewritten for other sectors (--sector-size). */
+ * with its partition table rewritten for other sectors (--sector-size), or
+ * without what its file systems do not use (--skip-free). */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include "base/nbd.h"
 #include "convert/copy/copy.h"
 #include "convert/disk.h"
+#include "convert/job.h"
 #include "convert/options.h"
 #include "report/findings.h"
 
@@ -52,15 +54,18 @@ static int format_by_name(const char *path, const char **ret_format,
 struct job {
     rh_disk *d;
     const char *format; /* NULL: by the output's name */
-    bool overwrite, strict, resector;
+    bool overwrite, strict, resector, skip_free;
     struct rh_create_options o;
-    struct rh_reader *edited, *grown; /* views of the disk, or NULL */
+    struct rh_reader *skipped, *edited, *grown; /* views of the disk, or NULL */
 };
 
 static void job_done(struct job *j)
 {
     rh_reader_close(j->grown);
     rh_reader_close(j->edited);
+    if (j->skipped)
+        j->skipped->parent = NULL; /* the disk stays open */
+    rh_reader_close(j->skipped);
 }
 
 static int size_option(const rh_options *options, const char *name,
@@ -99,9 +104,9 @@ static int length_option(struct job *j, const rh_options *options,
 static int read_options(struct job *j, const rh_options *options,
                         rh_error **err)
 {
-    static const char *const names[] = {"align",  "cluster-size", "compress",
-                                        "format", "overwrite",    "sector-size",
-                                        "size",   "strict",       NULL};
+    static const char *const names[] = {
+        "align",       "cluster-size", "compress",  "format", "overwrite",
+        "sector-size", "size",         "skip-free", "strict", NULL};
     const char *sector = rh_option(options, "sector-size");
 
     if (rh_options_only(options, names, "rh_disk_convert", err) < 0)
@@ -109,6 +114,7 @@ static int read_options(struct job *j, const rh_options *options,
     j->format = rh_option(options, "format");
     j->overwrite = rh_option_yes(options, "overwrite");
     j->strict = rh_option_yes(options, "strict");
+    j->skip_free = rh_option_yes(options, "skip-free");
     j->resector = sector != NULL;
     if (sector && strcmp(sector, "512")) {
         rh_fail(err, RH_ERR_USAGE, "--sector-size cannot be \"%s\"", sector);
@@ -141,15 +147,32 @@ static int resector(struct job *j, struct rh_reader *r, rh_error **err)
     return 0;
 }
 
+static int skip_free(struct job *j, rh_error **err)
+{
+    struct rh_reader *disk = j->d->source.reader, *view = disk;
+    struct rh_findings found = {0};
+    int failed = rh_job_skip_free(&view, 1, NULL, NULL, j->d->lib, &found, err);
+
+    for (size_t i = 0; i < found.count && !failed; i++)
+        rh_log(j->d->lib, RH_LOG_INFO, "%s: %s [%s]", disk->name,
+               found.items[i].message, rh_finding_name(found.items[i].id));
+    rh_findings_free(&found);
+    if (view != disk)
+        j->skipped = view;
+    return failed;
+}
+
 /* Another length or table is read from a disk that can seek. */
 static int make_view(struct job *j, struct rh_reader **ret, rh_error **err)
 {
     struct rh_reader *r;
 
-    if ((j->resector || j->o.size != j->d->size) &&
+    if ((j->resector || j->skip_free || j->o.size != j->d->size) &&
         rh_disk_source_store(&j->d->source, err) < 0)
         return -1;
-    r = j->d->source.reader;
+    if (j->skip_free && skip_free(j, err) < 0)
+        return -1;
+    r = j->skipped ? j->skipped : j->d->source.reader;
     if (j->resector && resector(j, r, err) < 0)
         return -1;
     r = j->edited ? j->edited : r;

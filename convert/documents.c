@@ -195,13 +195,14 @@ static json_t *receipt_json(struct rh_job *job, struct rh_job_vm *v,
 {
     /* The seal stands before everything that a name could imitate. */
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, "
+        "{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:b, s:o, s:o, s:o, "
         "s:o}",
         "schema", "rehost.receipt/1", "seal", "", "tool", "rehost", "version",
         rh_version(), "vm", v->name, "vm_id", rh_json_text(v->vm->id), "target",
-        t->target->name, "source", source_json(job->package), "disks",
-        disks_json(t, disks), "archive", archive_json(archive), "files",
-        files_json(t->delivery), "edits", rh_edits_json(&t->edits, true));
+        t->target->name, "source", source_json(job->package), "skip_free",
+        rh_option_yes(job->options, "skip-free"), "disks", disks_json(t, disks),
+        "archive", archive_json(archive), "files", files_json(t->delivery),
+        "edits", rh_edits_json(&t->edits, true));
 }
 
 static json_t *one_target_report(struct rh_job *job, struct rh_job_target *t,

@@ -134,6 +134,10 @@ int rh_job_look(struct rh_job *job, struct rh_job_vm *v, rh_error **err);
 int rh_job_inspect_vm(struct rh_package *p, size_t vm,
                       const struct rh_profiles *profiles,
                       const rh_options *options, rh_error **err);
+/* Put views without their gaps in the place of the disks that have some. */
+int rh_job_skip_free(struct rh_reader **disks, size_t count,
+                     const struct rh_vm *vm, const size_t *order, rh_lib *lib,
+                     struct rh_findings *findings, rh_error **err);
 bool rh_job_leaves_guest(const rh_options *o);
 struct rh_guest_options rh_job_guest_options(const struct rh_job *job,
                                              struct rh_job_vm *v);

@@ -83,6 +83,45 @@ void rh_job_free_overlays(struct rh_reader **list, size_t count)
     free(list);
 }
 
+/* --- without what its file systems do not use
+ * ----------------------------- */
+
+int rh_job_skip_free(struct rh_reader **disks, size_t count,
+                     const struct rh_vm *vm, const size_t *order, rh_lib *lib,
+                     struct rh_findings *findings, rh_error **err)
+{
+    struct rh_gaps *gaps = rh_calloc(count + 1, sizeof *gaps);
+    int failed =
+        rh_guest_unused(disks, count, vm, order, lib, gaps, findings, err);
+
+    for (size_t i = 0; i < count; i++) {
+        if (!failed && gaps[i].list.count)
+            disks[i] = rh_reader_without(disks[i], &gaps[i]);
+        rh_gaps_free(&gaps[i]);
+    }
+    free(gaps);
+    return failed;
+}
+
+/* The disks are smaller from here on. */
+static int skip_free(struct rh_job *job, struct rh_job_vm *v, rh_error **err)
+{
+    if (v->disks_missing || !rh_option_yes(job->options, "skip-free"))
+        return 0;
+    if (rh_job_skip_free(v->disks, v->disk_count, v->vm, v->order, job->lib,
+                         &v->found, err) < 0)
+        return -1;
+    v->data_bytes = 0;
+    for (size_t i = 0; i < v->disk_count; i++) {
+        uint64_t data = 0;
+
+        if (rh_reader_allocated(v->disks[i], &data, err) < 0)
+            return -1;
+        v->data_bytes += data;
+    }
+    return 0;
+}
+
 /* --- the guest
  * ---------------------------------------------------------------- */
 
@@ -230,7 +269,7 @@ int rh_job_look(struct rh_job *job, struct rh_job_vm *v, rh_error **err)
     /* What the package itself learned by opening them is in the copy. */
     v->vm = rh_vm_copy(p->vms.items[v->index]);
     rh_findings_copy(&v->found, &p->vm_findings.items[v->index]);
-    if (look_at_guest(job, v, err) < 0)
+    if (skip_free(job, v, err) < 0 || look_at_guest(job, v, err) < 0)
         return -1;
     rh_package_review(p, v->vm, &v->found, job->profiles,
                       rh_option_yes(job->options, "strict"));

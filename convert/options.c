@@ -46,6 +46,7 @@ static const char *const known[] = {
     "sector-size",
     "set",
     "size",
+    "skip-free",
     "sr",
     "snapshot",
     "source-pin",

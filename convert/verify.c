@@ -171,12 +171,57 @@ static size_t vm_of(const struct rh_package *p, const json_t *receipt)
     return 0;
 }
 
+/* The disks that the receipt names, as they were converted. */
+struct sources {
+    struct rh_reader **disks;
+    size_t count;
+};
+
+static void sources_free(struct sources *s)
+{
+    rh_job_free_overlays(s->disks, s->count);
+}
+
+static struct rh_reader *open_source(struct rh_package *p, size_t vm,
+                                     const json_t *disk, rh_error **err)
+{
+    json_int_t index = json_integer_value(json_object_get(disk, "disk"));
+
+    if (index >= 0 && (size_t)index < p->vms.items[vm]->disks.count)
+        return rh_package_disk(p, vm, (size_t)index, err);
+    rh_fail(err, RH_ERR_VERIFY_RECEIPT, "the package has no disk %lld", index);
+    return NULL;
+}
+
+static int open_sources(struct rh_package *p, size_t vm, const json_t *receipt,
+                        struct sources *ret, rh_error **err)
+{
+    const json_t *disks = json_object_get(receipt, "disks");
+    struct rh_findings told = {0};
+    int failed = 0;
+
+    ret->count = json_array_size(disks);
+    ret->disks = rh_calloc(ret->count + 1, sizeof(void *));
+    for (size_t i = 0; i < ret->count; i++) {
+        ret->disks[i] = open_source(p, vm, json_array_get(disks, i), err);
+        if (!ret->disks[i])
+            return -1;
+    }
+    /* What was left out then is what the same maps leave out now. */
+    if (json_is_true(json_object_get(receipt, "skip_free")))
+        failed = rh_job_skip_free(ret->disks, ret->count, NULL, NULL, p->lib,
+                                  &told, err);
+    rh_findings_free(&told);
+    return failed;
+}
+
 /* A result that is being verified. */
 struct verification {
     struct rh_package *package;
     size_t vm;
     const char *dir;
     const json_t *receipt;
+    struct sources sources;
     struct rh_frame_disk *disks; /* those of the archive, kept open */
     size_t disk_count;
     struct rh_buf *text;
@@ -187,16 +232,11 @@ static int verify_disk(struct verification *v, size_t i, rh_error **err)
     struct rh_package *p = v->package;
     const json_t *disk =
         json_array_get(json_object_get(v->receipt, "disks"), i);
-    json_int_t index = json_integer_value(json_object_get(disk, "disk"));
-    RH_AUTO(rh_reader_closep) struct rh_reader *source = NULL;
-    RH_AUTO(rh_reader_closep) struct rh_reader *result = NULL;
+    struct rh_reader *source = v->sources.disks[i];
+    RH_AUTO(rh_reader_closep)
+    struct rh_reader *result =
+        rh_result_disk(p->lib, v->dir, v->receipt, i, err);
 
-    if (index < 0 || (size_t)index >= p->vms.items[v->vm]->disks.count)
-        return rh_fail(err, RH_ERR_VERIFY_RECEIPT,
-                       "the package has no disk %lld", index);
-    source = rh_package_disk(p, v->vm, (size_t)index, err);
-    if (source)
-        result = rh_result_disk(p->lib, v->dir, v->receipt, i, err);
     if (!result ||
         check_disk_file(p->lib, result, disk, source->size, err) < 0 ||
         compare_disk(p->lib, source, result, disk, v->text, err) < 0)
@@ -289,11 +329,16 @@ static int verify_all(struct rh_package *p, const char *dir,
         return rh_fail(err, RH_ERR_PLAN_NO_VM, "no VM was found in it");
     if (verify_files(&v, err) < 0) /* they are small */
         return -1;
+    if (open_sources(p, v.vm, receipt, &v.sources, err) < 0) {
+        sources_free(&v.sources);
+        return -1;
+    }
     v.disks = rh_calloc(v.disk_count + 1, sizeof *v.disks);
     failed = verify_parts(&v, err);
     for (size_t i = 0; i < v.disk_count; i++)
         rh_reader_close(v.disks[i].reader);
     free(v.disks);
+    sources_free(&v.sources);
     if (!failed)
         rh_buf_puts(text, _("verified\n"));
     return failed;

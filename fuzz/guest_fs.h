@@ -7,6 +7,7 @@
 
 #include "fuzz/guest_disk.h"
 #include "guestfix/backends/fs.h"
+#include "guestfix/backends/unused.h"
 
 typedef struct rh_fs *opener(struct rh_disks *d, const struct rh_volume *v,
                              const char **ret_why, rh_error **err);
@@ -51,6 +52,18 @@ static inline void edit_fs(struct rh_fs *fs)
     fs->ops->sync(fs, NULL);
 }
 
+/* What nothing uses lies inside the volume. */
+static inline void ask_unused(struct rh_fs *fs, uint64_t size)
+{
+    struct rh_unused_out out = {.size = size};
+    const char *why = NULL;
+
+    if (fs->ops->unused && fs->ops->unused(fs, &out, &why, NULL) == 0 &&
+        rh_gaps_settle(&out.runs) > size)
+        abort();
+    rh_gaps_free(&out.runs);
+}
+
 static inline void try_fs(const uint8_t *data, size_t size, opener *open)
 {
     struct guest_disk g;
@@ -65,6 +78,7 @@ static inline void try_fs(const uint8_t *data, size_t size, opener *open)
         fs = open(g.disks, &v, &why, NULL);
         if (fs) {
             walk_fs(fs, fs->ops->root, 0, &left);
+            ask_unused(fs, span.length);
             edit_fs(fs);
             fs->ops->close(fs);
         }

@@ -12,6 +12,7 @@
 #include "base/lib.h"
 #include "base/options.h"
 #include "formats/format.h"
+#include "formats/gaps.h"
 #include "profiles/profile.h"
 #include "report/findings.h"
 #include "vm/vm.h"
@@ -72,6 +73,14 @@ int rh_guest_inspect(struct rh_reader **overlays, size_t count,
 int rh_guest_fix(struct rh_reader **overlays, size_t count,
                  const struct rh_guest_options *o, struct rh_guest_facts *ret,
                  rh_error **err);
+/* unused.c: what the file systems on these disks do not use, for
+ * rh_reader_without(): gaps[i] of disks[i], settled.  A file system that was
+ * not left clean, or whose maps do not agree with themselves, is left whole;
+ * findings say so.  `order` as above; vm may be NULL. */
+int rh_guest_unused(struct rh_reader **disks, size_t count,
+                    const struct rh_vm *vm, const size_t *order, rh_lib *lib,
+                    struct rh_gaps *gaps, struct rh_findings *findings,
+                    rh_error **err);
 /* Would it start from a disk of this kind ("pvscsi"), as far as was seen?
  * Nothing seen: yes.  *ret_why (static, translated) is set when it would not.
  */

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "guestfix/backends/ext_io.h"
 #include "guestfix/backends/fs.h"
+#include "guestfix/backends/unused.h"
 
 enum {
     SMALL_FILE = 64 * 1024,
@@ -703,6 +704,21 @@ static int ext_symlink(struct rh_fs *fs, uint64_t dir, const char *name,
     return label(fs, dir, 0, (ext2_ino_t)node, err);
 }
 
+static int ext_unused(struct rh_fs *fs, struct rh_unused_out *out,
+                      const char **ret_why, rh_error **err)
+{
+    struct ext *e = ext_of(fs);
+    int r;
+
+    *ret_why = fs->trouble;
+    if (*ret_why)
+        return 1;
+    begin(&e->io);
+    r = rh_ext_unused(e->fs, rh_disks_lib(fs->disks), out, err);
+    *ret_why = _("its maps of free blocks do not agree with themselves");
+    return r;
+}
+
 static int ext_sync(struct rh_fs *fs, rh_error **err)
 {
     struct ext *e = ext_of(fs);
@@ -739,6 +755,7 @@ static const struct rh_fs_ops ext_ops = {
     .get_xattr = ext_get_xattr,
     .set_xattr = ext_set_xattr,
     .free_space = ext_free_space,
+    .unused = ext_unused,
     .sync = ext_sync,
     .close = ext_close,
 };

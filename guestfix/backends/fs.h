@@ -14,6 +14,7 @@
 
 struct rh_fs;
 struct rh_backend;
+struct rh_unused_out;
 
 struct rh_names {
     char **items;
@@ -58,6 +59,10 @@ struct rh_fs_ops {
     int (*set_xattr)(struct rh_fs *fs, uint64_t node, const char *name,
                      const void *bytes, size_t n, rh_error **err);
     int (*free_space)(struct rh_fs *fs, uint64_t *ret, rh_error **err);
+    /* NULL, or: the bytes of the volume that nothing uses.  1 when its maps
+     * cannot be believed: then *ret_why says why (static, translated). */
+    int (*unused)(struct rh_fs *fs, struct rh_unused_out *out,
+                  const char **ret_why, rh_error **err);
     int (*sync)(struct rh_fs *fs, rh_error **err);
     /* NULL, or: forget what was changed since the last sync(), instead of being
      * closed and opened anew over disks that went back. */

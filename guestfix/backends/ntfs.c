@@ -16,12 +16,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/data.h"
 #include "guestfix/backends/fs.h"
+#include "guestfix/backends/unused.h"
 #include "ntfs/protocol.h"
 
 enum {
     ROOT = 5,      /* the root folder's record in every MFT */
+    BITMAP = 6,    /* a bit for each cluster: in use */
     ASK_MS = 200,  /* between two looks for a cancel */
     PATIENCE = 90, /* seconds that the helper may say nothing */
     ACL_MAX = 64 * 1024
@@ -530,6 +533,82 @@ static int ntfs_free_space(struct rh_fs *fs, uint64_t *ret, rh_error **err)
     return 0;
 }
 
+/* --- what is not used --------------------------------------------------------
+ */
+/* Of the boot sector: bytes of a cluster, how many there are, and the one that
+ * holds the MFT. */
+struct clusters {
+    uint64_t size, count, mft;
+};
+
+static bool read_clusters(struct rh_fs *fs, struct clusters *ret,
+                          rh_error **err)
+{
+    uint8_t b[512];
+    uint64_t sector, per;
+
+    if (rh_volume_read(fs->disks, fs->volume, b, sizeof b, 0, err) < 0)
+        return false;
+    sector = rh_le16(b + 11);
+    per = b[13] > 128 ? 1ULL << (256 - b[13]) % 32 : b[13];
+    ret->size = sector * per;
+    ret->count = per ? rh_le64(b + 40) / per : 0;
+    ret->mft = rh_le64(b + 48);
+    return ret->size >= 512 && ret->size <= 2 * RH_NTFS_PART &&
+           ret->count <= rh_volume_bytes(fs->volume) / ret->size &&
+           ret->mft < ret->count;
+}
+
+/* The clusters from `first` on whose bits are in `map`. */
+static bool take_clusters(const struct clusters *c, uint64_t first,
+                          const uint8_t *map, size_t bytes,
+                          struct rh_unused_out *out)
+{
+    uint64_t n = RH_MIN(c->count - first, (uint64_t)bytes * 8);
+
+    for (uint64_t i = 0; i < n; i++) {
+        if (map[i / 8] == 0xff)
+            i |= 7;
+        if (map[i / 8] >> (i % 8) & 1)
+            continue;
+        /* The boot sector and the MFT are there. */
+        if (first + i == 0 || first + i == c->mft)
+            return false;
+        rh_unused_add(out, (first + i) * c->size, (first + i + 1) * c->size);
+    }
+    return true;
+}
+
+static int read_bitmap(struct rh_fs *fs, const struct clusters *c,
+                       struct rh_unused_out *out, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *map = rh_malloc(RH_NTFS_PART);
+    uint64_t at = 0;
+    size_t n;
+
+    for (; at * 8 < c->count; at += n) {
+        if (read_part(fs, BITMAP, at, map, RH_NTFS_PART, &n, err) < 0)
+            return -1;
+        if (!n || !take_clusters(c, at * 8, (const uint8_t *)map, n, out))
+            return 1;
+    }
+    return 0;
+}
+
+static int ntfs_unused(struct rh_fs *fs, struct rh_unused_out *out,
+                       const char **ret_why, rh_error **err)
+{
+    struct clusters c;
+
+    *ret_why = fs->trouble;
+    if (*ret_why)
+        return 1;
+    *ret_why = _("its maps of free blocks do not agree with themselves");
+    if (!read_clusters(fs, &c, err))
+        return err && *err ? -1 : 1;
+    return read_bitmap(fs, &c, out, err);
+}
+
 static int ntfs_sync(struct rh_fs *fs, rh_error **err)
 {
     struct rh_ntfs_frame f = {.op = RH_NTFS_SYNC};
@@ -574,6 +653,7 @@ static const struct rh_fs_ops ops = {
     .get_xattr = ntfs_get_xattr,
     .set_xattr = ntfs_set_xattr,
     .free_space = ntfs_free_space,
+    .unused = ntfs_unused,
     .sync = ntfs_sync,
     .close = ntfs_close,
 };

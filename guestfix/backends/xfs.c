@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "guestfix/backends/unused.h"
 
 enum {
     SB_BYTES = 512,
@@ -560,6 +561,13 @@ static int xfs_free_space(struct rh_fs *fs, uint64_t *ret, rh_error **err)
     return 0;
 }
 
+static int xfs_unused(struct rh_fs *fs, struct rh_unused_out *out,
+                      const char **ret_why, rh_error **err)
+{
+    *ret_why = _("its maps of free blocks do not agree with themselves");
+    return rh_xfs_unused(fs, xfs_of(fs), out, err);
+}
+
 static void xfs_close(struct rh_fs *fs)
 {
     free(fs->state);
@@ -582,6 +590,7 @@ static const struct rh_fs_ops ops = {
     .read_link = xfs_read_link,
     .get_xattr = xfs_get_xattr,
     .free_space = xfs_free_space,
+    .unused = xfs_unused,
     .sync = xfs_sync,
     .close = xfs_close,
 };
