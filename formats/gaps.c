@@ -31,6 +31,7 @@ void rh_gaps_add(struct rh_gaps *g, uint64_t start, uint64_t end)
     else if (g->list.count >= GAPS_MAX)
         g->full = true;
     else
+        /* NOLINTNEXTLINE: room is made where there is none */
         *rh_vec_add(&g->list) = (struct rh_gap){start, end};
 }
 
