@@ -188,7 +188,7 @@ po:
 # --- tests -----------------------------------------------------------------------
 # Every one of these works from nothing: what is missing is installed first.
 ALL_TESTED = all units examples replays $(B)/tables
-.PHONY: check check-boot check-batch check-xen check-windows check-live run-tests demo bench
+.PHONY: check check-boot check-batch check-xen check-windows check-live run-tests demo bench bench-quick
 check:
 	@scripts/deps build check
 	@$(MAKE) run-tests
@@ -221,6 +221,11 @@ bench:
 	@scripts/deps build bench
 	@$(MAKE) all
 	@bench/run
+# Instructions, beside those on record: the same on a busy machine.
+bench-quick:
+	@scripts/deps build quick
+	@$(MAKE) all
+	@bench/quick $(if $(ACCEPT),--accept)
 
 .PHONY: asan tsan fuzz
 # Leaks are errors too; what a sanitizer says ends the program with status 99,
@@ -359,6 +364,7 @@ help:
 	@echo 'make asan / tsan   the tests under ASan+UBSan; the copy under TSan'
 	@echo 'make fuzz [T=60] [F=NAME]   every fuzzer (or one) for T seconds'
 	@echo 'make bench         benchmarks against the peers'
+	@echo 'make bench-quick   has a conversion become slower? (callgrind, 2 minutes)'
 	@echo 'make lint          clang-format, clang-tidy, cppcheck, layers, headers, ABI'
 	@echo 'make format po     reformat; take new messages over into po/'
 	@echo 'make abi-accept    take new public calls over into librehost.map'
