@@ -395,6 +395,7 @@ complete -c rehost -n '__rehost_is warm start' -l devices -x -a 'auto emulated v
 complete -c rehost -n '__rehost_is warm start' -l format -x -a 'qcow2 raw vhd xva' -d 'the disks’ form'
 complete -c rehost -n '__rehost_is warm start' -l compress -x -a 'keep none zlib zstd' -d 'for formats that compress'
 complete -c rehost -n '__rehost_is warm start' -l no-guest-fix -d 'leave the disks’ contents as they are'
+complete -c rehost -n '__rehost_is warm start' -l skip-free -d 'leave out blocks that the guest’s file systems do not use'
 complete -c rehost -n '__rehost_is warm start' -l fix -r -d 'a fix that is off by default (repeat)'
 complete -c rehost -n '__rehost_is warm start' -l no-fix -r -d 'leave this fix out (repeat)'
 complete -c rehost -n '__rehost_is warm start' -l drivers -r -d 'virtio-win or Xen PV drivers'
