@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "volumes/diskfacts.h"
 #include "package/forward.h"
@@ -227,6 +228,34 @@ static const struct rh_profile *apply_profile(const struct rh_profiles *all,
     return profile;
 }
 
+/* What somebody chose for the VM, against what its tools reported. */
+static void tell_reported(const struct rh_profiles *all, struct rh_vm *vm,
+                          struct rh_findings *findings)
+{
+    const struct rh_profile *real, *said;
+    struct rh_vm words = *vm; /* borrowed */
+    struct rh_finding *f;
+
+    if (!vm->os_kernel.detail || strcmp(vm->os_kernel.detail, RH_REPORTED) ||
+        (vm->os_profile.kind && vm->os_profile.from != RH_FROM_DEFAULT))
+        return;
+    words.os_profile = (struct rh_value){0};
+    real = rh_profile_match(all, &words);
+    words.os_name = words.os_kernel = words.os_version = words.os_family =
+        (struct rh_value){0};
+    said = rh_profile_match(all, &words);
+    if (!strcmp(said->id, "other") || !strcmp(real->id, "other") ||
+        rh_profile_refines(all, said, real) ||
+        rh_profile_refines(all, real, said))
+        return;
+    f = rh_finding_add(findings, RH_F_GUEST_OS_CONFLICT, "os",
+                       N_("the VM's settings say that this is %s, its tools "
+                          "reported %s; what they reported counts"),
+                       said->id, real->id);
+    if (!strcmp(said->family, real->family))
+        f->severity = RH_SEVERITY_INFO;
+}
+
 /* --- what is guessed, what is missing
  * ----------------------------------------------------- */
 struct review {
@@ -235,6 +264,23 @@ struct review {
     struct rh_findings *findings;
     bool strict;
 };
+
+static int is_of_vmx(void *user, const char *key, const struct rh_field *field,
+                     struct rh_value *v)
+{
+    size_t n = v->detail ? strlen(v->detail) : 0;
+
+    (void)user, (void)key, (void)field;
+    return v->from == RH_FROM_FILL && n > 4 &&
+           !strcasecmp(v->detail + n - 4, ".vmx");
+}
+
+/* The .vmx has been read: what it does not say is not in it. */
+static bool has_vmx(const struct review *r)
+{
+    return (r->p->kind && !strcmp(r->p->kind, "vmx")) ||
+           rh_vm_each(r->vm, is_of_vmx, NULL);
+}
 
 /* Where this kind of source keeps it. */
 static const char *where_to_look(const struct review *r)
@@ -248,6 +294,8 @@ static const char *where_to_look(const struct review *r)
                  "/PrismGateway/services/rest/v2.0/vms/{uuid}"
                  "?include_vm_disk_config=true&include_vm_nic_config=true "
                  "(Prism Element), or `acli vm.get NAME` (a CVM)");
+    if (has_vmx(r))
+        return _("the VM's .vmx does not say it: say it with --set");
     if (!strcmp(r->vm->source_kind, "vmware"))
         return _("pass the VM's .vmx by --fill (it lies in the VM's folder on "
                  "the datastore), or say it with --set");
@@ -266,7 +314,8 @@ static void set_remedy(const struct review *r, struct rh_finding *f)
     f->remedy = rh_strdup(where_to_look(r));
 }
 
-static void guess(const struct review *r, const char *key, const char *text)
+static struct rh_finding *guess(const struct review *r, const char *key,
+                                const char *text)
 {
     struct rh_finding *f =
         rh_finding_add(r->findings, RH_F_CONFIG_GUESS, key, "%s", text);
@@ -274,6 +323,7 @@ static void guess(const struct review *r, const char *key, const char *text)
     if (r->strict)
         f->severity = RH_SEVERITY_BLOCKER;
     set_remedy(r, f);
+    return f;
 }
 
 static struct rh_finding *missing(const struct review *r, const char *key,
@@ -284,6 +334,25 @@ static struct rh_finding *missing(const struct review *r, const char *key,
 
     set_remedy(r, f);
     return f;
+}
+
+/* Descriptors seldom say it: the guest itself is the one to ask. */
+static void guess_clock(const struct review *r)
+{
+    const struct rh_value *clock = &r->vm->clock;
+    RH_AUTO(rh_freep)
+    char *text = rh_printf(_("nothing says whether the hardware clock runs in "
+                             "UTC; %s is what %s uses"),
+                           clock->text, clock->detail);
+    struct rh_finding *f = guess(r, "clock", text);
+
+    if (!has_vmx(r))
+        return;
+    free(f->remedy);
+    f->remedy = rh_strdup(
+        _("the VM's .vmx does not say it; ask the guest (`timedatectl` or "
+          "/etc/adjtime in Linux, RealTimeIsUniversal in Windows' registry), "
+          "then say --set clock=utc or --set clock=localtime"));
 }
 
 static void review_machine(const struct review *r,
@@ -309,15 +378,8 @@ static void review_machine(const struct review *r,
 
         guess(r, "firmware", text);
     }
-    if (vm->clock.from == RH_FROM_DEFAULT) {
-        RH_AUTO(rh_freep)
-        char *text = rh_printf(
-            _("nothing says whether the hardware clock runs in UTC; %s is what "
-              "%s uses"),
-            vm->clock.text, vm->clock.detail);
-
-        guess(r, "clock", text);
-    }
+    if (vm->clock.from == RH_FROM_DEFAULT)
+        guess_clock(r);
     if (vm->os_profile.kind == RH_VALUE_UNSET)
         guess(r, "os/profile",
               _("nothing says which operating system this is; it is treated "
@@ -371,6 +433,8 @@ void rh_package_review(const struct rh_package *p, struct rh_vm *vm,
     /* What an earlier look said, before more was known. */
     rh_findings_drop(r.findings, RH_F_CONFIG_GUESS);
     rh_findings_drop(r.findings, RH_F_CONFIG_MISSING);
+    rh_findings_drop(r.findings, RH_F_GUEST_OS_CONFLICT);
+    tell_reported(profiles, vm, findings);
     review_machine(&r, profile);
     review_nics(&r);
 }

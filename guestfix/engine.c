@@ -14,7 +14,8 @@
 /* --- facts
  * ---------------------------------------------------------------------------
  */
-/* What the guest says beats a profile's guess, and gives way to the package. */
+/* What the guest says beats a profile's guess and what was reported of it, and
+ * gives way to the package. */
 static void offer(struct rh_session *s, struct rh_value *v, const char *text,
                   const char *where)
 {
@@ -24,6 +25,8 @@ static void offer(struct rh_session *s, struct rh_value *v, const char *text,
     if (!text || !rh_valid_utf8(text, strlen(text)))
         return;
     found.text = text;
+    if (v->detail && !strcmp(v->detail, RH_REPORTED))
+        *v = (struct rh_value){0};
     rh_vm_offer(s->o->vm, v, &found);
 }
 
@@ -41,18 +44,6 @@ static const struct rh_profile *said_by_package(const struct rh_session *s)
     return p && strcmp(p->id, "other") ? p : NULL;
 }
 
-static bool is_refined_by(const struct rh_session *s,
-                          const struct rh_profile *general,
-                          const struct rh_profile *p)
-{
-    for (unsigned depth = 0; p && depth < 16; depth++) {
-        if (p == general)
-            return true;
-        p = p->parent ? rh_profile_named(s->o->profiles, p->parent) : NULL;
-    }
-    return false;
-}
-
 /* The disks have the last word; another family in the package may mean that the
  * disks are not this VM's. */
 static void tell_conflict(struct rh_session *s)
@@ -61,8 +52,8 @@ static void tell_conflict(struct rh_session *s)
     struct rh_finding *f;
 
     if (!said || !s->profile || s->o->vm->os_profile.from == RH_FROM_SET ||
-        is_refined_by(s, said, s->profile) ||
-        is_refined_by(s, s->profile, said))
+        rh_profile_refines(s->o->profiles, s->profile, said) ||
+        rh_profile_refines(s->o->profiles, said, s->profile))
         return;
     f = rh_finding_add(s->o->findings, RH_F_GUEST_OS_CONFLICT, "os",
                        N_("the package says that this is %s, its disks hold "

@@ -486,6 +486,13 @@ static const char *known_text(const struct rh_value *v)
     return v->kind == RH_VALUE_TEXT ? v->text : NULL;
 }
 
+/* A kernel's version is only ever reported by who runs: the name beside it is
+ * no one's choice. */
+static bool was_reported(const struct rh_vm *vm)
+{
+    return known_text(&vm->os_kernel) != NULL;
+}
+
 /* Anything refines "other"; debian-12 refines debian and linux. */
 static bool refines(const struct rh_profiles *all, const struct entry *e,
                     const struct entry *vague)
@@ -498,6 +505,18 @@ static bool refines(const struct rh_profiles *all, const struct entry *e,
     return false;
 }
 
+bool rh_profile_refines(const struct rh_profiles *all,
+                        const struct rh_profile *p,
+                        const struct rh_profile *general)
+{
+    for (unsigned depth = 0; p && depth < 16; depth++) {
+        if (p == general)
+            return true;
+        p = p->parent ? rh_profile_named(all, p->parent) : NULL;
+    }
+    return false;
+}
+
 const struct rh_profile *rh_profile_match(const struct rh_profiles *all,
                                           const struct rh_vm *vm)
 {
@@ -505,6 +524,7 @@ const struct rh_profile *rh_profile_match(const struct rh_profiles *all,
     const struct entry *found = NULL;
     char vmware[64] = "";
     struct question questions[] = {
+        {.name = was_reported(vm) ? known_text(&vm->os_name) : NULL},
         {.vmware = known_text(&vm->os_vmware_id) ? vmware : NULL},
         {.has_cim = vm->os_ovf_id.kind == RH_VALUE_NUMBER,
          .cim = vm->os_ovf_id.number},
@@ -514,7 +534,7 @@ const struct rh_profile *rh_profile_match(const struct rh_profiles *all,
 
     if (said)
         return &said->p;
-    if (questions[0].vmware)
+    if (questions[1].vmware)
         plain_id(known_text(&vm->os_vmware_id), vmware);
     /* A later answer counts when it only says the same more exactly. */
     for (size_t i = 0; i < RH_COUNT(questions); i++) {

@@ -69,6 +69,10 @@ const struct rh_profile *rh_profile_match(const struct rh_profiles *all,
 const struct rh_profile *rh_profile_for_guest(const struct rh_profiles *all,
                                               const char *id,
                                               const char *version);
+/* Is `p` the same as `general`, or one that inherits from it? */
+bool rh_profile_refines(const struct rh_profiles *all,
+                        const struct rh_profile *p,
+                        const struct rh_profile *general);
 /* What it says for a model, by the key in its file: "kvm" or "xen". */
 const struct rh_profile_target *rh_profile_on(const struct rh_profile *p,
                                               const char *model);

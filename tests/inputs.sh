@@ -546,6 +546,80 @@ test_a_vmx_as_hosts_really_write_it() {
     hasnt_finding DEVICE-SCSI-PASSTHROUGH
 }
 
+# --- what VMware's tools reported of the running guest ------------------------------------
+reported() { # GUESTOS DATA: a .vmx
+    printf '%s\n' 'config.version = "8"' 'displayName = "box"' 'memsize = "512"' \
+        "guestOS = \"$1\"" "guest${3-Info}.detailed.data = \"$2\"" >box.vmx
+    run "$REHOST" inspect box.vmx --json
+    expect_status 0
+}
+test_the_system_that_ran_beats_the_type_that_was_chosen() {
+    is() { # EXPECTED [SEVERITY of the contradiction]
+        expect_json '.vms[0].os | [.profile, .family, .version, .kernel, .name] | map(tostring) | join("|")' "$1"
+        if [ $# -gt 1 ]; then has_finding GUEST-OS-CONFLICT "$2" os; else hasnt_finding GUEST-OS-CONFLICT; fi
+    }
+    local linux="architecture='X86' bitness='64' familyName='Linux'"
+    reported debian11-64 "$linux distroName='Debian GNU/Linux' distroVersion='12' kernelVersion='6.1.0-13-amd64' prettyName='Debian GNU/Linux 12 (bookworm)'"
+    is "debian-12|linux|12|6.1.0-13-amd64|Debian GNU/Linux 12 (bookworm)" info
+    expect_json '.vms[0].provenance["os/kernel"] | .from + " " + .detail' "vmx guestInfo.detailed.data"
+    # Another order, the newer name of the setting, another family.
+    reported debian12-64 "prettyName='Windows Server 2019, 64-bit (Build 17763.3650)' kernelVersion='17763.3650' familyName='Windows' distroVersion='10.0'" OS
+    is "windows-2019|windows|10.0|17763.3650|Windows Server 2019, 64-bit (Build 17763.3650)" caution
+    reported other-64 "$linux distroName='AlmaLinux' distroVersion='9.5' kernelVersion='5.14.0' prettyName='AlmaLinux 9.5 (Teal Serval)'"
+    is "alma-9|linux|9.5|5.14.0|AlmaLinux 9.5 (Teal Serval)"
+    # A vague word takes nothing away; a quote within a value; the first of two counts.
+    reported debian11-64 "$linux kernelVersion='5.10' prettyName='Bob\\'s Linux' prettyName='Ubuntu 22.04'"
+    is "debian-11|linux|null|5.10|Bob's Linux"
+    # Nonsense is nothing.
+    for no in "prettyName='Ubuntu" "='' = '" "familyName=Linux" ""; do
+        reported debian11-64 "$no"
+        is "debian-11|linux|null|null|null"
+    done
+    # --set has the last word.
+    reported debian11-64 "$linux kernelVersion='6.1' prettyName='Debian GNU/Linux 12 (bookworm)'"
+    run "$REHOST" inspect box.vmx --json --set os=rocky-9
+    is "rocky-9|linux|null|6.1|Debian GNU/Linux 12 (bookworm)"
+}
+test_an_ovf_says_it_in_its_extra_settings() {
+    make_vmdk a.vmdk a
+    for where in before after; do
+        descriptor ""
+        python3 - $where <<'PY'
+import re, sys
+t = open("box.ovf").read()
+os = '<OperatingSystemSection ovf:id="96" vmw:osType="debian11_64Guest" xmlns:vmw="http://www.vmware.com/schema/ovf"><Info/><Description>Debian GNU/Linux 11 (64-bit)</Description></OperatingSystemSection>'
+more = '<vmw:ExtraConfig xmlns:vmw="http://www.vmware.com/schema/ovf" ovf:required="false" vmw:key="guestInfo.detailed.data" vmw:value="distroVersion=&apos;12&apos; familyName=&apos;Linux&apos; kernelVersion=&apos;6.1&apos; prettyName=&apos;Debian GNU/Linux 12 (bookworm)&apos;"/>'
+t = t.replace("</VirtualHardwareSection>", more + "</VirtualHardwareSection>")
+at = t.index("<VirtualHardwareSection") if sys.argv[1] == "before" else t.index("</VirtualHardwareSection>") + 25
+open("box.ovf", "w").write(t[:at] + os + t[at:])
+PY
+        run "$REHOST" inspect box.ovf --json
+        expect_status 0
+        expect_json '.vms[0] | [.os.profile, .os.name, .provenance["os/name"].from] | join("|")' \
+            "debian-12|Debian GNU/Linux 12 (bookworm)|ovf"
+        has_finding GUEST-OS-CONFLICT info os
+        hasnt_finding OVF-CONFIG-UNKNOWN
+    done
+}
+test_what_a_vmx_does_not_say_is_not_looked_for_in_it() {
+    reported debian12-64 ""
+    expect_json '[.vms[0].findings[].remedy | strings | select(test("--fill"))] | length' 0
+    expect_json '.vms[0].findings[] | select(.subject == "clock").remedy | test("timedatectl")' true
+    descriptor ""
+    run "$REHOST" inspect box.ovf --json --fill box.vmx --set os=debian-12
+    expect_json '.vms[0].findings[] | select(.subject == "clock").remedy | test("timedatectl")' true
+}
+test_a_partition_of_unknown_content_is_told_by_its_type() {
+    need sfdisk
+    truncate -s 8M box.raw
+    printf 'label: dos\nstart=2048, size=2048, type=da\nstart=4096, size=2048, type=83\n' |
+        sfdisk -q box.raw
+    run "$REHOST" inspect box.raw --json
+    expect_status 0
+    expect_json '.vms[0].findings[] | select(.id == "DISK-CONTENT").message' \
+        "MBR: 1 unknown content (type 0xda), 2 unknown content (type 0x83)"
+}
+
 # --- nothing is lost: every real descriptor, counted by another reader -------------------
 test_disks_and_cards_out_and_told_are_those_in() {
     cat >count.py <<'PY'

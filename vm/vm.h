@@ -49,6 +49,10 @@ struct rh_value {
                            on vmdisk1"; NULL: none */
 };
 
+/* The `detail` of what VMware's tools last said of the running guest: more than
+ * what somebody chose, less than what is seen on the disks. */
+#define RH_REPORTED "guestInfo.detailed.data"
+
 struct rh_disk_config {
     struct rh_value id, file, format, variant, capacity_bytes, controller, bus,
         unit, boot_order, mode, serial;

@@ -94,9 +94,13 @@ static int look_into_esp(struct rh_disks *d, const struct rh_volume *v,
 static int add(struct rh_disks *d, const struct rh_volume *v,
                struct rh_disk_facts *ret, rh_error **err)
 {
-    if (ret->partitions < RH_PARTITIONS_SHOWN)
-        ret->partition[ret->partitions++] =
-            (struct rh_partition){v->partition, v->fstype};
+    if (ret->partitions < RH_PARTITIONS_SHOWN) {
+        struct rh_partition *p = &ret->partition[ret->partitions++];
+
+        *p = (struct rh_partition){v->partition, v->fstype, ""};
+        if (v->part_type && strlen(v->part_type) < sizeof p->type)
+            strcpy(p->type, v->part_type);
+    }
     ret->bitlocker |= holds(v, "BitLocker");
     ret->luks |= holds(v, "crypto_LUKS");
     ret->lvm |= holds(v, "LVM2_member");
@@ -146,10 +150,15 @@ char *rh_disk_facts_text(const struct rh_disk_facts *f)
         const struct rh_partition *p = &f->partition[i];
 
         if (p->number)
-            rh_buf_printf(&b, "%s %u %s", i ? "," : ":", p->number,
-                          p->content ? p->content : "?");
+            rh_buf_printf(&b, "%s %u ", i ? "," : ":", p->number);
         else if (p->content)
-            rh_buf_printf(&b, ": %s", p->content);
+            rh_buf_puts(&b, ": ");
+        if (p->content)
+            rh_buf_puts(&b, p->content);
+        else if (p->number && p->type[0])
+            rh_buf_printf(&b, _("unknown content (type %s)"), p->type);
+        else if (p->number)
+            rh_buf_puts(&b, _("unknown content"));
     }
     return rh_buf_take(&b);
 }

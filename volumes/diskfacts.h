@@ -10,6 +10,7 @@ enum { RH_PARTITIONS_SHOWN = 32 };
 struct rh_partition {
     unsigned number;
     const char *content; /* "ext4"-like word, static; NULL: not recognised */
+    char type[37];       /* of the partition, as its table has it; "": none */
 };
 struct rh_disk_facts {
     enum rh_table table;

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "descriptors/ovf/ovf.h"
+#include "descriptors/reported.h"
 #include "descriptors/settings.h"
 
 /* --- vmw:Config and vmw:ExtraConfig
@@ -133,6 +134,7 @@ static void configs(struct rh_ovf *o, xmlNode *hardware, struct rh_vm *vm,
         if (extra && !strcmp(key, "nvram"))
             nvram(o, vm, value, findings);
         else if (!config(vm, key, value, findings) &&
+                 !rh_reported_os(vm, key, value, RH_FROM_OVF) &&
                  !rh_vmware_setting(key, value, findings) &&
                  !of_vmware_alone(key) && unknown.length < RH_LIMIT_NAME)
             rh_buf_printf(&unknown, "%s%s", unknown.length ? ", " : "", key);
@@ -159,7 +161,8 @@ static void operating_system(struct rh_ovf *o, xmlNode *section,
         rh_set_text(vm, &vm->os_vmware_id, type, RH_FROM_OVF, NULL);
     if (!text || !text[0])
         text = rh_ovf_child_text(o, section, "OSType"); /* VirtualBox */
-    if (text && text[0])
+    /* What the guest itself was seen to be says more. */
+    if (text && text[0] && vm->os_kernel.kind == RH_VALUE_UNSET)
         rh_set_text(vm, &vm->os_name, text, RH_FROM_OVF, NULL);
 }
 

@@ -3,6 +3,7 @@
  * What a VMX leaves out has a meaning of its own (one CPU, BIOS): such values
  * are set, and say so in their detail. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "descriptors/reported.h"
 #include "descriptors/settings.h"
 #include "descriptors/vmx/vmx.h"
 
@@ -340,23 +341,6 @@ static void nics(const struct rh_vmx *v, struct rh_vm *vm,
     }
 }
 
-/* What VMware Tools reported of the running guest:
- * prettyName='Debian GNU/Linux 12 (bookworm)' among others. */
-static void reported_os(const struct rh_vmx *v, struct rh_vm *vm)
-{
-    const char *said = rh_vmx_get(v, "guestinfo.detailed.data");
-    const char *at = said ? strstr(said, "prettyName='") : NULL;
-    size_t n;
-
-    if (!at || vm->os_name.kind != RH_VALUE_UNSET)
-        return;
-    at += strlen("prettyName='");
-    n = strcspn(at, "'");
-    if (n && n <= 200)
-        rh_set_text(vm, &vm->os_name, rh_arena_strndup(vm->arena, at, n),
-                    RH_FROM_VMX, "guestInfo.detailed.data");
-}
-
 /* --- the rest
  * ---------------------------------------------------------------------------
  */
@@ -434,14 +418,14 @@ static int build(struct rh_package *p, const struct rh_vmx *v, const char *name,
     boot_order(v, vm);
     clock_of(v, vm);
     nics(v, vm, findings);
-    reported_os(v, vm);
     devices(v, vm, findings);
     passthrough(v, vm, findings);
     for (size_t i = 0; i < v->entries.count; i++) {
         const char *key = v->entries.items[i].key;
         const char *value = v->entries.items[i].value;
 
-        rh_vmware_setting(key, value, findings);
+        if (!rh_reported_os(vm, key, value, RH_FROM_VMX))
+            rh_vmware_setting(key, value, findings);
         usb_device(key, value, vm, findings);
     }
     complain(v, findings);
