@@ -183,9 +183,41 @@ static bool family_advises(struct rh_session *s)
     return false;
 }
 
+/* Known by its volumes alone, and nothing in it is to be changed. */
+static bool find_shipped(struct rh_session *s, bool *ret_certain)
+{
+    for (size_t i = 0; rh_families[i]; i++) {
+        const char *name =
+            rh_families[i]->shipped
+                ? rh_families[i]->shipped(&s->volumes, ret_certain)
+                : NULL;
+
+        if (!name)
+            continue;
+        s->shipped = name;
+        s->shipped_family = rh_families[i]->name;
+        return true;
+    }
+    return false;
+}
+
+static void say_shipped(struct rh_session *s)
+{
+    s->family_name = s->shipped_family;
+    s->system.name = s->shipped;
+    rh_finding_add(
+        s->o->findings, RH_F_GUEST_IMMUTABLE, "os",
+        N_("the disks hold %s, which is shipped as a whole and known "
+           "by its partitions; nothing in it is changed, and whether "
+           "it has the drivers is not seen"),
+        s->shipped);
+}
+
 static void say_unreadable(struct rh_session *s, const char *why)
 {
-    if (rh_volumes_have(&s->volumes, "crypto_LUKS"))
+    if (s->shipped)
+        say_shipped(s);
+    else if (rh_volumes_have(&s->volumes, "crypto_LUKS"))
         rh_finding_add(
             s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
             N_("a volume is encrypted (LUKS) and could not be opened; it "
@@ -229,24 +261,8 @@ static int open_whole(struct rh_session *s, const char **ret_why,
     return 0;
 }
 
-static int open_guest(struct rh_session *s, rh_error **err)
+static int say_all(struct rh_session *s, const char *why)
 {
-    RH_AUTO(rh_error_freep) rh_error *fault = NULL;
-    const char *why = NULL;
-    /* Looking may have made it readable in-process, by a journal's replay; but
-     * there is one way for both. */
-    bool kept = s->o->appliance && *s->o->appliance;
-
-    if (rh_volumes_find(s->disks, s->o->vm, &s->volumes, err) < 0)
-        return -1;
-    say_sleeping(s);
-    s->family_name = rh_family_hint(s);
-    if (!kept && rh_open_direct(s, &why, err) < 0)
-        return -1;
-    if (!s->guest && open_whole(s, &why, &fault) < 0) {
-        *err = RH_TAKE(fault);
-        return -1;
-    }
     if (!s->guest)
         say_unreadable(s, why);
     else
@@ -255,6 +271,29 @@ static int open_guest(struct rh_session *s, rh_error **err)
         if (rh_families[i]->volumes)
             rh_families[i]->volumes(s);
     return 0;
+}
+
+static int open_guest(struct rh_session *s, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *fault = NULL;
+    const char *why = NULL;
+    /* Looking may have made it readable in-process, by a journal's replay; but
+     * there is one way for both. */
+    bool kept = s->o->appliance && *s->o->appliance, sealed = false;
+
+    if (rh_volumes_find(s->disks, s->o->vm, &s->volumes, err) < 0)
+        return -1;
+    say_sleeping(s);
+    s->family_name = rh_family_hint(s);
+    if (find_shipped(s, &sealed) && sealed)
+        return say_all(s, NULL);
+    if (!kept && rh_open_direct(s, &why, err) < 0)
+        return -1;
+    if (!s->guest && open_whole(s, &why, &fault) < 0) {
+        *err = RH_TAKE(fault);
+        return -1;
+    }
+    return say_all(s, why);
 }
 
 static int look(struct rh_session *s, rh_error **err)

@@ -19,6 +19,7 @@ struct rh_session {
     void *facts;                    /* the family's */
     struct rh_system system;
     const char *family_name; /* "linux windows freebsd ..." or NULL */
+    const char *shipped, *shipped_family; /* known by volumes alone, or NULL */
     const struct rh_profile *profile;
     bool writing; /* fixes will follow */
 };

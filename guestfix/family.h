@@ -15,6 +15,7 @@
 #include "guestfix/guestfix.h"
 
 struct rh_session;
+struct rh_volumes;
 
 /* --- fixes ----------------------------------------------------------------
  */
@@ -87,6 +88,10 @@ struct rh_family {
     const char *name; /* as profiles have it: "linux" */
     /* Content of volumes that may hold a root ("ext4"), NULL-ended. */
     const char *const *root_types;
+    /* A system that is shipped as a whole and known by its volumes alone: its
+     * name, NULL: none.  *ret_certain: it is not looked into.  NULL: the
+     * family has none. */
+    const char *(*shipped)(const struct rh_volumes *all, bool *ret_certain);
     /* What the volumes alone tell, whether or not a root was found (s->guest).
      * NULL: nothing. */
     void (*volumes)(struct rh_session *s);

@@ -281,6 +281,58 @@ END
     expect_json '.vms[0].targets[0].guest|[.immutable,.distribution]|tostring' '["ostree","fedora"]' out/g/report.json
 }
 
+test_systems_that_are_shipped_as_a_whole_are_known_by_their_partitions() {
+    need sfdisk
+    parted() { # "TYPE NAME"...: box.raw
+        truncate -s 0 box.raw && truncate -s 32M box.raw
+        printf 'label: gpt\n' >table
+        for p in "$@"; do
+            echo "size=2048, type=${p%% *}, name=\"${p#* }\"" >>table
+        done
+        sfdisk -q box.raw <table
+    }
+    local linux=0FC63DAF-8483-4772-8E79-3D69D8477DE4 esp=C12A7328-F81F-11D2-BA4B-00C04B7EFC3B
+    is() { # NAME: on both models, whatever order
+        for model in kvm xen; do
+            run "$REHOST" report box.raw --to $model --json r.json --set memory=1GiB
+            expect_status 0
+            expect_json '.vms[0].targets[0] | [.effort, ([.findings[] | select(.id == "GUEST-IMMUTABLE")] | length),
+                ([.findings[] | select(.id == "GUEST-UNREADABLE")] | length), (.edits | length)] | map(tostring) | join(" ")' "manual 1 0 0" r.json
+            expect_json '.vms[0].targets[0].findings[] | select(.id == "GUEST-IMMUTABLE").message | contains("'"$1"'")' true r.json
+            expect_json '.vms[0].vm.os.family' linux r.json
+        done
+    }
+    parted "$esp EFI" "$linux BOOT" "$linux META" "$linux STATE" "$linux EPHEMERAL"
+    is Talos
+    parted "$linux EPHEMERAL" "$linux STATE" "$esp EFI"
+    is Talos
+    parted "$esp EFI-SYSTEM" "$linux BOTTLEROCKET-BOOT-A" "$linux BOTTLEROCKET-ROOT-A"
+    is Bottlerocket
+    parted "$esp EFI-SYSTEM" "$linux USR-A" "$linux OEM" "$linux ROOT"
+    is Flatcar
+    parted "$esp EFI-SYSTEM" "5dfbf5f4-2848-4bac-aa5e-0d9a20b745a6 whatever"
+    is Flatcar
+    parted "$esp EFI-SYSTEM" "$linux ubuntu-boot" "$linux ubuntu-seed"
+    is "Ubuntu Core"
+    parted "$esp EFI-SYSTEM" "$linux boot" "$linux root"
+    is "Fedora CoreOS"
+    parted "$esp hassos-boot" "$linux hassos-kernel0" "$linux hassos-system0"
+    is "Home Assistant"
+    parted "$linux root-a" "2c7357ed-ebd2-46d9-aec1-23d437ec2bf5 root-a-verity"
+    is dm-verity
+    # By the file system's own label, on an MBR disk.
+    need mkfs.btrfs
+    truncate -s 0 box.raw && truncate -s 130M box.raw
+    echo 'start=2048, type=83, bootable' | sfdisk -q -X dos box.raw
+    truncate -s 128M fs && mkfs.btrfs -q -L nixos fs && dd if=fs of=box.raw bs=1M seek=1 conv=notrunc status=none
+    is NixOS
+    # One mark of two is nobody's.
+    parted "$esp EFI" "$linux STATE" "$linux data"
+    run "$REHOST" report box.raw --to kvm --json r.json --set memory=1GiB
+    expect_json '[.vms[0].targets[0].findings[] | select(.id == "GUEST-IMMUTABLE")] | length' 0 r.json
+    expect_json '.vms[0].targets[0].effort' manual r.json
+}
+
 # --- second copies in the initramfs
 rocky=/boot/initramfs-5.14.0-362.8.1.el9_3.x86_64.img
 test_a_second_compressed_segment_is_read() {

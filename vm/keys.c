@@ -48,8 +48,7 @@ static const char *alias(const char *key)
         {"memory", "memory_bytes"},   {"os", "os/profile"},
         {"os.profile", "os/profile"}, {"os.name", "os/name"},
         {"os.family", "os/family"},   {"os.version", "os/version"},
-        {"os.kernel", "os/kernel"},
-        {"description", "annotation"}};
+        {"os.kernel", "os/kernel"},   {"description", "annotation"}};
 
     for (size_t i = 0; i < RH_COUNT(names); i++) {
         if (!strcmp(names[i][0], key))

@@ -91,15 +91,22 @@ static int look_into_esp(struct rh_disks *d, const struct rh_volume *v,
 
 /* --- all of it
  * ---------------------------------------------------------------- */
+/* The volumes do not outlive the facts. */
+static void keep(char *to, size_t room, const char *text)
+{
+    if (text && strlen(text) < room)
+        memcpy(to, text, strlen(text) + 1);
+}
+
 static int add(struct rh_disks *d, const struct rh_volume *v,
                struct rh_disk_facts *ret, rh_error **err)
 {
     if (ret->partitions < RH_PARTITIONS_SHOWN) {
         struct rh_partition *p = &ret->partition[ret->partitions++];
 
-        *p = (struct rh_partition){v->partition, v->fstype, ""};
-        if (v->part_type && strlen(v->part_type) < sizeof p->type)
-            strcpy(p->type, v->part_type);
+        *p = (struct rh_partition){v->partition, v->fstype, "", ""};
+        keep(p->type, sizeof p->type, v->part_type);
+        keep(p->name, sizeof p->name, v->part_label);
     }
     ret->bitlocker |= holds(v, "BitLocker");
     ret->luks |= holds(v, "crypto_LUKS");
@@ -155,6 +162,8 @@ char *rh_disk_facts_text(const struct rh_disk_facts *f)
             rh_buf_puts(&b, ": ");
         if (p->content)
             rh_buf_puts(&b, p->content);
+        else if (p->number && p->name[0])
+            rh_buf_printf(&b, _("unknown content (\"%s\")"), p->name);
         else if (p->number && p->type[0])
             rh_buf_printf(&b, _("unknown content (type %s)"), p->type);
         else if (p->number)

@@ -11,6 +11,7 @@ struct rh_partition {
     unsigned number;
     const char *content; /* "ext4"-like word, static; NULL: not recognised */
     char type[37];       /* of the partition, as its table has it; "": none */
+    char name[37];       /* GPT's name of it; "": none */
 };
 struct rh_disk_facts {
     enum rh_table table;

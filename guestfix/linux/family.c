@@ -90,6 +90,7 @@ static const struct rh_fix fixes[] = {
 const struct rh_family rh_linux_family = {
     .name = "linux",
     .root_types = root_types,
+    .shipped = rh_linux_shipped,
     .rank = rank,
     .mounts = rh_linux_mounts,
     .detect = detect,

@@ -5,6 +5,9 @@
 
 #include "guestfix/family.h"
 
+/* shipped.c */
+const char *rh_linux_shipped(const struct rh_volumes *all, bool *ret_certain);
+
 extern const struct rh_family rh_linux_family;
 
 #endif
