@@ -109,3 +109,20 @@ bool rh_names_alike(const char *a, const char *b)
     } while (c);
     return true;
 }
+
+/* Four bytes for each letter, none of them zero. */
+char *rh_name_folded(const char *name)
+{
+    struct letters x = {.at = (const unsigned char *)name};
+    struct rh_buf b = {0};
+    uint32_t c;
+
+    while ((c = next(&x)) != 0) {
+        char bytes[4] = {
+            (char)(0x80 | (c >> 18 & 0x7f)), (char)(0x80 | (c >> 12 & 0x3f)),
+            (char)(0x80 | (c >> 6 & 0x3f)), (char)(0x40 | (c & 0x3f))};
+
+        rh_buf_add(&b, bytes, sizeof bytes);
+    }
+    return rh_buf_take(&b);
+}

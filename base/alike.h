@@ -9,5 +9,8 @@
  * how accents are written: macOS decomposes names, most others don't.  Bytes
  * that are no UTF-8 must be equal. */
 bool rh_names_alike(const char *a, const char *b);
+/* Names that are alike give the same text, others do not: a key for tables, not
+ * to be shown.  The caller frees. */
+char *rh_name_folded(const char *name);
 
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alike.h"
+#include "base/fold.h"
 
 /* --- the common part
  * ---------------------------------------------------------- */
@@ -369,30 +370,6 @@ static int folder_fd(struct rh_place *p)
     return (int)(intptr_t)p->state;
 }
 
-/* Walk down component by component, so that no link is ever followed. */
-static int open_parent(int top, const char *name, const char **ret_last,
-                       rh_error **err)
-{
-    int fd = fcntl(top, F_DUPFD_CLOEXEC, 0);
-    const char *slash;
-
-    while (fd >= 0 && (slash = strchr(name, '/'))) {
-        RH_AUTO(rh_freep) char *part = rh_strndup(name, (size_t)(slash - name));
-        int next =
-            openat(fd, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int number = errno;
-
-        close(fd);
-        errno = number;
-        fd = next;
-        name = slash + 1;
-    }
-    if (fd < 0)
-        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
-    *ret_last = name;
-    return fd;
-}
-
 /* The only entry of a folder whose name is like `name`: another case, accents
  * written otherwise.  NULL when there is none, or *ret_several. */
 static char *find_alike(int folder, const char *name, bool *ret_several)
@@ -406,7 +383,9 @@ static char *find_alike(int folder, const char *name, bool *ret_several)
     if (!d && fd >= 0)
         close(fd);
     while (d && (entry = readdir(d))) {
-        if (!rh_names_alike(entry->d_name, name))
+        RH_AUTO(rh_freep) char *text = rh_utf8_name(entry->d_name);
+
+        if (!rh_names_alike(text, name))
             continue;
         *ret_several = found != NULL;
         if (*ret_several)
@@ -416,6 +395,46 @@ static char *find_alike(int folder, const char *name, bool *ret_several)
     if (d)
         closedir(d);
     return *ret_several ? NULL : RH_TAKE(found);
+}
+
+/* A folder below, by its bytes or else by what is like it; no link. */
+static int open_folder(int top, const char *part)
+{
+    enum { HOW = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+    RH_AUTO(rh_freep) char *alike = NULL;
+    int fd = openat(top, part, HOW);
+    bool several;
+
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    alike = find_alike(top, part, &several);
+    if (alike)
+        return openat(top, alike, HOW);
+    errno = ENOENT;
+    return -1;
+}
+
+/* Walk down component by component, so that no link is ever followed. */
+static int open_parent(int top, const char *name, const char **ret_last,
+                       rh_error **err)
+{
+    int fd = fcntl(top, F_DUPFD_CLOEXEC, 0);
+    const char *slash;
+
+    while (fd >= 0 && (slash = strchr(name, '/'))) {
+        RH_AUTO(rh_freep) char *part = rh_strndup(name, (size_t)(slash - name));
+        int next = open_folder(fd, part);
+        int number = errno;
+
+        close(fd);
+        errno = number;
+        fd = next;
+        name = slash + 1;
+    }
+    if (fd < 0)
+        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
+    *ret_last = name;
+    return fd;
 }
 
 /* By its bytes; only where that is not there, what is like it. */

@@ -256,14 +256,22 @@ static struct rh_io *place_open(struct rh_place *p, const char *name,
 {
     struct rh_archive *a = p->state;
     struct rh_entry *e = rh_index_find(&a->index, name);
+    bool alike = !e;
+    struct rh_io *io;
 
+    if (!e)
+        e = rh_index_near(&a->index, name);
     if (!e) {
         rh_fail(err, RH_ERR_FILE_NOT_FOUND, "the archive has no such member");
         rh_error_subject(err, name);
         return NULL;
     }
-    if (!e->packed)
-        return rh_io_slice(a->io, e->offset, e->size, e->name, err);
+    if (!e->packed) {
+        io = rh_io_slice(a->io, e->offset, e->size, e->name, err);
+        if (io)
+            io->alike = alike;
+        return io;
+    }
     if (!e->spool)
         e->spool = unpack(a, e, err);
     if (!e->spool) {
@@ -297,9 +305,9 @@ struct rh_place *rh_archive_place(struct rh_archive *a)
     return p;
 }
 
-const struct rh_index *rh_archive_index(const struct rh_place *p)
+struct rh_index *rh_archive_index(const struct rh_place *p)
 {
-    const struct rh_archive *a = p->state;
+    struct rh_archive *a = p->state;
 
     return &a->index;
 }

@@ -26,7 +26,7 @@ RH_FREEP(rh_archive_freep, struct rh_archive, rh_archive_free)
 /* The finished index as a place; takes `a`. */
 struct rh_place *rh_archive_place(struct rh_archive *a);
 /* Of a place that was made so. */
-const struct rh_index *rh_archive_index(const struct rh_place *p);
+struct rh_index *rh_archive_index(const struct rh_place *p);
 
 bool rh_zip_probe(const void *head, size_t n);
 struct rh_place *rh_zip_open(rh_lib *lib, struct rh_io *io,

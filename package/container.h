@@ -4,6 +4,7 @@
 #ifndef RH_PACKAGE_CONTAINER_H
 #define RH_PACKAGE_CONTAINER_H
 
+#include "base/names.h"
 #include "package/archive.h"
 #include "package/descriptor.h"
 #include "package/manifest.h"
@@ -80,6 +81,8 @@ struct rh_container {
     struct rh_package *package;
     struct rh_opener *opener; /* or NULL */
     RH_VEC(struct rh_near) nears;
+    struct rh_name_map near_lines, near_twice; /* of the manifest, folded */
+    bool folded;
     RH_VEC(struct rh_watched) witnesses;
     RH_VEC(struct rh_datastore) datastores;
     size_t watched; /* the trail that what is opened now belongs to */
@@ -122,6 +125,13 @@ const struct rh_bare *rh_bare_named(const struct rh_package *p,
  */
 /* The one file that is written otherwise, and meant; NULL: none, or several. */
 const char *rh_near_name(struct rh_package *p, const char *name);
+
+/* --- vouch.c ---------------------------------------------------------------
+ */
+/* The manifest's line for a file of the package: of its name, or the one that
+ * is written otherwise and has no file of its own.  NULL: none. */
+const struct rh_manifest_line *rh_vouched_by(struct rh_package *p,
+                                             const char *name);
 
 /* --- files.c: the files that a descriptor names -------------------------- */
 /* The stored file, or its chunks; count 0: it is not there. */

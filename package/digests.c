@@ -203,8 +203,7 @@ static int check_descriptor(struct rh_package *p, const char *text, size_t n,
                             rh_error **err)
 {
     struct rh_container *c = rh_container_of(p);
-    const struct rh_manifest_line *line =
-        rh_manifest_find(c->manifest, own_name(c));
+    const struct rh_manifest_line *line = rh_vouched_by(p, own_name(c));
 
     c->descriptor_listed = line != NULL;
     if (line)
@@ -249,6 +248,14 @@ int rh_digests_open(struct rh_package *p, const char *text, size_t n,
 
 /* --- the whole ----------------------------------------------------------- */
 
+/* By a file that is written otherwise. */
+static bool is_taken(struct rh_package *p, const struct rh_manifest_line *line)
+{
+    const char *near = rh_near_name(p, line->name);
+
+    return near && rh_vouched_by(p, near) == line;
+}
+
 /* Lines for files that are not there: harmless by themselves, since a disk
  * that is needed says so on its own. */
 static int tell_about_absent(struct rh_package *p, rh_error **err)
@@ -263,7 +270,7 @@ static int tell_about_absent(struct rh_package *p, rh_error **err)
 
         if (rh_file_look(p, name, &there, &size, err) < 0)
             return -1;
-        if (there)
+        if (there || is_taken(p, &c->manifest->lines.items[i]))
             continue;
         rh_finding_add(&p->findings, RH_F_PACKAGE_LISTED_MISSING, name,
                        "the manifest lists \"%s\", which is not in the package",
@@ -289,7 +296,7 @@ static int check_listed(struct rh_package *p, const char *href,
     for (size_t i = 0; i < parts.list.count; i++) {
         const char *name = parts.list.items[i].name;
 
-        if (rh_manifest_find(rh_container_of(p)->manifest, name))
+        if (rh_vouched_by(p, name))
             continue;
         if (is_strict(p)) {
             rh_fail(err, RH_ERR_MANIFEST_INCOMPLETE,

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/fold.h"
 #include "base/limits.h"
 #include "package/container.h"
 
@@ -118,28 +120,35 @@ static int refuse(const char *href, enum reach reach, rh_error **err)
 
 /* --- is it there --------------------------------------------------------- */
 
-/* Its index knows, without unpacking anything. */
-static int look_in_archive(struct rh_package *p, const char *name,
-                           bool *ret_there, uint64_t *ret_size)
-{
-    struct rh_container *c = rh_container_of(p);
-    RH_AUTO(rh_freep)
-    char *full =
-        c->folder[0] ? rh_printf("%s/%s", c->folder, name) : rh_strdup(name);
-    const struct rh_entry *e = rh_index_find(rh_archive_index(c->base), full);
-
-    *ret_there = e != NULL;
-    if (e)
-        *ret_size = e->size;
-    return 0;
-}
-
 static void tell_near(struct rh_package *p, const char *name, const char *near)
 {
     rh_finding_add(&p->findings, RH_F_PACKAGE_FILE_NAME, near,
                    "the descriptor names \"%s\"; the file \"%s\" was taken, "
                    "whose name is written otherwise",
                    name, near);
+}
+
+/* Its index knows, without unpacking anything. */
+static int look_in_archive(struct rh_package *p, const char *name,
+                           const char **ret_real, uint64_t *ret_size)
+{
+    struct rh_container *c = rh_container_of(p);
+    RH_AUTO(rh_freep)
+    char *full =
+        c->folder[0] ? rh_printf("%s/%s", c->folder, name) : rh_strdup(name);
+    struct rh_index *x = rh_archive_index(c->base);
+    const struct rh_entry *e = rh_index_find(x, full);
+    size_t skip = strlen(full) - strlen(name);
+
+    if (!e && (e = rh_index_near(x, full)) && strlen(e->name) > skip)
+        tell_near(p, name, e->name + skip);
+    if (!e || strlen(e->name) <= skip)
+        return 0;
+    if (e->raw)
+        tell_near(p, name, e->raw);
+    *ret_size = e->size;
+    *ret_real = e->name + skip;
+    return 0;
 }
 
 static const char *last_part(const char *name)
@@ -149,25 +158,50 @@ static const char *last_part(const char *name)
     return slash ? slash + 1 : name;
 }
 
-int rh_file_look(struct rh_package *p, const char *name, bool *ret_there,
-                 uint64_t *ret_size, rh_error **err)
+/* The folders that lead to it, too. */
+static bool is_written_so(const struct rh_package *p, const char *name)
+{
+    const struct rh_container *c = rh_container_of(p);
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("%s/%s%s%s", c->base->name, c->folder,
+                           c->folder[0] ? "/" : "", name);
+
+    return !strchr(name, '/') || !access(path, F_OK);
+}
+
+/* As the file is really named, in the folder as it was asked for. */
+static const char *real_name(struct rh_package *p, const char *name,
+                             const struct rh_io *io)
+{
+    const char *last = last_part(name);
+    RH_AUTO(rh_freep) char *text = rh_utf8_name(last_part(io->name));
+
+    return rh_arena_printf(p->arena, "%.*s%s", (int)(last - name), name, text);
+}
+
+/* *ret_real: NULL when there is none; else the file's own name. */
+static int look_for(struct rh_package *p, const char *name,
+                    const char **ret_real, uint64_t *ret_size, rh_error **err)
 {
     rh_error *cause = NULL;
     struct rh_io *io;
     const char *rest;
     bool elsewhere = rh_datastore_of(p, name, &rest) != NULL;
 
-    *ret_there = false;
+    *ret_real = NULL;
     if (rh_check_name(elsewhere ? rest : name, NULL) < 0)
         return 0; /* "a:b", "../c": no file of a package has that name */
     if (rh_container_of(p)->archive && !elsewhere)
-        return look_in_archive(p, name, ret_there, ret_size);
+        return look_in_archive(p, name, ret_real, ret_size);
     io = rh_file_open(p, name, &cause);
-    *ret_there = io != NULL;
     if (io) {
         *ret_size = io->size;
-        if (io->alike)
+        *ret_real = real_name(p, name, io);
+        if (!rh_valid_utf8(io->name, strlen(io->name)))
             tell_near(p, name, last_part(io->name));
+        else if (io->alike || strcmp(*ret_real, name) ||
+                 (!elsewhere && !is_written_so(p, name)))
+            tell_near(p, name, *ret_real);
         rh_io_unref(io);
         return 0;
     }
@@ -180,6 +214,16 @@ int rh_file_look(struct rh_package *p, const char *name, bool *ret_there,
         *err = RH_TAKE(cause);
     rh_error_free(cause);
     return -1;
+}
+
+int rh_file_look(struct rh_package *p, const char *name, bool *ret_there,
+                 uint64_t *ret_size, rh_error **err)
+{
+    const char *real = NULL;
+    int failed = look_for(p, name, &real, ret_size, err);
+
+    *ret_there = real != NULL;
+    return failed;
 }
 
 void rh_parts_free(struct rh_parts *parts)
@@ -202,12 +246,12 @@ static int find_whole(struct rh_package *p, const char *name,
                       struct rh_parts *ret, rh_error **err)
 {
     uint64_t size = 0;
-    bool there;
+    const char *real;
 
-    if (rh_file_look(p, name, &there, &size, err) < 0)
+    if (look_for(p, name, &real, &size, err) < 0)
         return -1;
-    if (there)
-        add_part(p, ret, name, size);
+    if (real)
+        add_part(p, ret, real, size);
     return 0;
 }
 
@@ -235,16 +279,16 @@ static int find_chunks(struct rh_package *p, const char *name,
                        uint64_t chunk_size, struct rh_parts *ret,
                        rh_error **err)
 {
-    bool there = true;
+    const char *real = name;
 
-    for (unsigned i = 0; there && i < RH_LIMIT_MEMBERS; i++) {
+    for (unsigned i = 0; real && i < RH_LIMIT_MEMBERS; i++) {
         RH_AUTO(rh_freep) char *part = rh_printf("%s.%09u", name, i);
         uint64_t size = 0;
 
-        if (rh_file_look(p, part, &there, &size, err) < 0)
+        if (look_for(p, part, &real, &size, err) < 0)
             return -1;
-        if (there)
-            add_part(p, ret, part, size);
+        if (real)
+            add_part(p, ret, real, size);
     }
     return check_chunks(ret, chunk_size, name, err);
 }
@@ -324,9 +368,7 @@ struct rh_member *rh_member_find(struct rh_package *p, const char *name)
 
 static size_t add_member(struct rh_package *p, const char *name, uint64_t size)
 {
-    const struct rh_manifest *manifest = rh_container_of(p)->manifest;
-    const struct rh_manifest_line *line =
-        manifest ? rh_manifest_find(manifest, name) : NULL;
+    const struct rh_manifest_line *line = rh_vouched_by(p, name);
     struct rh_member *m = rh_vec_add(&p->members);
 
     m->name = rh_arena_strdup(p->arena, name);
@@ -381,14 +423,14 @@ static int list_manifest(struct rh_package *p, rh_error **err)
     for (size_t i = 0; m && i < m->lines.count; i++) {
         const char *name = m->lines.items[i].name;
         uint64_t size = 0;
-        bool there;
+        const char *real;
 
         if (is_own(p, name))
             continue;
-        if (rh_file_look(p, name, &there, &size, err) < 0)
+        if (look_for(p, name, &real, &size, err) < 0)
             return -1;
-        if (there)
-            add_member(p, name, size);
+        if (real)
+            rh_member_of(p, real, size);
     }
     return 0;
 }

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alike.h"
+#include "base/fold.h"
 #include "base/limits.h"
+#include "base/text.h"
 
 /* All names of one archive together. */
 enum { NAME_BYTES = 16 * 1024 * 1024 };
@@ -22,6 +25,8 @@ void rh_index_free(struct rh_index *x)
             rh_io_unref(x->entries.items[i].spool);
     free(x->entries.items);
     free(x->sorted);
+    rh_name_map_free(&x->near);
+    rh_name_map_free(&x->twice);
     rh_arena_free(x->arena);
     *x = (struct rh_index){0};
 }
@@ -84,6 +89,9 @@ int rh_index_add(struct rh_index *x, const char *name, size_t n,
                  struct rh_entry **ret_entry, rh_error **err)
 {
     RH_AUTO(rh_freep) char *clean = rh_memdup0(name, n);
+    /* In Windows' Japanese code page the second byte of a letter may be a
+     * backslash: what a name holds is seen in its letters only. */
+    RH_AUTO(rh_freep) char *text = NULL;
     struct rh_entry *e;
 
     if (rh_index_count(x, err) < 0)
@@ -98,14 +106,16 @@ int rh_index_add(struct rh_index *x, const char *name, size_t n,
                        "the member name \"%s\" goes on after a NUL byte",
                        clean);
     x->name_bytes += n;
-    tidy(clean);
+    text = rh_utf8_name(clean);
+    tidy(text);
     *ret_entry = NULL;
-    if (is_litter(clean))
+    if (is_litter(text))
         return 0;
-    if (check_name(clean, err) < 0)
+    if (check_name(text, err) < 0)
         return -1;
     e = rh_vec_add(&x->entries);
-    e->name = rh_arena_strdup(x->arena, clean);
+    e->name = rh_arena_strdup(x->arena, text);
+    e->raw = rh_valid_utf8(clean, n) ? NULL : rh_arena_strdup(x->arena, clean);
     *ret_entry = e;
     return 0;
 }
@@ -144,4 +154,36 @@ struct rh_entry *rh_index_find(const struct rh_index *x, const char *name)
     found = bsearch(&pkey, x->sorted, x->entries.count,
                     sizeof(struct rh_entry *), by_name);
     return found ? *found : NULL;
+}
+
+static char *folded(const char *name)
+{
+    RH_AUTO(rh_freep) char *text = rh_utf8_name(name);
+
+    return rh_name_folded(text);
+}
+
+static void fold_entries(struct rh_index *x)
+{
+    x->folded = true;
+    for (size_t i = 0; i < x->entries.count; i++) {
+        RH_AUTO(rh_freep) char *key = folded(x->entries.items[i].name);
+        const char *kept = rh_arena_strdup(x->arena, key);
+
+        if (!rh_name_map_add(&x->near, kept, i))
+            rh_name_map_add(&x->twice, kept, i);
+    }
+}
+
+struct rh_entry *rh_index_near(struct rh_index *x, const char *name)
+{
+    RH_AUTO(rh_freep) char *key = folded(name);
+    size_t i;
+
+    if (!x->folded)
+        fold_entries(x);
+    i = rh_name_map_find(&x->near, key);
+    if (i == SIZE_MAX || rh_name_map_find(&x->twice, key) != SIZE_MAX)
+        return NULL;
+    return &x->entries.items[i];
 }

@@ -7,13 +7,15 @@
 #define RH_PACKAGE_INDEX_H
 
 #include "base/io.h"
+#include "base/names.h"
 
 struct rh_entry {
     const char *name;
-    uint64_t size;       /* bytes of its contents */
-    uint64_t offset;     /* where they start in a tar, when read in place */
-    uint64_t header;     /* tar: its first header; zip: its ordinal */
-    bool packed;         /* not stored as one plain run: must be spooled */
+    const char *raw; /* the name's bytes, where they are no UTF-8; or NULL */
+    uint64_t size;   /* bytes of its contents */
+    uint64_t offset; /* where they start in a tar, when read in place */
+    uint64_t header; /* tar: its first header; zip: its ordinal */
+    bool packed;     /* not stored as one plain run: must be spooled */
     struct rh_io *spool; /* its contents once spooled, else NULL */
 };
 
@@ -21,6 +23,8 @@ struct rh_index {
     struct rh_arena *arena;
     RH_VEC(struct rh_entry) entries; /* in the archive's order */
     struct rh_entry **sorted;        /* by name, once finished */
+    struct rh_name_map near, twice;  /* entries by folded names, once asked */
+    bool folded;
     size_t name_bytes;
     size_t seen; /* headers met, also those left out */
 };
@@ -35,5 +39,7 @@ int rh_index_add(struct rh_index *x, const char *name, size_t n,
 int rh_index_count(struct rh_index *x, rh_error **err);
 int rh_index_finish(struct rh_index *x, rh_error **err);
 struct rh_entry *rh_index_find(const struct rh_index *x, const char *name);
+/* The one entry whose name is written otherwise; NULL: none, or several. */
+struct rh_entry *rh_index_near(struct rh_index *x, const char *name);
 
 #endif

@@ -56,8 +56,11 @@ static const char *look(struct rh_package *p, const char *name)
         look_at(&s, candidate);
     if (!c->archive)
         look_in_folder(&s, c->base->name);
-    if (s.count == 1)
-        ret = rh_arena_strdup(p->arena, s.found);
+    if (s.count == 1) {
+        RH_AUTO(rh_freep) char *text = rh_utf8_name(s.found);
+
+        ret = rh_arena_strdup(p->arena, text);
+    }
     free(s.found);
     return ret;
 }

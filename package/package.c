@@ -170,6 +170,8 @@ void rh_container_free(struct rh_container *c)
     free(c->nears.items);
     if (c->opener)
         c->opener->ops->close(c->opener);
+    rh_name_map_free(&c->near_lines);
+    rh_name_map_free(&c->near_twice);
     if (c->manifest)
         rh_manifest_free(c->manifest);
     rh_io_unref(c->io);

@@ -467,6 +467,119 @@ test_a_file_is_found_however_its_name_is_written() {
     run "$REHOST" inspect box.ovf --json
     has_finding DISK-FILE-MISSING
 }
+test_a_digest_is_asked_for_however_the_name_is_written() {
+    need qemu-img
+    make_vmdk a.vmdk a
+    vouched() { # FILE LINE [WRONG]: a package whose manifest says LINE of FILE
+        mkdir p
+        cp a.vmdk "p/$1"
+        descriptor "files = [('f1', 'server-disk.vmdk')]"
+        sum=$(sha256sum <a.vmdk)
+        [ $# -lt 3 ] || sum=${sum/[0-8]/9}
+        printf 'SHA256(%s)= %s\n' box.ovf "$(sha256sum <box.ovf | cut -c1-64)" "$2" "${sum:0:64}" >p/box.mf
+        mv box.ovf p
+        tar -C p -cf p.ova box.ovf box.mf "$1"
+        for source in p p.ova; do
+            rm -rf out
+            run "$REHOST" convert $source --to kvm --out out --no-guest-fix --require-manifest
+            if [ $# -lt 3 ]; then
+                expect_status 0
+                expect_json .package.manifest verified out/box/vm.json
+            else
+                expect_error MANIFEST_MISMATCH 3
+            fi
+        done
+        rm -r p p.ova
+    }
+    vouched Server-Disk.VMDK server-disk.vmdk
+    vouched Server-Disk.VMDK server-disk.vmdk WRONG
+    vouched Server-Disk.VMDK Server-Disk.VMDK
+    vouched server-disk.vmdk SERVER-DISK.vmdk
+    vouched server-disk.vmdk SERVER-DISK.vmdk WRONG
+    # A line that has a file of its own says nothing of another one.
+    descriptor "files = [('f1', 'A.vmdk')]"
+    make_vmdk A.vmdk b
+    printf 'SHA256(%s)= %s\n' box.ovf "$(sha256sum <box.ovf | cut -c1-64)" a.vmdk "$(sha256sum <a.vmdk | cut -c1-64)" >box.mf
+    tar -cf two.ova box.ovf box.mf a.vmdk A.vmdk
+    run "$REHOST" inspect two.ova --json
+    expect_status 0
+    has_finding PACKAGE-NOT-LISTED "" A.vmdk
+}
+test_parts_and_folders_are_found_however_they_are_written() {
+    need qemu-img
+    make_disk d.raw 2097152 d
+    qemu-img convert -q -f raw -O vmdk -o subformat=twoGbMaxExtentSparse d.raw split.vmdk
+    qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized d.raw one.vmdk
+    mkdir -p p/Disks p/nowhere
+    cp split.vmdk p/Disks && cp split-s001.vmdk p/Disks/Split-S001.vmdk
+    split -a 9 -d -b 300000 one.vmdk p/Disks/chunk.vmdk.
+    for href in disks/split.vmdk DISKS/Split.VMDK disks/Chunk.vmdk; do
+        descriptor "files = [('f1', '$href')]"
+        mv box.ovf p
+        tar -C p -cf p.ova box.ovf Disks
+        for source in p p.ova; do
+            rm -rf out
+            run "$REHOST" convert $source --to kvm --out out --no-guest-fix --format raw
+            expect_status 0
+            expect_same_file d.raw out/box/disk0.raw
+            run "$REHOST" inspect $source --json
+            has_finding PACKAGE-FILE-NAME info
+        done
+    done
+}
+test_a_backslash_may_be_half_a_letter() { # in Windows' Japanese code page
+    need qemu-img
+    make_vmdk ok.vmdk a
+    name=ソ表能.vmdk
+    bytes=$(printf %s $name | iconv -t CP932)
+    taken() { # SOURCE
+        run "$REHOST" inspect "$1" --json
+        expect_status 0
+        expect_json '.vms[0].disks[0].format' vmdk
+        has_finding PACKAGE-FILE-NAME info
+    }
+    zipped() { # FILE NAME...: names as these bytes, not marked as UTF-8
+        python3 - "$@" <<'PY'
+import os, sys, zipfile
+class Info(zipfile.ZipInfo):
+    def _encodeFilenameFlags(self):
+        return self.raw, 0
+with zipfile.ZipFile(sys.argv[1], "w") as z:
+    for n in sys.argv[2:]:
+        i = Info(str(len(z.namelist())))
+        i.raw = os.fsencode(n)
+        i.create_system = 0  # Windows
+        z.writestr(i, open("box.ovf" if n.endswith(".ovf") else "ok.vmdk", "rb").read())
+PY
+    }
+    descriptor "files = [('f1', '$name')]"
+    zipped a.zip box.ovf "$bytes"
+    taken a.zip
+    folder=$(printf 表 | iconv -t CP932)
+    zipped b.zip "$folder/box.ovf" "$folder/$bytes"
+    taken b.zip
+    mkdir p && cp ok.vmdk "p/$bytes" && cp box.ovf p
+    tar -C p -cf c.ova box.ovf "$bytes"
+    taken c.ova
+    taken p
+    iconv -t CP932 box.ovf | sed "s/<?xml version='1.0'?>/<?xml version='1.0' encoding='Shift_JIS'?>/" >p/box.ovf
+    taken p
+    rm p/box.ovf
+    for path in "$name" "C:\\VM\\$name"; do
+        for encoding in '' '.encoding = "Shift_JIS"' '.encoding = "windows-31j"'; do
+            printf '%s\n' "$encoding" 'config.version = "8"' 'displayName = "ソース"' 'memsize = "512"' \
+                'scsi0.present = "TRUE"' "scsi0:0.fileName = \"$path\"" | iconv -t CP932 >p/box.vmx
+            taken p
+            expect_json '.vms[0].name' ソース
+        done
+    done
+    # One that is a backslash, or climbs, is refused as ever.
+    for wrong in "$bytes/../../x" "..\\$bytes"; do
+        zipped w.zip box.ovf "$wrong"
+        run "$REHOST" inspect w.zip
+        expect_error PACKAGE_MEMBER_NAME 3
+    done
+}
 test_a_name_without_latin_letters_stays_telling() {
     need qemu-img
     make_vmdk a.vmdk a

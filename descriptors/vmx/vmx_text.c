@@ -17,7 +17,12 @@
 static char *converted(const char *text, size_t n, const char *from,
                        size_t *ret_n)
 {
-    iconv_t c = iconv_open("UTF-8", from);
+    /* By its strict table the backslash of a path would be a yen sign; Windows
+     * writes its own. */
+    bool japanese = rh_same_word(from, "Shift_JIS") ||
+                    rh_same_word(from, "SJIS") ||
+                    rh_same_word(from, "windows-31j");
+    iconv_t c = iconv_open("UTF-8", japanese ? "CP932" : from);
     size_t room = n * 4 + 16, left = room;
     char *out, *to, *in = (char *)(uintptr_t)text;
 
