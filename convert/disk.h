@@ -28,6 +28,10 @@ pthread_mutex_t *rh_disk_lock(const rh_disk *d);
 /* A disk with sectors of 4096 bytes: its partition table, rewritten through the
  * overlay for sectors of 512 (sectors.c).  `known`: its file says that it has
  * such sectors.  *ret_changed is false when the table counts in 512 already. */
+/* File systems that count in sectors of 4096 bytes themselves become problems
+ * of `told`.  The overlay's table counts in 512. */
+int rh_sectors_inside(struct rh_reader *overlay, rh_lib *lib,
+                      struct rh_reader *told, rh_error **err);
 int rh_sectors_rewrite(struct rh_reader *overlay, bool known, bool *ret_changed,
                        rh_error **err);
 

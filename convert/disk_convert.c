@@ -17,6 +17,7 @@
 #include "base/nbd.h"
 #include "convert/copy/copy.h"
 #include "convert/disk.h"
+#include "convert/gpt.h"
 #include "convert/job.h"
 #include "convert/options.h"
 #include "report/findings.h"
@@ -56,11 +57,13 @@ struct job {
     const char *format; /* NULL: by the output's name */
     bool overwrite, strict, resector, skip_free;
     struct rh_create_options o;
-    struct rh_reader *skipped, *edited, *grown; /* views of the disk, or NULL */
+    /* Views of the disk, or NULL. */
+    struct rh_reader *skipped, *edited, *grown, *moved;
 };
 
 static void job_done(struct job *j)
 {
+    rh_reader_close(j->moved);
     rh_reader_close(j->grown);
     rh_reader_close(j->edited);
     if (j->skipped)
@@ -144,6 +147,38 @@ static int resector(struct job *j, struct rh_reader *r, rh_error **err)
                    : N_("%s: its partition table counts in sectors of 512 "
                         "bytes already"),
            r->name);
+    return rh_sectors_inside(j->edited, j->d->lib, r, err);
+}
+
+/* Longer: a GPT's copy belongs to the new end.  A table that is not sound stays
+ * as it is, and that is a problem of the disk. */
+static int grow(struct job *j, struct rh_reader *r, struct rh_reader **ret,
+                rh_error **err)
+{
+    rh_error *cause = NULL;
+    bool moved;
+
+    *ret = j->grown = rh_reader_grow(r, j->o.size);
+    j->moved = rh_overlay_new(j->grown, j->d->lib, err);
+    if (!j->moved)
+        return -1;
+    if (rh_gpt_move(j->moved, j->d->size, &moved, &cause) == 0) {
+        if (!moved)
+            return 0;
+        *ret = j->moved;
+        rh_log(j->d->lib, RH_LOG_INFO,
+               N_("%s: the copy of its partition table (GPT) was moved to the "
+                  "new end"),
+               r->name);
+        return 0;
+    }
+    if (rh_error_number(cause) != RH_ERR_DISK_SECTORS)
+        return rh_error_again(err, cause), rh_error_free(cause), -1;
+    rh_problem_add(j->d->source.reader, "DISK-GPT-COPY",
+                   N_("the disk became longer, but the copy of its partition "
+                      "table (GPT) stays where it was: %s"),
+                   rh_error_message(cause));
+    rh_error_free(cause);
     return 0;
 }
 
@@ -176,8 +211,8 @@ static int make_view(struct job *j, struct rh_reader **ret, rh_error **err)
     if (j->resector && resector(j, r, err) < 0)
         return -1;
     r = j->edited ? j->edited : r;
-    if (j->o.size != j->d->size)
-        r = j->grown = rh_reader_grow(r, j->o.size);
+    if (j->o.size != j->d->size && grow(j, r, &r, err) < 0)
+        return -1;
     *ret = r;
     return 0;
 }

@@ -202,19 +202,32 @@ void rh_reader_close(struct rh_reader *r)
 /* Any thread that reads may meet one; there are few. */
 static pthread_mutex_t problems_lock = PTHREAD_MUTEX_INITIALIZER;
 
+static bool is_known(const struct rh_reader *r, const char *id,
+                     const char *message)
+{
+    for (size_t i = 0; i < r->problems.count; i++)
+        if (!strcmp(r->problems.items[i].id, id) &&
+            !strcmp(r->problems.items[i].message, message))
+            return true;
+    return false;
+}
+
 void rh_problem_add(struct rh_reader *r, const char *id, const char *fmt, ...)
 {
-    RH_AUTO(rh_freep) char *text = NULL;
+    RH_AUTO(rh_freep) char *text = NULL, *safe = NULL;
     struct rh_problem *p;
     va_list ap;
 
     va_start(ap, fmt);
     text = rh_vprintf(_(fmt), ap);
     va_end(ap);
+    safe = rh_printable(text);
     pthread_mutex_lock(&problems_lock);
-    p = rh_vec_add(&r->problems);
-    p->id = rh_strdup(id);
-    p->message = rh_printable(text);
+    if (!is_known(r, id, safe)) {
+        p = rh_vec_add(&r->problems);
+        p->id = rh_strdup(id);
+        p->message = RH_TAKE(safe);
+    }
     pthread_mutex_unlock(&problems_lock);
 }
 

@@ -174,6 +174,77 @@ test_a_disk_is_made_longer() {
     run "$REHOST" disk convert d.raw short.raw --size 1MiB
     expect_error USAGE 2
 }
+test_the_copy_of_a_gpt_moves_to_the_new_end() {
+    need sgdisk sfdisk jq
+    truncate -s 8M d.raw
+    sgdisk -n 1:2048:+2M -n 2:0:0 d.raw >/dev/null
+    echo something | dd of=d.raw bs=1M seek=2 conv=notrunc status=none
+    local size from id
+    id=$(sfdisk --disk-id d.raw)
+    "$REHOST" disk convert d.raw d.qcow2
+    for size in 8389120 8404992 32MiB 32M; do # by one sector, into the old copy, far
+        for from in d.raw d.qcow2; do
+            run "$REHOST" disk convert $from out.raw --size $size --overwrite --strict -v
+            expect_status 0
+            expect_stderr 'moved to the new end'
+            run sgdisk -v out.raw
+            expect_stdout 'No problems found'
+            expect_equal "$(partitions out.raw)" "$(partitions d.raw)"
+            expect_equal "$(sfdisk --disk-id out.raw)" "$id"
+            expect_equal "$(head -c 8000000 out.raw | tail -c +1048577 | sha256sum)" \
+                "$(head -c 8000000 d.raw | tail -c +1048577 | sha256sum)"
+            # Nothing of the old copy is left, and the new one serves.
+            expect_equal "$(LC_ALL=C grep -aob 'EFI PART' out.raw | wc -l)" 2
+            dd if=/dev/zero of=out.raw bs=512 seek=1 count=33 conv=notrunc status=none
+            sgdisk -e out.raw >/dev/null 2>&1
+            expect_equal "$(partitions out.raw)" "$(partitions d.raw)"
+        done
+    done
+    # In sectors of 4096 bytes; rewritten and longer at once.
+    four_k g.raw
+    run "$REHOST" disk convert g.raw out.raw --size 64MiB --overwrite
+    expect_status 0
+    expect_equal "$(tail -c 4096 out.raw | head -c 8)" "EFI PART"
+    run "$REHOST" disk convert out.raw two.raw --sector-size 512
+    expect_status 0
+    run "$REHOST" disk convert g.raw out.raw --size 64MiB --sector-size 512 --overwrite
+    expect_status 0
+    expect_equal "$(partitions out.raw)" "$(partitions two.raw)"
+    run sgdisk -v out.raw
+    expect_stdout 'No problems found'
+    # A table that is damaged is left, and that is told.
+    printf x | dd of=d.raw bs=1 seek=1100 conv=notrunc status=none
+    run "$REHOST" disk convert d.raw out.raw --size 32MiB --json --overwrite
+    expect_status 0
+    expect_json '[.problems[].id] | join(" ")' DISK-GPT-COPY
+    expect_same_file <(head -c 8M out.raw) d.raw
+    run "$REHOST" disk convert d.raw out.raw --size 32MiB --strict --overwrite
+    expect_error DISK_PROBLEM 4
+    # Where there is none nothing is said.
+    make_disk n.raw 4194304
+    run "$REHOST" disk convert n.raw out.raw --size 32MiB --overwrite --strict
+    expect_status 0
+    expect_silent
+}
+test_what_counts_in_4096_byte_sectors_itself_is_told() {
+    need mkfs.vfat mkntfs
+    inside() { # NUMBER COMMAND...: makes p, 8 MiB, of sectors of 4096 bytes
+        four_k d.raw
+        truncate -s 0 p && truncate -s 8M p
+        "${@:2}" p >/dev/null 2>&1 || fail "$* failed"
+        dd if=p of=d.raw bs=4096 seek=256 conv=notrunc status=none
+        run "$REHOST" disk convert d.raw out.raw --sector-size 512 --json --overwrite
+        expect_status 0
+        expect_json '.problems | length' $1
+        [ $1 = 0 ] || expect_json '.problems[0] | .id + (.message | test("partition 1") | tostring)' DISK-SECTORS-INSIDEtrue
+        run "$REHOST" disk convert d.raw out.raw --sector-size 512 --strict --overwrite
+        if [ $1 = 0 ]; then expect_status 0; else expect_error DISK_PROBLEM 4; fi
+    }
+    inside 1 mkfs.vfat -S 4096
+    inside 1 mkntfs -F -f -s 4096
+    inside 0 mkfs.vfat
+    inside 0 mkfs.ext4 -q
+}
 # Azure: a fixed VHD, whole MiB and the footer.
 test_fixed_vhd_of_whole_mebibytes() {
     need qemu-img vhdiinfo
