@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli.h"
 
@@ -9,30 +10,68 @@ static const struct cli_option options[] = {
     {"at", 0, "URL",
      N_("also the VM that `rehost push --to URL` made of the result"),
      TO_COMMAND},
-    {"login", 0, "FILE", N_("as for push"), TO_OPTIONS},
-    {"tls-ca", 0, "FILE", N_("as for push"), TO_OPTIONS},
-    {"pin", 0, "[HOST=]SHA256", N_("as for push"), TO_OPTIONS},
+    {"login", 0, "FILE", N_("as for push"), TO_COMMAND},
+    {"tls-ca", 0, "FILE", N_("as for push"), TO_COMMAND},
+    {"pin", 0, "[HOST=]SHA256", N_("as for push"), TO_COMMAND},
+    {"fill", 0, "FILE", N_("as it was converted with (repeat)"), TO_OPTIONS},
+    {"drop", 0, "nicN|diskN|cdromN", N_("as it was converted with (repeat)"),
+     TO_OPTIONS},
+    {"vm", 0, "ID-OR-NAME", N_("one VM of a collection"), TO_OPTIONS},
+    {"configuration", 0, "ID", N_("one OVF deployment option"), TO_OPTIONS},
+    {"source-format", 0, "raw|vmdk|qcow2|vhd|vhdx",
+     N_("of disks whose content does not say"), TO_OPTIONS},
+    {"datastore-map", 0, "PREFIX=DIR",
+     N_("files named by PREFIX (/vmfs/volumes/ds1) lie in DIR"), TO_OPTIONS},
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
+
+/* What a push understands; the rest is of the source. */
+static int push_options(struct cli *cli, const char *url, rh_options *o,
+                        rh_error **err)
+{
+    static const char *const names[] = {"login", "tls-ca", "pin"};
+
+    if (rh_options_add(o, "to", url, err) < 0)
+        return -1;
+    for (size_t i = 0; i < cli->switch_count; i++)
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            if (!strcmp(cli->switches[2 * i], names[k]) &&
+                rh_options_add(o, names[k], cli->switches[2 * i + 1], err) < 0)
+                return -1;
+    return 0;
+}
 
 /* What stands in the pool, when the result itself is right. */
 static int verify_there(struct cli *cli, const char *url)
 {
+    rh_options *o = rh_options_new();
     rh_error *e = NULL;
     char *text = NULL;
     rh_push *push = NULL;
-    int failed = rh_options_add(cli->options, "to", url, &e);
+    int failed = push_options(cli, url, o, &e);
 
     cli_may_ask(cli);
     if (!failed)
-        push = rh_push_open(cli->lib, cli->options, &e);
-    failed = push ? rh_push_verify(push, cli->words[1], &text, &e) : -1;
+        push = rh_push_open(cli->lib, o, &e);
+    failed =
+        push ? rh_push_verify(push, cli->words[cli->word_count - 1], &text, &e)
+             : -1;
     rh_push_close(push);
+    rh_options_free(o);
     if (failed)
         return cli_fail(cli, e);
     if (!cli->json && text)
         fputs(text, stdout);
     free(text);
+    return 0;
+}
+
+/* Sources between the first and the result: bare disks of the same VM. */
+static int add_disks(struct cli *cli, rh_error **err)
+{
+    for (size_t i = 1; i + 1 < cli->word_count; i++)
+        if (rh_options_add(cli->options, "disk", cli->words[i], err) < 0)
+            return -1;
     return 0;
 }
 
@@ -44,9 +83,12 @@ static int run(struct cli *cli)
     rh_error *e = NULL;
     char *text = NULL;
 
-    if (cli->word_count != 2)
+    if (cli->word_count < 2)
         return cli_usage(cli, _("a source and a result folder are needed"));
-    if (rh_result_verify(cli->lib, cli->words[0], cli->words[1], &text, &e) < 0)
+    if (add_disks(cli, &e) < 0 ||
+        rh_result_verify_with(cli->lib, cli->words[0],
+                              cli->words[cli->word_count - 1], cli->options,
+                              &text, &e) < 0)
         return cli_fail(cli, e);
     cli_progress_end();
     status = url ? verify_there(cli, url) : 0;
@@ -64,9 +106,10 @@ static int run(struct cli *cli)
 
 const struct cli_command cli_verify = {
     "verify",
-    "SOURCE RESULT-DIR [--at URL]",
+    "SOURCE... RESULT-DIR [--fill FILE] [--at URL]",
     N_("is the result still what the source and its receipt say?"),
     "  rehost verify web01.ova out/web01\n"
+    "  rehost verify boot.qcow2 data.qcow2 out/boot --fill vm.json\n"
     "  rehost verify web01.ova out/web01 --at xapi://xen1.example.net/NFS\n",
     options,
     run};

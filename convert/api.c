@@ -54,15 +54,16 @@ static bool reads_once(const rh_options *o)
            (rh_option_yes(o, "no-guest-fix") || rh_option_yes(o, "no-guest"));
 }
 
-rh_package *rh_package_load(rh_lib *lib, const char *source,
-                            const rh_options *options, rh_error **err)
+rh_package *rh_package_load_for(rh_lib *lib, const char *source,
+                                const rh_options *options, bool will_read,
+                                rh_error **err)
 {
     struct rh_package_options o = {
         .vm = rh_option(options, "vm"),
         .configuration = rh_option(options, "configuration"),
         .source_format = rh_option(options, "source-format"),
         .all = options,
-        .will_read = rh_option(options, "out") != NULL,
+        .will_read = will_read,
         .forward = reads_once(options),
     };
     rh_package *p;
@@ -78,6 +79,13 @@ rh_package *rh_package_load(rh_lib *lib, const char *source,
         return NULL;
     }
     return p;
+}
+
+rh_package *rh_package_load(rh_lib *lib, const char *source,
+                            const rh_options *options, rh_error **err)
+{
+    return rh_package_load_for(lib, source, options,
+                               rh_option(options, "out") != NULL, err);
 }
 
 /* --- later words

@@ -144,6 +144,11 @@ struct rh_guest_options rh_job_guest_options(const struct rh_job *job,
 int rh_job_make_overlays(struct rh_job_vm *v, struct rh_reader ***ret,
                          size_t count, rh_lib *lib, rh_error **err);
 void rh_job_free_overlays(struct rh_reader **list, size_t count);
+/* As rh_package_load; `will_read`: its disks will be read, not just described.
+ */
+rh_package *rh_package_load_for(rh_lib *lib, const char *source,
+                                const rh_options *options, bool will_read,
+                                rh_error **err);
 void rh_job_vm_free(struct rh_job_vm *v);
 
 /* --- job_disks.c: open the VM's disks in the result's order. */

@@ -190,6 +190,8 @@ static struct rh_reader *open_source(struct rh_package *p, size_t vm,
     if (index >= 0 && (size_t)index < p->vms.items[vm]->disks.count)
         return rh_package_disk(p, vm, (size_t)index, err);
     rh_fail(err, RH_ERR_VERIFY_RECEIPT, "the package has no disk %lld", index);
+    rh_hint(err, "give the sources that were converted, all of them and in "
+                 "that order, with the same --fill and --drop");
     return NULL;
 }
 
@@ -362,13 +364,16 @@ static json_t *sealed_receipt(const char *dir, rh_error **err)
     return NULL;
 }
 
-int rh_result_verify(rh_lib *lib, const char *source, const char *result_dir,
-                     char **ret_text, rh_error **err)
+int rh_result_verify_with(rh_lib *lib, const char *source,
+                          const char *result_dir, const rh_options *options,
+                          char **ret_text, rh_error **err)
 {
     json_t *receipt = sealed_receipt(result_dir, err);
     struct rh_package_options o = {.will_read = true};
     struct rh_package *p =
-        receipt ? rh_package_open(lib, source, &o, err) : NULL;
+        !receipt  ? NULL
+        : options ? rh_package_load_for(lib, source, options, true, err)
+                  : rh_package_open(lib, source, &o, err);
     struct rh_buf text = {0};
     int failed = -1;
 
@@ -381,4 +386,10 @@ int rh_result_verify(rh_lib *lib, const char *source, const char *result_dir,
     rh_package_free(p);
     json_decref(receipt);
     return failed;
+}
+
+int rh_result_verify(rh_lib *lib, const char *source, const char *result_dir,
+                     char **ret_text, rh_error **err)
+{
+    return rh_result_verify_with(lib, source, result_dir, NULL, ret_text, err);
 }

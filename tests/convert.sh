@@ -175,6 +175,42 @@ test_verify_a_qcow2() {
 test_verify_an_xva() {
     verified --to xen
 }
+test_verify_several_bare_disks() {
+    need qemu-img
+    make_disk a.raw 4194304 a
+    make_disk b.raw 4194304 b
+    make_disk c.raw 4194304 c
+    qemu-img convert -f raw -O qcow2 b.raw b.qcow2
+    mkdir other && cp a.raw other/a.raw # two of one name
+    printf 'schema: rehost.overlay/1\nmemory: 1GiB\n' >vm.yaml
+    run "$REHOST" convert a.raw b.qcow2 c.raw --to kvm --out out --no-guest-fix --fill vm.yaml
+    expect_status 0
+    run "$REHOST" verify a.raw b.qcow2 c.raw out/a --fill vm.yaml
+    expect_status 0
+    expect_stdout '^disk 2: as the source'
+    expect_stdout '^verified$'
+    # Another order, one too few, another one, none.
+    run "$REHOST" verify b.qcow2 a.raw c.raw out/a
+    expect_error VERIFY_DIFFERS 1
+    run "$REHOST" verify a.raw b.qcow2 out/a
+    expect_error VERIFY_RECEIPT 3
+    expect_stderr 'all of them'
+    run "$REHOST" verify a.raw c.raw b.qcow2 out/a
+    expect_error VERIFY_DIFFERS 1
+    run "$REHOST" verify out/a
+    expect_status 2
+    run "$REHOST" verify a.raw a.raw c.raw out/a
+    expect_error USAGE 2
+    # What was left out is left out again.
+    run "$REHOST" convert a.raw b.qcow2 c.raw --to xen --out two --no-guest-fix --fill vm.yaml --drop disk0
+    expect_status 0
+    run "$REHOST" verify a.raw b.qcow2 c.raw two/a --drop disk0
+    expect_status 0
+    run "$REHOST" verify a.raw b.qcow2 c.raw two/a
+    expect_error VERIFY_DIFFERS 1
+    run "$REHOST" verify a.raw b.qcow2 c.raw two/a --drop disk9
+    expect_status 2
+}
 test_verify_another_source() {
     convert "$OVA"
     make_disk other.raw 25165824 other

@@ -208,6 +208,16 @@ static void results(struct text *t, rh_lib *lib)
     e = NULL;
     rh_result_verify(lib, arguments[1], "no-such", &text, &e);
     say_free(t, "verify", text, e);
+    for (int i = 0; i < 2; i++) {
+        rh_options *o = rh_options_new();
+
+        text = NULL;
+        e = NULL;
+        rh_result_verify_with(lib, arguments[1], i ? "no-such" : arguments[3],
+                              o, &text, &e);
+        say_free(t, "verify with", text, e);
+        rh_options_free(o);
+    }
     text = NULL;
     e = NULL;
     rh_result_boot(lib, "no-such", NULL, &text, &e);

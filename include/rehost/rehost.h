@@ -306,6 +306,12 @@ RH_PUBLIC int rh_result_boot(rh_lib *, const char *result_dir,
 RH_PUBLIC int rh_result_verify(rh_lib *, const char *source,
                                const char *result_dir, char **ret_text,
                                rh_error **);
+/* The same of a source that needs words: options as of rh_package_load, those
+ * that it was converted with ("disk" for each further bare disk, "fill",
+ * "drop", "datastore-map", "source-format"); NULL: none. */
+RH_PUBLIC int rh_result_verify_with(rh_lib *, const char *source,
+                                    const char *result_dir, const rh_options *,
+                                    char **ret_text, rh_error **);
 
 /* --- deliveries
  * ------------------------------------------------------------------------ */
