@@ -344,29 +344,39 @@ static void nics(const struct rh_vmx *v, struct rh_vm *vm,
 /* --- the rest
  * ---------------------------------------------------------------------------
  */
+static void device(const struct rh_vmx *v, const char *name, const char *kind,
+                   struct rh_vm *vm, struct rh_findings *findings)
+{
+    if (is_true(rh_vmx_getf(v, "%s.present", name)))
+        rh_vm_add_device(vm, findings, kind, name,
+                         rh_vmx_getf(v, "%s.virtualdev", name), false);
+}
+
 static void devices(const struct rh_vmx *v, struct rh_vm *vm,
                     struct rh_findings *findings)
 {
-    static const char *const kinds[][2] = {{"floppy0", "floppy"},
-                                           {"floppy1", "floppy"},
-                                           {"serial0", "serial"},
-                                           {"serial1", "serial"},
-                                           {"serial2", "serial"},
-                                           {"serial3", "serial"},
-                                           {"parallel0", "parallel"},
-                                           {"parallel1", "parallel"},
-                                           {"usb", "usb"},
+    static const char *const kinds[][2] = {{"usb", "usb"},
                                            {"ehci", "usb"},
                                            {"usb_xhci", "usb"},
-                                           {"sound", "sound"},
-                                           {"nvdimm0:0", "nvdimm"}};
+                                           {"sound", "sound"}};
+    /* As many as a VM may have. */
+    static const struct {
+        const char *name, *kind;
+        unsigned most;
+    } counted[] = {{"floppy", "floppy", 2},
+                   {"serial", "serial", 32},
+                   {"parallel", "parallel", 3},
+                   {"nvdimm0:", "nvdimm", 64}};
 
-    for (size_t i = 0; i < RH_COUNT(kinds); i++) {
-        if (is_true(rh_vmx_getf(v, "%s.present", kinds[i][0])))
-            rh_vm_add_device(vm, findings, kinds[i][1], kinds[i][0],
-                             rh_vmx_getf(v, "%s.virtualdev", kinds[i][0]),
-                             false);
-    }
+    for (size_t i = 0; i < RH_COUNT(counted); i++)
+        for (unsigned n = 0; n < counted[i].most; n++) {
+            char name[32];
+
+            snprintf(name, sizeof name, "%s%u", counted[i].name, n);
+            device(v, name, counted[i].kind, vm, findings);
+        }
+    for (size_t i = 0; i < RH_COUNT(kinds); i++)
+        device(v, kinds[i][0], kinds[i][1], vm, findings);
     if (is_true(rh_vmx_get(v, "vvtd.enable")))
         rh_finding_add(findings, RH_F_VM_PROTECTION, "vm",
                        "%s is on in the source; it is not set up on the target",
