@@ -149,6 +149,8 @@ guests() {
     guest nixos --without /etc/fstab --without /etc/os-release --with "$SCRATCH/nixos" debian
     printf '%s\n' '== /etc/lilo.conf' 'image=/boot/vmlinuz' ' initrd=/boot/initrd.gz' >"$SCRATCH/lilo"
     guest lilo --without /boot/grub/grub.cfg --kernel vmlinuz --image initrd.gz --with "$SCRATCH/lilo" debian
+    printf '%s\n' '== /etc/redhat-release' 'CentOS release 5.11 (Final)' >"$SCRATCH/el5"
+    guest mkinitrd --mark bin/nash --with "$SCRATCH/el5" rhel6
     guest no-network --without /etc/network/interfaces debian
     ova=$("$TOP/tests/guests/get.sh" --ova micro 2>/dev/null) || return 0
     add_case guest-micro guest.ova

@@ -50,6 +50,8 @@ AT_STAKE = {
     "unified-kernel": both("GUEST-UKI"),
     # an initramfs that is no archive
     "strange": both("GUEST-INITRAMFS-UNKNOWN"),
+    # CentOS 5's, whose initrd knows no hook; its own mkinitrd has to run
+    "mkinitrd": both("GUEST-INITRAMFS-UNKNOWN"),
     # there is no such module; Xen needs another one
     "no-module": {"kvm": ["BOOT-DRIVER-MISSING"], "xen": []},
     "no-kernel": both("GUEST-NO-KERNEL"),

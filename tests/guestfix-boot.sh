@@ -132,6 +132,33 @@ END
         '[false]' out/g/report.json
 }
 
+test_what_cannot_be_added_to_says_what_to_type() {
+    typed() { # REGEX ID
+        expect_json '[.vms[0].targets[0] | .effort, ([.findings[] | select(.id == "'"$2"'" and (.automatic | not)) | .remedy] |
+            any(test("'"$1"'")) | tostring)] | join(" ")' "manual true" out/g/report.json
+        expect_edits_below /boot/init 0
+    }
+    guest rhel6 --mark bin/nash <<<$'== /etc/redhat-release\nCentOS release 5.11 (Final)'
+    convert --devices virtio
+    typed '`mkinitrd -f --with=virtio_pci --with=virtio_(blk|scsi) .*/boot/initramfs-2.6.32[^ ]*img 2.6.32' GUEST-INITRAMFS-UNKNOWN
+    guest sles --mark run_all.sh </dev/null
+    convert
+    typed 'INITRD_MODULES.*virtio_pci.* && mkinitrd -k /boot/vmlinu[xz]-[^ ]* -i /boot/initrd-' GUEST-INITRAMFS-UNKNOWN
+    guest debian --mark load_kernel_modules </dev/null
+    convert
+    typed '`mkinitrd -k [^ ]* -m virtio_pci:[^ ]* -o /boot/initrd' GUEST-INITRAMFS-UNKNOWN
+    guest debian --mark etc/initrd/cmdline.d </dev/null
+    convert
+    typed 'MODULES_ADD [+]= virtio_pci.*make-initrd -k' GUEST-INITRAMFS-UNKNOWN
+    guest debian --kernel vmlinuz --image initrd.gz --without /boot/grub/grub.cfg <<'END'
+== /etc/lilo.conf
+image=/boot/vmlinuz
+  initrd=/boot/initrd.gz
+END
+    convert
+    typed '>>/etc/initramfs-tools/modules && update-initramfs -u -k [^ ]* && lilo`' BOOT-DRIVER-MISSING
+}
+
 # --- loaders
 test_no_loader_on_the_esp_is_said() {
     guest debian --layout uefi --bare-esp </dev/null

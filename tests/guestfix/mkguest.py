@@ -166,9 +166,11 @@ def initramfs(o):
             "dracut004": {"dracut-004-411.el6": b"", "initqueue-finished/x.sh": b"#\n"},
             "mkinitcpio": {"init_functions": b"#\n", "config": b"\n"},
             "mkinitfs": {"sbin/nlplug-findfs": b"\x7fELF"}}[BUILDER[o.kind]]
-    if BUILDER[o.kind] == "dracut004":
+    if o.mark:  # of another builder, by an entry that it leaves
+        mark = {o.mark: b"#\n"}
+    elif BUILDER[o.kind] == "dracut004":
         f["initqueue-finished/devexists-\\x2fdev\\x2fsda1.sh"] = (0o100755, b'[ -e "/dev/sda1" ]\n')
-    if BUILDER[o.kind] == "dracut":
+    if BUILDER[o.kind] == "dracut" and not o.mark:
         f[lib + "/dracut"] = (0o040755, b"")
         f["var/lib/dracut/hooks/initqueue/finished/devexists-\\x2fdev\\x2fsda1.sh"] = \
             (0o100755, b'[ -e "/dev/sda1" ]\n')
@@ -390,6 +392,7 @@ def main():
     p.add_argument("--mke2fs", default="")
     p.add_argument("--without", action="append", default=[])
     p.add_argument("--second")
+    p.add_argument("--mark")
     p.add_argument("--kernel")
     p.add_argument("--image")
     p.add_argument("--with", dest="more")

@@ -63,4 +63,9 @@ int rh_fix_vmware_tools(struct rh_fix_job *j, rh_error **err);
 int rh_fix_xorg(struct rh_fix_job *j, rh_error **err);
 int rh_fix_cloud_init(struct rh_fix_job *j, rh_error **err);
 
+/* rebuild.c: what to type in the guest so that the kernel's initramfs gets
+ * these modules; NULL where no command is known.  The caller frees. */
+char *rh_rebuild_command(const struct rh_linux *l, const struct rh_kernel *k,
+                         const char *const *names, size_t n);
+
 #endif

@@ -469,6 +469,24 @@ static struct rh_finding *say_missing(struct rh_fix_job *j,
     return f;
 }
 
+/* What to type in the guest; `more`: what has to follow, or "". */
+static void say_rebuild(struct rh_fix_job *j, const struct rh_kernel *k,
+                        const struct rh_addition *a, const char *more,
+                        struct rh_finding *f)
+{
+    RH_AUTO(rh_freep)
+    char *command = rh_rebuild_command(
+        rh_linux_of(j), k, (const char *const *)a->names.items, a->names.count);
+
+    if (!f || !command)
+        return;
+    free(f->remedy);
+    f->remedy = rh_printf(_("in the running VM, before the export: `%s%s`; or "
+                            "choose --devices emulated where its initramfs has "
+                            "the drivers for that"),
+                          command, more);
+}
+
 static bool extendable(const struct rh_kernel *k)
 {
     switch (k->content.kind) {
@@ -526,9 +544,12 @@ static bool hopeless(struct rh_fix_job *j, const struct rh_kernel *k,
         return true;
     }
     if (a->needed && starts_by_blocks(rh_linux_of(j), k)) {
-        say_missing(j, k, names,
-                    _("LILO starts the initramfs that it knows by its blocks; "
-                      "only lilo itself, in the guest, can give it another"));
+        say_rebuild(
+            j, k, a, " && lilo",
+            say_missing(j, k, names,
+                        _("LILO starts the initramfs that it knows by its "
+                          "blocks; only lilo itself, in the guest, can give it "
+                          "another")));
         return true;
     }
     if (a->needed && rh_fix_frozen(j, k->initramfs)) {
@@ -538,10 +559,12 @@ static bool hopeless(struct rh_fix_job *j, const struct rh_kernel *k,
     if (k->unknown || !extendable(k)) {
         if (!a->needed)
             return true;
-        rh_finding_add(
-            j->o->findings, RH_F_GUEST_INITRAMFS_UNKNOWN, "os",
-            N_("%s is of a kind that cannot be added to (%s); it lacks %s"),
-            k->initramfs, rh_initramfs_kind_name(k->content.kind), names);
+        say_rebuild(
+            j, k, a, starts_by_blocks(rh_linux_of(j), k) ? " && lilo" : "",
+            rh_finding_add(
+                j->o->findings, RH_F_GUEST_INITRAMFS_UNKNOWN, "os",
+                N_("%s is of a kind that cannot be added to (%s); it lacks %s"),
+                k->initramfs, rh_initramfs_kind_name(k->content.kind), names));
         return true;
     }
     return false;

@@ -252,6 +252,7 @@ static int check_bios(struct rh_fix_job *j)
                                         "extlinux", "syslinux",   "limine",
                                         "bls"};
     const struct rh_linux *l = rh_linux_of(j);
+    struct rh_finding *f;
 
     for (size_t i = 0; i < RH_COUNT(names); i++)
         if (has_loader(l, names[i]))
@@ -259,10 +260,18 @@ static int check_bios(struct rh_fix_job *j)
     if (has_loader(l, "lilo")) {
         if (!rh_disk_names_change(j))
             return RH_FIX_OK;
-        rh_finding_add(
+        f = rh_finding_add(
             j->o->findings, RH_F_GUEST_NO_LOADER, "os",
             N_("LILO knows the root device by the old machine's number; its "
                "menu has to be written anew by lilo itself"));
+        if (f) {
+            free(f->remedy);
+            f->remedy = rh_strdup(
+                _("choose a disk bus that keeps the name (--set disk0.bus=scsi "
+                  "or sata), or start the result from a rescue system, mount "
+                  "its root at /mnt, name the new disk in "
+                  "/mnt/etc/lilo.conf and run `lilo -r /mnt`"));
+        }
         return RH_FIX_NOT_POSSIBLE;
     }
     rh_finding_add(
