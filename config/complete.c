@@ -179,6 +179,7 @@ static int disks(struct rh_package *p, size_t index, rh_error **err)
                                  boots_before(d, &vm->disks.items[best.disk])))
             best = (struct candidate){i, verdict};
     }
+    rh_package_parts_shared(p, index);
     if (best.disk != SIZE_MAX) {
         take_verdict(vm, &best, findings);
         return 0;

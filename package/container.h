@@ -58,6 +58,7 @@ struct rh_opener {
 /* The members that reading a disk takes, as indexes in p->members. */
 struct rh_trail {
     size_t vm, disk;
+    bool chained; /* it lies over a parent, which others may lie over, too */
     RH_VEC(size_t) members;
 };
 

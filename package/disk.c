@@ -519,8 +519,78 @@ struct rh_reader *rh_package_disk(struct rh_package *p, size_t vm, size_t disk,
                                : open_configured(p, d, err);
     if (r && !d->empty)
         rh_disk_learn(p, vm, disk, r);
+    if (r && c->watched < c->trails.count)
+        c->trails.items[c->watched].chained = r->parent != NULL;
     rh_digests_count(p); /* what it takes may not be listed */
     return r;
+}
+
+/* --- two disks, one part ----------------------------------------------------
+ */
+
+struct part_use {
+    size_t member, disk;
+};
+
+static int by_member(const void *a, const void *b)
+{
+    const struct part_use *x = a, *y = b;
+
+    if (x->member != y->member)
+        return x->member < y->member ? -1 : 1;
+    return x->disk < y->disk ? -1 : x->disk > y->disk;
+}
+
+/* Two disks that are one file were told by their names. */
+static bool is_told(const struct rh_findings *list, size_t disk)
+{
+    char subject[32];
+
+    snprintf(subject, sizeof subject, "disks/%zu", disk);
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].id == RH_F_DISK_SAME_FILE &&
+            !strcmp(list->items[i].subject, subject))
+            return true;
+    return false;
+}
+
+static void tell_part(struct rh_package *p, size_t vm, const struct part_use *a,
+                      const struct part_use *b)
+{
+    const struct rh_vm *v = p->vms.items[vm];
+    char subject[32];
+
+    if (is_told(&p->vm_findings.items[vm], b->disk))
+        return;
+    snprintf(subject, sizeof subject, "disks/%zu", b->disk);
+    rh_finding_add(&p->vm_findings.items[vm], RH_F_DISK_SAME_FILE, subject,
+                   "the disks \"%s\" and \"%s\" are both read from \"%s\": "
+                   "the result would hold it twice",
+                   rh_text_of(&v->disks.items[a->disk].file),
+                   rh_text_of(&v->disks.items[b->disk].file),
+                   p->members.items[a->member].name);
+}
+
+void rh_package_parts_shared(struct rh_package *p, size_t vm)
+{
+    const struct rh_container *c = rh_container_of(p);
+    RH_VEC(struct part_use) uses = {0};
+
+    for (size_t i = 0; c && i < c->trails.count; i++) {
+        const struct rh_trail *t = &c->trails.items[i];
+
+        for (size_t k = 0; t->vm == vm && !t->chained && k < t->members.count;
+             k++)
+            *rh_vec_add(&uses) =
+                (struct part_use){t->members.items[k], t->disk};
+    }
+    if (uses.count)
+        qsort(uses.items, uses.count, sizeof *uses.items, by_member);
+    for (size_t i = 1; i < uses.count; i++)
+        if (uses.items[i - 1].member == uses.items[i].member &&
+            uses.items[i - 1].disk != uses.items[i].disk)
+            tell_part(p, vm, &uses.items[i - 1], &uses.items[i]);
+    free(uses.items);
 }
 
 struct rh_member *rh_package_disk_member(struct rh_package *p, size_t vm,

@@ -82,6 +82,9 @@ int rh_config_fill(struct rh_package *p, const char *file, rh_error **err);
 int rh_config_set(struct rh_package *p, const char *assignment, rh_error **err);
 /* The VMs' disks have changed places: what went by number is found anew. */
 void rh_package_disks_moved(struct rh_package *p);
+/* Disks of one VM that are read from one part (an extent two descriptors name),
+ * as findings; those that were opened count. */
+void rh_package_parts_shared(struct rh_package *p, size_t vm);
 /* Leave out what "drop" of the options names, by the numbers that things have
  * now; after fill and set, before complete. */
 int rh_package_drop(struct rh_package *p, const struct rh_options *o,

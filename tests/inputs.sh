@@ -147,6 +147,42 @@ disks = [('d1', 'f1'), ('d2', 'f2')]; items = [disk(10, 'd1', 0), disk(11, 'd2',
     run "$REHOST" inspect box.ovf --json
     has_finding DISK-SAME-FILE caution disks/1
 }
+test_two_descriptors_of_one_extent_are_a_blocker() {
+    need qemu-img
+    make_disk x-flat.vmdk 2097152 x
+    two() { # EXTENT1 EXTENT2: a.vmdk and b.vmdk
+        for n in a b; do
+            printf '%s\n' '# Disk DescriptorFile' version=1 CID=1234567$n parentCID=ffffffff \
+                'createType="monolithicFlat"' "RW 4096 FLAT \"$1\" 0" >$n.vmdk
+            shift
+        done
+        descriptor "files = [('f1', 'a.vmdk'), ('f2', 'b.vmdk'), ('f3', 'x-flat.vmdk')]
+disks = [('d1', 'f1'), ('d2', 'f2')]; items = [disk(10, 'd1', 0), disk(11, 'd2', 1)]"
+        tar -cf box.ova box.ovf a.vmdk b.vmdk *-flat.vmdk
+    }
+    two x-flat.vmdk x-flat.vmdk
+    for source in box.ovf box.ova; do
+        run "$REHOST" inspect $source --json
+        has_finding DISK-SAME-FILE blocker disks/1
+        run "$REHOST" convert $source --to kvm --out out --no-guest-fix
+        expect_error PLAN_BLOCKED 4
+        run "$REHOST" convert $source --to kvm --out out --no-guest-fix --drop disk1 --overwrite
+        expect_status 0
+    done
+    cp x-flat.vmdk y-flat.vmdk
+    two x-flat.vmdk y-flat.vmdk
+    run "$REHOST" inspect box.ova --json
+    hasnt_finding DISK-SAME-FILE
+    # Two disks over one parent are two.
+    qemu-img create -q -f raw base.raw 2M
+    rm -f x-flat.vmdk y-flat.vmdk
+    qemu-img convert -q -f raw -O vmdk base.raw base.vmdk
+    for n in a b; do qemu-img create -q -f vmdk -b base.vmdk -F vmdk $n.vmdk; done
+    descriptor "files = [('f1', 'a.vmdk'), ('f2', 'b.vmdk'), ('f3', 'base.vmdk')]
+disks = [('d1', 'f1'), ('d2', 'f2')]; items = [disk(10, 'd1', 0), disk(11, 'd2', 1)]"
+    run "$REHOST" inspect box.ovf --json
+    hasnt_finding DISK-SAME-FILE
+}
 test_two_vms_on_one_file_are_told() {
     make_vmdk a.vmdk a
     descriptor "files = [('f1', 'a.vmdk'), ('f2', 'a.vmdk')]; disks = [('d1', 'f1'), ('d2', 'f2')]

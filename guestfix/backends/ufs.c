@@ -74,6 +74,7 @@ static struct rh_ufs *read_numbers(const uint8_t *sb, bool ufs2)
     u->cgsize = rh_le32(sb + 160);
     u->ipg = rh_le32(sb + 184);
     u->fpg = rh_le32(sb + 188);
+    u->written = ufs2 ? rh_le64(sb + 1072) : rh_le32(sb + 32);
     u->size = ufs2 ? rh_le64(sb + 1080) : rh_le32(sb + 36);
     u->csaddr = ufs2 ? rh_le64(sb + 1096) : rh_le32(sb + 152);
     u->flags = ufs2 ? rh_le32(sb + 1312) : sb[211];

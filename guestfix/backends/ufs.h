@@ -36,6 +36,7 @@ struct rh_ufs {
     uint32_t ck;     /* RH_UFS_CK_...; 0: no sums are kept */
     uint32_t flags;  /* FS_... */
     uint32_t fs_id[2];
+    uint64_t written;   /* when the file system was, seconds since 1970 */
     const char *locked; /* why nothing may be written, translated; or NULL */
 };
 

@@ -11,7 +11,6 @@
 #include <ext2fs/ext2fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/bytes.h"
 #include "guestfix/backends/ufs.h"
@@ -48,10 +47,20 @@ static int put(struct rh_fs *fs, uint64_t at, const void *bytes, size_t n,
 
 /* --- the inode
  * ---------------------------------------------------------------- */
+/* No clock in the output: the newest time that is known, which the guest's own
+ * tools (make, rsync, backups) see as not older than what was there. */
+static uint64_t now_for(const struct rh_ufs *u, const struct rh_ufs_inode *i)
+{
+    uint64_t before = i->mtime > 0 ? (uint64_t)i->mtime : 0;
+    uint64_t now = RH_MAX(u->written, before);
+
+    return u->ufs2 ? now : RH_MIN(now, (uint64_t)INT32_MAX);
+}
+
 static int put_inode(struct rh_fs *fs, struct rh_ufs_inode *i, rh_error **err)
 {
     const struct rh_ufs *u = rh_ufs_of(fs);
-    uint64_t now = (uint64_t)time(NULL);
+    uint64_t now = now_for(u, i);
     uint8_t *p = i->raw;
 
     if (u->ufs2) {
