@@ -457,18 +457,21 @@ LABEL=gone	/old	ext4
 UUID=11111111-2222-3333-4444-555555555556 /data2 xfs defaults,nofail 0 2
 nas:/export /nfs nfs defaults 0 0
 /dev/mapper/luks-x /srv/b ext4 defaults 0 0
+/dev/mapper/old--vg-data /srv/c ext4 defaults 0 0
+/dev/mapper/mpatha1 /srv/d ext4 defaults 0 0
+/dev/mapper/vdo1 /srv/e ext4 defaults 0 0
 END
 }
 test_mounts_that_cannot_succeed_are_told() {
     lost_fstab | guest debian
     convert
-    expect_findings GUEST-MOUNT-LOST 4
+    expect_findings GUEST-MOUNT-LOST 6
 }
 test_mounts_that_cannot_succeed_get_nofail_when_asked_for() {
     lost_fstab | guest debian
     convert --fix linux.fstab-nofail
     expect_findings GUEST-MOUNT-LOST 0
-    expect_equal "$(text /etc/fstab | grep -c nofail)" 5 "lines with nofail"
+    expect_equal "$(text /etc/fstab | grep -c nofail)" 7 "lines with nofail"
     text /etc/fstab | grep -qx 'LABEL=gone	/old	ext4	nofail' || fail "a short line" "$(text /etc/fstab)"
     text /etc/fstab | grep -qx '/dev/vgx/lv /srv/a ext4 noatime,nofail 0 0' || fail "a group that is gone"
     text /etc/fstab | grep -qx "UUID=$uuid / ext4 defaults 0 1" || fail "the root"
@@ -507,6 +510,10 @@ Value: /dev/disk/by-id/scsi-36000c29aaaa
 
 Name: other/device
 Value: /dev/sdb
+== /etc/sysconfig/oracleasm
+ORACLEASM_SCANORDER="sd"
+== /etc/oracle/asm.ora
+asm_diskstring='/dev/sd[b-z]1'
 == /etc/smartd.conf
 #/dev/sda -a
 DEVICESCAN
@@ -520,7 +527,7 @@ END
     # Where disks are called otherwise, plain names change as well.
     run "$REHOST" report g.ova --to xen --json report.json
     for file in /etc/systemd/system/data.service /etc/systemd/system/dev-sdb2.swap /etc/drbd.d/r0.res \
-        /etc/docker/daemon.json; do
+        /etc/docker/daemon.json /etc/sysconfig/oracleasm /etc/oracle/asm.ora; do
         expect_equal "$(jq -r '.vms[0].targets[0].findings[]|select(.id=="GUEST-DEVICE-NAME")|.message' \
             report.json | grep -c "^$file names ")" 1 "findings of $file"
     done

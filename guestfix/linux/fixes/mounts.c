@@ -90,6 +90,25 @@ static bool is_lost_group(const struct rh_fix_job *j, const char *spec)
     return true;
 }
 
+/* /dev/mapper/VG-LV of a group that is not here ("--" is a dash in a name), and
+ * the maps of multipath, which the new machine's disks do not become. */
+static bool is_lost_map(struct rh_fix_job *j, const char *spec)
+{
+    static const char mapper[] = "/dev/mapper/";
+    const char *name = spec + sizeof mapper - 1;
+
+    if (strncmp(spec, mapper, sizeof mapper - 1) || rh_volume_of(j, spec))
+        return false;
+    if (!strncmp(name, "mpath", 5))
+        return true;
+    if (!strncmp(name, "luks-", 5) || !strncmp(name, "crypt", 5))
+        return false; /* crypttab's names are its own */
+    for (const char *p = name + 1; name[0] && *p; p++)
+        if (p[0] == '-' && p[-1] != '-' && p[1] && p[1] != '-')
+            return true;
+    return false;
+}
+
 /* Would the system wait for it, in vain? */
 static bool is_lost(struct rh_fix_job *j, const struct rh_fstab_entry *e)
 {
@@ -101,7 +120,7 @@ static bool is_lost(struct rh_fix_job *j, const struct rh_fstab_entry *e)
     if (!all_is_seen(j))
         return false;
     return (names_content(e->spec) && !rh_volume_of(j, e->spec)) ||
-           is_lost_group(j, e->spec);
+           is_lost_group(j, e->spec) || is_lost_map(j, e->spec);
 }
 
 static bool is_asked_for(const struct rh_fix_job *j)

@@ -100,7 +100,14 @@ static const struct {
     {"/dev/hd", true, true},
     {"dev-sd", true, true}, /* in the name of a unit */
     {"KERNEL==\"sd", false, true},
+    {"ORACLEASM_SCANORDER=\"sd", false, true},
 };
+
+/* Or a pattern of letters: /dev/sd*, /dev/sd[b-z]. */
+static bool is_letter(char c)
+{
+    return islower((unsigned char)c) || (c && strchr("*?[", c));
+}
 
 /* In the line; NULL: none.  *ret_length is the word's. */
 static const char *changing_name(const struct scan *s, const char *line,
@@ -111,7 +118,7 @@ static const char *changing_name(const struct scan *s, const char *line,
         const char *at =
             names[i].plain && !s->plain ? NULL : strstr(line, names[i].stem);
 
-        if (!at || (names[i].letter && !islower((unsigned char)at[n])) ||
+        if (!at || (names[i].letter && !is_letter(at[n])) ||
             (at > line && isalnum((unsigned char)at[-1])))
             continue;
         *ret_length = n + strcspn(at + n, " \t\r,;\"'()[]{}<>=");
