@@ -19,6 +19,9 @@ const struct rh_family *const rh_families[] = {
 
 bool rh_may_hold_root(const struct rh_family *f, const struct rh_volume *v)
 {
+    /* Solaris' UFS is of the same magic, and of another make (its log). */
+    if (v->label_of && !strcmp(v->label_of, "solaris"))
+        return false;
     for (const char *const *t = f->root_types; v->fstype && *t; t++)
         if (!strcmp(*t, v->fstype))
             return true;

@@ -19,6 +19,7 @@ static const enum rh_finding_id at_stake[] = {
     RH_F_GUEST_NO_APPLIANCE,
     RH_F_GUEST_NO_KERNEL,
     RH_F_GUEST_NO_LOADER,
+    RH_F_GUEST_OS_LEFT,
     RH_F_GUEST_READ_ONLY,
     RH_F_GUEST_UKI,
     RH_F_GUEST_UNREADABLE,

@@ -375,6 +375,85 @@ END
     run "$REHOST" report fb.vmx --to kvm --json
     expect_json '.vms[0].targets[0].guest | .family + " " + ([.volumes[]|.device]|join(" "))' \
         "solaris /dev/sda1 /dev/sda1s0 /dev/sda1s1"
+    # Its UFS is known and left, whatever the rest of the superblock says; the
+    # older type of the partition is that of Linux' swap.
+    local kind
+    for kind in bf:'\x54\x19\x01\0' 82:'\x54\x19\x01\0' bf:'\xde\xca\xde\0'; do
+        sfdisk -q --part-type fb.raw 1 ${kind%%:*}
+        printf "${kind#*:}" | dd of=fb.raw bs=1 seek=$((3072 * 512 + 8192 + 1372)) conv=notrunc status=none
+        run "$REHOST" report fb.vmx --to kvm --json
+        expect_json '.vms[0].targets[0].guest.volumes[] | select(.device == "/dev/sda1s0").filesystem' ufs
+        expect_json '.vms[0].targets[0] | [.guest.family, .effort] | join(" ")' "solaris manual"
+        expect_equal "$(messages SOLARIS-STEPS | grep -c 'UFS on /dev/sda1s0 is not read')" 1
+        expect_equal "$(messages GUEST-UNREADABLE)" ""
+    done
+}
+test_a_ufs_of_another_byte_order_is_named() {
+    need sfdisk
+    truncate -s 16M be.raw
+    echo 'start=2048, type=a9' | sfdisk -q -X dos be.raw
+    printf '\0\x01\x19\x54' | dd of=be.raw bs=1 seek=$((2048 * 512 + 8192 + 1372)) conv=notrunc status=none
+    run "$REHOST" inspect be.raw --json
+    expect_json '.vms[0].findings[] | select(.id == "DISK-CONTENT").message' "MBR: 1 ufs-big-endian"
+    run "$REHOST" report be.raw --to kvm --json --set memory=1GiB
+    expect_status 0
+    expect_json '.vms[0].targets[0].effort' manual
+}
+# The system is on the second or third disk: a disk has one number for both sides.
+data_disk() { # NAME SYSTEM: nothing of a system on it
+    truncate -s 16M "$1.raw"
+    printf 'label: gpt\nsize=8MiB, type=516E7CB6-6ECF-11D6-8FF8-00022D09712B\n' | sfdisk -q "$1.raw"
+    flat "$1"
+}
+test_the_system_is_not_on_the_first_disk() {
+    local order model
+    mkdir -p extra/etc
+    printf '%s\n' '/dev/da1p2 / ufs rw 1 1' '/dev/da1p3 none swap sw 0 0' '/dev/da0p1 /data ufs rw 2 2' >extra/etc/fstab
+    make fb freebsd
+    data_disk one && data_disk two
+    for order in "one fb" "fb one" "one two fb"; do
+        sed -i '/^scsi0:/d' fb.vmx
+        i=0
+        for n in $order; do
+            printf '%s\n' "scsi0:$i.present = \"TRUE\"" "scsi0:$i.fileName = \"$n.vmdk\"" >>fb.vmx
+            i=$((i + 1))
+        done
+        run "$REHOST" report fb.vmx --to kvm --json
+        expect_status 0
+        expect_json '.vms[0].targets[0].guest | [.family, .hostname] | join(" ")' "freebsd vmw-freebsd"
+        expect_json '.vms[0].targets[0].guest.volumes[] | select(.root).disk' \
+            $(($(echo "$order" | tr ' ' '\n' | grep -nx fb | cut -d: -f1) - 1))
+    done
+    # Every disk keeps its bytes, and the system's is the first of the result.
+    sed -i '/^scsi0:/d' fb.vmx
+    printf '%s\n' 'scsi0:0.fileName = "one.vmdk"' 'scsi0:1.fileName = "fb.vmdk"' >>fb.vmx
+    convert fb kvm --devices virtio
+    expect_sound
+    expect_equal "$(jq -r '[.disks[].disk] | tostring' $result/receipt.json)" "[1,0]"
+    expect_line /etc/fstab '/dev/da0p2 / ufs rw 1 1'
+    expect_line /etc/fstab '/dev/da0p3 none swap sw 0 0'
+    expect_line /etc/fstab '/dev/da1p1 /data ufs rw 2 2'
+    # Its own name on the second disk of another controller is no other number.
+    sed -i '/^scsi0:/d' fb.vmx
+    printf '%s\n' 'scsi1.present = "TRUE"' 'scsi1.virtualDev = "lsilogic"' 'scsi1:0.fileName = "fb.vmdk"' \
+        'scsi0:0.fileName = "one.vmdk"' >>fb.vmx
+    convert fb kvm --devices virtio
+    expect_line /etc/fstab '/dev/da0p2 / ufs rw 1 1'
+    expect_line /etc/fstab '/dev/da1p1 /data ufs rw 2 2'
+}
+# Counts, sizes and addresses of a hostile superblock, inode and folder.
+test_hostile_file_systems_are_bounded() {
+    local place value
+    make fb freebsd
+    for place in 65536:{1372,44,48,52,56,160,184,188,1080,1096,16,12} 73728:0 81920:{0,4,8,40}; do
+        for value in '\xff\xff\xff\xff' '\x01\0\0\0'; do
+            cp --reflink=auto fb.raw kept.raw
+            printf "$value" | dd of=fb.raw bs=1 seek=$((at + ${place%:*} + ${place#*:})) conv=notrunc status=none
+            run timeout 10 "$REHOST" report fb.vmx --to kvm --json
+            expect_status 0
+            mv kept.raw fb.raw
+        done
+    done
 }
 test_damaged_labels_are_left_alone() {
     local i

@@ -177,6 +177,10 @@ static const struct {
     {"ufs", 65536 + 1372, "\x19\x01\x54\x19", 4, 0, 0, 0},
     {"ufs", 65536 + 1372, "\x38\x20\x01\x19", 4, 0, 0, 0},
     {"ufs", 8192 + 1372, "\x19\x01\x54\x19", 4, 0, 0, 0},
+    {"ufs", 8192 + 1372, "\xde\xca\xde\x00", 4, 0, 0, 0}, /* Solaris, > 1 TB */
+    /* Of SPARC and PowerPC: no system that runs here reads it. */
+    {"ufs-big-endian", 8192 + 1372, "\x00\x01\x19\x54", 4, 0, 0, 0},
+    {"ufs-big-endian", 65536 + 1372, "\x19\x54\x01\x19", 4, 0, 0, 0},
     {"zfs_member", 0x20000, "\x0c\xb1\xba", 3, 0, 0, 0},
     {"zfs_member", 0x20400, "\x0c\xb1\xba", 3, 0, 0, 0},
 };

@@ -409,6 +409,26 @@ static void say_nic_steps(struct rh_session *s, struct rh_bsd *b)
     }
 }
 
+/* Solaris 10's, in a slice of its label. */
+static void say_solaris_ufs(struct rh_session *s)
+{
+    for (size_t i = 0; i < s->volumes.all.count; i++) {
+        const struct rh_volume *v = &s->volumes.all.items[i];
+
+        if (!v->fstype || strcmp(v->fstype, "ufs") || !v->label_of ||
+            strcmp(v->label_of, "solaris") || v->has_label)
+            continue;
+        rh_finding_add(
+            s->o->findings, RH_F_SOLARIS_STEPS, "os",
+            N_("Solaris' UFS on %s is not read; its /etc/vfstab names disks by "
+               "controller and target: in failsafe mode mount the root at /a, "
+               "put the new names (`format` lists them) into /a/etc/vfstab, "
+               "then: touch /a/reconfigure && bootadm update-archive -R /a"),
+            v->device);
+        return;
+    }
+}
+
 static void say_solaris_steps(struct rh_session *s, struct rh_bsd *b)
 {
     rh_finding_add(
@@ -443,9 +463,10 @@ void rh_bsd_advise(struct rh_session *s, enum rh_bsd_system system)
                        rh_bsd_names[system]);
     if (s->o->vm && s->o->machine) {
         rh_bsd_name_nics(&b, s->o->vm, s->o->machine);
-        if (system == RH_SOLARIS)
+        if (system == RH_SOLARIS) {
             say_solaris_steps(s, &b);
-        else
+            say_solaris_ufs(s);
+        } else
             say_nic_steps(s, &b);
     }
     free(b.nics.items);
