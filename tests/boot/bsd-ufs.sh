@@ -32,7 +32,7 @@ PY
 }
 test_linux_reads_what_was_edited() {
     need makefs sfdisk python3 guestfish
-    local n i=0 drives=() script=run type sd
+    local letters=abcdefgh n i=0 drives=() script=run type sd
     for n in freebsd openbsd netbsd ffs1; do
         case $n in
         ffs1) FFS=1 sh "$mkbsd" openbsd $n.raw ;;
@@ -50,7 +50,7 @@ test_linux_reads_what_was_edited() {
         type=ufs2
         case $n in netbsd | ffs1) type=44bsd ;; esac
         for when in before after; do
-            sd=/dev/sd$(printf %b "\\x$(printf %x $((97 + i++)))")
+            sd=/dev/sd${letters:i++:1}
             drives+=(-a "$n.$when")
             script+=$'\n'"mount-vfs ro,ufstype=$type ufs $sd /"$'\n'"tar-out / $n.$when.tar"$'\n'"umount /"
         done
