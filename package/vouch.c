@@ -39,7 +39,7 @@ static bool is_there_exactly(struct rh_package *p, const char *name)
     const char *last = slash ? slash + 1 : name;
     size_t n = strlen(last), m = io ? strlen(io->name) : 0;
 
-    return m >= n && !strcmp(io->name + m - n, last);
+    return io && m >= n && !strcmp(io->name + m - n, last);
 }
 
 const struct rh_manifest_line *rh_vouched_by(struct rh_package *p,

@@ -180,8 +180,8 @@ bool rh_valid_mac(const char *mac); /* unicast, colons, any case */
 bool rh_vm_nic_mac(const struct rh_vm *vm, size_t nic, char ret_mac[18]);
 /* Likewise the VM's UUID; and one for each other object of a role. */
 bool rh_vm_uuid(const struct rh_vm *vm, char ret_uuid[37]);
-/* The UUID to give a machine so that the guest sees the one it knows.  Where the
- * bytes come from a text differs: SMBIOS 2.6 (QEMU) swaps the first three
+/* The UUID to give a machine so that the guest sees the one it knows.  Where
+ * the bytes come from a text differs: SMBIOS 2.6 (QEMU) swaps the first three
  * groups, Xen and VMware do not.  Without what the guest saw, with a UUID that
  * the user set, or with another than the guest's: as rh_vm_uuid(). */
 enum rh_uuid_order { RH_UUID_SWAPPED, RH_UUID_PLAIN };
