@@ -252,8 +252,10 @@ int rh_ntx_changed(struct rh_live_vm *vm, size_t disk, const char *snapshot,
                    rh_error **err)
 {
     struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
-    struct walk w = {
-        .size = v->disks.items[disk].size, .area = area, .user = user};
+    struct walk w = {.size =
+                         disk < v->disks.count ? v->disks.items[disk].size : 0,
+                     .area = area,
+                     .user = user};
     RH_AUTO(rh_freep) char *path = NULL;
     rh_error *why = NULL;
     bool quiesced;
