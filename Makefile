@@ -160,6 +160,9 @@ $(B)/unit-%: $(B)/obj/tests/unit/%.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(PKG_LIBS)
 $(B)/replay-%: $(B)/obj/fuzz/%.o $(B)/obj/tests/replay.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+# What a live source tells of changes (tests/live_changes.c).
+$(B)/live-changes: $(B)/obj/tests/live_changes.o $(B)/librehost.a
+	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 # What our readers of guests' file systems see (tests/guest_tree.c).
 $(B)/guest-tree: $(B)/obj/tests/guest_tree.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
@@ -172,7 +175,7 @@ $(B)/fuzz-%: $(B)/obj/fuzz/%.o $(B)/librehost.a
 .PHONY: units examples replays fuzzers
 units: $(UNITS)
 examples: $(EXAMPLES)
-replays: $(REPLAYS) $(B)/guest-tree $(B)/vdi-write
+replays: $(REPLAYS) $(B)/guest-tree $(B)/live-changes $(B)/vdi-write
 fuzzers: $(FUZZERS)
 .PRECIOUS: $(B)/obj/%.o
 

@@ -263,6 +263,30 @@ test_a_running_vms_snapshot_by_element() {
         "snapshots left"
 }
 
+test_what_changed_between_two_snapshots() {
+    prism --page 1
+    run timeout 60 "$BUILD/live-changes" "prism://$PE/runs" \
+        "source-tls-ca=$STATE/cert.pem" \
+        "datastore-map=default-container=$STATE/nfs/default-container" -- "
+        head -c 70000 /dev/urandom | curl -so /dev/null --cacert $STATE/cert.pem \
+            --data-binary @- 'https://$PE/_sim/write?vm=runs&offset=131072' &&
+        head -c 65536 /dev/zero | curl -so /dev/null --cacert $STATE/cert.pem \
+            --data-binary @- 'https://$PE/_sim/write?vm=runs&offset=1048576' &&
+        head -c 5 /dev/urandom | curl -so /dev/null --cacert $STATE/cert.pem \
+            --data-binary @- 'https://$PE/_sim/write?vm=runs&offset=2097147'"
+    expect_status 0
+    expect_stdout '^131072 131072 data$'
+    expect_stdout '^2031616 65536 data$'
+    curl_v "$PE/_sim/raw?vm=runs" >now
+    expect_same_file at-snapshot now
+    expect_equal "$(find "$STATE/nfs" -path '*.snapshot*' -type f)" "" \
+        "snapshots left"
+    run timeout 60 "$BUILD/live-changes" "prism://$PC/runs" \
+        "source-tls-ca=$STATE/cert.pem" -- true
+    expect_status 1
+    expect_stderr 'LIVE_UNTRACKED'
+}
+
 # --- a Prism that is busy, and who we are ------------------------------------------
 test_busy_broken_and_forgetful() {
     local how

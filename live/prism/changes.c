@@ -2,8 +2,8 @@
  * version 3 of Prism Element; their bytes lie in the container, mounted here.
  *
  * A mark is the path of a disk's file in a snapshot: the regions that changed
- * since are told only as long as that snapshot is there.  So the one before the
- * last is removed, and not the last itself, and each expires in the end. */
+ * since are told only as long as that snapshot is there.  So a snapshot that is
+ * given up stays until the VM is closed; and each expires in the end. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -72,7 +72,7 @@ static int settle(struct rh_live_vm *vm, const char *id, rh_error **err)
     if (wait_ready(vm, id, err) == 0)
         return 0;
     rh_http_set_lib(vm->live->remote.http, NULL);
-    rh_ntx_unsnapshot(vm, id, NULL);
+    rh_ntx_delete_snapshot(vm, id, NULL);
     rh_http_set_lib(vm->live->remote.http, &vm->live->lib);
     return -1;
 }
@@ -110,13 +110,28 @@ int rh_ntx_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
     return 0;
 }
 
-int rh_ntx_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err)
+int rh_ntx_delete_snapshot(struct rh_live_vm *vm, const char *id,
+                           rh_error **err)
 {
     RH_AUTO(rh_freep) char *path = snapshot_url(id);
     struct rh_ntx_request r = {.method = "DELETE", .path = path, .again = true};
     bool missing;
 
     return rh_ntx_ask(vm->live, &r, NULL, &missing, NULL, err);
+}
+
+/* What changed since is told only while its files are there: they go when the
+ * VM is closed. */
+int rh_ntx_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err)
+{
+    struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
+
+    (void)err;
+    for (size_t i = 0; i < v->doomed.count; i++)
+        if (!strcmp(v->doomed.items[i], id))
+            return 0;
+    *rh_vec_add(&v->doomed) = rh_strdup(id);
+    return 0;
 }
 
 static bool is_of_disk(const char *file, const char *vdisk)
@@ -245,6 +260,17 @@ static int all_pages(struct rh_live_vm *vm, struct walk *w, const char *path,
     return 0;
 }
 
+static int snapshot_off(struct rh_live_vm *vm, rh_error **err)
+{
+    struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
+    bool quiesced;
+
+    if (v->state != RH_LIVE_OFF)
+        return rh_fail(err, RH_ERR_LIVE_RUNNING, "the VM runs");
+    return v->last ? 0
+                   : rh_ntx_snapshot(vm, NULL, false, &v->last, &quiesced, err);
+}
+
 /* Of a VM that is off, what changed is asked of a snapshot that is made for
  * it. */
 int rh_ntx_changed(struct rh_live_vm *vm, size_t disk, const char *snapshot,
@@ -258,14 +284,10 @@ int rh_ntx_changed(struct rh_live_vm *vm, size_t disk, const char *snapshot,
                      .user = user};
     RH_AUTO(rh_freep) char *path = NULL;
     rh_error *why = NULL;
-    bool quiesced;
 
-    if (needs_element(vm, err) < 0)
+    if (needs_element(vm, err) < 0 || (!snapshot && snapshot_off(vm, err) < 0))
         return -1;
-    if (!snapshot && !v->ours &&
-        rh_ntx_snapshot(vm, NULL, false, &v->ours, &quiesced, err) < 0)
-        return -1;
-    path = rh_ntx_snapshot_path(vm, disk, snapshot ? snapshot : v->ours, err);
+    path = rh_ntx_snapshot_path(vm, disk, snapshot ? snapshot : v->last, err);
     if (!path)
         return -1;
     if (all_pages(vm, &w, path, since, &why) == 0)

@@ -97,7 +97,9 @@ struct rh_ntx_vm {
     enum rh_live_state state;
     RH_VEC(struct rh_ntx_disk) disks; /* in the package's order */
     RH_VEC(struct rh_ntx_place) places;
-    char *ours; /* a snapshot of ours, read from while the VM runs */
+    char *ours;            /* a snapshot of ours, read from while the VM runs */
+    char *last;            /* likewise, made of the VM when it was off */
+    RH_VEC(char *) doomed; /* snapshots to delete at the end */
 };
 static inline struct rh_ntx *rh_ntx_of(const struct rh_live *live)
 {
@@ -133,6 +135,8 @@ struct rh_io *rh_ntx_file(struct rh_live_vm *vm, const char *container,
 int rh_ntx_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
                     char **ret_id, bool *ret_quiesced, rh_error **err);
 int rh_ntx_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err);
+int rh_ntx_delete_snapshot(struct rh_live_vm *vm, const char *id,
+                           rh_error **err);
 /* "/CONTAINER/.snapshot/..." of a disk in a snapshot; the caller frees. */
 char *rh_ntx_snapshot_path(struct rh_live_vm *vm, size_t disk,
                            const char *snapshot, rh_error **err);

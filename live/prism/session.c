@@ -70,7 +70,8 @@ static void add_login(struct rh_live *live)
     if (l->token)
         rh_http_add_header(
             live->remote.http,
-            rh_secret_join("X-ntnx-api-key: ", rh_secret_text(l->token), NULL));
+            rh_secret_join("X-ntnx-api-key: ", rh_secret_text(l->token),
+                           (char *)NULL));
     else
         rh_http_add_basic(live->remote.http, l->user, l->password);
 }

@@ -122,18 +122,35 @@ int rh_ntx_vm_open(struct rh_live_vm *vm, rh_error **err)
     return 0;
 }
 
-void rh_ntx_vm_close(struct rh_live_vm *vm)
+/* Also after a cancel. */
+static void remove_snapshot(struct rh_live_vm *vm, const char *id)
 {
-    struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
     RH_AUTO(rh_error_freep) rh_error *why = NULL;
 
-    if (!v)
+    if (!id)
         return;
-    if (v->ours && rh_ntx_unsnapshot(vm, v->ours, &why) < 0)
+    rh_http_set_lib(vm->live->remote.http, NULL);
+    if (rh_ntx_delete_snapshot(vm, id, &why) < 0)
         rh_log(vm->lib, RH_LOG_WARN,
                "%s: the snapshot \"rehost-...\" that was copied could not be "
                "removed (%s); it expires by itself",
                vm->name, rh_error_message(why));
+    rh_http_set_lib(vm->live->remote.http, &vm->live->lib);
+}
+
+void rh_ntx_vm_close(struct rh_live_vm *vm)
+{
+    struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
+
+    if (!v)
+        return;
+    remove_snapshot(vm, v->ours);
+    remove_snapshot(vm, v->last);
+    for (size_t i = 0; i < v->doomed.count; i++) {
+        remove_snapshot(vm, v->doomed.items[i]);
+        free(v->doomed.items[i]);
+    }
+    free(v->doomed.items);
     for (size_t i = 0; i < v->disks.count; i++) {
         free(v->disks.items[i].source);
         free(v->disks.items[i].vdisk);
@@ -146,6 +163,7 @@ void rh_ntx_vm_close(struct rh_live_vm *vm)
     json_decref(v->doc);
     free(v->etag);
     free(v->ours);
+    free(v->last);
     free(v);
     vm->state = NULL;
 }
