@@ -38,8 +38,9 @@ struct rh_http *rh_http_new(const struct rh_http_site *site, rh_error **err);
 /* Another server with the same trust ("HOST[:PORT]"), without our secrets. */
 struct rh_http *rh_http_beside(const struct rh_http *h, const char *authority,
                                rh_error **err);
-/* The server's certificate has this SHA-1 ("AB:CD..."), says one that is trusted:
- * the only one that is believed from then on.  False when it is none. */
+/* The server's certificate has this SHA-1 ("AB:CD..."), says one that is
+ * trusted: the only one that is believed from then on.  False when it is none.
+ */
 bool rh_http_trust_ticket(struct rh_http *h, const char *sha1);
 void rh_http_free(struct rh_http *h);
 RH_FREEP(rh_http_freep, struct rh_http, rh_http_free)

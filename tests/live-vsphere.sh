@@ -127,6 +127,8 @@ test_a_cold_copy_equals_the_disk_by_each_way() {
         expect_status 0
         expect_same_file $way/web01/disk0.raw "$SCRATCH/a.raw"
         expect_same_file $way/web01/disk1.raw "$SCRATCH/b.raw"
+        live verify vcenter://$HOST/DC0/vm/web01 $way/web01 --transport $way
+        expect_status 0
         live convert vcenter://$HOST/DC0/vm/web01 --to xen --out $way \
             --transport $way --format vhd --overwrite
         expect_status 0

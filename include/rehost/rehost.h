@@ -308,7 +308,8 @@ RH_PUBLIC int rh_result_verify(rh_lib *, const char *source,
                                rh_error **);
 /* The same of a source that needs words: options as of rh_package_load, those
  * that it was converted with ("disk" for each further bare disk, "fill",
- * "drop", "datastore-map", "source-format"); NULL: none. */
+ * "drop", "datastore-map", "source-format"), and those of a live source
+ * ("login", "source-pin", "source-tls-ca", "transport"); NULL: none. */
 RH_PUBLIC int rh_result_verify_with(rh_lib *, const char *source,
                                     const char *result_dir, const rh_options *,
                                     char **ret_text, rh_error **);
