@@ -27,9 +27,16 @@ bool rh_live_is(const char *source)
 /* --- the pool --------------------------------------------------------------
  */
 
+/* A log-in that a server has refused: asking again might lock the user out. */
+struct refusal {
+    const struct rh_live_platform *platform;
+    char *authority;
+    rh_error *why;
+};
 struct pool {
     pthread_mutex_t lock;
     RH_VEC(struct rh_live *) sessions;
+    RH_VEC(struct refusal) refusals;
 };
 
 static void *pool_make(rh_error **err)
@@ -58,6 +65,11 @@ static void pool_free(void *thing)
     for (size_t i = 0; i < pool->sessions.count; i++)
         live_free(pool->sessions.items[i]);
     free(pool->sessions.items);
+    for (size_t i = 0; i < pool->refusals.count; i++) {
+        free(pool->refusals.items[i].authority);
+        rh_error_free(pool->refusals.items[i].why);
+    }
+    free(pool->refusals.items);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
@@ -76,6 +88,31 @@ static struct rh_live *find_session(const struct pool *pool,
             return live;
     }
     return NULL;
+}
+
+static const rh_error *find_refusal(const struct pool *pool,
+                                    const struct rh_live_platform *platform,
+                                    const char *authority)
+{
+    for (size_t i = 0; i < pool->refusals.count; i++)
+        if (pool->refusals.items[i].platform == platform &&
+            !strcmp(pool->refusals.items[i].authority, authority))
+            return pool->refusals.items[i].why;
+    return NULL;
+}
+
+static void note_refusal(struct pool *pool,
+                         const struct rh_live_platform *platform,
+                         const char *authority, const rh_error *why)
+{
+    struct refusal *r;
+
+    if (rh_error_number(why) != RH_ERR_LOGIN_REFUSED)
+        return;
+    r = rh_vec_add(&pool->refusals);
+    r->platform = platform;
+    r->authority = rh_strdup(authority);
+    rh_error_again(&r->why, why);
 }
 
 /* The library that lasts; who works for it may be gone earlier. */
@@ -110,6 +147,31 @@ static struct rh_live *new_session(rh_lib *lib,
     return NULL;
 }
 
+/* The pool is locked. */
+static struct rh_live *open_in(struct pool *pool, rh_lib *lib,
+                               const struct rh_live_platform *platform,
+                               const char *url, const char *authority,
+                               const rh_options *options, rh_error **err)
+{
+    const rh_error *refusal = find_refusal(pool, platform, authority);
+    rh_error *why = NULL;
+    struct rh_live *live = NULL;
+
+    if (refusal) {
+        rh_error_again(err, refusal);
+        return NULL;
+    }
+    live = new_session(lib, platform, url, options, &why);
+    if (live)
+        *rh_vec_add(&pool->sessions) = live;
+    else
+        note_refusal(pool, platform, authority, why);
+    if (!live && err && !*err)
+        *err = RH_TAKE(why);
+    rh_error_free(why);
+    return live;
+}
+
 struct rh_live *rh_live_open(rh_lib *lib, const char *url,
                              const rh_options *options, rh_error **err)
 {
@@ -122,11 +184,8 @@ struct rh_live *rh_live_open(rh_lib *lib, const char *url,
         return NULL;
     pthread_mutex_lock(&pool->lock);
     live = find_session(pool, platform, at.authority);
-    if (!live) {
-        live = new_session(lib, platform, url, options, err);
-        if (live)
-            *rh_vec_add(&pool->sessions) = live;
-    }
+    if (!live)
+        live = open_in(pool, lib, platform, url, at.authority, options, err);
     pthread_mutex_unlock(&pool->lock);
     return live;
 }

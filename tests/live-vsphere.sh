@@ -290,6 +290,10 @@ test_a_wrong_password_is_tried_once() {
         --source-tls-ca cert.pem
     expect_error LOGIN_REFUSED 1
     expect_equal "$(grep -c 'sdk Login' sim.err)" 1 "log-ins"
+    REHOST_SOURCE_PASSWORD=wrong run "$REHOST" report esxi://$HOST/web01 \
+        esxi://$HOST/other esxi://$HOST/third --to kvm --source-tls-ca cert.pem
+    expect_status 1
+    expect_equal "$(grep -c 'sdk Login' sim.err)" 2 "log-ins"
     run env -u REHOST_SOURCE_USER "$REHOST" inspect esxi://$HOST/web01
     expect_error LOGIN_MISSING 1
     run "$REHOST" inspect esxi://root:$SECRET@$HOST/web01

@@ -324,7 +324,8 @@ static void way(const struct rh_vs_vm *v, struct rh_findings *f)
                        : N_("the disks come as a whole by an export lease: "
                             "%s"),
                    _(v->why));
-    if (!rh_vs_looks(v->vm, 0) && v->vm->options.will_look)
+    if (v->disks.list.count && !rh_vs_looks(v->vm, 0) &&
+        v->vm->options.will_look)
         rh_finding_add(f, RH_F_LIVE_NOT_READ, "vm",
                        v->state != RH_LIVE_OFF
                            ? N_("the disks were not looked into, since the VM "
