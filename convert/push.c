@@ -73,11 +73,25 @@ rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
     RH_AUTO(rh_push_closep) struct rh_push *p = rh_new0(struct rh_push);
     const char *url = rh_option(options, "to");
     unsigned seconds;
-    static const char *const names[] = {
-        "to",      "login",       "tls-ca", "pin",          "network-map",
-        "sr",      "name",        "vmid",   "storage",      "import-storage",
-        "dry-run", "keep-failed", "start",  "disk-by-disk", "wait-address",
-        NULL};
+    static const char *const names[] = {"to",
+                                        "login",
+                                        "tls-ca",
+                                        "pin",
+                                        "network-map",
+                                        "sr",
+                                        "name",
+                                        "vmid",
+                                        "storage",
+                                        "import-storage",
+                                        "dry-run",
+                                        "keep-failed",
+                                        "start",
+                                        "disk-by-disk",
+                                        "wait-address",
+                                        "source-pin",
+                                        "source-tls-ca",
+                                        "transport",
+                                        NULL};
 
     p->lib = lib;
     p->options = options;
