@@ -81,7 +81,7 @@ test_a_vm_arrives_whole() {
 }
 test_the_guest_tells_its_address() {
     pve --guest-address 10.0.0.5
-    push --start --wait-address 20
+    push -v --start --wait-address 20
     expect_status 0
     expect_stdout ' at proxmox://.*, address 10\.0\.0\.5$'
 }

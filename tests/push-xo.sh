@@ -69,7 +69,7 @@ expect_the_vm() {
 
 test_a_vm_arrives_whole() {
     xo
-    push --json --start
+    push -v --json --start
     expect_status 0
     expect_schema .stdout rehost.delivery-1.json
     expect_equal "$(db '.VM[].power_state')" Running "power"

@@ -256,7 +256,7 @@ test_disk_by_disk() {
     expect_status 0
     expect_json '.vms[0].requests | map(select(test("import_raw_vdi"))) | length' 2
     expect_nothing_left
-    push --disk-by-disk --json --start
+    push -v --disk-by-disk --json --start
     expect_status 0
     expect_schema .stdout rehost.delivery-1.json
     expect_json '.vms[0].nics | map(.mac) | join(" ")' \
