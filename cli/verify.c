@@ -91,6 +91,11 @@ static int run(struct cli *cli)
 
     if (cli->word_count < 2)
         return cli_usage(cli, _("a source and a result folder are needed"));
+    if (strstr(cli->words[cli->word_count - 1], "://"))
+        return cli_usage_hint(
+            cli, _("a result folder is needed, for its receipt"),
+            _("name the server beside it: rehost verify SOURCE RESULT-DIR "
+              "--at URL"));
     if (add_disks(cli, &e) < 0 ||
         rh_result_verify_with(cli->lib, cli->words[0],
                               cli->words[cli->word_count - 1], cli->options,

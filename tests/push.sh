@@ -113,6 +113,9 @@ test_what_stands_there_is_verified() {
     verify_there
     expect_error VERIFY_DIFFERS 1
     expect_stderr 'disk 1 there is not what was sent'
+    run "$REHOST" verify "$SCRATCH/vm" "$URL"
+    expect_error USAGE 2
+    expect_stderr 'hint: .*--at URL'
     URL=xapi://$HOST/Elsewhere verify_there
     expect_error VERIFY_RECEIPT 3
     expect_stderr 'no delivery to'

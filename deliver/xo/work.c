@@ -518,6 +518,11 @@ static int take_late(struct rh_xo_work *w)
     bool settled = w->answered || !w->begun;
     unsigned ms = POLL_FIRST;
 
+    if (!settled)
+        rh_log(w->xo->remote->lib, RH_LOG_WARN,
+               "the upload broke off: for up to %d seconds it is watched "
+               "whether the server makes a VM of it",
+               SETTLING);
     for (;;) {
         size_t seen = 0;
         int failed = take_all(w->xo, w->mark, &seen, NULL);
