@@ -19,6 +19,20 @@ char *rh_guest_text(struct rh_guest *g, const char *path, rh_error **err)
     return NULL;
 }
 
+char rh_guest_type(uint32_t mode)
+{
+    switch (mode & 0170000) {
+    case 0100000:
+        return 'f';
+    case 0040000:
+        return 'd';
+    case 0120000:
+        return 'l';
+    default:
+        return '?';
+    }
+}
+
 bool rh_guest_exists(struct rh_guest *g, const char *path)
 {
     struct rh_guest_stat st;

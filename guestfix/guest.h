@@ -85,6 +85,8 @@ struct rh_guest {
 
 /* --- reading, on top of that (files.c)
  * ----------------------------------- */
+/* 'f', 'd', 'l', or '?', by the bits that every Unix has for them. */
+char rh_guest_type(uint32_t mode);
 enum { RH_TEXT_FILE_MAX = 1024 * 1024 };
 /* The text of a file, NUL-terminated; NULL when it is not there (err stays
  * clear) or cannot be read (err is set).  The caller frees. */

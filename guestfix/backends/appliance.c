@@ -108,15 +108,6 @@ static int failed(guestfs_h *g, const char *what, rh_error **err)
 
 /* --- files
  * ----------------------------------------------------------------------- */
-static char type_of(int64_t mode)
-{
-    if (S_ISREG((mode_t)mode))
-        return 'f';
-    if (S_ISDIR((mode_t)mode))
-        return 'd';
-    return S_ISLNK((mode_t)mode) ? 'l' : '?';
-}
-
 static int app_stat(struct rh_guest *g, const char *path, bool follow,
                     struct rh_guest_stat *ret, rh_error **err)
 {
@@ -125,7 +116,7 @@ static int app_stat(struct rh_guest *g, const char *path, bool follow,
 
     if (!st)
         return failed(handle(g), path, err);
-    ret->type = type_of(st->st_mode);
+    ret->type = rh_guest_type((uint32_t)st->st_mode);
     ret->size = (uint64_t)st->st_size;
     ret->mode = (uint32_t)(st->st_mode & 07777);
     ret->uid = (uint32_t)st->st_uid;

@@ -77,15 +77,6 @@ static int failed(struct rh_fs *fs, errcode_t code, const char *doing,
 
 /* --- looking
  * ------------------------------------------------------------------ */
-static char type_of(uint32_t mode)
-{
-    if (LINUX_S_ISREG(mode))
-        return 'f';
-    if (LINUX_S_ISDIR(mode))
-        return 'd';
-    return LINUX_S_ISLNK(mode) ? 'l' : '?';
-}
-
 static int ext_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
                     rh_error **err)
 {
@@ -96,7 +87,7 @@ static int ext_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
     code = ext2fs_read_inode(ext_of(fs)->fs, (ext2_ino_t)node, &inode);
     if (code)
         return failed(fs, code, "reading an inode", err);
-    ret->type = type_of(inode.i_mode);
+    ret->type = rh_guest_type(inode.i_mode);
     ret->size = EXT2_I_SIZE(&inode);
     ret->mode = inode.i_mode & 07777;
     ret->uid = inode_uid(inode);

@@ -266,20 +266,6 @@ static int read_bytes(struct rh_fs *fs, const struct rh_ufs_inode *i,
 
 /* --- what the tree asks for
  * --------------------------------------------------- */
-static char type_of(uint32_t mode)
-{
-    switch (mode & 0170000) {
-    case 0100000:
-        return 'f';
-    case 0040000:
-        return 'd';
-    case 0120000:
-        return 'l';
-    default:
-        return '?';
-    }
-}
-
 static int ufs_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
                     rh_error **err)
 {
@@ -287,7 +273,7 @@ static int ufs_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
 
     if (rh_ufs_inode(fs, node, &i, err) < 0)
         return -1;
-    *ret = (struct rh_guest_stat){.type = type_of(i.mode),
+    *ret = (struct rh_guest_stat){.type = rh_guest_type(i.mode),
                                   .size = i.size,
                                   .mode = i.mode & 07777,
                                   .uid = i.uid,
@@ -310,7 +296,7 @@ static int read_dir(struct rh_fs *fs, uint64_t dir, uint8_t **ret,
 
     if (rh_ufs_inode(fs, dir, &i, err) < 0)
         return -1;
-    if (type_of(i.mode) != 'd')
+    if (rh_guest_type(i.mode) != 'd')
         return wrong_type("folder", err);
     if (i.size > DIR_MAX || i.size % DIR_CHUNK)
         return rh_ufs_damaged(fs, _("a folder has an odd size"), err);
@@ -403,7 +389,7 @@ static int ufs_read(struct rh_fs *fs, uint64_t node, uint64_t limit,
 
     if (rh_ufs_inode(fs, node, &i, err) < 0)
         return -1;
-    if (type_of(i.mode) != 'f')
+    if (rh_guest_type(i.mode) != 'f')
         return wrong_type("file", err);
     if (i.size > limit)
         return rh_fail(err, RH_ERR_FILE_TYPE, "a file in the guest is too big");
@@ -427,7 +413,7 @@ static int ufs_read_link(struct rh_fs *fs, uint64_t node, char **ret,
 
     if (rh_ufs_inode(fs, node, &i, err) < 0)
         return -1;
-    if (type_of(i.mode) != 'l')
+    if (rh_guest_type(i.mode) != 'l')
         return wrong_type("symbolic link", err);
     if (i.size > 1024)
         return rh_ufs_damaged(fs, _("a symbolic link is too long"), err);

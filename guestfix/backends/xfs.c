@@ -442,20 +442,6 @@ static int xfs_list(struct rh_fs *fs, uint64_t dir, struct rh_names *ret,
 
 /* --- files
  * -------------------------------------------------------------------- */
-static char type_of(uint32_t mode)
-{
-    switch (mode & 0170000) {
-    case 0100000:
-        return 'f';
-    case 0040000:
-        return 'd';
-    case 0120000:
-        return 'l';
-    default:
-        return '?';
-    }
-}
-
 static int xfs_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
                     rh_error **err)
 {
@@ -463,7 +449,7 @@ static int xfs_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
 
     if (read_inode(fs, node, &i, err) < 0)
         return -1;
-    *ret = (struct rh_guest_stat){.type = type_of(i.mode),
+    *ret = (struct rh_guest_stat){.type = rh_guest_type(i.mode),
                                   .size = i.size,
                                   .mode = i.mode & 07777,
                                   .uid = i.uid,
@@ -482,7 +468,7 @@ static int xfs_read(struct rh_fs *fs, uint64_t node, uint64_t limit,
 
     if (read_inode(fs, node, &i, err) < 0)
         return -1;
-    if (type_of(i.mode) != 'f')
+    if (rh_guest_type(i.mode) != 'f')
         return rh_fail(err, RH_ERR_FILE_TYPE, "not a file in the guest");
     if (i.size > limit)
         return rh_fail(err, RH_ERR_FILE_TYPE, "a file in the guest is too big");
@@ -529,7 +515,7 @@ static int xfs_read_link(struct rh_fs *fs, uint64_t node, char **ret,
 
     if (read_inode(fs, node, &i, err) < 0)
         return -1;
-    if (type_of(i.mode) != 'l')
+    if (rh_guest_type(i.mode) != 'l')
         return rh_fail(err, RH_ERR_FILE_TYPE,
                        "not a symbolic link in the guest");
     if (!i.size || i.size > 1024 ||

@@ -158,22 +158,34 @@ char *rh_edit_table(struct rh_fix_job *j, const char *path, const char *text,
     return NULL;
 }
 
+/* The text of a file that may not be there; -1: it cannot be read. */
+static int text_of(struct rh_fix_job *j, const char *path, char **ret,
+                   rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *fault = NULL;
+
+    *ret = rh_guest_text(j->guest, path, &fault);
+    return fault ? rh_error_again(err, fault) : 0;
+}
+
+/* Nothing to do where `after` is NULL. */
+static int put_after(struct rh_fix_job *j, const char *path, const char *after,
+                     const char *what, rh_error **err)
+{
+    return after ? rh_fix_put(j, path, after, strlen(after), 0644, what, err)
+                 : 0;
+}
+
 static int fix_table(struct rh_fix_job *j, const char *path, unsigned field,
                      const char *what, rh_error **err)
 {
-    rh_error *fault = NULL;
-    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, &fault);
+    RH_AUTO(rh_freep) char *text = NULL;
     RH_AUTO(rh_freep) char *after = NULL;
 
-    if (fault) {
-        if (err && !*err)
-            *err = fault;
+    if (text_of(j, path, &text, err) < 0)
         return -1;
-    }
     after = text ? rh_edit_table(j, path, text, field) : NULL;
-    if (!after)
-        return 0;
-    return rh_fix_put(j, path, after, strlen(after), 0644, what, err);
+    return put_after(j, path, after, what, err);
 }
 
 static int fix_file(struct rh_fix_job *j, const char *path, bool consoles,
@@ -349,19 +361,13 @@ static const char *const grubenvs[] = {"/boot/grub2/grubenv",
 static int fix_file(struct rh_fix_job *j, const char *path, bool consoles,
                     const char *what, rh_error **err)
 {
-    rh_error *fault = NULL;
-    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, &fault);
+    RH_AUTO(rh_freep) char *text = NULL;
     RH_AUTO(rh_freep) char *after = NULL;
 
-    if (fault) {
-        if (err && !*err)
-            *err = fault;
+    if (text_of(j, path, &text, err) < 0)
         return -1;
-    }
     after = text ? rh_edit_arguments(j, path, text, consoles) : NULL;
-    if (!after)
-        return 0;
-    return rh_fix_put(j, path, after, strlen(after), 0644, what, err);
+    return put_after(j, path, after, what, err);
 }
 
 /* A block of exactly 1024 bytes, filled up with '#'. */
