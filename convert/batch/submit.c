@@ -349,7 +349,7 @@ static char *earlier_names(const rh_batch *b)
 }
 
 /* The VM that task `index` of array `name` has; SIZE_MAX: none of ours. */
-static size_t queued_vm(const rh_batch *b, const char *name, size_t index)
+static size_t queued_vm(const rh_batch *b, const char *name, uint64_t index)
 {
     const char *dot = strrchr(name, '.'), *stamp = name + strlen("rehost-");
     RH_AUTO(rh_freep) char *path = NULL, *text = NULL;
@@ -378,13 +378,19 @@ static size_t queued_vm(const rh_batch *b, const char *name, size_t index)
 static void take_queued(struct submission *s, const char *line,
                         struct rh_buf *ids)
 {
-    char job[32], name[256];
-    unsigned long index;
+    const char *second = strchr(line, ' ');
+    const char *third = second ? strchr(second + 1, ' ') : NULL;
+    RH_AUTO(rh_freep) char *job = NULL, *index = NULL;
+    uint64_t task;
     size_t vm;
 
-    if (sscanf(line, "%31s %lu %255s", job, &index, name) != 3)
+    if (!third)
         return;
-    vm = queued_vm(s->b, name, index);
+    job = rh_strndup(line, (size_t)(second - line));
+    index = rh_strndup(second + 1, (size_t)(third - second - 1));
+    if (!rh_parse_u64(index, &task))
+        return;
+    vm = queued_vm(s->b, third + 1, task);
     if (vm == SIZE_MAX || s->b->tasks[vm].settled)
         return;
     s->b->tasks[vm].settled = true;
