@@ -15,7 +15,9 @@ static int fill(void *library, const char *const *names, size_t count,
 
         if (!function)
             return -1;
-        memcpy(table + i * sizeof function, &function, sizeof function);
+        /* Once they are there, other threads read them: no second writing. */
+        if (memcmp(table + i * sizeof function, &function, sizeof function))
+            memcpy(table + i * sizeof function, &function, sizeof function);
     }
     return 0;
 }

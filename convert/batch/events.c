@@ -20,7 +20,12 @@
 #include "convert/batch/batch.h"
 #include "rehost/rehost.h"
 
-enum { HOOKS_AT_ONCE = 8, END_WAIT_MS = 10000, EVENTS_KEPT = 1024 * 1024 };
+enum {
+    HOOKS_AT_ONCE = 8,
+    END_WAIT_MS = 10000,
+    EVENTS_KEPT = 1024 * 1024,
+    NAME_ROOM = 16384
+};
 
 static void utc_now(char ret[32])
 {
@@ -173,11 +178,14 @@ static void run_hooks(rh_batch *b)
 /* --- the audit log
  * ----------------------------------------------------------- */
 
-static const char *user_name(void)
+static char *user_name(void)
 {
-    const struct passwd *p = getpwuid(getuid());
+    RH_AUTO(rh_freep) char *room = rh_malloc(NAME_ROOM);
+    struct passwd p, *found = NULL;
 
-    return p ? p->pw_name : "?";
+    if (getpwuid_r(getuid(), &p, room, NAME_ROOM, &found) != 0 || !found)
+        return rh_strdup("?");
+    return rh_strdup(p.pw_name);
 }
 
 /* SHA-256 of each result's receipt, which holds those of all files. */
@@ -205,11 +213,13 @@ static json_t *receipts_of(const rh_batch *b, const struct rh_record *r)
 
 static void to_audit(rh_batch *b, json_t *event, size_t vm)
 {
+    RH_AUTO(rh_freep) char *user = NULL;
     char *text;
 
     if (b->audit < 0)
         return;
-    json_object_set_new(event, "user", json_string(user_name()));
+    user = user_name();
+    json_object_set_new(event, "user", json_string(user));
     json_object_set_new(event, "pid", json_integer(getpid()));
     json_object_set_new(event, "version", json_string(rh_version()));
     if (vm != SIZE_MAX) {
