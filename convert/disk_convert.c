@@ -147,7 +147,7 @@ static int resector(struct job *j, struct rh_reader *r, rh_error **err)
                    : N_("%s: its partition table counts in sectors of 512 "
                         "bytes already"),
            r->name);
-    return rh_sectors_inside(j->edited, j->d->lib, r, err);
+    return rh_sectors_inside(j->edited, j->d->lib, j->d->source.reader, err);
 }
 
 /* Longer: a GPT's copy belongs to the new end.  A table that is not sound stays
