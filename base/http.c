@@ -643,8 +643,8 @@ static int wait_again(struct rh_http *h, const struct rh_http_answer *a,
 {
     enum { LONGEST = 120, NAPS = 10 };
     RH_AUTO(rh_freep)
-    char *text = code == CURLE_OK ? rh_http_answer_header(a, "Retry-After")
-                                  : NULL;
+    char *text =
+        code == CURLE_OK ? rh_http_answer_header(a, "Retry-After") : NULL;
     uint64_t seconds;
 
     if (!text || !rh_parse_u64(text, &seconds))

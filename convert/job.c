@@ -146,7 +146,8 @@ static bool takes_forward(const struct rh_job *job)
     if (out && rh_deliverer_of(out)->in_order)
         return false;
     return job->package->forward && !job->for_report &&
-           !rh_option_yes(job->options, "skip-free") && !(compress && !strcmp(compress, "keep"));
+           !rh_option_yes(job->options, "skip-free") &&
+           !(compress && !strcmp(compress, "keep"));
 }
 
 /* Is there any VM left that something can be done for? */

@@ -15,8 +15,8 @@ struct rh_fill_vm {
     bool by_index; /* an overlay of ours: items by number, not by address */
 };
 struct rh_fill {
-    const char *name; /* the file's, without folders */
-    const char *kind; /* "Prism v3", "acli", "overlay" ... */
+    const char *name;  /* the file's, without folders */
+    const char *kind;  /* "Prism v3", "acli", "overlay" ... */
     enum rh_from from; /* of the values; 0: RH_FROM_FILL (Prism's alone) */
     struct rh_arena *arena;
     RH_VEC(struct rh_fill_vm) vms;

@@ -60,7 +60,7 @@ struct rh_batch {
     RH_VEC(pid_t) hooks;       /* --on-event, still running */
     struct rh_buf hook_queue;
     uint64_t page_told;
-    char *silent;        /* a server that did not answer, in this run */
+    char *silent;          /* a server that did not answer, in this run */
     RH_VEC(char *) wishes; /* "skip NAME", from other threads */
 };
 typedef struct rh_batch rh_batch;

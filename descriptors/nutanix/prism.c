@@ -222,15 +222,13 @@ static void topology(struct rh_prism_answer *a)
         }
     }
     if (n[1])
-        rh_set_number(vm, &vm->cores_per_socket, n[1], a->from,
-                      a->f->name);
+        rh_set_number(vm, &vm->cores_per_socket, n[1], a->from, a->f->name);
     if (n[2])
-        rh_set_number(vm, &vm->threads_per_core, n[2], a->from,
-                      a->f->name);
+        rh_set_number(vm, &vm->threads_per_core, n[2], a->from, a->f->name);
     if (n[0])
         rh_set_number(vm, &vm->cpus,
-                      n[0] * (n[1] ? n[1] : 1) * (n[2] ? n[2] : 1),
-                      a->from, a->f->name);
+                      n[0] * (n[1] ? n[1] : 1) * (n[2] ? n[2] : 1), a->from,
+                      a->f->name);
 }
 
 /* --- boot and clock

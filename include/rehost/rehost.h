@@ -218,7 +218,8 @@ RH_PUBLIC char *rh_inventory(rh_lib *, const char *source, const rh_options *,
  * "no-guest-fix", "fix" (repeat), "no-fix" (repeat), "drivers", "network-map"
  * (repeat), "storage", "vmid", "sr", "xva-sum", "overwrite", "key" (repeat;
  * file:PATH or env:NAME), "need" (repeat), "cluster-size", "target-version",
- * "skip-free"; of reports "redact" ("yes": names and addresses are replaced). */
+ * "skip-free"; of reports "redact" ("yes": names and addresses are replaced).
+ */
 #define RH_JOB_NEW    0
 #define RH_JOB_READY  1
 #define RH_JOB_DONE   2
