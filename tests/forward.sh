@@ -193,7 +193,7 @@ test_firmware_is_what_the_disk_shows() {
     expect_json '.vms[0].firmware' uefi out/box/vm.json
     expect_json '.vms[0].provenance.firmware.from' disk out/box/vm.json
     expect_json '.vms[0].findings[] | select(.id == "DISK-CONTENT").message' \
-        'GPT: 1 vfat, 2 ?, 3 crypto_LUKS, 4 ?' out/box/vm.json
+        'GPT: 1 vfat, 2 unknown content (type 21686148-6449-6e6f-744e-656564454649), 3 crypto_LUKS, 4 unknown content (type 0fc63daf-8483-4772-8e79-3d69d8477de4)' out/box/vm.json
 }
 test_what_the_descriptor_lacks_may_be_said() {
     need jq
@@ -236,7 +236,7 @@ PY
     not_forward in.ova --to kvm
     expect_json '.vms[0].firmware' uefi out/box/vm.json
     expect_json '.vms[0].findings[] | select(.id == "DISK-CONTENT").message' \
-        'GPT: 1 vfat, 2 ?, 3 crypto_LUKS, 4 ?' out/box/vm.json
+        'GPT: 1 vfat, 2 unknown content (type 21686148-6449-6e6f-744e-656564454649), 3 crypto_LUKS, 4 unknown content (type 0fc63daf-8483-4772-8e79-3d69d8477de4)' out/box/vm.json
     expect_same_disk d.raw out/box/disk0.qcow2 raw qcow2
 }
 not_forward() { # SOURCE [OPTION...]: no folder, no result; else as ever
