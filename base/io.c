@@ -385,7 +385,7 @@ static char *find_alike(int folder, const char *name, bool *ret_several)
     while (d && (entry = readdir(d))) {
         RH_AUTO(rh_freep) char *text = rh_utf8_name(entry->d_name);
 
-        if (!rh_names_alike(text, name))
+        if (!rh_names_alike(entry->d_name, name) && !rh_names_alike(text, name))
             continue;
         *ret_several = found != NULL;
         if (*ret_several)
