@@ -78,8 +78,8 @@ test_every_option_of_convert_is_a_key() {
     local option argument value
     local not_here=" out name results-at json lang progress threads memory bandwidth verbose help "
     "$REHOST" convert --help |
-        sed -nE 's/^ +(-., )?--([a-z-]+)( ([^ ]+))?  .*/\2 \4/p' >options
-    [ "$(wc -l <options)" -gt 20 ] || fail "no options: $(cat options)"
+        sed -nE 's/^ +(-., )?--([a-z-]+)( ([^ ]+))?  .*/\2 \4/p' >"$SCRATCH/options"
+    [ "$(wc -l <"$SCRATCH/options")" -gt 20 ] || fail "no options: $(cat "$SCRATCH/options")"
     while read -r option argument; do
         [[ $not_here != *" $option "* ]] || continue
         value=1
@@ -89,7 +89,18 @@ test_every_option_of_convert_is_a_key() {
         batch status
         [ "$status" = 0 ] || fail "$option: $stderr"
         held
-    done <options
+        [ -z "$argument" ] || continue
+        bad_file 4 'true or false' <<<$'schema: rehost.jobs/1\nout: o\nvms:\n'"  - {source: a.ova, $option: perhaps}"
+        rm jobs.yaml
+    done <"$SCRATCH/options"
+}
+test_a_switch_reaches_convert() {
+    jobs "  - {source: ../web01.ova, skip-free: true}" \
+        "  - {source: ../exports/vm1.ova, skip-free: false}"
+    batch run
+    expect_status 0
+    expect_json .skip_free true import/web01/receipt.json
+    expect_json .skip_free false import/vm1/receipt.json
 }
 test_options_of_other_commands_are_none() {
     local option words

@@ -374,6 +374,7 @@ static void begin_plan(rh_batch *b, size_t i)
                                           "drivers",
                                           "network-map",
                                           "remove-vmware-tools",
+                                          "skip-free",
                                           "storage",
                                           "vmid",
                                           "sr",
