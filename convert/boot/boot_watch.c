@@ -204,7 +204,7 @@ enum {
     ARP_SENDER_IP = 28,
     IP_START = 14,
     IP6_SOURCE = IP_START + 8,
-    IP_PROTOCOL = IP_START + 9,
+    IP_CARRIES = IP_START + 9,
     IP_SOURCE = IP_START + 12,
     UDP_FROM_PORT = IP_START + 20,
     DHCP_YOURS = IP_START + 20 + 8 + 16,
@@ -244,7 +244,7 @@ static void look_at_frame(struct rh_boot_seen *seen, const uint8_t *f, size_t n)
     type = rh_be16(f + ETH_TYPE);
     if (!memcmp(f + ETH_SOURCE, host, sizeof host)) {
         /* From the gateway: a DHCP answer gives the guest its address. */
-        if (type == 0x0800 && f[IP_PROTOCOL] == 17 && n >= DHCP_YOURS + 4 &&
+        if (type == 0x0800 && f[IP_CARRIES] == 17 && n >= DHCP_YOURS + 4 &&
             rh_be16(f + UDP_FROM_PORT) == 67) {
             seen->dhcp = true;
         }
