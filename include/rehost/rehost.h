@@ -288,7 +288,10 @@ RH_PUBLIC rh_report *rh_report_run(rh_lib *, const char *const *sources,
                                    rh_error **);
 RH_PUBLIC char *rh_report_render(rh_report *, const char *as,
                                  rh_error **);     /* "text json html" */
-RH_PUBLIC int rh_report_status(const rh_report *); /* 0, 3 or 4: see cli.md */
+/* The exit status that the command line gives the report: the first of these
+ * that holds of any row: 1 failed and may pass, 3 input refused, 4 blocked;
+ * else 0. */
+RH_PUBLIC int rh_report_status(const rh_report *);
 /* Why the only source was refused: yours to free, once; NULL when it was not,
  * or when there are more. */
 RH_PUBLIC rh_error *rh_report_cause(rh_report *);
@@ -362,7 +365,9 @@ RH_PUBLIC int rh_batch_run(rh_batch *, rh_error **);
  * "partition", "time".  *ret_json (rehost.batch-slurm/1) names the jobs. */
 RH_PUBLIC int rh_batch_submit(rh_batch *, const rh_options *, char **ret_json,
                               char **ret_text, rh_error **);
-/* The exit status: 0, 1, 3, 4 or 130; see cli.md. */
+/* The exit status that the command line gives the batch: 130 stopped, else the
+ * first of these that holds of any VM: 1 failed and may pass, or has not ended;
+ * 3 input refused; 4 blocked; else 0. */
 RH_PUBLIC int rh_batch_status(rh_batch *);
 /* The next three from any thread, while it runs or not.  As "json"
  * (rehost.batch/1), "text", "html", "live" (for a screen: what moves comes
