@@ -364,6 +364,7 @@ help:
 	@echo 'make check-batch   batches: 30 kills, a Slurm of two nodes, 10,000 VMs'
 	@echo 'make check-xen     boot a converted disk on a real Xen (about 10 minutes)'
 	@echo 'make check-windows the first start of a Windows guest, under Wine'
+	@echo 'make check-live    vSphere: its simulator, 20 VMs moved while they run'
 	@echo 'make asan / tsan   the tests under ASan+UBSan; the copy under TSan'
 	@echo 'make fuzz [T=60] [F=NAME]   every fuzzer (or one) for T seconds'
 	@echo 'make bench         benchmarks against the peers'

@@ -46,7 +46,7 @@
         {"vm", 0, "ID-OR-NAME", N_("one VM of a collection"), TO_OPTIONS},      \
         {"configuration", 0, "ID", N_("one OVF deployment option"),             \
          TO_OPTIONS},                                                           \
-        {"source-format", 0, "raw|vmdk|qcow2|vhd|vhdx",                         \
+        {"source-format", 0, "raw|vmdk|qcow2|vhd|vhdx|vdi",                     \
          N_("of disks whose content does not say"), TO_OPTIONS},                \
         {"drop", 0, "nicN|diskN|cdromN",                                        \
          N_("leave it out of the VM (repeat)"), TO_OPTIONS},                    \
@@ -344,8 +344,8 @@ const struct cli_option cli_warm_start_options[] = {
      N_("the CA that signed the source's certificate"), TO_OPTIONS},
     {"source-pin", 0, "[HOST=]SHA256",
      N_("the source's certificate by its fingerprint"), TO_OPTIONS},
-    {"transport", 0, "auto|folder|lease", N_("how a live source's disks come"),
-     TO_OPTIONS},
+    {"transport", 0, "auto|folder|lease|nfs",
+     N_("how a live source's disks come"), TO_OPTIONS},
     SERVER_OPTIONS,
     PLAN_OPTIONS,
     SOURCE_OPTIONS,
