@@ -461,16 +461,20 @@ static void add_data(struct map *m, uint64_t start, uint64_t end)
     }
 }
 
-static void take_run(void *user, uint64_t length, bool zero)
+/* What is known already may be told again: the request that told it broke
+ * before its end, and is made once more. */
+static void take_run(void *user, uint64_t start, uint64_t length, bool zero)
 {
     struct learning *l = user;
-    uint64_t end;
+    uint64_t known = l->map->known, end;
 
-    if (l->map->known >= l->end)
+    if (start >= l->end || start > known)
         return;
-    end = l->map->known + RH_MIN(length, l->end - l->map->known);
+    end = start + RH_MIN(length, l->end - start);
+    if (end <= known)
+        return;
     if (!zero)
-        add_data(l->map, l->map->known, end);
+        add_data(l->map, known, end);
     l->map->known = end;
 }
 

@@ -327,11 +327,14 @@ static int take_extents(void *user, const char *context, uint64_t offset,
 {
     const struct rh_nbd_op *op = user;
 
-    (void)offset, (void)error;
+    (void)error;
     if (strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0)
         return 0;
-    for (size_t i = 0; i + 1 < count && entries[i]; i += 2)
-        op->run(op->user, entries[i], entries[i + 1] & LIBNBD_STATE_ZERO);
+    for (size_t i = 0; i + 1 < count && entries[i]; i += 2) {
+        op->run(op->user, offset, entries[i],
+                entries[i + 1] & LIBNBD_STATE_ZERO);
+        offset += entries[i];
+    }
     return 0;
 }
 

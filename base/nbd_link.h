@@ -29,8 +29,11 @@ enum rh_nbd_kind {
     RH_NBD_OP_STATUS,
 };
 /* One run of what STATUS asked for, in order from its offset on, > 0 bytes;
- * the runs need not cover all that was asked, and may reach beyond it. */
-typedef void rh_nbd_run_fn(void *user, uint64_t length, bool zero);
+ * the runs need not cover all that was asked, and may reach beyond it.  They
+ * come before it is known that the request went well: of one that is made again
+ * they may come again. */
+typedef void rh_nbd_run_fn(void *user, uint64_t start, uint64_t length,
+                           bool zero);
 struct rh_nbd_op {
     enum rh_nbd_kind kind;
     void *buf; /* READ, WRITE: it is only read then */

@@ -212,6 +212,17 @@ test_extents_of_nothing() {
     *) expect_error NBD_'(FAILED|ANSWER)' 1 ;;
     esac
 }
+test_extents_of_an_answer_that_breaks_off() {
+    lie relapse
+    run timeout 60 "$REHOST" disk convert "$uri" o.raw
+    expect_status 0
+    python3 - o.raw <<'PY' || fail "what is not zero was lost"
+import sys
+d = open(sys.argv[1], "rb").read()
+m = 1 << 20
+sys.exit(d != bytes(m) + b"\xa5" * m + bytes(2 * m))
+PY
+}
 test_extents_beyond_the_end() {
     survived beyond
 }

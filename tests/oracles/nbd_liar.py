@@ -12,6 +12,8 @@ and misbehaves in one way:
   cookie     answers to a question never asked  silent    no answers at all
   mute       no word after the connection       noise     random bytes
   shrinks    the second connection sees less    hangup    closes at each read
+  relapse    hangs up in the middle of the first answer about extents; the
+             second MiB is not zero then
 It prints "ready" once it listens, and serves until it is killed.
 """
 # SPDX-License-Identifier: LGPL-2.1-or-later
@@ -73,10 +75,18 @@ def chunk(c, cookie, kind, data, flags=1):
 
 def extents(length):
     return {"crumbs": [(512, 0)], "nothing": [(0, 0)],
-            "beyond": [(0xFFFFFE00, 3)] * 2}.get(LIE, [(length, 0)])
+            "beyond": [(0xFFFFFE00, 3)] * 2,
+            "relapse": [(1 << 20, 3), (1 << 20, 0), (2 << 20, 3)]}.get(LIE, [(length, 0)])
 
 
-def serve(c):
+def content(offset, length):
+    if LIE != "relapse":
+        return bytes(length)
+    return bytes(0xA5 if 1 << 20 <= at < 2 << 20 else 0
+                 for at in range(offset, offset + length))
+
+
+def serve(c, number):
     while True:
         _, _, kind, cookie, offset, length = struct.unpack(">IHHQQI", take(c, 28))
         if kind == 2:
@@ -87,11 +97,14 @@ def serve(c):
             return
         if LIE == "cookie":
             cookie ^= 1
+        if LIE == "relapse" and kind == 7 and number == 1:
+            chunk(c, cookie, 5, struct.pack(">III", 1, 1 << 20, 3), 0)
+            return
         if kind == 7:
             runs = b"".join(struct.pack(">II", *e) for e in extents(length))
             chunk(c, cookie, 5, struct.pack(">I", 1) + runs)
         elif kind == 0:
-            chunk(c, cookie, 1, struct.pack(">Q", offset) + bytes(length))
+            chunk(c, cookie, 1, struct.pack(">Q", offset) + content(offset, length))
         else:
             chunk(c, cookie, 0x8001, struct.pack(">IH", 22, 0))
 
@@ -106,7 +119,7 @@ def client(c, number):
         handshake(c, SIZE >> 1 if LIE == "shrinks" and number > 1 else SIZE)
         if LIE == "shrinks" and number == 1:
             return
-        serve(c)
+        serve(c, number)
     except (EOFError, OSError):
         pass
     finally:
