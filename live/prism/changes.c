@@ -71,9 +71,7 @@ static int settle(struct rh_live_vm *vm, const char *id, rh_error **err)
 {
     if (wait_ready(vm, id, err) == 0)
         return 0;
-    rh_http_set_lib(vm->live->remote.http, NULL);
     rh_ntx_delete_snapshot(vm, id, NULL);
-    rh_http_set_lib(vm->live->remote.http, &vm->live->lib);
     return -1;
 }
 
@@ -114,7 +112,8 @@ int rh_ntx_delete_snapshot(struct rh_live_vm *vm, const char *id,
                            rh_error **err)
 {
     RH_AUTO(rh_freep) char *path = snapshot_url(id);
-    struct rh_ntx_request r = {.method = "DELETE", .path = path, .again = true};
+    struct rh_ntx_request r = {
+        .method = "DELETE", .path = path, .again = true, .cleanup = true};
     bool missing;
 
     return rh_ntx_ask(vm->live, &r, NULL, &missing, NULL, err);
@@ -195,6 +194,12 @@ struct walk {
     void *user;
 };
 
+/* Only what is surely zero is not read: "ZEROED", and version 4's "ZERO". */
+static bool is_zero(const char *type)
+{
+    return type && (rh_same_word(type, "zeroed") || rh_same_word(type, "zero"));
+}
+
 /* A region may not go back, nor beyond the disk. */
 static int give_region(struct walk *w, const json_t *region, rh_error **err)
 {
@@ -212,9 +217,7 @@ static int give_region(struct walk *w, const json_t *region, rh_error **err)
     if (!length)
         return 0;
     return w->area(w->user,
-                   &(struct rh_live_area){offset, length,
-                                          type && strcasestr(type, "zero")},
-                   err);
+                   &(struct rh_live_area){offset, length, is_zero(type)}, err);
 }
 
 static int one_page(struct rh_live_vm *vm, struct walk *w, const char *path,
@@ -234,6 +237,9 @@ static int one_page(struct rh_live_vm *vm, struct walk *w, const char *path,
     if (rh_ntx_ask(vm->live, &r, &answer, NULL, NULL, err) < 0)
         return -1;
     list = rh_ntx_at(answer, "region_list");
+    if (!json_is_array(list)) /* no list is not an empty one */
+        return rh_fail(err, RH_ERR_LIVE_ANSWER,
+                       "the answer does not tell the changed regions");
     for (size_t i = 0; i < json_array_size(list); i++)
         if (give_region(w, json_array_get(list, i), err) < 0)
             return -1;
@@ -247,6 +253,9 @@ static int all_pages(struct rh_live_vm *vm, struct walk *w, const char *path,
 {
     uint64_t next = 0;
 
+    if (!w->size) /* it would have no regions */
+        return rh_fail(err, RH_ERR_LIVE_ANSWER,
+                       "Prism does not say how large the disk is");
     for (unsigned pages = 0; next < w->size; pages++) {
         uint64_t before = next;
 

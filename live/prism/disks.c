@@ -158,7 +158,14 @@ static int make_image(struct rh_live_vm *vm, struct image *i,
                        "no task makes the image that was asked for");
     i->id = id ? rh_strdup(id) : NULL;
     failed = rh_ntx_wait(vm->live, vm->lib, text, i->v4, &task, err);
+    if (failed && rh_go_on(vm->lib, NULL) < 0) /* to be deleted, it must be */
+        rh_ntx_wait(vm->live, NULL, text, i->v4, &task, NULL);
     learn_image(i, task);
+    if (failed && !i->id)
+        rh_log(vm->lib, RH_LOG_WARN,
+               "%s: Prism does not say which image it made: look there for "
+               "\"rehost-...\", and delete it",
+               vm->name);
     if (!failed && !i->id)
         failed = rh_fail(err, RH_ERR_LIVE_ANSWER, "the image has no id");
     return failed;
@@ -171,18 +178,17 @@ static void delete_image(struct rh_live_vm *vm, const struct image *i)
     RH_AUTO(rh_freep)
     char *path = i->id ? rh_printf("%s/%s", i->base, part) : NULL;
     RH_AUTO(rh_error_freep) rh_error *why = NULL;
-    struct rh_ntx_request r = {.method = "DELETE", .path = path};
+    struct rh_ntx_request r = {
+        .method = "DELETE", .path = path, .cleanup = true};
     bool missing;
 
     if (!path)
         return;
-    rh_http_set_lib(vm->live->remote.http, NULL);
     if (rh_ntx_ask(vm->live, &r, NULL, &missing, NULL, &why) < 0)
         rh_log(vm->lib, RH_LOG_WARN,
                "%s: the image %s that was fetched could not be deleted (%s): "
                "delete it in Prism",
                vm->name, i->id, rh_error_message(why));
-    rh_http_set_lib(vm->live->remote.http, &vm->live->lib);
 }
 
 /* --- downloads ----------------------------------------------------------- */
@@ -248,8 +254,10 @@ static struct rh_io *fetch_once(struct rh_live_vm *vm, const struct image *i,
 
     if (i->v4 && find_download(vm->live, path, &other, &there, err) < 0)
         return NULL;
+    pthread_mutex_lock(&vm->live->lock); /* log-in and cookies are read */
     s = rh_http_stream(other ? other : vm->live->remote.http,
                        there ? there : path, vm->name, err);
+    pthread_mutex_unlock(&vm->live->lock);
     return s ? rh_spool(vm->lib, s, size, err) : NULL;
 }
 
@@ -371,6 +379,16 @@ static struct rh_io *open_now(struct rh_live_vm *vm, size_t disk,
                : read_image(vm, &v->disks.items[disk], err);
 }
 
+static int check_size(const struct rh_ntx_disk *d, const struct rh_io *io,
+                      rh_error **err)
+{
+    if (io->size >= d->size)
+        return 0;
+    return rh_fail(err, RH_ERR_FILE_SHORT,
+                   "%llu bytes are there of a disk of %llu",
+                   (unsigned long long)io->size, (unsigned long long)d->size);
+}
+
 struct rh_reader *rh_ntx_disk(struct rh_live_vm *vm, size_t disk,
                               const char *snapshot, rh_error **err)
 {
@@ -384,7 +402,7 @@ struct rh_reader *rh_ntx_disk(struct rh_live_vm *vm, size_t disk,
     if (refuse_way(vm, err) == 0)
         io = snapshot ? snapshot_file(vm, disk, snapshot, err)
                       : open_now(vm, disk, err);
-    if (io)
+    if (io && check_size(&rh_ntx_vm_of(vm)->disks.items[disk], io, err) == 0)
         return rh_reader_open(io, "raw", &o, err);
     rh_error_subject(err, vm->name);
     return NULL;

@@ -183,7 +183,7 @@ static void name_networks(struct rh_live *live, json_t *vm)
 /* --- pages --------------------------------------------------------------- */
 
 /* What to ask for; *ret_body where it is a POST. */
-static char *page_request(struct rh_live *live, uint64_t offset,
+static char *page_request(struct rh_live *live, uint64_t page, uint64_t offset,
                           json_t **ret_body, rh_error **err)
 {
     RH_AUTO(rh_freep) char *base = NULL;
@@ -192,7 +192,7 @@ static char *page_request(struct rh_live *live, uint64_t offset,
     case RH_NTX_V4:
         base = rh_ntx_base(live, RH_NTX_VMM, "", err);
         return base ? rh_printf("%s/ahv/config/vms?$limit=%d&$page=%" PRIu64,
-                                base, PAGE, offset / PAGE)
+                                base, PAGE, page)
                     : NULL;
     case RH_NTX_V3:
         *ret_body = json_pack("{s:s, s:i, s:I}", "kind", "vm", "length", PAGE,
@@ -273,10 +273,10 @@ static int each_vm(struct rh_live *live, vm_fn *fn, void *user, rh_error **err)
     RH_AUTO(rh_ntx_json_free) json_t *names = json_object();
     uint64_t seen = 0, total = 1;
 
-    while (seen < total && seen < VMS_MAX) {
+    for (uint64_t n = 0; seen < total; n++) {
         RH_AUTO(rh_ntx_json_free) json_t *body = NULL;
         RH_AUTO(rh_ntx_json_free) json_t *page = NULL;
-        RH_AUTO(rh_freep) char *path = page_request(live, seen, &body, err);
+        RH_AUTO(rh_freep) char *path = page_request(live, n, seen, &body, err);
         struct rh_ntx_request r = {.path = path, .body = body, .again = true};
         const json_t *list;
 
@@ -290,6 +290,9 @@ static int each_vm(struct rh_live *live, vm_fn *fn, void *user, rh_error **err)
             return -1;
         seen += json_array_size(list);
         total = total_of(page, seen);
+        if (seen > VMS_MAX) /* a list without an end, or cut short by us */
+            return rh_fail(err, RH_ERR_LIVE_ANSWER,
+                           "Prism lists more than %d VMs", VMS_MAX);
     }
     keep_names(live, names);
     return 0;

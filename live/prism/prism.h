@@ -28,6 +28,7 @@ struct rh_ntx {
     enum rh_ntx_version version; /* that describes VMs */
     bool element;                /* Prism Element: version 2, and 3 */
     bool accepted;               /* the log-in was taken once */
+    bool refused; /* and is not any more: asking again might lock it */
     int minor[RH_NTX_SPACES];    /* of version 4; -1: not known yet */
     json_t *subnets;             /* id -> name, made once; or NULL */
     json_t *names; /* of the last list: name -> id, null for several; or NULL;
@@ -40,6 +41,7 @@ struct rh_ntx_request {
     json_t *body;       /* borrowed; or NULL */
     const char *etag;   /* If-Match; or NULL */
     bool again;         /* harmless when done twice */
+    bool cleanup;       /* goes on after a cancel */
 };
 /* Ask; a log-in that was good before is tried once more.  *ret (may be NULL) is
  * the answer, to be freed; NULL for an empty one.  With `ret_missing`, a 404 is
@@ -53,8 +55,8 @@ int rh_ntx_ask(struct rh_live *live, const struct rh_ntx_request *r,
 char *rh_ntx_base(struct rh_live *live, enum rh_ntx_space space,
                   const char *probe, rh_error **err);
 /* Wait until a task has ended; *ret (to be freed) is its last answer, also on
- * failure.  `v4`: the
- * task's id is one of version 4's. */
+ * failure.  `v4`: the task's id is one of version 4's.  `lib` is whose cancel
+ * is heard; NULL: nobody's, and two minutes are the limit. */
 int rh_ntx_wait(struct rh_live *live, rh_lib *lib, const char *task, bool v4,
                 json_t **ret, rh_error **err);
 

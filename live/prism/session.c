@@ -18,6 +18,7 @@ const char rh_ntx_v3[] = "/api/nutanix/v3";
 enum {
     NEWEST = 3,                /* of version 4 that is asked for */
     TASK_HOURS = 24,           /* an image of a large disk takes long */
+    SETTLE = 120,              /* seconds, of one whose end nobody needs */
     ANSWER = 64 * 1024 * 1024, /* Element's list of VMs comes in one piece */
 };
 
@@ -121,18 +122,26 @@ static int send(struct rh_live *live, const struct rh_ntx_request *r,
                                 .headers = headers,
                                 .limit = ANSWER,
                                 .again = r->again};
+    struct rh_ntx *s = rh_ntx_of(live);
     int failed;
 
     pthread_mutex_lock(&live->lock);
+    if (s->refused) {
+        pthread_mutex_unlock(&live->lock);
+        return refused(live, err);
+    }
+    rh_http_set_lib(live->remote.http, r->cleanup ? NULL : &live->lib);
     failed = rh_http_do(live->remote.http, &q, ret, err);
     /* What it had taken before: its own session has ended, not ours. */
-    if (!failed && ret->status == 401 && rh_ntx_of(live)->accepted) {
+    if (!failed && ret->status == 401 && s->accepted) {
         rh_http_answer_free(ret);
         *ret = (struct rh_http_answer){0};
         rh_http_forget(live->remote.http);
         add_login(live);
         failed = rh_http_do(live->remote.http, &q, ret, err);
+        s->refused = !failed && ret->status == 401;
     }
+    rh_http_set_lib(live->remote.http, &live->lib);
     pthread_mutex_unlock(&live->lock);
     return failed;
 }
@@ -328,7 +337,7 @@ static char *task_path(struct rh_live *live, const char *task, bool v4,
 
 /* Where tasks stand in version 4 shows with the first of them. */
 static int ask_task(struct rh_live *live, const char *task, bool v4,
-                    json_t **ret, rh_error **err)
+                    bool cleanup, json_t **ret, rh_error **err)
 {
     struct rh_ntx *s = rh_ntx_of(live);
     int *known = &s->minor[RH_NTX_TASKS];
@@ -337,7 +346,8 @@ static int ask_task(struct rh_live *live, const char *task, bool v4,
     for (int minor = *known >= 0 ? *known : NEWEST; missing && minor >= 0;
          minor--) {
         RH_AUTO(rh_freep) char *path = task_path(live, task, v4, minor);
-        struct rh_ntx_request r = {.path = path, .again = true};
+        struct rh_ntx_request r = {
+            .path = path, .again = true, .cleanup = cleanup};
 
         if (rh_ntx_ask(live, &r, ret, &missing, NULL, err) < 0)
             return -1;
@@ -364,13 +374,13 @@ static int task_failed(const json_t *t, const char *status, rh_error **err)
 int rh_ntx_wait(struct rh_live *live, rh_lib *lib, const char *task, bool v4,
                 json_t **ret, rh_error **err)
 {
-    time_t until = time(NULL) + TASK_HOURS * 3600;
+    time_t until = time(NULL) + (lib ? TASK_HOURS * 3600 : SETTLE);
 
     for (unsigned naps = 1;; naps = RH_MIN(naps * 2, 16U)) {
         RH_AUTO(rh_ntx_json_free) json_t *t = NULL;
         const char *status;
 
-        if (ask_task(live, task, v4, &t, err) < 0)
+        if (ask_task(live, task, v4, !lib, &t, err) < 0)
             return -1;
         if (ret) {
             json_decref(*ret);
@@ -383,9 +393,7 @@ int rh_ntx_wait(struct rh_live *live, rh_lib *lib, const char *task, bool v4,
         if (!strcmp(status, "SUCCEEDED"))
             return 0;
         if (time(NULL) > until)
-            return rh_fail(err, RH_ERR_LIVE_FAULT,
-                           "the task has not ended within %d hours",
-                           TASK_HOURS);
+            return rh_fail(err, RH_ERR_LIVE_FAULT, "the task does not end");
         for (unsigned i = 0; i < naps; i++)
             if (rh_wait_nap(lib, err) < 0)
                 return -1;

@@ -129,13 +129,11 @@ static void remove_snapshot(struct rh_live_vm *vm, const char *id)
 
     if (!id)
         return;
-    rh_http_set_lib(vm->live->remote.http, NULL);
     if (rh_ntx_delete_snapshot(vm, id, &why) < 0)
         rh_log(vm->lib, RH_LOG_WARN,
                "%s: the snapshot \"rehost-...\" that was copied could not be "
                "removed (%s); it expires by itself",
                vm->name, rh_error_message(why));
-    rh_http_set_lib(vm->live->remote.http, &vm->live->lib);
 }
 
 void rh_ntx_vm_close(struct rh_live_vm *vm)
