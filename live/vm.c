@@ -146,13 +146,21 @@ size_t rh_live_disk_number(const struct rh_package *p, size_t disk)
     return vm && p->vms.count ? number_of(vm, p->vms.items[0], disk) : SIZE_MAX;
 }
 
-static void remember_disks(struct rh_live_vm *vm, const struct rh_package *p)
+/* Disks are asked for by these: no two may be the same. */
+static int remember_disks(struct rh_live_vm *vm, const struct rh_package *p,
+                          rh_error **err)
 {
     const struct rh_vm *config = p->vms.count ? p->vms.items[0] : NULL;
 
-    for (size_t i = 0; config && i < config->disks.count; i++)
-        *rh_vec_add(&vm->disk_ids) =
-            rh_strdup(rh_text_of(&config->disks.items[i].id));
+    for (size_t i = 0; config && i < config->disks.count; i++) {
+        const char *id = rh_text_of(&config->disks.items[i].id);
+
+        if (number_of(vm, config, i) != SIZE_MAX)
+            return rh_fail(err, RH_ERR_LIVE_ANSWER,
+                           "two disks of the VM are called \"%.100s\"", id);
+        *rh_vec_add(&vm->disk_ids) = rh_strdup(id);
+    }
+    return 0;
 }
 
 int rh_live_package(struct rh_package *p, const char *url,
@@ -171,8 +179,7 @@ int rh_live_package(struct rh_package *p, const char *url,
     p->kind = vm->live->platform->kind;
     if (vm->live->platform->describe(vm, p, err) < 0)
         return -1;
-    remember_disks(vm, p);
-    return 0;
+    return remember_disks(vm, p, err) < 0 ? rh_error_subject(err, vm->name) : 0;
 }
 
 /* --- inventories ------------------------------------------------------------

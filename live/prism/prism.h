@@ -29,8 +29,8 @@ struct rh_ntx {
     bool element;                /* Prism Element: version 2, and 3 */
     bool accepted;               /* the log-in was taken once */
     bool refused; /* and is not any more: asking again might lock it */
-    int minor[RH_NTX_SPACES];    /* of version 4; -1: not known yet */
-    json_t *subnets;             /* id -> name, made once; or NULL */
+    int minor[RH_NTX_SPACES]; /* of version 4; -1: not known yet */
+    json_t *subnets;          /* id -> name, made once; or NULL */
     json_t *names; /* of the last list: name -> id, null for several; or NULL;
                       under the session's lock */
 };

@@ -13,18 +13,27 @@
 /* --- controllers ------------------------------------------------------------
  */
 
+static const char *const rows[][3] = {
+    {"ParaVirtualSCSIController", "scsi", "pvscsi"},
+    {"VirtualLsiLogicController", "scsi", "lsilogic"},
+    {"VirtualLsiLogicSASController", "scsi", "lsisas"},
+    {"VirtualBusLogicController", "scsi", "buslogic"},
+    {"VirtualAHCIController", "sata", "sata"},
+    {"VirtualNVMEController", "nvme", "nvme"},
+    {"VirtualIDEController", "ide", "ide"},
+};
+
+const char *rh_vs_controller_type(const char *model)
+{
+    for (size_t i = 0; i < RH_COUNT(rows); i++)
+        if (!strcmp(rows[i][2], model))
+            return rows[i][0];
+    return NULL;
+}
+
 bool rh_vs_controller(const xmlNode *device, const char **ret_bus,
                       const char **ret_model)
 {
-    static const char *const rows[][3] = {
-        {"ParaVirtualSCSIController", "scsi", "pvscsi"},
-        {"VirtualLsiLogicController", "scsi", "lsilogic"},
-        {"VirtualLsiLogicSASController", "scsi", "lsisas"},
-        {"VirtualBusLogicController", "scsi", "buslogic"},
-        {"VirtualAHCIController", "sata", "sata"},
-        {"VirtualNVMEController", "nvme", "nvme"},
-        {"VirtualIDEController", "ide", "ide"},
-    };
     RH_AUTO(rh_freep) char *type = rh_vs_type(device);
 
     for (size_t i = 0; i < RH_COUNT(rows); i++)

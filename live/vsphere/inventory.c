@@ -147,6 +147,14 @@ static int take_name(void *user, const xmlNode *object, rh_error **err)
     return 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct rh_vs_name *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+
+    return order ? order : strcmp(x->id, y->id);
+}
+
 static int load_names(struct rh_vs *s, rh_error **err)
 {
     static const char *const paths[] = {"name", "config.uuid",
@@ -161,6 +169,8 @@ static int load_names(struct rh_vs *s, rh_error **err)
     q.view = view;
     failed = rh_vs_retrieve(s, &q, take_name, s, err);
     rh_vs_view_end(s, view);
+    if (s->names.count)
+        qsort(s->names.items, s->names.count, sizeof *s->names.items, by_name);
     s->names_known = !failed;
     return failed;
 }
@@ -375,7 +385,9 @@ static const char *power_word(const char *state)
 {
     if (!strcmp(state, "poweredOn"))
         return "on";
-    return !strcmp(state, "suspended") ? "suspended" : "off";
+    if (!strcmp(state, "poweredOff"))
+        return "off";
+    return !strcmp(state, "suspended") ? "suspended" : NULL;
 }
 
 static const char **network_names(const struct rh_vs *s, const xmlNode *list)
@@ -401,16 +413,25 @@ static const char **network_names(const struct rh_vs *s, const xmlNode *list)
 static char *row_path(const struct rh_vs *s, const char *id, const char *name,
                       const char *parent)
 {
-    size_t count = 0;
+    size_t low = 0, high = s->names.count;
     char *path;
 
     if (s->vcenter) {
         path = parent[0] ? path_in(s, parent, name) : NULL;
         return path ? path : rh_strdup(id);
     }
-    for (size_t i = 0; i < s->names.count; i++)
-        count += !strcmp(s->names.items[i].name, name);
-    return rh_strdup(count == 1 ? name : id);
+    while (low < high) { /* the first of that name */
+        size_t middle = low + (high - low) / 2;
+
+        if (strcmp(s->names.items[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return rh_strdup(low + 1 >= s->names.count ||
+                             strcmp(s->names.items[low + 1].name, name) != 0
+                         ? name
+                         : id);
 }
 
 static const char *first_of(const char *a, const char *b)

@@ -268,34 +268,78 @@ void rh_vs_lease_end(struct rh_live_vm *vm)
 /* --- which stream is which disk
  * ----------------------------------------------- */
 
-/* "/vm-9/ParaVirtualSCSIController0:1" ends in the place that it is plugged
- * into; where that tells one of them, it counts, else their order does.  The
- * size of what comes is compared in any case. */
-static struct device *device_of(struct rh_vs_lease *l, size_t disk)
+/* Does "/vm-9/ParaVirtualSCSIController0:1" tell that place? */
+static bool tells(const char *key, const struct rh_vs_disk *d)
 {
-    const struct rh_vs_vm *v = rh_vs_vm_of(l->vm);
-    const struct rh_vs_disk *d = &v->disks.list.items[disk];
     RH_AUTO(rh_freep)
     char *place =
         rh_printf("%llu:%llu", (unsigned long long)d->controller_number,
                   (unsigned long long)d->unit);
-    struct device *found = NULL;
-    size_t hits = 0, n = strlen(place);
+    const char *type = rh_vs_controller_type(d->controller);
+    size_t n = strlen(place), m = strlen(key);
 
-    for (size_t i = 0; i < l->devices.count; i++) {
-        const char *key = l->devices.items[i].key;
-        size_t m = strlen(key);
+    return m > n && !strcmp(key + m - n, place) &&
+           !(key[m - n - 1] >= '0' && key[m - n - 1] <= '9') &&
+           (strcasestr(key, d->bus) || (type && strcasestr(key, type)));
+}
 
-        if (m > n && !strcmp(key + m - n, place) && strcasestr(key, d->bus) &&
-            !(key[m - n - 1] >= '0' && key[m - n - 1] <= '9')) {
-            found = &l->devices.items[i];
-            hits++;
+/* The only stream that tells a disk's place; SIZE_MAX: none, or several do. */
+static size_t told(const struct rh_vs_lease *l, size_t disk)
+{
+    const struct rh_vs_vm *v = rh_vs_vm_of(l->vm);
+    size_t found = SIZE_MAX;
+
+    for (size_t i = 0; i < l->devices.count; i++)
+        if (tells(l->devices.items[i].key, &v->disks.list.items[disk])) {
+            if (found != SIZE_MAX)
+                return SIZE_MAX;
+            found = i;
         }
-    }
-    if (hits == 1)
-        return found;
-    return l->devices.count == v->disks.list.count ? &l->devices.items[disk]
-                                                   : NULL;
+    return found;
+}
+
+static bool is_told(const struct rh_vs_lease *l, size_t device)
+{
+    size_t disks = rh_vs_vm_of(l->vm)->disks.list.count;
+
+    for (size_t i = 0; i < disks; i++)
+        if (told(l, i) == device)
+            return true;
+    return false;
+}
+
+/* The n-th stream that tells no disk's place. */
+static struct device *rest(struct rh_vs_lease *l, size_t n)
+{
+    for (size_t i = 0; i < l->devices.count; i++)
+        if (!is_told(l, i) && n-- == 0)
+            return &l->devices.items[i];
+    return NULL;
+}
+
+/* A stream is called by the place that its disk is plugged into; for those
+ * where that tells nothing, their order does.  The size of what comes is
+ * compared in any case. */
+static struct device *device_of(struct rh_vs_lease *l, size_t disk)
+{
+    const struct rh_vs_vm *v = rh_vs_vm_of(l->vm);
+    size_t found = told(l, disk), before = 0, others = 0;
+
+    if (found != SIZE_MAX)
+        return &l->devices.items[found];
+    if (l->devices.count != v->disks.list.count)
+        return NULL;
+    for (size_t i = 0; i < v->disks.list.count; i++)
+        if (i != disk && told(l, i) == SIZE_MAX) {
+            others++;
+            before += i < disk;
+        }
+    if (others)
+        rh_log(l->vm->lib, RH_LOG_WARN,
+               "%s: the host's names do not tell which disk is which; their "
+               "order does",
+               l->vm->name);
+    return rest(l, before);
 }
 
 /* --- the manifest

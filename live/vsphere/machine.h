@@ -35,6 +35,8 @@ void rh_vs_disks_free(struct rh_vs_disks *d); /* also for RH_AUTO */
 /* A controller's bus and model by its device type; false: it is none. */
 bool rh_vs_controller(const xmlNode *device, const char **ret_bus,
                       const char **ret_model);
+/* "ParaVirtualSCSIController" of "pvscsi"; NULL: it is none. */
+const char *rh_vs_controller_type(const char *model);
 /* The device of that key. */
 xmlNode *rh_vs_device(const xmlNode *hardware, const char *key);
 

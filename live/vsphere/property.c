@@ -58,7 +58,7 @@ static int retrieve_rest(struct rh_vs *s, const char *first,
 {
     RH_AUTO(rh_freep) char *token = rh_strdup(first);
 
-    for (unsigned n = 0; token[0] && n < PAGES_MOST; n++) {
+    for (unsigned n = 0; token[0]; n++) {
         RH_AUTO(rh_buf_free) struct rh_buf body = {0};
         RH_AUTO(rh_vs_doc_freep) xmlDoc *doc = NULL;
         struct rh_vs_call c = {.method = "ContinueRetrievePropertiesEx",
@@ -66,6 +66,9 @@ static int retrieve_rest(struct rh_vs *s, const char *first,
                                .id = s->collector.id};
         const xmlNode *list;
 
+        if (n == PAGES_MOST)
+            return rh_fail(err, RH_ERR_LIVE_ANSWER,
+                           "the server's list does not end");
         rh_buf_puts(&body, "<token>");
         rh_vs_escape(&body, token);
         rh_buf_puts(&body, "</token>");
@@ -297,12 +300,19 @@ static int wait_for(const struct waiting *w, time_t limit, char **ret_result,
 int rh_vs_task(struct rh_vs *s, struct rh_vs_call *c, bool settle,
                char **ret_result, rh_error **err)
 {
-    RH_AUTO(rh_vs_doc_freep) xmlDoc *doc = rh_vs_call(s, c, err);
-    RH_AUTO(rh_vs_ref_free) struct rh_vs_ref task = {0};
     struct waiting w = {.s = s, .cleanup = c->cleanup};
+    RH_AUTO(rh_vs_doc_freep) xmlDoc *doc = NULL;
+    RH_AUTO(rh_vs_ref_free) struct rh_vs_ref task = {0};
     rh_error *why = NULL;
     int failed;
 
+    if (!c->cleanup && rh_go_on(&s->live->lib, err) < 0)
+        return -1;
+    /* It answers at once.  Cut off in the middle it would have begun all the
+     * same, and nobody knew what. */
+    c->cleanup |= settle;
+    doc = rh_vs_call(s, c, err);
+    c->cleanup = w.cleanup;
     if (!doc)
         return -1;
     if (!rh_vs_ref_of(rh_vs_child(rh_vs_response(doc), "returnval"), &task))

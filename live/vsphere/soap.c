@@ -192,13 +192,41 @@ static xmlDoc *call_once(struct rh_vs *s, struct rh_vs_call *c, rh_error **err)
 
 static int log_in(struct rh_vs *s, bool cleanup, rh_error **err);
 
+/* The session that `was` there has ended.  Of several threads that see it one
+ * begins a new one; what was refused once is not tried again. */
+static bool log_in_again(struct rh_vs *s, unsigned was, bool cleanup)
+{
+    rh_error *why = NULL;
+    bool good;
+
+    pthread_mutex_lock(&s->login_lock);
+    if (!s->refused && s->logins == was && log_in(s, cleanup, &why) == 0)
+        s->logins++;
+    s->refused |= rh_error_number(why) == RH_ERR_LOGIN_REFUSED;
+    good = s->logins != was;
+    pthread_mutex_unlock(&s->login_lock);
+    rh_error_free(why);
+    return good;
+}
+
+static unsigned logins_of(struct rh_vs *s)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&s->login_lock);
+    n = s->logins;
+    pthread_mutex_unlock(&s->login_lock);
+    return n;
+}
+
 xmlDoc *rh_vs_call(struct rh_vs *s, struct rh_vs_call *c, rh_error **err)
 {
+    unsigned logins = logins_of(s);
     rh_error *first = NULL;
     xmlDoc *doc = call_once(s, c, &first);
 
     if (!doc && s->live->is_open && !strcmp(c->fault, "NotAuthenticated") &&
-        log_in(s, c->cleanup, NULL) == 0) {
+        log_in_again(s, logins, c->cleanup)) {
         rh_error_drop(&first);
         doc = call_once(s, c, &first);
     }
@@ -433,6 +461,7 @@ int rh_vs_open(struct rh_live *live, rh_error **err)
     s->live = live;
     pthread_mutex_init(&s->beats_lock, NULL);
     pthread_mutex_init(&s->cache_lock, NULL);
+    pthread_mutex_init(&s->login_lock, NULL);
     rh_wait_cond_init(&s->beats_news);
     if (check_login(live, err) < 0 || meet(s, err) < 0 ||
         check_version(s, err) < 0 || log_in(s, false, err) < 0)
@@ -479,6 +508,7 @@ void rh_vs_close(struct rh_live *live)
     free(s->beats.items);
     pthread_cond_destroy(&s->beats_news);
     pthread_mutex_destroy(&s->beats_lock);
+    pthread_mutex_destroy(&s->login_lock);
     free(s->speaks);
     free(s->version);
     free(s->name);

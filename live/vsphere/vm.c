@@ -74,11 +74,12 @@ static int read_datastores(struct rh_vs_vm *v, rh_error **err)
 /* --- its configuration ------------------------------------------------------
  */
 
+/* What is not told may run. */
 static enum rh_live_state state_of(const char *power)
 {
-    if (!strcmp(power, "poweredOn"))
-        return RH_LIVE_ON;
-    return !strcmp(power, "suspended") ? RH_LIVE_SUSPENDED : RH_LIVE_OFF;
+    if (!strcmp(power, "poweredOff"))
+        return RH_LIVE_OFF;
+    return !strcmp(power, "suspended") ? RH_LIVE_SUSPENDED : RH_LIVE_ON;
 }
 
 static bool is_encrypted(const struct rh_vs_vm *v, const xmlNode *config)
@@ -88,6 +89,24 @@ static bool is_encrypted(const struct rh_vs_vm *v, const xmlNode *config)
     for (size_t i = 0; i < v->disks.list.count; i++)
         any |= v->disks.list.items[i].encrypted;
     return any;
+}
+
+/* Disks are known by their numbers from the first look on. */
+static int same_disks(const struct rh_live_vm *vm,
+                      const struct rh_vs_disks *was,
+                      const struct rh_vs_disks *now, rh_error **err)
+{
+    bool same = was->list.count == now->list.count;
+
+    for (size_t i = 0; same && i < now->list.count; i++)
+        same = was->list.items[i].key == now->list.items[i].key &&
+               !strcmp(was->list.items[i].where, now->list.items[i].where);
+    if (same)
+        return 0;
+    rh_fail(err, RH_ERR_LIVE_BUSY,
+            "disks were added to the VM or taken from it meanwhile");
+    rh_hint(err, "begin anew, with the disks that it has now");
+    return rh_error_subject(err, vm->name);
 }
 
 int rh_vs_refresh(struct rh_live_vm *vm, rh_error **err)
@@ -117,6 +136,10 @@ int rh_vs_refresh(struct rh_live_vm *vm, rh_error **err)
         return -1;
     if (rh_vs_disks(rh_vs_child(config, "hardware"), &disks, err) < 0)
         return -1;
+    if (v->doc && same_disks(vm, &v->disks, &disks, err) < 0) {
+        rh_vs_disks_free(&disks);
+        return -1;
+    }
     rh_vs_doc_freep(&v->doc);
     v->doc = RH_TAKE(doc);
     v->object = object;

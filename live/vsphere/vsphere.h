@@ -82,6 +82,9 @@ struct rh_vs {
     char *version, *name;
     char *speaks; /* the API's version in our calls; NULL: 6.0 */
     struct rh_vs_ref root, collector, sessions, views, search, rights;
+    pthread_mutex_t login_lock;
+    unsigned logins;  /* again, after sessions that had ended */
+    bool refused;     /* the last of them: asking again might lock the user */
     pthread_t thread; /* keeps the session and leases alive */
     pthread_mutex_t beats_lock;
     pthread_cond_t beats_news;

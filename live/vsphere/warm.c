@@ -289,10 +289,19 @@ int rh_vs_changed(struct rh_live_vm *vm, size_t disk, const char *snapshot,
 
     if (!a.disk)
         return -1;
+    if (!a.disk->capacity) { /* it would have no areas */
+        rh_fail(err, RH_ERR_LIVE_ANSWER,
+                "the server does not say how large the disk is");
+        return rh_error_subject(err, a.disk->where);
+    }
     /* Asking at the end is an error of its own. */
-    for (unsigned n = 0; a.at < a.disk->capacity && n < ROUNDS_MOST; n++)
-        if (rh_go_on(vm->lib, err) < 0 || ask_areas(&a, err) < 0)
+    for (unsigned n = 0; a.at < a.disk->capacity; n++) {
+        if (n == ROUNDS_MOST)
+            rh_fail(err, RH_ERR_LIVE_ANSWER, "the changed areas do not end");
+        if (n == ROUNDS_MOST || rh_go_on(vm->lib, err) < 0 ||
+            ask_areas(&a, err) < 0)
             return rh_error_subject(err, a.disk->where);
+    }
     return 0;
 }
 

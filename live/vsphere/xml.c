@@ -23,7 +23,8 @@ xmlDoc *rh_vs_xml(const char *text, size_t n, rh_error **err)
                             XML_PARSE_NONET | XML_PARSE_NOERROR |
                                 XML_PARSE_NOWARNING | XML_PARSE_COMPACT |
                                 XML_PARSE_NOCDATA);
-    if (!doc || !xmlDocGetRootElement(doc)) {
+    /* In UTF-16, say, the words above are not seen. */
+    if (!doc || !xmlDocGetRootElement(doc) || doc->intSubset) {
         rh_vs_doc_freep(&doc);
         rh_fail(err, RH_ERR_LIVE_ANSWER,
                 "the server's answer is no XML: is it vSphere?");
@@ -132,6 +133,8 @@ void rh_vs_escape(struct rh_buf *b, const char *text)
             rh_buf_puts(b, "&lt;");
         else if (c == '&')
             rh_buf_puts(b, "&amp;");
+        else if (c == '>')
+            rh_buf_puts(b, "&gt;");
         else if (c >= 0x20 || c == '\t' || c == '\n')
             rh_buf_putc(b, (char)c);
     }
