@@ -201,12 +201,31 @@ static int cover(struct rh_gpt *g, uint8_t *mbr, rh_error **err)
     return rh_overlay_write(g->disk, mbr, 512, 0, err);
 }
 
+/* The last sector of any partition; 0: there are none. */
+static uint64_t last_used(const struct rh_gpt *g)
+{
+    uint64_t last = 0;
+
+    for (uint64_t at = 0; at < g->bytes; at += g->each)
+        if (!rh_all_zero(g->entries + at, 16))
+            last = RH_MAX(last, rh_le64(g->entries + at + 40));
+    return last;
+}
+
 static int move(struct rh_gpt *g, struct rh_codec *codec, uint8_t *mbr,
                 rh_error **err)
 {
     uint64_t last = g->disk->size / g->sector - 1;
 
-    if (rh_gpt_read(g, codec, err) < 0 || forget_copy(g, codec, err) < 0)
+    if (rh_gpt_read(g, codec, err) < 0)
+        return -1;
+    /* Nothing is written where a partition may lie. */
+    if (last < rh_div_up(g->bytes, g->sector) + 1 ||
+        last - rh_div_up(g->bytes, g->sector) - 1 < last_used(g))
+        return rh_gpt_unsound(N_("there is no room for it"), err);
+    if (last_used(g) > g->last)
+        return rh_gpt_unsound(N_("a partition lies outside the disk"), err);
+    if (forget_copy(g, codec, err) < 0)
         return -1;
     g->last = last - rh_div_up(g->bytes, g->sector) - 1;
     return rh_gpt_write(g, last, err) < 0 ? -1 : cover(g, mbr, err);

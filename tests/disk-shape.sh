@@ -225,6 +225,31 @@ test_the_copy_of_a_gpt_moves_to_the_new_end() {
     run "$REHOST" disk convert n.raw out.raw --size 32MiB --overwrite --strict
     expect_status 0
     expect_silent
+    # A partition that ends where the new copy would begin is not written over.
+    truncate -s 8M p.raw
+    dd if=/dev/urandom of=p.raw bs=1M conv=notrunc count=8 status=none
+    sgdisk -Z -o p.raw >/dev/null 2>&1
+    python3 - <<'END'
+import struct, zlib
+with open("p.raw", "r+b") as f:
+    f.seek(512)
+    head = bytearray(f.read(92))
+    table = bytearray(128 * 128)
+    last = 16383 - 1                                  # before the old copy's header
+    struct.pack_into("<16s16sQQ", table, 0, b"t" * 16, b"u" * 16, 2048, last)
+    struct.pack_into("<Q", head, 48, last)
+    struct.pack_into("<I", head, 88, zlib.crc32(table))
+    struct.pack_into("<I", head, 16, 0)
+    struct.pack_into("<I", head, 16, zlib.crc32(head))
+    f.seek(512)
+    f.write(head)
+    f.seek(1024)
+    f.write(table)
+END
+    run "$REHOST" disk convert p.raw out.raw --size $((8388608 + 8192)) --json --overwrite
+    expect_status 0
+    expect_json '[.problems[].id] | join(" ")' DISK-GPT-COPY
+    expect_equal "$(head -c 8388608 out.raw | sha256sum)" "$(sha256sum <p.raw)"
 }
 test_what_counts_in_4096_byte_sectors_itself_is_told() {
     need mkfs.vfat mkntfs
