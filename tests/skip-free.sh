@@ -106,6 +106,26 @@ test_a_map_that_lost_a_file() {
     debugfs -w -R "freeb $first 100" e.raw >/dev/null 2>&1
     expect_kept e.raw 'do not agree'
 }
+# Windows' restore points lie in blocks that are free today.
+test_a_volume_with_shadow_copies() {
+    need mkntfs python3
+    [ -x "$BUILD/rehost-ntfs" ] || skip_test "built without rehost-ntfs"
+    garbage n.raw 40M
+    mkntfs -q -F -f n.raw >/dev/null 2>&1 || fail mkntfs
+    header() { # OFFSET OF THE CATALOG
+        python3 - "$1" <<'END'
+import struct, sys, uuid
+with open("n.raw", "r+b") as f:
+    f.seek(0x1e00)
+    f.write(uuid.UUID("3808876b-c176-4e48-b7ae-04046e6cc752").bytes_le +
+            struct.pack("<IIQQQQ", 1, 1, 0x1e00, 0x1e00, 0, int(sys.argv[1])) + bytes(100))
+END
+    }
+    header 0
+    expect_skipped ntfs n.raw 8
+    header 1048576
+    expect_kept n.raw 'shadow copies'
+}
 test_xfs_whose_count_does_not_agree() {
     need mkfs.xfs xfs_db
     garbage x.raw 320M

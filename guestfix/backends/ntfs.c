@@ -23,10 +23,11 @@
 #include "ntfs/protocol.h"
 
 enum {
-    ROOT = 5,      /* the root folder's record in every MFT */
-    BITMAP = 6,    /* a bit for each cluster: in use */
-    ASK_MS = 200,  /* between two looks for a cancel */
-    PATIENCE = 90, /* seconds that the helper may say nothing */
+    ROOT = 5,         /* the root folder's record in every MFT */
+    BITMAP = 6,       /* a bit for each cluster: in use */
+    ASK_MS = 200,     /* between two looks for a cancel */
+    SHADOWS = 0x1e00, /* where the volume says that it has shadow copies */
+    PATIENCE = 90,    /* seconds that the helper may say nothing */
     ACL_MAX = 64 * 1024
 };
 static const char acl_name[] = "system.ntfs_acl";
@@ -595,6 +596,21 @@ static int read_bitmap(struct rh_fs *fs, const struct clusters *c,
     return 0;
 }
 
+/* Volume shadow copies read what is free today: a header in the boot sectors
+ * leads to their catalog (Windows' volsnap; libvshadow's "Volume Shadow
+ * Snapshot format", 2. Volume header).  True also where it cannot be read. */
+static bool has_shadows(struct rh_fs *fs)
+{
+    static const uint8_t vss[16] = {0x6b, 0x87, 0x08, 0x38, 0x76, 0xc1,
+                                    0x48, 0x4e, 0xb7, 0xae, 0x04, 0x04,
+                                    0x6e, 0x6c, 0xc7, 0x52};
+    uint8_t b[512];
+
+    if (rh_volume_read(fs->disks, fs->volume, b, sizeof b, SHADOWS, NULL) < 0)
+        return true;
+    return !memcmp(b, vss, sizeof vss) && rh_le64(b + 48) != 0;
+}
+
 static int ntfs_unused(struct rh_fs *fs, struct rh_unused_out *out,
                        const char **ret_why, rh_error **err)
 {
@@ -606,6 +622,10 @@ static int ntfs_unused(struct rh_fs *fs, struct rh_unused_out *out,
     *ret_why = _("its maps of free blocks do not agree with themselves");
     if (!read_clusters(fs, &c, err))
         return err && *err ? -1 : 1;
+    if (has_shadows(fs)) {
+        *ret_why = _("its shadow copies may hold what is free today");
+        return 1;
+    }
     return read_bitmap(fs, &c, out, err);
 }
 
