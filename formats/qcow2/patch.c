@@ -762,8 +762,9 @@ static int add_counts(struct rh_patch *p, const struct plan *t, rh_error **err)
     for (uint64_t i = old; i < t->blocks; i++, at += s->cluster)
         s->blocks[i] = at;
     s->block_count = t->blocks;
+    /* The table points at blocks that are on the medium. */
     if (rh_patch_length(p, t->end * s->cluster, err) < 0 ||
-        write_counts(p, t, old, err) < 0 ||
+        write_counts(p, t, old, err) < 0 || rh_patch_sync(p, err) < 0 ||
         write_reftable(p, t->reftable ? reftable : s->reftable_at,
                        t->reftable ? t->reftable : s->reftable_clusters,
                        err) < 0)
