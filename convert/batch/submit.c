@@ -374,6 +374,20 @@ static size_t queued_vm(const rh_batch *b, const char *name, uint64_t index)
     return rh_name_map_find(&b->jobs->names, line);
 }
 
+/* "12" is in "11:12", not in "112". */
+static bool has_id(const struct rh_buf *ids, const char *id)
+{
+    size_t n = strlen(id);
+
+    for (const char *at = ids->length ? ids->data : NULL; at;
+         at = strchr(at, ':')) {
+        at += *at == ':';
+        if (!strncmp(at, id, n) && (at[n] == ':' || !at[n]))
+            return true;
+    }
+    return false;
+}
+
 /* One line of squeue: "JOB INDEX NAME". */
 static void take_queued(struct submission *s, const char *line,
                         struct rh_buf *ids)
@@ -395,7 +409,7 @@ static void take_queued(struct submission *s, const char *line,
         return;
     s->b->tasks[vm].settled = true;
     s->queued++;
-    if (!ids->length || !strstr(ids->data, job))
+    if (!has_id(ids, job))
         rh_buf_printf(ids, "%s%s", ids->length ? ":" : "", job);
 }
 
