@@ -185,6 +185,88 @@ test_a_cutover_that_fails_can_be_done_again() {
     run "$REHOST" verify d.raw out/d
     expect_status 0
 }
+# Whoever died after the result stood and before he wrote that down: the result
+# is left as it is, also when the VM has another name by then.
+test_a_result_that_stands_is_not_written_any_more() {
+    make_guest
+    warm start d.raw --to kvm --out out "${VM[@]}" --set nic0.model=vmxnet3 --job j
+    expect_status 0
+    ln out/.rehost-warm/j/disk0.qcow2 kept
+    warm cutover j
+    expect_status 0
+    ln kept out/.rehost-warm/j/disk0.qcow2
+    jq '.state = "cutover" | .result = null' out/.rehost-warm/j/job.json >job.json
+    cp job.json out/.rehost-warm/j/job.json
+    mv out/d out/renamed
+    change d.raw 9
+    sum=$(sha256sum <out/renamed/disk0.qcow2)
+    warm sync j
+    expect_error WARM_STATE 2
+    warm cutover j
+    expect_status 0
+    expect_equal "$(sha256sum <out/renamed/disk0.qcow2)" "$sum"
+    warm status j --json
+    expect_json .state done
+    expect_json '.result | endswith("out/renamed")' true
+}
+# A copy that is not the disk's any more, a journal that leads elsewhere.
+test_what_was_tampered_with_is_refused() {
+    make_disk d.raw 4194304
+    warm start d.raw --to kvm --format raw --out out "${VM[@]}" --no-guest-fix --job j
+    expect_status 0
+    truncate -s 1M out/.rehost-warm/j/disk0.raw
+    warm sync j
+    expect_error WARM_JOURNAL 1
+    cp out/.rehost-warm/j/job.json good.json
+    for bad in '.disks[0].file = "lease"' '.disks[0].file = "../x"' '.options = []' \
+        '.state = 7' 'del(.format)' '[.]'; do
+        jq "$bad" good.json >out/.rehost-warm/j/job.json
+        warm sync j
+        expect_error WARM_JOURNAL 1
+        expect_stderr 'by hand'
+    done
+    head -c 100 good.json >out/.rehost-warm/j/job.json
+    warm abort j
+    expect_error WARM_JOURNAL 1
+    cp good.json out/.rehost-warm/j/job.json
+    warm abort j
+    expect_status 0
+    expect_empty out
+}
+test_of_very_many_rounds_the_first_and_the_last_are_kept() {
+    make_disk d.raw 1048576
+    warm start d.raw --to kvm --out out "${VM[@]}" --no-guest-fix --job j
+    expect_status 0
+    jq '.rounds += [range(9999) | {how: "compare", bytes_changed: ., bytes_sent: 0, seconds: 1,
+        started: 0, last: false}]' out/.rehost-warm/j/job.json >many.json
+    cp many.json out/.rehost-warm/j/job.json
+    warm sync j
+    expect_status 0
+    expect_stdout '^round 10001 '
+    warm status j --json
+    expect_json '.rounds | length' 10000
+    expect_json '.rounds[0].how' full
+    expect_json '.rounds[1].bytes_changed' 1
+}
+# On a disk that is full to the last byte.
+test_a_full_disk() {
+    mkdir small
+    mount -t tmpfs -o size=3m none small 2>/dev/null || skip_test "no right to mount"
+    head -c 4194304 /dev/urandom >d.raw
+    head -c 3145728 /dev/zero >small/fill 2>/dev/null
+    warm start d.raw --to kvm --out small/out "${VM[@]}" --no-guest-fix --job j
+    none=$status,$(find small/out -mindepth 1)
+    rm small/fill
+    warm start d.raw --to kvm --out small/out "${VM[@]}" --no-guest-fix --job j
+    first=$status
+    head -c 3145728 /dev/zero >small/fill 2>/dev/null
+    warm sync j
+    second=$status
+    warm abort j
+    gone=$status,$(find small/out -mindepth 1)
+    umount small
+    expect_equal "$none $first $second $gone" "1, 1 1 0,"
+}
 test_times_are_understood_or_refused() {
     make_disk d.raw 1048576
     warm start d.raw --to kvm --out out "${VM[@]}" --no-guest-fix --job j

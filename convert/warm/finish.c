@@ -6,6 +6,7 @@
  * so what happens while nothing runs does not grow with the disk.  For a
  * server, an archive or a compressed form they are converted once more. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -276,30 +277,51 @@ int rh_warm_try(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 
 /* An earlier run made the result and died before it could say so: its disk is
  * the very file that we keep, and no round may touch it any more. */
+static bool is_result(const rh_warm *w, int out, const char *name)
+{
+    RH_AUTO(rh_closep)
+    int dir =
+        openat(out, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    RH_AUTO(rh_freep) char *first = rh_printf("disk0.%s", w->j.format);
+    struct stat a, b;
+
+    if (dir < 0 || faccessat(dir, "receipt.json", F_OK, 0) < 0 ||
+        fstatat(dir, first, &b, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    for (size_t i = 0; i < w->j.disks.count; i++)
+        if (fstatat(w->j.dir, w->j.disks.items[i].file, &a,
+                    AT_SYMLINK_NOFOLLOW) == 0 &&
+            a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+            return true;
+    return false;
+}
+
+static bool has_links(const rh_warm *w)
+{
+    struct stat st;
+
+    for (size_t i = 0; i < w->j.disks.count; i++)
+        if (fstatat(w->j.dir, w->j.disks.items[i].file, &st,
+                    AT_SYMLINK_NOFOLLOW) == 0 &&
+            st.st_nlink > 1)
+            return true;
+    return false;
+}
+
+/* By whatever name: that of a VM may have changed since the job began. */
 static char *result_there(const rh_warm *w)
 {
     const char *out = rh_option(w->j.options, "out");
-    const char *name = rh_option(w->j.options, "name");
-    RH_AUTO(rh_freep)
-    char *safe = rh_safe_name(name ? name : w->j.vm_name ? w->j.vm_name : "vm");
-    RH_AUTO(rh_freep) char *folder = rh_printf("%s/%s", out, safe);
-    RH_AUTO(rh_closep)
-    int dir =
-        w->j.direct ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    struct stat a, b;
+    DIR *folder = w->j.direct && has_links(w) ? opendir(out) : NULL;
+    const struct dirent *e;
+    char *found = NULL;
 
-    if (dir < 0 || faccessat(dir, "receipt.json", F_OK, 0) < 0)
-        return NULL;
-    for (size_t i = 0; i < w->j.disks.count; i++) {
-        RH_AUTO(rh_freep)
-        char *first = rh_printf("disk0.%s", w->j.format);
-
-        if (fstatat(w->j.dir, w->j.disks.items[i].file, &a, 0) == 0 &&
-            fstatat(dir, first, &b, 0) == 0 && a.st_dev == b.st_dev &&
-            a.st_ino == b.st_ino)
-            return RH_TAKE(folder);
-    }
-    return NULL;
+    while (folder && !found && (e = readdir(folder)))
+        if (e->d_name[0] != '.' && is_result(w, dirfd(folder), e->d_name))
+            found = rh_printf("%s/%s", out, e->d_name);
+    if (folder)
+        closedir(folder);
+    return found;
 }
 
 static int run_job(rh_warm *w, struct rh_warm_side *s, bool start,
@@ -336,6 +358,7 @@ int rh_warm_look_for_result(rh_warm *w, rh_error **err)
 {
     if (w->j.state != RH_WARM_CUTOVER)
         return 0;
+    free(w->j.result);
     w->j.result = result_there(w);
     if (!w->j.result)
         return 0;

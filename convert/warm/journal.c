@@ -213,12 +213,19 @@ int rh_warm_journal_create(struct rh_warm_journal *j, const char *name,
     if (j->dir < 0)
         return failed("open the job's folder", j->path, err);
     /* One that died before it wrote its state has left nothing of worth. */
-    if ((there && access(there, F_OK) == 0) ||
-        faccessat(j->dir, JOB, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (there && access(there, F_OK) == 0) {
         rh_fail(err, RH_ERR_WARM_EXISTS, "there is a job of that name already");
-        return rh_error_subject(err, there ? there : j->path);
+        return rh_error_subject(err, there);
     }
-    return 0;
+    return rh_warm_journal_fresh(j, err);
+}
+
+int rh_warm_journal_fresh(struct rh_warm_journal *j, rh_error **err)
+{
+    if (faccessat(j->dir, JOB, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    rh_fail(err, RH_ERR_WARM_EXISTS, "there is a job of that name already");
+    return rh_error_subject(err, j->path);
 }
 
 /* --- the state, out
@@ -287,14 +294,15 @@ static json_t *to_json(const struct rh_warm_journal *j)
         j->format, "direct", j->direct, "options", options_json(j->options),
         "disks", disks_json(j), "rounds", rounds_json(j));
     json_t *more = json_pack(
-        "{s:b, s:I, s:I, s:I, s:I, s:f, s:s?, s:s?, s:b, s:b, s:b, s:f, s:s?}",
-        "in_round", j->in_round, "at_disk", (json_int_t)j->at_disk, "at",
-        (json_int_t)j->at, "round_changed", (json_int_t)j->round_changed,
-        "round_sent", (json_int_t)j->round_sent, "round_seconds",
-        j->round_seconds, "snapshot_name", j->snapshot_name, "snapshot",
-        j->snapshot, "tracking_by_us", j->tracking_by_us, "renamed", j->renamed,
-        "shut_down", j->shut_down, "fix_seconds", j->fix_seconds, "result",
-        j->result);
+        "{s:I, s:b, s:I, s:I, s:I, s:I, s:f, s:s?, s:s?, s:b, s:b, s:b, s:f, "
+        "s:s?}",
+        "rounds_forgotten", (json_int_t)j->rounds_forgotten, "in_round",
+        j->in_round, "at_disk", (json_int_t)j->at_disk, "at", (json_int_t)j->at,
+        "round_changed", (json_int_t)j->round_changed, "round_sent",
+        (json_int_t)j->round_sent, "round_seconds", j->round_seconds,
+        "snapshot_name", j->snapshot_name, "snapshot", j->snapshot,
+        "tracking_by_us", j->tracking_by_us, "renamed", j->renamed, "shut_down",
+        j->shut_down, "fix_seconds", j->fix_seconds, "result", j->result);
 
     if (doc && more)
         json_object_update(doc, more);
@@ -304,9 +312,14 @@ static json_t *to_json(const struct rh_warm_journal *j)
 
 int rh_warm_journal_save(struct rh_warm_journal *j, rh_error **err)
 {
-    json_t *doc = to_json(j);
-    RH_AUTO(rh_freep) char *text = doc ? json_dumps(doc, JSON_INDENT(1)) : NULL;
+    RH_AUTO(rh_freep) char *text = NULL;
+    json_t *doc;
 
+    if (j->lease && !rh_lease_still(j->lease))
+        return rh_fail(err, RH_ERR_WARM_BUSY,
+                       "another process has taken this job over");
+    doc = to_json(j);
+    text = doc ? json_dumps(doc, JSON_INDENT(1)) : NULL;
     json_decref(doc);
     if (!text)
         return rh_fail(err, RH_ERR_WARM_JOURNAL,
@@ -397,6 +410,7 @@ static void read_options(struct rh_warm_journal *j, const json_t *list)
 
 static void read_rest(struct rh_warm_journal *j, const json_t *doc)
 {
+    j->rounds_forgotten = number_of(doc, "rounds_forgotten");
     j->direct = yes(doc, "direct");
     j->in_round = yes(doc, "in_round");
     j->at_disk = (size_t)number_of(doc, "at_disk");
@@ -413,19 +427,26 @@ static void read_rest(struct rh_warm_journal *j, const json_t *doc)
     j->result = text_of(doc, "result");
 }
 
+/* "disk3.qcow2" of disk 3. */
+static bool is_copy(const char *file, size_t i)
+{
+    RH_AUTO(rh_freep) char *head = rh_printf("disk%zu.", i);
+
+    return file && is_name(file) && !strncmp(file, head, strlen(head)) &&
+           !strchr(file + strlen(head), '.');
+}
+
 /* Nothing that leads out of the folder, nothing half. */
 static bool is_sound(const struct rh_warm_journal *j)
 {
-    for (size_t i = 0; i < j->disks.count; i++) {
-        const char *file = j->disks.items[i].file;
-
-        if (!file || !is_name(file))
+    for (size_t i = 0; i < j->disks.count; i++)
+        if (!is_copy(j->disks.items[i].file, i))
             return false;
-    }
     for (size_t i = 0; i < j->rounds.count; i++)
         if (!j->rounds.items[i].how)
             return false;
-    return j->name && is_name(j->name) && j->source && j->format;
+    return j->name && is_name(j->name) && j->source && j->format &&
+           rh_option(j->options, "out") && rh_option(j->options, "to");
 }
 
 static int from_json(struct rh_warm_journal *j, const json_t *doc,
@@ -474,26 +495,50 @@ int rh_warm_journal_open(struct rh_warm_journal *j, const char *job,
     doc = read_json(j->dir, JOB);
     bad = from_json(j, doc, err);
     json_decref(doc);
-    return bad ? rh_error_subject(err, job) : 0;
+    if (!bad)
+        return 0;
+    rh_hint(err,
+            "look for snapshots of the VM that are called \"rehost-…\", "
+            "remove %s by hand, and start a new job",
+            j->path);
+    return rh_error_subject(err, job);
 }
 
 /* --- the end
  * ------------------------------------------------------------------ */
 
-void rh_warm_journal_remove(struct rh_warm_journal *j)
+void rh_warm_journal_leave(const struct rh_warm_journal *j)
+{
+    RH_AUTO(rh_freep) char *parent = rh_strdup(j->path);
+    char *slash = strrchr(parent, '/');
+
+    rmdir(j->path);
+    if (slash)
+        *slash = '\0';
+    if (slash)
+        rmdir(parent);
+}
+
+int rh_warm_journal_remove(struct rh_warm_journal *j, rh_error **err)
 {
     RH_AUTO(rh_freep) char *parent = rh_strdup(j->path);
     char *slash = strrchr(parent, '/');
     RH_AUTO(rh_closep) int dir = -1;
 
-    drop_name(j);
     if (!slash)
-        return;
+        return rh_fail(err, RH_ERR_BUG, "a job's folder has no whole path");
     *slash = '\0';
     dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir >= 0)
-        rh_remove_tree(dir, slash + 1);
+    if (dir < 0)
+        return failed("open it", parent, err);
+    rh_remove_tree(dir, slash + 1);
+    if (faccessat(dir, slash + 1, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        rh_fail(err, RH_ERR_WARM_JOURNAL, "not all of it could be removed");
+        return rh_error_subject(err, j->path);
+    }
+    drop_name(j);
     rmdir(parent); /* .rehost-warm, where no other job is in it */
+    return 0;
 }
 
 void rh_warm_journal_close(struct rh_warm_journal *j)

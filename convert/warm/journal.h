@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/lease.h"
 #include "base/lib.h"
 #include "base/mem.h"
 #include "base/options.h"
@@ -59,7 +60,9 @@ struct rh_warm_round {
 struct rh_warm_journal {
     char *name, *path; /* of the job; its folder */
     int dir;           /* the folder, or -1 */
-    bool named;        /* the name leads to it */
+    /* Who works on it, borrowed: one who lost it writes nothing.  Or NULL. */
+    struct rh_lease *lease;
+    bool named; /* the name leads to it */
     enum rh_warm_state state;
     char *source, *vm_name;
     char *vm_id;         /* live: the platform's */
@@ -68,7 +71,8 @@ struct rh_warm_journal {
     bool direct;         /* the copies become the result */
     RH_VEC(struct rh_warm_disk) disks;
     RH_VEC(struct rh_warm_round) rounds;
-    /* The round that is on; its number is rounds.count. */
+    uint64_t rounds_forgotten; /* between the first and the second of them */
+    /* The round that is on. */
     bool in_round;
     size_t at_disk;
     uint64_t at; /* bytes of at_disk that are done */
@@ -85,13 +89,18 @@ struct rh_warm_journal {
 /* A folder for a new job; FILE_EXISTS when the name is taken. */
 int rh_warm_journal_create(struct rh_warm_journal *j, const char *name,
                            const char *out_folder, rh_error **err);
+/* Did another write its state meanwhile?  WARM_EXISTS. */
+int rh_warm_journal_fresh(struct rh_warm_journal *j, rh_error **err);
+/* The folder goes again when nothing is in it. */
+void rh_warm_journal_leave(const struct rh_warm_journal *j);
 /* `job`: a name, or the folder's path.  WARM_JOB when there is none. */
 int rh_warm_journal_open(struct rh_warm_journal *j, const char *job,
                          rh_error **err);
-/* On the medium when it returns. */
+/* On the medium when it returns.  WARM_BUSY when another has taken it over. */
 int rh_warm_journal_save(struct rh_warm_journal *j, rh_error **err);
-/* The folder and all in it, and the name. */
-void rh_warm_journal_remove(struct rh_warm_journal *j);
+/* The folder and all in it, and the name; WARM_JOURNAL when some of it stays.
+ */
+int rh_warm_journal_remove(struct rh_warm_journal *j, rh_error **err);
 /* Free; nothing is written. */
 void rh_warm_journal_close(struct rh_warm_journal *j);
 

@@ -18,6 +18,7 @@
 #include "convert/warm/warm.h"
 #include "formats/patch.h"
 
+enum { ROUNDS_KEPT = 10000 };
 /* Digests that the last round leaves to be learned: more would be time in which
  * nothing runs. */
 #define LEARN_AT_LAST (2 * RH_GIB)
@@ -94,9 +95,6 @@ static int keep(void *user, uint64_t at, uint64_t changed, uint64_t sent,
         o->w->j.at = RH_MAX(o->w->j.at, at);
     o->w->j.round_changed = o->changed + changed;
     o->w->j.round_sent = o->sent + sent;
-    if (rh_lease_lost(o->w->lease))
-        return rh_fail(err, RH_ERR_WARM_BUSY,
-                       "another process has taken this job over");
     return rh_warm_journal_save(&o->w->j, err);
 }
 
@@ -147,6 +145,14 @@ static void areas_free(rh_pass_areas *areas)
     free(areas->items);
 }
 
+/* Nothing of it counts yet, whatever a try that was killed has left in it: what
+ * the guest gave up since would not be told, and stay. */
+static bool is_new(const rh_warm *w, size_t i)
+{
+    return w->j.rounds.count == 0 &&
+           (i > w->j.at_disk || (i == w->j.at_disk && w->j.at == 0));
+}
+
 static int open_copy(rh_warm *w, struct rh_pass *p, size_t i, bool *ret_made,
                      rh_error **err)
 {
@@ -154,6 +160,8 @@ static int open_copy(rh_warm *w, struct rh_pass *p, size_t i, bool *ret_made,
     struct stat st;
 
     *ret_made = false;
+    if (is_new(w, i))
+        unlinkat(w->j.dir, d->file, 0);
     if (fstatat(w->j.dir, d->file, &st, AT_SYMLINK_NOFOLLOW) < 0) {
         if (w->j.rounds.count) {
             rh_fail(err, RH_ERR_WARM_JOURNAL, "the copy of a disk is gone");
@@ -164,7 +172,14 @@ static int open_copy(rh_warm *w, struct rh_pass *p, size_t i, bool *ret_made,
         *ret_made = true;
     }
     p->copy = rh_patch_open(w->lib, w->j.dir, d->file, w->j.format, err);
-    return p->copy ? 0 : -1;
+    if (!p->copy)
+        return -1;
+    if (p->copy->size >= d->size)
+        return 0;
+    rh_fail(err, RH_ERR_WARM_JOURNAL,
+            "the copy holds %llu bytes, fewer than the disk's %llu",
+            (unsigned long long)p->copy->size, (unsigned long long)d->size);
+    return rh_error_subject(err, d->file);
 }
 
 static const char *how_of(const rh_warm *w, bool known)
@@ -372,10 +387,26 @@ static int begin(rh_warm *w, struct rh_warm_side *s, bool last, rh_error **err)
     return rh_warm_journal_save(&w->j, err);
 }
 
+/* With --every for months the journal stays small: of so many the first and the
+ * last ones are kept. */
+static void forget_round(rh_warm *w)
+{
+    struct rh_warm_round *r = w->j.rounds.items;
+
+    if (w->j.rounds.count < ROUNDS_KEPT)
+        return;
+    free(r[1].how);
+    memmove(r + 1, r + 2, (w->j.rounds.count - 2) * sizeof *r);
+    w->j.rounds.count--;
+    w->j.rounds_forgotten++;
+}
+
 static void end(rh_warm *w, const char *how, bool last, double seconds)
 {
-    struct rh_warm_round *r = rh_vec_add(&w->j.rounds);
+    struct rh_warm_round *r;
 
+    forget_round(w);
+    r = rh_vec_add(&w->j.rounds);
     *r = (struct rh_warm_round){.how = rh_strdup(how),
                                 .changed = w->j.round_changed,
                                 .sent = w->j.round_sent,
@@ -439,8 +470,10 @@ int rh_warm_round(rh_warm *w, struct rh_warm_side *s, bool last, rh_error **err)
     if (do_disks(w, s, last, &how, err) < 0)
         return stopped(w, s, now() - from);
     end(w, how, last, now() - from);
-    if (rh_warm_journal_save(&w->j, err) < 0)
+    if (rh_warm_journal_save(&w->j, err) < 0) {
+        rh_warm_side_thaw(w, s, NULL);
         return -1;
+    }
     rh_progress(w->lib, "copy", 1, 1);
     return rh_warm_side_thaw(w, s, err);
 }

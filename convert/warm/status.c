@@ -93,7 +93,8 @@ static void rounds_text(const rh_warm *w, struct rh_buf *b)
 
         rh_buf_printf(b,
                       _("  round %zu: %s, %s written, %s read, %.1f seconds\n"),
-                      i + 1, r->how, changed, sent, r->seconds);
+                      i + 1 + (i ? (size_t)w->j.rounds_forgotten : 0), r->how,
+                      changed, sent, r->seconds);
     }
 }
 

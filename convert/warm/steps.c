@@ -126,6 +126,7 @@ static int take_lease(rh_warm *w, rh_error **err)
     int got = rh_lease_take(w->j.dir, LEASE, RH_LEASE_STALE_SECONDS, &w->lease,
                             &holder, err);
 
+    w->j.lease = w->lease;
     if (got == 1)
         return 0;
     if (got == 0)
@@ -173,6 +174,7 @@ static int own(rh_warm *w, rh_error **err)
     rh_warm_journal_close(&w->j);
     if (rh_warm_journal_open(&w->j, path, err) < 0)
         return -1;
+    w->j.lease = w->lease;
     return rh_warm_look_for_result(w, err);
 }
 
@@ -189,6 +191,24 @@ static char *job_name(const rh_options *o, const struct rh_package *p)
     return rh_safe_name(name ? name : "vm");
 }
 
+/* Nothing half-made is left of one that could not be begun. */
+static int begin_job(rh_warm *w, rh_error **err)
+{
+    if (take_lease(w, err) < 0) {
+        rh_warm_journal_leave(&w->j);
+        return -1;
+    }
+    if (rh_warm_journal_fresh(&w->j, err) < 0)
+        return -1;
+    if (rh_warm_choose(w, w->j.options, err) == 0 &&
+        rh_warm_journal_save(&w->j, err) == 0)
+        return 0;
+    rh_lease_release(RH_TAKE(w->lease));
+    w->j.lease = NULL;
+    rh_warm_journal_remove(&w->j, NULL);
+    return -1;
+}
+
 /* The VM is known, and that it can be one: then the job is. */
 static int set_up(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 {
@@ -199,10 +219,9 @@ static int set_up(rh_warm *w, struct rh_warm_side *s, rh_error **err)
     w->j.vm_name = rh_strdup(vm ? vm : s->package->vms.items[0]->id);
     if (rh_warm_side_check(w, s, err) < 0 ||
         rh_warm_journal_create(&w->j, name, is_folder_name(out) ? out : NULL,
-                               err) < 0 ||
-        take_lease(w, err) < 0 || rh_warm_choose(w, w->j.options, err) < 0)
+                               err) < 0)
         return -1;
-    return rh_warm_journal_save(&w->j, err);
+    return begin_job(w, err);
 }
 
 rh_warm *rh_warm_start(rh_lib *lib, const char *source, const rh_options *o,
@@ -237,7 +256,8 @@ static void say_round(rh_warm *w)
     rh_warm_say(w,
                 _("round %zu (%s): %s written, %s read from the source, "
                   "%.1f seconds"),
-                w->j.rounds.count, r->how, changed, sent, r->seconds);
+                w->j.rounds.count + (size_t)w->j.rounds_forgotten, r->how,
+                changed, sent, r->seconds);
 }
 
 static int refuse_state(const rh_warm *w, rh_error **err)
@@ -283,7 +303,9 @@ static int rounds_for_ever(rh_warm *w, double seconds, rh_error **err)
         rh_error *why = NULL;
         time_t next = time(NULL) + (time_t)seconds;
 
-        if (one_round(w, false, &why) < 0 && rh_error_status(why) != 1) {
+        if (one_round(w, false, &why) < 0 &&
+            (rh_error_status(why) != 1 ||
+             rh_error_number(why) == RH_ERR_WARM_BUSY)) {
             int status = rh_error_again(err, why);
 
             rh_error_free(why);
@@ -408,6 +430,17 @@ static int cut(rh_warm *w, const rh_options *o, rh_error **err)
     return 0;
 }
 
+static void drop_copies(rh_warm *w)
+{
+    for (size_t i = 0; i < w->j.disks.count; i++) {
+        const char *file = w->j.disks.items[i].file;
+        RH_AUTO(rh_freep) char *sums = rh_printf("%s.sums", file);
+
+        unlinkat(w->j.dir, file, 0);
+        unlinkat(w->j.dir, sums, 0);
+    }
+}
+
 /* The source keeps existing, under another name; our copies are the result's
  * now, or were delivered. */
 static int close_job(rh_warm *w, rh_error **err)
@@ -418,13 +451,7 @@ static int close_job(rh_warm *w, rh_error **err)
         rh_warm_side_retire(w, &s, err) < 0 ||
         rh_warm_side_clean(w, &s, err) < 0)
         return -1;
-    for (size_t i = 0; i < w->j.disks.count; i++) {
-        const char *file = w->j.disks.items[i].file;
-        RH_AUTO(rh_freep) char *sums = rh_printf("%s.sums", file);
-
-        unlinkat(w->j.dir, file, 0);
-        unlinkat(w->j.dir, sums, 0);
-    }
+    drop_copies(w);
     w->j.state = RH_WARM_DONE;
     return rh_warm_journal_save(&w->j, err);
 }
@@ -476,19 +503,50 @@ int rh_warm_rehearse(rh_warm *w, const rh_options *o, rh_error **err)
     return rh_warm_try_out(w, &s, rh_option(o, "network"), err);
 }
 
+/* The source can't be reached, now or ever. */
+static int still_there(const rh_warm *w, rh_error **err)
+{
+    return rh_hint(err,
+                   "%s is still at the source: run `rehost warm abort %s` "
+                   "again when it can be reached; if it is gone for good, "
+                   "remove %s",
+                   w->j.snapshot_name ? w->j.snapshot_name
+                                      : "changed block tracking",
+                   w->j.name, w->j.path);
+}
+
+/* Where not even a lease finds room the copies go first: that is what their job
+ * is aborted for. */
+static int own_to_end(rh_warm *w, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+
+    if (own(w, &why) == 0)
+        return 0;
+    if (rh_error_number(why) != RH_ERR_NO_SPACE ||
+        rh_lease_held(w->j.dir, LEASE, RH_LEASE_STALE_SECONDS, NULL)) {
+        *err = RH_TAKE(why);
+        return -1;
+    }
+    drop_copies(w);
+    return own(w, err);
+}
+
 int rh_warm_abort(rh_warm *w, rh_error **err)
 {
     RH_AUTO(rh_warm_side_close) struct rh_warm_side s = {0};
     bool off = w->j.shut_down && w->j.state < RH_WARM_HANDED;
 
-    if (own(w, err) < 0)
+    if (own_to_end(w, err) < 0)
         return -1;
     if ((w->j.snapshot_name || w->j.tracking_by_us) &&
         (rh_warm_side_open(w, &s, err) < 0 ||
          rh_warm_side_clean(w, &s, err) < 0))
-        return -1;
+        return still_there(w, err);
     rh_lease_release(RH_TAKE(w->lease));
-    rh_warm_journal_remove(&w->j);
+    w->j.lease = NULL;
+    if (rh_warm_journal_remove(&w->j, err) < 0)
+        return -1;
     rh_warm_say(w, _("job %s is gone, and all of ours with it"), w->j.name);
     if (off)
         rh_warm_say(w, _("the source VM is switched off; start it where it "
