@@ -77,14 +77,12 @@ zpty z zsh -f -i
 zpty -w z "PS1=; fpath=($1 \$fpath); autoload -U compinit; compinit -u -D"
 zpty -w z "zstyle ':completion:*' list-prompt ''; setopt no_beep"
 zpty -w -n z "rehost $2"$'\t'
-sleep 1
-zpty -w -n z $'\x15'"exit"$'\n'
-zpty -r z
-while zpty -r z part; do print -r -- "$part"; done
+zpty -r -m z shown "*$3*"
+print -r -- "$shown"
 zpty -d z
 ZSH
     completes() { # WORDS WHOLE
-        HOME=$PWD run timeout 20 zsh -f try.zsh "$TOP/completions" "$1"
+        HOME=$PWD run timeout 60 zsh -f try.zsh "$TOP/completions" "$1" "$2"
         expect_stdout "$2"
     }
     completes "conv" 'rehost convert'
