@@ -250,7 +250,7 @@ test_batches_twice_and_from_threads() {
     expect_equal "$(find jobs -name receipt.json -path '*/web01/*' | wc -l)" 3 results
 }
 test_pushes_twice_and_from_threads() {
-    local server host
+    local server host n
     need_built_with libcurl
     python3 "$TOP/tests/oracles/pve_double.py" --state state --password secret \
         --auth-delay 0 --task-delay 0.1 >ready 2>double.err &
@@ -260,8 +260,9 @@ test_pushes_twice_and_from_threads() {
         grep -q ^ready ready && break
         sleep 0.1
     done
-    host=$(sed -n 's|^ready https://\([^ ]*\).*|\1|p' ready)
     run "$REHOST" convert "$OVA" --to kvm --out out --no-guest-fix
+    for n in 0 1 2; do cp -r out/web01 out/web01-$n; done
+    host=$(sed -n 's|^ready https://\([^ ]*\).*|\1|p' ready)
     printf '"*":\n  user: root@pam\n  password: secret\n' >login
     chmod 600 login
     CERT=$PWD/state/cert.pem LOGIN=$PWD/login REHOST_USER='' REHOST_PASSWORD='' \
@@ -272,6 +273,17 @@ test_pushes_twice_and_from_threads() {
     expect_stdout '^result: good'
     expect_stdout '^asked 4'
     expect_stdout '^open: not LOGIN_MISSING'
+    expect_stdout '^the same'
+}
+test_warm_moves_twice_and_from_threads() {
+    mkdir moves state
+    head -c 3000000 /dev/urandom >disk.raw
+    XDG_STATE_HOME=$PWD/state run timeout 100 "$SCRATCH/service_calls" warm "$PWD/disk.raw" "$PWD/moves"
+    expect_status 0
+    expect_stdout '^start: not FILE_NOT_FOUND'
+    expect_stdout '^cutover at: not USAGE'
+    expect_stdout '^cutover: good'
+    expect_stdout '^abort: good'
     expect_stdout '^the same'
 }
 # Programs that found faults once, against inputs that did.

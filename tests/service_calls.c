@@ -1,8 +1,10 @@
-/* service_calls.c - the public calls of batches and pushes: twice with one
- * answer, after failures, and from several threads.
+/* service_calls.c - the public calls of batches, pushes and warm moves: twice
+ * with one answer, after failures, and from several threads.
  *
  *   service_calls batch OVA PROGRAM FOLDER    FOLDER is there and empty
- *   service_calls push URL RESULT             a stand-in of a server
+ *   service_calls push URL RESULT             a stand-in of a server; RESULT-0,
+ *                                             -1 and -2 are there
+ *   service_calls warm DISK FOLDER            FOLDER is there and empty
  *
  * A thread has a library of its own; a batch that runs is also asked, and told,
  * by another thread. */
@@ -32,6 +34,15 @@ static void say(struct report *r, const char *what, int good, rh_error *e)
             e ? rh_error_id(e) : "-");
     rh_error_free(e);
 }
+
+/* `call` has &e for its error. */
+#define SAY(r, what, call)     \
+    do {                       \
+        rh_error *e = NULL;    \
+        int good = (call);     \
+                               \
+        say(r, what, good, e); \
+    } while (0)
 
 static rh_options *options_of(const char *const pairs[][2], size_t n)
 {
@@ -160,8 +171,7 @@ static void open_and_run(struct report *r, rh_lib *lib, const char *file)
         rh_options_free(other);
         run_beside(r, b);
         renders(r, b);
-        e = NULL;
-        say(r, "run again", !rh_batch_run(b, &e), e);
+        SAY(r, "run again", !rh_batch_run(b, &e));
         fprintf(r->f, "status %d\n", rh_batch_status(b));
     }
     free(json);
@@ -212,8 +222,10 @@ static char *answer(void *user, const char *question, int hidden)
     return strdup(hidden ? "wrong" : "root");
 }
 
-static void push_to(struct report *r, rh_lib *lib, const char *url)
+/* Each thread has a result of its own: one push at a time holds one. */
+static void push_to(struct report *r, rh_lib *lib, size_t n, const char *url)
 {
+    char mine[4096];
     /* The stand-in's certificate and its log-in. */
     const char *pairs[][2] = {{"to", url},
                               {"dry-run", ""},
@@ -223,8 +235,9 @@ static void push_to(struct report *r, rh_lib *lib, const char *url)
     rh_options *o = options_of(pairs, url == arguments[2] ? 5 : 3);
     rh_error *e = NULL;
     rh_push *p = rh_push_open(lib, o, &e);
-    const char *results[] = {"no-such", arguments[3], arguments[3]};
+    const char *results[] = {"no-such", mine, mine};
 
+    snprintf(mine, sizeof mine, "%s-%zu", arguments[3], n);
     say(r, "open", p != NULL, e);
     for (size_t i = 0; p && i < 3; i++) {
         char *json = NULL, *text = NULL;
@@ -234,8 +247,10 @@ static void push_to(struct report *r, rh_lib *lib, const char *url)
         say(r, "result", json && text, e);
         free(json);
         free(text);
-        e = NULL;
-        say(r, "clean", rh_push_clean(p, results[i], &e) == 0, e);
+        SAY(r, "clean", rh_push_clean(p, results[i], &e) == 0);
+        text = NULL;
+        SAY(r, "verify", rh_push_verify(p, results[i], &text, &e) == 0);
+        free(text);
     }
     rh_push_close(p);
     rh_options_free(o);
@@ -245,19 +260,91 @@ static void pushes(struct report *r, rh_lib *lib, size_t n)
 {
     int asked = 0;
 
-    (void)n;
     for (int i = 0; i < 2; i++) {
-        push_to(r, lib, "nonsense://host");
-        push_to(r, lib, arguments[2]);
+        push_to(r, lib, n, "nonsense://host");
+        push_to(r, lib, n, arguments[2]);
         rh_push_close(NULL);
     }
     /* Without a log-in a person is asked, each time. */
     rh_lib_on_ask(lib, answer, &asked);
-    push_to(r, lib, "xapi://127.0.0.1:9/");
-    push_to(r, lib, "xapi://127.0.0.1:9/");
+    push_to(r, lib, n, "xapi://127.0.0.1:9/");
+    push_to(r, lib, n, "xapi://127.0.0.1:9/");
     fprintf(r->f, "asked %d\n", asked);
     rh_lib_on_ask(lib, NULL, NULL);
-    push_to(r, lib, "xapi://127.0.0.1:9/");
+    push_to(r, lib, n, "xapi://127.0.0.1:9/");
+}
+
+/* --- warm moves ----------------------------------------------------------- */
+
+static void warm_renders(struct report *r, rh_warm *w)
+{
+    static const char *const forms[] = {"json", "text", "said", "none"};
+
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        rh_error *e = NULL;
+        char *text = rh_warm_render(w, forms[i], &e);
+
+        say(r, forms[i], text != NULL, e);
+        free(text);
+    }
+}
+
+static void warm_steps(struct report *r, rh_warm *w)
+{
+    const char *bad[][2] = {{"at", "never"}};
+    rh_options *o = options_of(bad, 1);
+
+    SAY(r, "cutover at", rh_warm_cutover(w, o, &e) == 0);
+    for (int i = 0; i < 2; i++) {
+        SAY(r, "sync", rh_warm_sync(w, NULL, &e) == 0);
+        SAY(r, "rehearse", rh_warm_rehearse(w, NULL, &e) == 0);
+        warm_renders(r, w);
+    }
+    for (int i = 0; i < 2; i++) {
+        SAY(r, "cutover", rh_warm_cutover(w, NULL, &e) == 0);
+        warm_renders(r, w);
+    }
+    for (int i = 0; i < 2; i++)
+        SAY(r, "abort", rh_warm_abort(w, &e) == 0);
+    rh_options_free(o);
+}
+
+static void warm_from(struct report *r, rh_lib *lib, const char *source,
+                      const char *name)
+{
+    char *out = NULL;
+    int made = asprintf(&out, "%s/%s", arguments[3], name);
+    const char *pairs[][2] = {
+        {"to", "kvm"},           {"out", made < 0 ? "." : out},
+        {"job", name},           {"name", "warm"},
+        {"no-guest-fix", ""},    {"set", "memory_bytes=1073741824"},
+        {"source-format", "raw"}};
+    rh_options *o = options_of(pairs, sizeof pairs / sizeof pairs[0]);
+    rh_error *e = NULL;
+    rh_warm *w = rh_warm_start(lib, source, o, &e);
+
+    say(r, "start", w != NULL, e);
+    rh_warm_close(w);
+    e = NULL;
+    w = rh_warm_open(lib, name, &e);
+    say(r, "open", w != NULL, e);
+    if (w)
+        warm_steps(r, w);
+    rh_warm_close(w);
+    rh_options_free(o);
+    free(out);
+}
+
+static void moves(struct report *r, rh_lib *lib, size_t n)
+{
+    char name[32];
+
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "thread-%zu-%u", n, i);
+        warm_from(r, lib, "no-such.raw", "never");
+        warm_from(r, lib, arguments[2], name);
+        rh_warm_close(NULL);
+    }
 }
 
 /* --- all of it ------------------------------------------------------------ */
@@ -275,6 +362,8 @@ static void *work(void *user)
     w->report.f = open_memstream(&w->report.data, &w->report.length);
     if (!strcmp(arguments[1], "batch"))
         batches(&w->report, lib, w->n);
+    else if (!strcmp(arguments[1], "warm"))
+        moves(&w->report, lib, w->n);
     else
         pushes(&w->report, lib, w->n);
     fclose(w->report.f);
