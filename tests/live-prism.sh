@@ -287,6 +287,15 @@ test_what_changed_between_two_snapshots() {
     expect_stderr 'LIVE_UNTRACKED'
 }
 
+test_no_regions_told_are_not_none() {
+    prism --no-regions
+    run timeout 60 "$BUILD/live-changes" "prism://$PE/runs" \
+        "source-tls-ca=$STATE/cert.pem" \
+        "datastore-map=default-container=$STATE/nfs/default-container" -- true
+    expect_status 1
+    expect_stderr 'LIVE_ANSWER'
+}
+
 # --- a Prism that is busy, and who we are ------------------------------------------
 test_busy_broken_and_forgetful() {
     local how
@@ -305,6 +314,13 @@ test_a_wrong_password_is_tried_once() {
     REHOST_SOURCE_PASSWORD=wrong rehost inspect "prism://$PC/web%2001"
     expect_error LOGIN_REFUSED 1
     expect_equal "$(requests .)" 1 "requests"
+}
+test_a_password_that_is_changed_meanwhile() {
+    prism --revoke 6
+    rehost convert "prism://$PC/web%2001" --to kvm --out out
+    expect_error LOGIN_REFUSED 1
+    # The session may have ended: once more is asked, and never again.
+    expect_equal "$(requests .)" 8 "requests"
 }
 test_an_api_key() {
     prism

@@ -235,25 +235,41 @@ static int check_machine(struct rh_virt_work *w, struct rh_checks *checks,
     return 0;
 }
 
-static void check_free(struct rh_virt_work *w, struct rh_checks *checks)
+/* 1: such a VM is there; 0: none; -1: it is not known. */
+static int is_there(virDomainPtr vm, rh_error **err)
 {
-    virConnectPtr conn = w->host->conn;
-    virDomainPtr same = rh_virt.DomainLookupByName(conn, w->domain.name);
+    if (!vm)
+        return rh_virt_was(VIR_ERR_NO_DOMAIN) ? 0
+                                              : rh_virt_fail(_("the VM"), err);
+    rh_virt.DomainFree(vm);
+    return 1;
+}
 
-    if (same)
+int rh_virt_has_uuid(struct rh_virt_work *w, rh_error **err)
+{
+    return is_there(
+        rh_virt.DomainLookupByUUIDString(w->host->conn, w->domain.uuid), err);
+}
+
+static int check_free(struct rh_virt_work *w, struct rh_checks *checks,
+                      rh_error **err)
+{
+    int named = is_there(
+        rh_virt.DomainLookupByName(w->host->conn, w->domain.name), err);
+    int same = named < 0 ? -1 : rh_virt_has_uuid(w, err);
+
+    if (same < 0)
+        return -1;
+    if (named)
         rh_check_bad(checks, RH_ERR_DELIVERY_TAKEN,
                      "a VM with the name \"%s\" is there already",
                      w->domain.name);
     else
         rh_check_good(checks, "the name \"%s\" is free", w->domain.name);
     if (same)
-        rh_virt.DomainFree(same);
-    same = rh_virt.DomainLookupByUUIDString(conn, w->domain.uuid);
-    if (!same)
-        return;
-    rh_check_bad(checks, RH_ERR_DELIVERY_TAKEN,
-                 "a VM with the UUID %s is there already", w->domain.uuid);
-    rh_virt.DomainFree(same);
+        rh_check_bad(checks, RH_ERR_DELIVERY_TAKEN,
+                     "a VM with the UUID %s is there already", w->domain.uuid);
+    return 0;
 }
 
 int rh_virt_look(struct rh_virt_work *w, const char *pool, uint64_t data_bytes,
@@ -267,7 +283,7 @@ int rh_virt_look(struct rh_virt_work *w, const char *pool, uint64_t data_bytes,
         check_machine(w, checks, err) < 0)
         return rh_error_subject(err, w->host->text);
     check_networks(w, checks);
-    check_free(w, checks);
-    return 0;
+    return check_free(w, checks, err) < 0 ? rh_error_subject(err, w->host->text)
+                                          : 0;
 }
 #endif

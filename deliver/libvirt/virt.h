@@ -155,6 +155,8 @@ struct rh_virt_work {
 };
 void rh_virt_work_init(struct rh_virt_work *w, struct rh_virt_host *h);
 void rh_virt_work_free(struct rh_virt_work *w);
+/* 1: a VM with the domain's UUID is there; 0: none; -1: it is not known. */
+int rh_virt_has_uuid(struct rh_virt_work *w, rh_error **err);
 /* Pool, space, networks, names; `files` of the disks, and their virtual size.
  */
 int rh_virt_look(struct rh_virt_work *w, const char *pool, uint64_t data_bytes,

@@ -212,9 +212,17 @@ int rh_virt_define(struct rh_virt_work *w, json_t **ret_there, rh_error **err)
     RH_AUTO(rh_freep) char *id = rh_printf("%s %s", w->domain.uuid, w->mark);
     RH_AUTO(rh_freep) char *there_text = NULL;
     RH_AUTO(rh_virt_domain_free) struct rh_virt_domain there = {0};
+    int is_there;
 
     if (!text)
         return rh_fail(err, RH_ERR_MEMORY, "no memory for libvirt.xml");
+    /* libvirt would put ours in the place of one that came meanwhile. */
+    is_there = rh_virt_has_uuid(w, err);
+    if (is_there)
+        return is_there < 0 ? -1
+                            : rh_fail(err, RH_ERR_DELIVERY_TAKEN,
+                                      "a VM with the UUID %s is there already",
+                                      w->domain.uuid);
     if (w->journal && rh_journal_add(w->journal, "domain", id, err) < 0)
         return -1;
     w->vm = rh_virt.DomainDefineXML(w->host->conn, text);

@@ -296,6 +296,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Failure(429, "Too many requests", "RATE_LIMITED", (("Retry-After", "1"),))
         if o.gateway and n % o.gateway == 0:
             raise Failure(502, "Bad gateway", "BAD_GATEWAY")
+        if o.revoke and n > o.revoke:
+            raise Failure(401, "Authentication failed.", "AUTHENTICATION_REQUIRED")
         if o.forget and n % o.forget == 0:
             raise Failure(401, "The session has expired.", "AUTHENTICATION_REQUIRED")
 
@@ -517,7 +519,7 @@ class Handler(BaseHTTPRequestHandler):
             out = {"file_size": size, "region_list": list_}
             if more is not None:
                 out["next_offset"] = more
-            self.reply(200, out)
+            self.reply(200, {} if p.o.no_regions else out)
             return
         raise Failure(404, "no such route")
 
@@ -831,6 +833,8 @@ def main():
     parser.add_argument("--busy", type=int, default=0, help="each Nth request is answered 429")
     parser.add_argument("--gateway", type=int, default=0, help="each Nth request is answered 502")
     parser.add_argument("--forget", type=int, default=0, help="each Nth request is answered 401, whoever asks")
+    parser.add_argument("--revoke", type=int, default=0, help="after N requests the log-in is refused for good")
+    parser.add_argument("--no-regions", action="store_true", help="changed regions are answered with {}")
     parser.add_argument("--drop-once", action="store_true", help="--drop-after holds for the first download alone")
     parser.add_argument("--drop-after", type=int, default=0, help="cut every download after that many bytes")
     o = parser.parse_args()
