@@ -74,6 +74,12 @@ struct rh_live_platform {
     int (*list)(struct rh_live *live, const struct rh_remote_url *at,
                 rh_live_row_fn *row, void *user, rh_error **err);
 
+    /* By what the VM of that id is known as unchanged, in one request or two;
+     * to be freed.  *ret_sure: whatever changed its disks would change that,
+     * too; of one that runs it is false. */
+    int (*stamp)(struct rh_live *live, const char *id, char **ret,
+                 bool *ret_sure, rh_error **err);
+
     /* A VM: vm->id, vm->options and vm->live are set.  Reads its
      * configuration. */
     int (*vm_open)(struct rh_live_vm *vm, rh_error **err);
@@ -192,6 +198,10 @@ int rh_live_package(struct rh_package *p, const char *url,
  * names a VM. */
 int rh_live_inventory(rh_lib *lib, const char *url, const rh_options *options,
                       rh_live_row_fn *row, void *user, rh_error **err);
+/* The platform's stamp of the VM that the URL names; the caller frees.  Nobody
+ * is asked for a password. */
+char *rh_live_stamp(rh_lib *lib, const char *url, const rh_options *options,
+                    bool *ret_sure, rh_error **err);
 /* The URL of a row's VM on the same server; the caller frees. */
 char *rh_live_row_url(const char *url, const struct rh_live_row *row);
 

@@ -55,6 +55,19 @@ struct rh_live_vm *rh_live_vm_open(rh_lib *lib, const char *url,
     return NULL;
 }
 
+char *rh_live_stamp(rh_lib *lib, const char *url, const rh_options *options,
+                    bool *ret_sure, rh_error **err)
+{
+    rh_lib alone = {.of = lib}; /* it cannot ask a person */
+    struct rh_live *live = rh_live_open(&alone, url, options, err);
+    RH_AUTO(rh_freep) char *id = live ? find_vm(live, url, err) : NULL;
+    char *stamp = NULL;
+
+    return id && live->platform->stamp(live, id, &stamp, ret_sure, err) == 0
+               ? stamp
+               : NULL;
+}
+
 void rh_live_vm_free(struct rh_live_vm *vm)
 {
     vm->live->platform->vm_close(vm);

@@ -184,6 +184,48 @@ test_a_batch_of_all() {
     no_image_left
 }
 
+# Twice, then after somebody has used the VM: the address is the same.
+test_a_batch_takes_a_changed_vm_anew() {
+    local minor first
+    cp "$SCRATCH"/[ab].raw .
+    used() { # WHEN [OPTION...]: another server, where that is the last change
+        SPEC=$PWD/one.json
+        jq --arg when "$1" '.[0:1] | if $when == "" then . else .[0].updated = $when end' \
+            "$SCRATCH/vms.json" >one.json
+        [ -z "${SERVER-}" ] || { kill $SERVER; wait $SERVER; } 2>/dev/null
+        shift
+        prism "$@"
+        CA=()
+    }
+    run_batch() {
+        rehost batch run jobs.yaml --progress none
+        expect_status 0
+        made=$(stat -c %y import/web-01/receipt.json)
+    }
+    for minor in 0 -1; do
+        used 2026-11-01T10:00:00Z --v4-minor $minor
+        printf '%s\n' "schema: rehost.jobs/1" "out: import" "vms:" \
+            "  - {source: 'prism://$PC/web%2001', to: kvm, source-tls-ca: state/cert.pem}" >jobs.yaml
+        run_batch
+        first=$made
+        run_batch
+        expect_equal "$made" "$first" "the result of a VM that has not changed"
+        expect_silent
+        used 2026-11-02T10:00:00Z --v4-minor $minor --port "${PC##*:}" --pe-port "${PE##*:}"
+        run_batch
+        [ "$made" != "$first" ] || fail "what has changed was not done anew"
+        # Nothing is said: it stays done, and that is told.
+        rm -r import
+        used "" --v4-minor $minor --port "${PC##*:}" --pe-port "${PE##*:}"
+        run_batch
+        first=$made
+        run_batch
+        expect_equal "$made" "$first" "the result where nothing is known"
+        expect_stderr 'done, 1 VMs .* remove its result'
+        rm -r import
+    done
+}
+
 # --- disks --------------------------------------------------------------------
 converted() { # HOST [OPTION...]
     local host=$1

@@ -336,4 +336,43 @@ test_a_report_and_a_batch_take_a_whole_place() {
     expect_clean "run 02"
 }
 
+test_a_batch_takes_a_changed_vm_anew() {
+    need_pyvmomi
+    simulate vcenter
+    printf '%s\n' "schema: rehost.jobs/1" "out: import" \
+        "defaults: {to: kvm, no-guest-fix: true, snapshot: true, source-tls-ca: cert.pem}" "vms:" \
+        "  - source: vcenter://$HOST/DC0/vm/web01" \
+        "  - source: vcenter://$HOST/DC0/vm/run%2002" >jobs.yaml
+    local web run
+    run_batch() {
+        live_env "$REHOST" batch run jobs.yaml --progress none
+        expect_status 0
+        now_web=$(stat -c %y import/web01/receipt.json)
+        now_run=$(stat -c %y import/run-02/receipt.json)
+    }
+    run_batch
+    web=$now_web run=$now_run
+    run_batch
+    expect_equal "$now_web" "$web" "the result of a VM that has not changed"
+    expect_equal "$now_run" "$run" "the result of a VM that runs"
+    expect_stderr 'done, 1 VMs .* remove its result'
+    "$PYVMOMI" - $HOST "$SECRET" <<'PY' || fail "the VM could not be changed"
+import ssl, sys
+from pyVim.connect import Disconnect, SmartConnect
+from pyVmomi import vim
+host, port = sys.argv[1].split(":")
+si = SmartConnect(host=host, port=int(port), user="root", pwd=sys.argv[2],
+                  sslContext=ssl._create_unverified_context())
+for name in "web01", "run 02":
+    vm = si.content.searchIndex.FindByInventoryPath("DC0/vm/" + name)
+    vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="used")).info
+Disconnect(si)
+PY
+    sleep 1
+    run_batch
+    [ "$now_web" != "$web" ] || fail "what has changed was not done anew"
+    expect_equal "$now_run" "$run" "the result of a VM that runs"
+    expect_no_sessions
+}
+
 run_tests

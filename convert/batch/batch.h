@@ -32,6 +32,7 @@ struct rh_task {
     char *staging; /* folder in work/ */
     char key[65];
     char *stamp; /* what servers say of the sources; NULL: not asked */
+    bool sure;   /* ... would be another if a source had changed */
     uint64_t need_out, need_temp; /* bytes */
     uint64_t began, told;         /* monotonic nanoseconds */
 };

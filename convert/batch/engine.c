@@ -327,6 +327,8 @@ static void clear_lease(const rh_batch *b, size_t i)
  * was refused or blocked is tried again. */
 static void take_stock(rh_batch *b)
 {
+    size_t untold = 0;
+
     for (size_t i = 0; i < b->jobs->vms.count; i++) {
         struct rh_task *t = &b->tasks[i];
 
@@ -340,11 +342,18 @@ static void take_stock(rh_batch *b)
             continue;
         rh_task_key(b, i, true);
         t->settled = rh_task_is_done(b, i);
+        untold += t->settled && t->chosen && !t->sure;
         if (t->settled)
             clear_lease(b, i);
         else
             t->record.state = RH_VM_PENDING;
     }
+    if (untold)
+        rh_log(b->lib, RH_LOG_WARN,
+               _("of what is done, %zu VMs cannot be asked whether they have "
+                 "changed since (they run, or nothing tells): they stay as "
+                 "they are; to have one done anew, remove its result"),
+               untold);
 }
 
 int rh_batch_loop(rh_batch *b, rh_error **err)

@@ -15,10 +15,10 @@
 #include "base/io.h"
 #include "base/limits.h"
 #include "base/out.h"
-#include "base/stamp.h"
 #include "base/text.h"
 #include "convert/batch/batch.h"
 #include "convert/batch/work_key.h"
+#include "convert/source_stamp.h"
 #include "rehost/rehost.h"
 
 enum { GRACE_MS = 20000 };
@@ -593,19 +593,23 @@ static bool is_silent(const rh_batch *b, const char *url)
 }
 
 /* What the servers say of the sources now; NULL when one says nothing. */
-static char *ask_servers(rh_batch *b, const struct rh_job_vm *vm)
+static char *ask_servers(rh_batch *b, const struct rh_job_vm *vm,
+                         bool *ret_sure)
 {
     struct rh_buf all = {0};
 
+    *ret_sure = true;
     for (size_t k = 0; k < vm->sources.count; k++) {
         const char *source = vm->sources.items[k];
         RH_AUTO(rh_freep) char *stamp = NULL;
+        bool sure = false;
 
-        if (!rh_is_url(source))
+        if (!rh_source_is_remote(source))
             continue;
         /* The others of a silent server would cost as long. */
         if (!is_silent(b, source))
-            stamp = rh_http_stamp(b->lib, source);
+            stamp = rh_source_stamp(b->lib, source, &vm->options, &sure);
+        *ret_sure &= sure;
         if (!stamp) {
             set_text(&b->silent, rh_strndup(source, server_length(source)));
             rh_buf_free(&all);
@@ -622,10 +626,12 @@ void rh_task_key(rh_batch *b, size_t i, bool ask)
     const struct rh_job_vm *vm = vm_of(b, i);
     bool remote = false;
 
+    if (!t->stamp)
+        t->sure = true;
     for (size_t k = 0; k < vm->sources.count; k++)
-        remote |= rh_is_url(vm->sources.items[k]);
+        remote |= rh_source_is_remote(vm->sources.items[k]);
     if (remote && ask && !t->stamp)
-        t->stamp = ask_servers(b, vm);
+        t->stamp = ask_servers(b, vm, &t->sure);
     if (remote && ask && !t->stamp)
         t->stamp = rh_strdup(t->record.stamp);
     rh_work_key(b->jobs, vm,

@@ -14,6 +14,7 @@
 #include "base/digest.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "convert/source_stamp.h"
 #include "rehost/rehost.h"
 
 enum {
@@ -135,7 +136,7 @@ static void add_source(struct rh_digest *d, const struct rh_jobs *jobs,
     struct stat st;
 
     add_path(d, jobs, source);
-    if (strstr(source, "://"))
+    if (rh_source_is_remote(source))
         return;
     if (stat(source, &st) == 0 && S_ISDIR(st.st_mode)) {
         list_files(source, "", "", &files);

@@ -112,6 +112,8 @@ static inline struct rh_ntx_vm *rh_ntx_vm_of(const struct rh_live_vm *vm)
     return vm->state;
 }
 
+int rh_ntx_stamp(struct rh_live *live, const char *id, char **ret,
+                 bool *ret_sure, rh_error **err);
 int rh_ntx_vm_open(struct rh_live_vm *vm, rh_error **err);
 void rh_ntx_vm_close(struct rh_live_vm *vm);
 int rh_ntx_describe(struct rh_live_vm *vm, struct rh_package *p,

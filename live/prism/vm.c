@@ -39,6 +39,18 @@ int rh_ntx_refresh(struct rh_live_vm *vm, rh_error **err)
     return 0;
 }
 
+/* A time or a number that grows; false: it is none. */
+static bool add_told(struct rh_buf *b, const json_t *value)
+{
+    if (json_is_string(value))
+        rh_buf_printf(b, " %s", json_string_value(value));
+    else if (json_is_integer(value))
+        rh_buf_printf(b, " %lld", (long long)json_integer_value(value));
+    else
+        return false;
+    return true;
+}
+
 /* The list of disks of any version. */
 static const json_t *disks_in(const json_t *vm)
 {
@@ -104,6 +116,31 @@ static void learn_disks(struct rh_ntx_vm *v, const struct rh_vm *vm)
 
         learn_disk(d, &vm->disks.items[i], list);
     }
+}
+
+/* Each version tells by another key when the VM was changed.  What runs
+ * changes its disks all the time, and our snapshots change the rest. */
+int rh_ntx_stamp(struct rh_live *live, const char *id, char **ret,
+                 bool *ret_sure, rh_error **err)
+{
+    static const char *const paths[] = {
+        "updateTime", "metadata/last_update_time", "vm_logical_timestamp"};
+    RH_AUTO(rh_ntx_json_free) json_t *doc = NULL;
+    RH_AUTO(rh_freep) char *etag = NULL;
+    struct rh_buf b = {0};
+    bool told = false;
+
+    if (rh_ntx_get(live, id, &doc, &etag, err) < 0)
+        return -1;
+    rh_buf_printf(&b, "%s", id);
+    if (state_in(doc) == RH_LIVE_OFF) {
+        rh_buf_puts(&b, " off");
+        for (size_t i = 0; i < RH_COUNT(paths); i++)
+            told |= add_told(&b, rh_ntx_at(doc, paths[i]));
+    }
+    *ret_sure = told;
+    *ret = rh_buf_take(&b);
+    return 0;
 }
 
 int rh_ntx_vm_open(struct rh_live_vm *vm, rh_error **err)

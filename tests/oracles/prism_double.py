@@ -115,7 +115,8 @@ class Prism:
                "nic_list": [{"uuid": n["uuid"], "nic_type": "NORMAL_NIC", "model": "", "mac_address": n["mac"], "is_connected": True,
                              "vlan_mode": "ACCESS", "subnet_reference": {"kind": "subnet", "uuid": n["subnet_uuid"], "name": n.get("subnet", "default")}}
                             for n in vm.get("nics", [])]}
-        return {"metadata": {"kind": "vm", "uuid": vm["uuid"], "spec_version": 1, "categories": {}},
+        updated = {"last_update_time": vm["updated"]} if "updated" in vm else {}
+        return {"metadata": {"kind": "vm", "uuid": vm["uuid"], "spec_version": 1, "categories": {}, **updated},
                 "spec": {"name": vm["name"], "description": vm.get("description", ""), "resources": res,
                          "cluster_reference": {"kind": "cluster", "uuid": self.cluster}},
                 "status": {"name": vm["name"], "state": "COMPLETE", "resources": dict(res, host_reference={"kind": "host", "uuid": self.cluster})}}
@@ -145,6 +146,8 @@ class Prism:
                "nics": [{"extId": n["uuid"], "backingInfo": {"isConnected": True, "macAddress": n["mac"]},
                          "networkInfo": {"nicType": "NORMAL_NIC", "vlanMode": "ACCESS", "subnet": {"extId": n["subnet_uuid"]}}}
                         for n in vm.get("nics", [])]}
+        if "updated" in vm:
+            out["updateTime"] = vm["updated"]
         if uefi:
             out["bootConfig"]["isSecureBootEnabled"] = vm["boot"] == "SECURE_BOOT"
         return out

@@ -1,0 +1,42 @@
+/* source_stamp.c - each kind of source is asked in its own way. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/source_stamp.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/io.h"
+#include "base/stamp.h"
+#include "base/text.h"
+#include "live/live.h"
+
+bool rh_source_is_remote(const char *source)
+{
+    return strstr(source, "://") != NULL;
+}
+
+static char *live_stamp(rh_lib *lib, const char *source,
+                        const rh_options *options, bool *ret_sure)
+{
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+    char *stamp = rh_live_stamp(lib, source, options, ret_sure, &why);
+
+    if (!stamp)
+        rh_log(lib, RH_LOG_DEBUG, "%s", rh_error_message(why));
+    return stamp;
+}
+
+char *rh_source_stamp(rh_lib *lib, const char *source,
+                      const rh_options *options, bool *ret_sure)
+{
+    char *stamp;
+
+    *ret_sure = false;
+    if (rh_live_is(source))
+        return live_stamp(lib, source, options, ret_sure);
+    if (!rh_is_url(source))
+        return rh_strdup("");
+    stamp = rh_http_stamp(lib, source);
+    *ret_sure = stamp != NULL;
+    return stamp;
+}
