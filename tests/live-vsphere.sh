@@ -300,6 +300,24 @@ test_a_wrong_password_is_tried_once() {
     expect_error HTTP_USERINFO 2
 }
 
+test_a_batch_tries_a_wrong_password_once() {
+    simulate esx -v
+    cat >jobs.yaml <<YAML
+schema: rehost.jobs/1
+out: out
+jobs: 1
+defaults: {to: kvm, source-tls-ca: cert.pem}
+vms:
+  - {source: "esxi://$HOST/web01", name: one}
+  - {source: "esxi://$HOST/other", name: two}
+  - {source: "esxi://$HOST/third", name: three}
+YAML
+    REHOST_SOURCE_PASSWORD=wrong run "$REHOST" batch run jobs.yaml
+    expect_status 1
+    expect_equal "$(grep -c 'sdk Login' sim.err)" 1 "log-ins"
+    run "$REHOST" batch status jobs.yaml --json
+    expect_json '[.vms[].error.code] | unique | join(" ")' LOGIN_REFUSED
+}
 test_a_login_file_and_a_pin_will_do() {
     simulate esx
     local pin

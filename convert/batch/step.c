@@ -856,6 +856,56 @@ static bool complete_commit(rh_batch *b, size_t i)
     return true;
 }
 
+/* "esxi://HOST" of an address, as far as two have it in common. */
+static bool same_server(const char *a, const char *b)
+{
+    size_t n = 0;
+    const char *host = a ? strstr(a, "://") : NULL;
+
+    if (!host || !b)
+        return false;
+    n = (size_t)(host + 3 - a) + strcspn(host + 3, "/?#");
+    return !strncmp(a, b, n) && (!b[n] || strchr("/?#", b[n]));
+}
+
+static const char *source_of(const struct rh_job_vm *vm)
+{
+    return vm->sources.count ? vm->sources.items[0] : NULL;
+}
+
+/* Each VM logs in by itself, and a few wrong passwords lock a user out: what a
+ * server has refused in this run is not tried again. */
+static const char *refused_before(const rh_batch *b, size_t i)
+{
+    const struct rh_job_vm *vm = vm_of(b, i);
+
+    for (size_t k = 0; k < b->jobs->vms.count; k++) {
+        const struct rh_task *t = &b->tasks[k];
+        const struct rh_job_vm *other = vm_of(b, k);
+
+        if (k != i && t->tried && t->settled && t->record.error &&
+            code_is(t->record.error, "LOGIN_REFUSED") &&
+            (same_server(source_of(vm), source_of(other)) ||
+             same_server(vm->deliver, other->deliver)))
+            return other->name;
+    }
+    return NULL;
+}
+
+static bool may_log_in(rh_batch *b, size_t i)
+{
+    const char *other = refused_before(b, i);
+    rh_error *e = NULL;
+
+    if (!other)
+        return true;
+    rh_fail(&e, RH_ERR_LOGIN_REFUSED,
+            "the server refused the log-in for \"%s\"; it was not tried again",
+            other);
+    failed_with(b, i, e);
+    return false;
+}
+
 static void start_turn(rh_batch *b, size_t i)
 {
     struct rh_task *t = &b->tasks[i];
@@ -876,6 +926,8 @@ static void start_turn(rh_batch *b, size_t i)
              rh_printf(_("pid %ld on %s"), (long)getpid(), host));
     note(b, i);
     rh_event(b, "vm-start", i);
+    if (!may_log_in(b, i))
+        return;
     if (vm_of(b, i)->sources.count > 1 && !t->planned && !b->dry_run)
         plan_by_size(b, i);
     if (!t->planned) {

@@ -8,7 +8,11 @@
 #include "base/limits.h"
 #include "live/vsphere/machine.h"
 
-enum { CLOCK_OFF = 60, SNAPSHOTS_SHOWN = 8 };
+enum {
+    CLOCK_OFF = 60,
+    SNAPSHOTS_SHOWN = 8,
+    ATTRIBUTES_MOST = 1000, /* of those that an administrator has defined */
+};
 
 /* --- the VM itself
  * ------------------------------------------------------------ */
@@ -300,13 +304,17 @@ static void attributes(const struct rh_vs_vm *v, struct rh_findings *f)
 {
     const xmlNode *values = rh_vs_property(v->object, "customValue");
     const xmlNode *defs = rh_vs_property(v->object, "availableField");
+    unsigned count = 0;
 
     for (xmlNode *n = rh_vs_child(values, "CustomFieldValue"); n;
          n = rh_vs_next(n)) {
         const char *key = rh_vs_text_at(n, "key"), *name = key;
+        unsigned looked = 0;
 
-        for (xmlNode *d = rh_vs_child(defs, "CustomFieldDef"); d;
-             d = rh_vs_next(d))
+        if (count++ == ATTRIBUTES_MOST)
+            break;
+        for (xmlNode *d = rh_vs_child(defs, "CustomFieldDef");
+             d && looked < ATTRIBUTES_MOST; d = rh_vs_next(d), looked++)
             if (!strcmp(rh_vs_text_at(d, "key"), key))
                 name = rh_vs_text_at(d, "name");
         if (rh_vs_text_at(n, "value")[0])
