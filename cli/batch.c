@@ -87,7 +87,8 @@ const struct cli_command cli_batch_init = {
     N_("write a job file for many VMs, to be looked through and run"),
     "  rehost batch init /exports -o jobs.yaml\n"
     "  rehost report /exports --to kvm --json report.json\n"
-    "  rehost batch init --from-report report.json --to kvm -o jobs.yaml\n",
+    "  rehost batch init --from-report report.json --to kvm -o jobs.yaml\n"
+    "  rehost batch init RVTools_export.xlsx --to kvm -o jobs.yaml\n",
     init_options,
     run_init};
 

@@ -175,6 +175,7 @@ const struct cli_command cli_inspect = {
     "  rehost inspect web01.ova --json --guest\n"
     "  rehost inspect vm.qcow2 --fill prism.json --set nic0.network=LAN\n"
     "  rehost inspect boot.qcow2 data.qcow2 --fill prism.json\n"
+    "  rehost inspect RVTools_export.xlsx\n"
     "  rehost inspect vm.ova --template > vm.yaml\n",
     inspect_options,
     run_inspect};
@@ -280,6 +281,7 @@ const struct cli_command cli_report = {
     N_("a dry run: what fits, what would change, what must be done by hand"),
     "  rehost report web01.ova --to all\n"
     "  rehost report /exports --to all --html fleet.html\n"
+    "  rehost report RVTools_export.xlsx --to all --html plan.html\n"
     "  rehost report web01.ova --to xen --json | jq '.vms[].targets'\n",
     report_options,
     run_report};

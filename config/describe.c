@@ -100,6 +100,7 @@ char *rh_source_for_people(const struct rh_value *v)
                                         [RH_FROM_LIBVIRT] = N_("libvirt XML"),
                                         [RH_FROM_VBOX] =
                                             N_("VirtualBox settings"),
+                                        [RH_FROM_RVTOOLS] = N_("RVTools"),
                                         [RH_FROM_VSPHERE] = N_("vSphere"),
                                         [RH_FROM_PRISM] = N_("Prism"),
                                         [RH_FROM_SET] = N_("--set")};

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "package/descriptor.h"
 
 /* The name of an XML document's root without its prefix; "" when the text is no
@@ -87,16 +88,45 @@ static bool is_vmx(const char *text, size_t n)
     return false;
 }
 
+/* The first row of RVTools' tabs: VM, Powerstate ... in any encoding, quoted or
+ * not. */
+static bool is_rvtools(const char *text, size_t n)
+{
+    static const char wanted[] = "vm,powerstate,";
+    size_t m = 0;
+
+    for (size_t i = 0; i < n && i < 128 && m < sizeof wanted - 1; i++) {
+        char c = strchr(";\t", text[i]) && text[i] ? ',' : text[i];
+
+        if (!c || strchr("\xef\xbb\xbf\xff\xfe\" ", c))
+            continue;
+        if (tolower((unsigned char)c) != wanted[m++])
+            return false;
+    }
+    return m == sizeof wanted - 1;
+}
+
 static const struct rh_descriptor kinds[] = {
-    {"ovf", ".ovf", "OVF", true, false, is_ovf, rh_ovf_parse},
-    {"vmx", ".vmx", "VMX", false, true, is_vmx, rh_vmx_parse},
-    {"vbox", ".vbox", "VirtualBox", false, true, is_vbox, rh_vbox_parse},
-    {"libvirt", ".xml", "libvirt", false, true, is_libvirt, rh_libvirt_parse},
+    {"ovf", ".ovf", "OVF", true, false, is_ovf, rh_ovf_parse, 0},
+    {"vmx", ".vmx", "VMX", false, true, is_vmx, rh_vmx_parse, 0},
+    {"vbox", ".vbox", "VirtualBox", false, true, is_vbox, rh_vbox_parse, 0},
+    {"libvirt", ".xml", "libvirt", false, true, is_libvirt, rh_libvirt_parse,
+     0},
+    {"rvtools", "tabvInfo.csv", "RVTools", false, false, is_rvtools,
+     rh_rvtools_parse, RH_LIMIT_INVENTORY},
 };
 
 const struct rh_descriptor *rh_descriptor_at(size_t i)
 {
     return i < RH_COUNT(kinds) ? &kinds[i] : NULL;
+}
+
+const struct rh_descriptor *rh_descriptor_named(const char *name)
+{
+    for (size_t i = 0; i < RH_COUNT(kinds); i++)
+        if (!strcmp(kinds[i].name, name))
+            return &kinds[i];
+    return NULL;
 }
 
 const struct rh_descriptor *rh_descriptor_of(const char *text, size_t n)

@@ -20,7 +20,8 @@ typedef int rh_descriptor_parse(struct rh_package *p, const char *name,
                                 const char *text, size_t n,
                                 const struct rh_package_options *o,
                                 rh_error **err);
-rh_descriptor_parse rh_ovf_parse, rh_vmx_parse, rh_libvirt_parse, rh_vbox_parse;
+rh_descriptor_parse rh_ovf_parse, rh_vmx_parse, rh_libvirt_parse, rh_vbox_parse,
+    rh_rvtools_parse;
 
 /* One row for each kind of descriptor (descriptors/registry.c). */
 struct rh_descriptor {
@@ -31,9 +32,12 @@ struct rh_descriptor {
     bool elsewhere;     /* its files may well lie on other datastores */
     bool (*probe)(const char *text, size_t n);
     rh_descriptor_parse *parse;
+    uint64_t limit; /* bytes of it; 0: RH_LIMIT_DESCRIPTOR */
 };
 /* The i-th, in the order they are asked; NULL at the end. */
 const struct rh_descriptor *rh_descriptor_at(size_t i);
+/* By its kind's name; NULL: there is none. */
+const struct rh_descriptor *rh_descriptor_named(const char *name);
 /* By content: the first n bytes of it, and a NUL. */
 const struct rh_descriptor *rh_descriptor_of(const char *text, size_t n);
 

@@ -54,7 +54,10 @@ static int take_descriptor(struct rh_package *p,
     RH_AUTO(rh_freep) char *text = NULL;
     size_t n;
 
-    if (rh_io_slurp(c->io, RH_LIMIT_DESCRIPTOR, &text, &n, err) < 0 ||
+    if (rh_io_slurp(c->io,
+                    c->descriptor->limit ? c->descriptor->limit
+                                         : RH_LIMIT_DESCRIPTOR,
+                    &text, &n, err) < 0 ||
         rh_digests_open(p, text, n, err) < 0)
         return -1;
     if (c->descriptor->parse(p, c->name, text, n, o, err) < 0)

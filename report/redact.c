@@ -151,6 +151,7 @@ static void hide_vm(struct redact *r, const json_t *vm)
     hide_key(r, A_VM, vm, "name");
     hide_key(r, A_VM, vm, "id");
     hide_key(r, A_HOST, vm, "hostname");
+    hide_key(r, A_SOURCE, vm, "address");
     hide_list(r, disks, "file", A_FILE);
     hide_list(r, disks, "parent", A_FILE);
     hide_list(r, disks, "id", A_DISK);

@@ -223,8 +223,19 @@ static int take_file(struct rh_package *p, struct rh_io *io,
     return look_beside(p, path, err);
 }
 
-static int take_archive(struct rh_package *p, struct rh_io *io, bool zip,
-                        rh_error **err)
+/* A workbook is a zip; of its kinds RVTools' alone describes VMs. */
+static bool is_workbook(struct rh_place *zip)
+{
+    const char *name;
+
+    for (size_t i = 0; (name = rh_place_name(zip, i)); i++)
+        if (!strcmp(name, "xl/workbook.xml"))
+            return true;
+    return false;
+}
+
+static int take_archive(struct rh_package *p, struct rh_io *io,
+                        const char *path, bool zip, rh_error **err)
 {
     struct rh_container *c = rh_container_of(p);
 
@@ -232,6 +243,10 @@ static int take_archive(struct rh_package *p, struct rh_io *io, bool zip,
         p->kind = "ova.zip";
     c->base = zip ? rh_zip_open(p->lib, io, &c->about, err)
                   : rh_tar_open(p->lib, io, &c->about, err);
+    if (zip && c->base && is_workbook(c->base)) {
+        rh_place_close(RH_TAKE(c->base));
+        return take_file(p, io, rh_descriptor_named("rvtools"), path, err);
+    }
     return c->base ? choose_in_archive(p, err) : -1;
 }
 
@@ -257,7 +272,7 @@ static int take_plain(struct rh_package *p, struct rh_io *io, const char *path,
 
     p->loose = io->loose;
     if (content == RH_CONTENT_TAR || content == RH_CONTENT_ZIP)
-        return take_archive(p, io, content == RH_CONTENT_ZIP, err);
+        return take_archive(p, io, path, content == RH_CONTENT_ZIP, err);
     if (rh_format_probe(io, &cause)) /* by its end, too */
         return take_file(p, io, NULL, path, err);
     if (cause) {

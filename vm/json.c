@@ -127,6 +127,8 @@ json_t *rh_vm_json(struct rh_vm *vm)
     json_object_set_new(o, "cdroms", cdroms);
     json_object_set_new(o, "devices", devices);
     json_object_set_new(o, "source", rh_json_text(vm->source_kind));
+    if (vm->address)
+        json_object_set_new(o, "address", rh_json_text(vm->address));
     rh_vm_each(vm, add_provenance, provenance);
     json_object_set_new(o, "provenance", provenance);
     return o;

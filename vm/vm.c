@@ -245,12 +245,13 @@ bool rh_is_true(const struct rh_value *v)
 char *rh_from_text(const struct rh_value *v)
 {
     static const char *const names[] = {
-        [RH_FROM_NOBODY] = "",     [RH_FROM_DEFAULT] = "default",
-        [RH_FROM_DISK] = "disk",   [RH_FROM_FILL] = "fill",
-        [RH_FROM_GUEST] = "guest", [RH_FROM_OVF] = "ovf",
-        [RH_FROM_VMX] = "vmx",     [RH_FROM_LIBVIRT] = "libvirt",
-        [RH_FROM_VBOX] = "vbox",   [RH_FROM_VSPHERE] = "vsphere",
-        [RH_FROM_PRISM] = "prism", [RH_FROM_SET] = "set"};
+        [RH_FROM_NOBODY] = "",         [RH_FROM_DEFAULT] = "default",
+        [RH_FROM_DISK] = "disk",       [RH_FROM_FILL] = "fill",
+        [RH_FROM_GUEST] = "guest",     [RH_FROM_OVF] = "ovf",
+        [RH_FROM_VMX] = "vmx",         [RH_FROM_LIBVIRT] = "libvirt",
+        [RH_FROM_VBOX] = "vbox",       [RH_FROM_RVTOOLS] = "rvtools",
+        [RH_FROM_VSPHERE] = "vsphere", [RH_FROM_PRISM] = "prism",
+        [RH_FROM_SET] = "set"};
     bool named = v->from == RH_FROM_DEFAULT || v->from == RH_FROM_FILL;
 
     if (named && v->detail)

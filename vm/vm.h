@@ -34,6 +34,7 @@ enum rh_from {
     RH_FROM_VMX,
     RH_FROM_LIBVIRT,
     RH_FROM_VBOX,
+    RH_FROM_RVTOOLS, /* an inventory of VMs */
     RH_FROM_VSPHERE, /* what a running platform's API says */
     RH_FROM_PRISM,
     RH_FROM_SET /* --set: the last word */
@@ -102,6 +103,8 @@ struct rh_vm {
     /* The hardware's UUID as the guest's system last saw it, lower case; NULL:
      * nothing tells. */
     const char *seen_uuid;
+    /* Where the VM itself is to be had, as an inventory of it tells; or NULL. */
+    const char *address;
     const char *source_kind; /* "vmware", "nutanix", "virtualbox", "other" */
 };
 

@@ -18,11 +18,14 @@ enum { WAVES = 3 }; /* ready, some care, much by hand; behind them: blocked */
 
 struct row {
     const char *source;
-    unsigned wave; /* WAVES + 1: not to be run as it is */
+    unsigned wave;    /* WAVES + 1: not to be run as it is */
+    bool listed;      /* known from an inventory alone, which says no address */
+    const char *name; /* of a VM that an inventory lists; or NULL */
     struct rh_buf why;
 };
 struct rows {
     RH_VEC(struct row) list;
+    struct rh_arena *arena; /* of sources that are made up */
     struct rh_name_map names;
     struct rh_name_map networks; /* of the VMs, for the map */
 };
@@ -149,9 +152,41 @@ static bool is_asked(const rh_options *o, const char *target)
     return !rh_option(o, "to") && !strcmp(target, rh_default_target());
 }
 
+/* Does all that the report says of it come from a list of VMs? */
+static bool is_listed(const json_t *entry)
+{
+    const json_t *target, *f;
+    size_t i, n;
+
+    json_array_foreach (json_object_get(entry, "targets"), i, target)
+        json_array_foreach (json_object_get(target, "findings"), n, f)
+            if (!strcmp(word(f, "id"), "RVTOOLS-ONLY"))
+                return true;
+    return false;
+}
+
+/* A list is no source, but the VM is, where the list says where it is; else a
+ * person fills it in, beginning with a file of the VM's name. */
+static struct row *row_of_listed(struct rows *rows, const json_t *entry)
+{
+    const json_t *vm = json_object_get(entry, "vm");
+    const char *address = word(vm, "address");
+    struct row *r;
+
+    if (address[0])
+        r = row_of(rows, address);
+    else
+        r = row_of(rows,
+                   rh_arena_printf(rows->arena, "%s.ova", word(vm, "id")));
+    r->listed = !address[0];
+    r->name = word(vm, "name");
+    return r;
+}
+
 static void note_vm(struct rows *rows, const json_t *entry, const rh_options *o)
 {
-    struct row *r = row_of(rows, word(entry, "source"));
+    struct row *r = is_listed(entry) ? row_of_listed(rows, entry)
+                                     : row_of(rows, word(entry, "source"));
     const json_t *target, *nic;
     size_t i;
 
@@ -179,14 +214,24 @@ static void note_failed(struct rows *rows, const json_t *entry)
 
 static void put_row(struct rh_buf *t, const struct row *r)
 {
-    const char *off = r->wave > WAVES ? "#" : " ";
+    const char *off = r->wave > WAVES || r->listed ? "#" : " ";
 
     rh_buf_printf(t, "%s - source: ", off);
     put_quoted(t, r->source);
+    rh_buf_puts(t, "\n");
+    if (r->name) {
+        rh_buf_puts(t, "    # ");
+        put_words(t, r->name);
+        rh_buf_puts(t, "\n");
+    }
     if (r->wave > WAVES)
-        rh_buf_printf(t, "\n    # %s\n", _("a person must see to this one:"));
+        rh_buf_printf(t, "    # %s\n", _("a person must see to this one:"));
     else
-        rh_buf_printf(t, "\n    wave: %u\n", r->wave);
+        rh_buf_printf(t, "%s   wave: %u\n", r->listed ? "#" : " ", r->wave);
+    if (r->listed)
+        rh_buf_printf(t, "    # %s\n",
+                      _("fill in where its export lies, or its address "
+                        "(vcenter://HOST/VM), and take away the # marks"));
     if (r->why.length)
         rh_buf_add(t, r->why.data, r->why.length);
 }
@@ -233,6 +278,8 @@ static void free_rows(struct rows *rows)
     free(rows->list.items);
     rh_name_map_free(&rows->names);
     rh_name_map_free(&rows->networks);
+    if (rows->arena)
+        rh_arena_free(rows->arena);
 }
 
 static json_t *load_report(const char *path, rh_error **err)
@@ -254,15 +301,18 @@ static json_t *load_report(const char *path, rh_error **err)
     return NULL;
 }
 
-static char *from_report(const char *path, const rh_options *o, rh_error **err)
+/* Takes the document; NULL: why there is none was told. */
+static char *from_document(json_t *doc, const rh_options *o)
 {
-    json_t *doc = load_report(path, err), *entry;
-    struct rows rows = {0};
+    struct rows rows = {.arena = rh_arena_new()};
     struct rh_buf t = {0};
+    json_t *entry;
     size_t i;
 
-    if (!doc)
+    if (!doc) {
+        free_rows(&rows);
         return NULL;
+    }
     json_array_foreach (json_object_get(doc, "vms"), i, entry)
         note_vm(&rows, entry, o);
     json_array_foreach (json_object_get(doc, "failed"), i, entry)
@@ -311,6 +361,42 @@ static char *from_sources(rh_lib *lib, const char *const *sources, size_t count,
     return rh_buf_take(&t);
 }
 
+/* --- from a list of VMs ------------------------------------------------------
+ */
+
+/* No package is named so. */
+static bool is_list(const char *source)
+{
+    const char *dot = strrchr(source, '.');
+
+    return dot && !strstr(source, "://") &&
+           (rh_same_word(dot, ".xlsx") || rh_same_word(dot, ".csv"));
+}
+
+/* All of them are looked at: a list names VMs, and its waves go by what can be
+ * said of them. */
+static char *from_lists(rh_lib *lib, const char *const *sources, size_t count,
+                        const rh_options *o, rh_error **err)
+{
+    rh_report *report = rh_report_run(lib, sources, count, o, err);
+    rh_error *cause = report ? rh_report_cause(report) : NULL;
+    RH_AUTO(rh_freep) char *text = NULL;
+    json_t *doc = NULL;
+
+    if (cause) {
+        if (err && !*err)
+            *err = RH_TAKE(cause);
+        rh_error_free(cause);
+    } else if (report) {
+        text = rh_report_render(report, "json", err);
+        doc = text ? json_loads(text, 0, NULL) : NULL;
+        if (text && !doc)
+            rh_fail(err, RH_ERR_BUG, "the report is no JSON");
+    }
+    rh_report_free(report);
+    return from_document(doc, o);
+}
+
 char *rh_batch_init(rh_lib *lib, const char *const *sources, size_t count,
                     const rh_options *options, rh_error **err)
 {
@@ -324,6 +410,9 @@ char *rh_batch_init(rh_lib *lib, const char *const *sources, size_t count,
         rh_fail(err, RH_ERR_USAGE, "a source or --from-report is needed");
         return NULL;
     }
-    return report ? from_report(report, options, err)
+    for (size_t i = 0; i < count; i++)
+        if (is_list(sources[i]))
+            return from_lists(lib, sources, count, options, err);
+    return report ? from_document(load_report(report, err), options)
                   : from_sources(lib, sources, count, options, err);
 }
