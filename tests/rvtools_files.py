@@ -185,7 +185,7 @@ def hostile(folder):
                     with z.open(name, "w") as f:
                         f.write(b"<sst>")
                         for _ in range(140):
-                            f.write(b" " * (1 << 20))
+                            f.write(b"<si/>" * (1 << 17))
                 else:
                     z.writestr(name, e.read(name))
     with open(os.path.join(folder, "cut.xlsx"), "wb") as f:

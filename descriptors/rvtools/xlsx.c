@@ -122,6 +122,14 @@ static void reader_freep(xmlTextReader **r)
         xmlFreeTextReader(*r);
 }
 
+/* What is wrong is told by who asked; a library prints nothing. */
+static void keep_quiet(void *user, const char *message,
+                       xmlParserSeverities severity,
+                       xmlTextReaderLocatorPtr where)
+{
+    (void)user, (void)message, (void)severity, (void)where;
+}
+
 static xmlTextReader *reader_new(struct part *p, rh_error **err)
 {
     xmlTextReader *r =
@@ -129,7 +137,9 @@ static xmlTextReader *reader_new(struct part *p, rh_error **err)
                        XML_PARSE_NONET | XML_PARSE_NOERROR |
                            XML_PARSE_NOWARNING | XML_PARSE_NOCDATA);
 
-    if (!r)
+    if (r)
+        xmlTextReaderSetErrorHandler(r, keep_quiet, NULL);
+    else
         rh_fail(err, RH_ERR_MEMORY, "no memory for an XML reader");
     return r;
 }
