@@ -128,7 +128,8 @@ static int write_bits(struct rh_patch *p, rh_error **err)
                            (uint64_t)s->v->table[s->bits_of] * VHD_SECTOR, err);
 }
 
-/* Sectors that were written before count as written, zero or not. */
+/* Before the sectors themselves: one that has bytes but no bit would read as
+ * zeros for some, and as its bytes for others. */
 static int set_bits(struct rh_patch *p, uint64_t block, uint64_t from,
                     uint64_t to, rh_error **err)
 {
@@ -147,7 +148,7 @@ static int set_bits(struct rh_patch *p, uint64_t block, uint64_t from,
         s->bits_changed |= !(s->bits[i / 8] & bit);
         s->bits[i / 8] |= bit;
     }
-    return 0;
+    return write_bits(p, err);
 }
 
 static int grow(struct rh_patch *p, rh_error **err)
@@ -162,10 +163,13 @@ static int grow(struct rh_patch *p, rh_error **err)
 }
 
 /* What lies there (an old footer, a block of a patch that died) goes first:
- * QEMU shows the bytes of a block whatever its bitmap says. */
+ * QEMU shows the bytes of a block whatever its bitmap says.  All sectors count
+ * as written from the start, as QEMU has it: a bit that came later could be
+ * lost, and with it what was written. */
 static int new_block(struct rh_patch *p, uint64_t block, rh_error **err)
 {
     struct patch *s = p->state;
+    uint8_t all[VHD_SECTOR];
     uint64_t sector = (s->next + PAGE - VHD_SECTOR) / VHD_SECTOR;
 
     if (sector + STRIDE / VHD_SECTOR >= UINT32_MAX)
@@ -173,7 +177,9 @@ static int new_block(struct rh_patch *p, uint64_t block, rh_error **err)
                        "the VHD would be too large");
     if (s->room < s->next + STRIDE && grow(p, err) < 0)
         return -1;
-    if (rh_patch_punch(p, STRIDE, s->next, err) < 0)
+    memset(all, 0xff, sizeof all);
+    if (rh_patch_punch(p, STRIDE, s->next, err) < 0 ||
+        rh_patch_pwrite(p, all, sizeof all, sector * VHD_SECTOR, err) < 0)
         return -1;
     s->v->table[block] = (uint32_t)sector;
     s->next += STRIDE;
