@@ -344,4 +344,27 @@ test_killed_at_any_moment() {
     job_folder_is_clean out j
     expect_equal "$(ls out)" d
 }
+# Who reads a VHD by its bitmaps sees the same as who does not.
+test_killed_on_the_way_into_a_vhd() {
+    make_disk d.raw 25165824
+    warm start d.raw --to xen --format vhd --out out "${VM[@]}" --no-guest-fix --job j
+    expect_status 0
+    RANDOM=9
+    for ((i = 0; i < KILLS; i++)); do
+        change d.raw "$i"
+        killed $((RANDOM % 60)) "$REHOST" warm sync j
+    done
+    warm sync j
+    expect_status 0
+    run "$REHOST" disk compare d.raw out/.rehost-warm/j/disk0.vhd
+    expect_status 0
+    [ -z "$(type -P qemu-img)" ] || as_converted d.raw out/.rehost-warm/j/disk0.vhd vpc
+    python3 - out/.rehost-warm/j/disk0.vhd <<'PY' || fail "a bitmap with gaps"
+import struct, sys
+b = open(sys.argv[1], "rb").read()
+at = struct.unpack(">Q", b[512 + 16:512 + 24])[0]
+for (block,) in struct.iter_unpack(">I", b[at:at + 4 * 12]):
+    assert block == 0xffffffff or b[block * 512:block * 512 + 512] == b"\xff" * 512
+PY
+}
 run_tests

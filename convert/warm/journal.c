@@ -176,6 +176,13 @@ static char *absolute(const char *path)
     return real ? real : rh_strdup(path);
 }
 
+static bool is_job(const char *path)
+{
+    RH_AUTO(rh_freep) char *file = rh_printf("%s/" JOB, path);
+
+    return access(file, F_OK) == 0;
+}
+
 static int make_place(struct rh_warm_journal *j, const char *out_folder,
                       rh_error **err)
 {
@@ -213,7 +220,7 @@ int rh_warm_journal_create(struct rh_warm_journal *j, const char *name,
     if (j->dir < 0)
         return failed("open the job's folder", j->path, err);
     /* One that died before it wrote its state has left nothing of worth. */
-    if (there && access(there, F_OK) == 0) {
+    if (there && is_job(there)) {
         rh_fail(err, RH_ERR_WARM_EXISTS, "there is a job of that name already");
         return rh_error_subject(err, there);
     }
@@ -324,12 +331,12 @@ int rh_warm_journal_save(struct rh_warm_journal *j, rh_error **err)
     if (!text)
         return rh_fail(err, RH_ERR_WARM_JOURNAL,
                        "what is to be remembered is no text in UTF-8");
-    if (put_file(j->dir, JOB, text, err) < 0)
-        return -1;
+    /* A name that leads to nothing is none; a job without one is hard to find.
+     */
     if (!j->named && put_name(j, err) < 0)
         return -1;
     j->named = true;
-    return 0;
+    return put_file(j->dir, JOB, text, err);
 }
 
 /* --- and in
@@ -487,7 +494,7 @@ int rh_warm_journal_open(struct rh_warm_journal *j, const char *job,
 
     if (path)
         j->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (!path || j->dir < 0) {
+    if (!path || j->dir < 0 || !is_job(path)) {
         rh_fail(err, RH_ERR_WARM_JOB, "there is no such job");
         return rh_error_subject(err, job);
     }
