@@ -148,7 +148,7 @@ static const char *fresh(struct walk *w, uint32_t at, size_t least,
 /* "db": a list of parts of 16,344 bytes, the last one shorter. */
 static int check_big(struct walk *w, uint32_t at, uint32_t length)
 {
-    const char *p = cell(w, at, 8, NULL);
+    const char *p = fresh(w, at, 8, NULL);
     uint32_t parts = (uint32_t)rh_div_up(length, RH_REGF_BIG_VALUE);
     const char *list;
 
@@ -163,7 +163,7 @@ static int check_big(struct walk *w, uint32_t at, uint32_t length)
         uint32_t part =
             i + 1 < parts ? RH_REGF_BIG_VALUE : length - i * RH_REGF_BIG_VALUE;
 
-        if (!cell(w, rh_le32(list + (size_t)i * 4), part, NULL))
+        if (!fresh(w, rh_le32(list + (size_t)i * 4), part, NULL))
             return -1;
     }
     return 0;
@@ -196,7 +196,8 @@ static int check_value(struct walk *w, uint32_t at)
         if (!memcmp(data, "db", 2))
             return check_big(w, rh_le32(p + 8), length);
     }
-    return cell(w, rh_le32(p + 8), length, NULL) ? 0 : -1;
+    /* libhivex frees it with its value: not twice. */
+    return fresh(w, rh_le32(p + 8), length, NULL) ? 0 : -1;
 }
 
 static int check_values(struct walk *w, uint32_t list_at, uint32_t count)
@@ -247,10 +248,28 @@ static int check_subkeys(struct walk *w, uint32_t at, bool may_nest,
     return 0;
 }
 
+/* A security descriptor, and the neighbours in the list of them: libhivex
+ * writes there without a look when the last key of one goes. */
+static int check_security(struct walk *w, uint32_t at, bool neighbours)
+{
+    uint32_t size;
+    const char *sk = cell(w, at, SK_HEAD, &size);
+
+    if (!sk)
+        return -1;
+    if (memcmp(sk, "sk", 2) || rh_le32(sk + 16) > size - SK_HEAD)
+        return damaged(w, at, _("no security descriptor"));
+    if (!neighbours)
+        return 0;
+    return check_security(w, rh_le32(sk + 4), false) < 0
+               ? -1
+               : check_security(w, rh_le32(sk + 8), false);
+}
+
 static int check_key(struct walk *w, uint32_t at)
 {
     uint32_t size, subkeys, found = 0, class_at;
-    const char *p = fresh(w, at, NK_HEAD, &size), *sk;
+    const char *p = fresh(w, at, NK_HEAD, &size);
 
     if (!p)
         return -1;
@@ -265,17 +284,10 @@ static int check_key(struct walk *w, uint32_t at)
     if (check_values(w, rh_le32(p + 40), rh_le32(p + 36)) < 0)
         return -1;
     class_at = rh_le32(p + 48);
-    if (rh_le16(p + 74) && class_at != none &&
-        !cell(w, class_at, rh_le16(p + 74), NULL))
+    if (class_at != none && !fresh(w, class_at, rh_le16(p + 74), NULL))
         return -1;
-    if (rh_le32(p + 44) == none)
-        return 0;
-    sk = cell(w, rh_le32(p + 44), SK_HEAD, &size);
-    if (!sk)
-        return -1;
-    if (memcmp(sk, "sk", 2) || rh_le32(sk + 16) > size - SK_HEAD)
-        return damaged(w, rh_le32(p + 44), _("no security descriptor"));
-    return 0;
+    return rh_le32(p + 44) == none ? 0
+                                   : check_security(w, rh_le32(p + 44), true);
 }
 
 static int check_tree(struct walk *w, uint32_t root)
