@@ -9,10 +9,10 @@
 #define RH_GIB (1024ULL * RH_MIB)
 #define RH_TIB (1024ULL * RH_GIB)
 
-#define RH_LIMIT_DISK_SIZE   (64 * RH_TIB) /* default of --max-disk-size */
-#define RH_LIMIT_DESCRIPTOR  (16 * RH_MIB) /* .ovf, .vmx, fill files */
+#define RH_LIMIT_DISK_SIZE   (64 * RH_TIB)  /* default of --max-disk-size */
+#define RH_LIMIT_DESCRIPTOR  (16 * RH_MIB)  /* .ovf, .vmx, fill files */
 #define RH_LIMIT_INVENTORY   (128 * RH_MIB) /* lists of VMs */
-#define RH_LIMIT_VMDK_TEXT   (1 * RH_MIB)  /* a VMDK text descriptor */
+#define RH_LIMIT_VMDK_TEXT   (1 * RH_MIB)   /* a VMDK text descriptor */
 #define RH_LIMIT_MANIFEST    (4 * RH_MIB)
 #define RH_LIMIT_RESULT_FILE (64 * RH_MIB) /* beside the disks of a result */
 #define RH_LIMIT_MEMBERS     65536         /* members of an archive */

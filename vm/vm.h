@@ -103,7 +103,8 @@ struct rh_vm {
     /* The hardware's UUID as the guest's system last saw it, lower case; NULL:
      * nothing tells. */
     const char *seen_uuid;
-    /* Where the VM itself is to be had, as an inventory of it tells; or NULL. */
+    /* Where the VM itself is to be had, as an inventory of it tells; or NULL.
+     */
     const char *address;
     const char *source_kind; /* "vmware", "nutanix", "virtualbox", "other" */
 };

@@ -287,7 +287,7 @@ RH_PUBLIC rh_report *rh_report_run(rh_lib *, const char *const *sources,
                                    size_t count, const rh_options *,
                                    rh_error **);
 RH_PUBLIC char *rh_report_render(rh_report *, const char *as,
-                                 rh_error **);     /* "text json html" */
+                                 rh_error **); /* "text json html" */
 /* The exit status that the command line gives the report: the first of these
  * that holds of any row: 1 failed and may pass, 3 input refused, 4 blocked;
  * else 0. */
