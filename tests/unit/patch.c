@@ -191,7 +191,9 @@ static void die_in_the_middle(const struct disk *d, unsigned seed, unsigned us)
     if (child == 0) {
         struct rh_patch *p = rh_patch_open(&lib, d->fd, "d", d->format, NULL);
 
-        for (unsigned i = 0; p; i++) {
+        if (!p)
+            _exit(1);
+        for (unsigned i = 0;; i++) {
             unsigned again = seed;
 
             for (unsigned n = 0; n < OPS; n++)
@@ -201,7 +203,6 @@ static void die_in_the_middle(const struct disk *d, unsigned seed, unsigned us)
             if (rh_patch_finish(p, NULL) < 0)
                 _exit(1);
         }
-        _exit(1);
     }
     usleep(us);
     kill(child, SIGKILL);
