@@ -341,9 +341,9 @@ static size_t take_address(struct redact *r, const char *s, struct rh_buf *to)
 /* "scheme://HOST/PATH", "[DATASTORE] PATH", "/home/NAME", "C:\Users\NAME". */
 static size_t take_place(struct redact *r, const char *s, struct rh_buf *to)
 {
-    static const char *const homes[] = {"/home/", "\\Users\\",
-                                        "/"
-                                        "Users/"};
+    static const char of_macs[] = "/"
+                                  "Users/";
+    static const char *const homes[] = {"/home/", "\\Users\\", of_macs};
     size_t scheme = strspn(s, "abcdefghijklmnopqrstuvwxyz+-"), n;
     const char *end;
 

@@ -139,7 +139,6 @@ static int send_call(struct rh_vs *s, struct rh_vs_call *c,
                              s->speaks ? s->speaks : "6.0");
     const char *const headers[] = {action, NULL};
     RH_AUTO(rh_secret_freep) struct rh_secret *whole = NULL;
-    RH_AUTO(rh_freep) char *plain = NULL;
     struct rh_http_request r = {.method = "POST",
                                 .path = "/sdk",
                                 .type = "text/xml; charset=utf-8",
