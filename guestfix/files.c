@@ -71,6 +71,8 @@ static char *without_a_link(struct rh_guest *g, const char *path)
 {
     struct rh_guest_stat st;
 
+    if (!*path)
+        return NULL;
     for (const char *end = path + 1;; end++) {
         RH_AUTO(rh_freep) char *part = NULL;
         RH_AUTO(rh_freep) char *target = NULL;
