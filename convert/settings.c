@@ -124,11 +124,28 @@ static int check_fixes(const struct rh_job *job, const char *key,
     return 0;
 }
 
+/* What is kept packed is carried whole, unused blocks and all. */
+static int check_keep(struct rh_job *job, rh_error **err)
+{
+    enum rh_compress compress;
+
+    if (rh_option_compress(job->options, &compress, err) < 0)
+        return -1;
+    if (compress != RH_COMPRESS_KEEP ||
+        !rh_option_yes(job->options, "skip-free"))
+        return 0;
+    rh_fail(err, RH_ERR_USAGE,
+            "--compress keep carries clusters as they are: --skip-free cannot "
+            "leave anything out of them");
+    return rh_hint(err, "use one of the two, or --compress zlib or zstd");
+}
+
 int rh_job_read_options(struct rh_job *job, rh_error **err)
 {
     return read_targets(job, err) ||
                    rh_options_check_targets(job->options, err) ||
-                   check_words(job, err) || check_fixes(job, "fix", err) ||
+                   check_words(job, err) || check_keep(job, err) ||
+                   check_fixes(job, "fix", err) ||
                    check_fixes(job, "no-fix", err) ||
                    rh_job_check_needs(job, err) || read_networks(job, err)
                ? -1

@@ -132,7 +132,8 @@ static struct rh_live *new_session(rh_lib *lib,
 
     live->platform = platform;
     live->lib.of = root_of(lib);
-    live->lib.ask = lib->ask; /* for now: who asks waits for the answer */
+    /* Until it is open, whoever opened it waits for the answers. */
+    live->lib.ask = lib->ask;
     live->lib.ask_user = lib->ask_user;
     pthread_mutex_init(&live->lock, NULL);
     if (rh_remote_open_source(&live->remote, &live->lib, url, platform->port,

@@ -211,4 +211,10 @@ END
     run "$REHOST" verify a.raw out-kvm/web
     expect_error VERIFY_DIFFERS 1
 }
+test_what_is_kept_packed_is_kept_whole() {
+    garbage e.raw 8M
+    run "$REHOST" convert e.raw --set memory_bytes=1073741824 --skip-free --compress keep --to kvm --out out
+    expect_error USAGE 2
+    expect_empty out
+}
 run_tests
