@@ -161,16 +161,43 @@ static void hide_vm(struct redact *r, const json_t *vm)
     hide_fills(r, json_object_get(vm, "provenance"));
 }
 
+static void hide_part(struct redact *r, enum kind kind, const char *text,
+                      size_t n)
+{
+    RH_AUTO(rh_freep) char *part = rh_strndup(text, n);
+
+    hide(r, kind, part);
+}
+
+/* A message may name the server of an address alone, or a folder on its way. */
+static void hide_source(struct redact *r, const char *source)
+{
+    const char *p = source ? strstr(source, "://") : NULL;
+    enum kind kind = A_HOST;
+
+    hide(r, A_SOURCE, source);
+    if (!p)
+        return;
+    for (p += 3; *p; p += strspn(p, "/?#"), kind = A_NAME) {
+        size_t n = strcspn(p, kind == A_HOST ? ":/?#" : "/?#");
+
+        /* "vm" is vCenter's own folder, and a word of ours. */
+        if (n != 2 || strncmp(p, "vm", 2) != 0)
+            hide_part(r, kind, p, n);
+        p += strcspn(p, "/?#");
+    }
+}
+
 static void hide_row(struct redact *r, const json_t *row)
 {
     hide_vm(r, json_object_get(row, "vm"));
     hide_key(r, A_VM, row, "result");
-    hide_key(r, A_SOURCE, row, "source");
+    hide_source(r, json_string_value(json_object_get(row, "source")));
 }
 
 static void hide_failed(struct redact *r, const json_t *row)
 {
-    hide_key(r, A_SOURCE, row, "source");
+    hide_source(r, json_string_value(json_object_get(row, "source")));
     hide_key(r, A_VM, row, "vm");
     hide_key(r, A_NAME, json_object_get(row, "error"), "subject");
 }

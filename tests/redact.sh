@@ -65,6 +65,16 @@ test_a_lone_source_that_is_refused() {
     none_left out
     none_left .stderr
 }
+# The server of a live source, and the folders on the way to the VM.
+test_an_address_that_fails() {
+    local url=vcenter://vc01.corp.example:8443/Osaka-DC/vm/Payroll/web
+    run env REHOST_SOURCE_USER= "$REHOST" report --redact "$url" --to kvm --json
+    expect_json '.failed[0].error.code' LOGIN_MISSING
+    expect_no_stdout 'corp|vc01|Osaka|Payroll'
+    run env REHOST_SOURCE_USER= "$REHOST" report --redact "$url" --to kvm
+    expect_no_stdout 'corp|vc01|Osaka|Payroll'
+    expect_equal "$(grep -E 'corp|vc01|Osaka|Payroll' .stderr)" "" "standard error"
+}
 test_what_is_no_name_stays() {
     report --json a.json
     run "$REHOST" report "$SCRATCH"/geheim/*.ova --to all --json b.json \
