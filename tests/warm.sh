@@ -313,6 +313,20 @@ killed() { # MILLISECONDS COMMAND...: 0 when it ended before
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
 }
+# What nothing uses is known at the end alone: the copy is converted then.
+test_unused_blocks_are_left_out_at_the_cutover() {
+    need mke2fs
+    make_disk d.raw 25165824
+    mke2fs -q -F -E nodiscard -t ext4 d.raw 20M
+    warm start d.raw --to kvm --out out "${VM[@]}" --skip-free --job j
+    expect_status 0
+    warm cutover j
+    expect_status 0
+    expect_json .skip_free true out/d/receipt.json
+    run "$REHOST" verify d.raw out/d
+    expect_status 0
+    expect_stdout '^verified$'
+}
 test_killed_at_any_moment() {
     make_guest
     RANDOM=7

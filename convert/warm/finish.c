@@ -46,8 +46,10 @@ int rh_warm_choose(rh_warm *w, const rh_options *o, rh_error **err)
         return rh_fail(err, RH_ERR_USAGE, "one target is needed: --to xen|kvm");
     if (!format)
         format = t->format;
+    /* What is unused at the end is not known while the copy is written. */
     w->j.direct = goes_into_a_folder(out) && rh_patch_possible(format) &&
-                  (!compress || !strcmp(compress, "none"));
+                  (!compress || !strcmp(compress, "none")) &&
+                  !rh_option_yes(o, "skip-free");
     w->j.format = rh_strdup(w->j.direct ? format : "qcow2");
     if (w->j.direct)
         return 0;
