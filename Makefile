@@ -379,4 +379,4 @@ help:
 	@echo 'V=1 (commands)  CC=clang  B=build-clang (folder)  WERROR=1  OPT="-O0 -g"'
 
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(NTFS_SRC) $(FUZZ_SRC) \
-  $(UNIT_SRC) tests/replay.c tests/guest_tree.c tests/live_changes.c docs/tables.c)) $(EXAMPLES:=.d) $(NBDKIT:.so=.d) $(HEADERS:%=$(B)/hdr/%.ok.d)
+  $(UNIT_SRC) $(wildcard tests/*.c) docs/tables.c)) $(EXAMPLES:=.d) $(NBDKIT:.so=.d) $(HEADERS:%=$(B)/hdr/%.ok.d)
