@@ -16,24 +16,27 @@ bool rh_source_is_remote(const char *source)
 }
 
 static char *live_stamp(rh_lib *lib, const char *source,
-                        const rh_options *options, bool *ret_sure)
+                        const rh_options *options, bool *ret_sure,
+                        bool *ret_refused)
 {
     RH_AUTO(rh_error_freep) rh_error *why = NULL;
     char *stamp = rh_live_stamp(lib, source, options, ret_sure, &why);
 
     if (!stamp)
         rh_log(lib, RH_LOG_DEBUG, "%s", rh_error_message(why));
+    *ret_refused = rh_error_number(why) == RH_ERR_LOGIN_REFUSED;
     return stamp;
 }
 
 char *rh_source_stamp(rh_lib *lib, const char *source,
-                      const rh_options *options, bool *ret_sure)
+                      const rh_options *options, bool *ret_sure,
+                      bool *ret_refused)
 {
     char *stamp;
 
-    *ret_sure = false;
+    *ret_sure = *ret_refused = false;
     if (rh_live_is(source))
-        return live_stamp(lib, source, options, ret_sure);
+        return live_stamp(lib, source, options, ret_sure, ret_refused);
     if (!rh_is_url(source))
         return rh_strdup("");
     stamp = rh_http_stamp(lib, source);

@@ -12,8 +12,10 @@ bool rh_source_is_remote(const char *source);
  * the caller frees.  One short question, at most a log-in; nobody is asked for
  * a password.  NULL: the server could not be asked, which is nobody's error.
  * *ret_sure: would it say that the source has changed?  A VM that runs, and an
- * NBD export, change without a word. */
+ * NBD export, change without a word.  *ret_refused: it took the log-in for
+ * wrong, and is not to be tried again. */
 char *rh_source_stamp(rh_lib *lib, const char *source,
-                      const rh_options *options, bool *ret_sure);
+                      const rh_options *options, bool *ret_sure,
+                      bool *ret_refused);
 
 #endif

@@ -149,6 +149,7 @@ void rh_batch_close(rh_batch *b)
     free(b->on_event);
     free(b->program);
     free(b->silent);
+    free(b->refused);
     free(b->tasks);
     free(b);
 }

@@ -62,6 +62,7 @@ struct rh_batch {
     struct rh_buf hook_queue;
     uint64_t page_told;
     char *silent;          /* a server that did not answer, in this run */
+    char *refused;         /* a server that refused our log-in, likewise */
     RH_VEC(char *) wishes; /* "skip NAME", from other threads */
 };
 typedef struct rh_batch rh_batch;

@@ -586,10 +586,11 @@ static size_t server_length(const char *url)
                 : strlen(url);
 }
 
-static bool is_silent(const rh_batch *b, const char *url)
+/* `server` (may be NULL) is an address up to its server. */
+static bool is_server(const char *server, const char *url)
 {
-    return b->silent && strlen(b->silent) == server_length(url) &&
-           !strncmp(b->silent, url, server_length(url));
+    return server && strlen(server) == server_length(url) &&
+           !strncmp(server, url, server_length(url));
 }
 
 /* What the servers say of the sources now; NULL when one says nothing. */
@@ -602,14 +603,17 @@ static char *ask_servers(rh_batch *b, const struct rh_job_vm *vm,
     for (size_t k = 0; k < vm->sources.count; k++) {
         const char *source = vm->sources.items[k];
         RH_AUTO(rh_freep) char *stamp = NULL;
-        bool sure = false;
+        bool sure = false, refused = false;
 
         if (!rh_source_is_remote(source))
             continue;
         /* The others of a silent server would cost as long. */
-        if (!is_silent(b, source))
-            stamp = rh_source_stamp(b->lib, source, &vm->options, &sure);
+        if (!is_server(b->silent, source))
+            stamp =
+                rh_source_stamp(b->lib, source, &vm->options, &sure, &refused);
         *ret_sure &= sure;
+        if (refused)
+            set_text(&b->refused, rh_strndup(source, server_length(source)));
         if (!stamp) {
             set_text(&b->silent, rh_strndup(source, server_length(source)));
             rh_buf_free(&all);
@@ -894,12 +898,18 @@ static const char *refused_before(const rh_batch *b, size_t i)
 
 static bool may_log_in(rh_batch *b, size_t i)
 {
-    const char *other = refused_before(b, i);
+    const char *other = refused_before(b, i), *source = source_of(vm_of(b, i));
+    bool asked = source && is_server(b->refused, source);
     rh_error *e = NULL;
 
-    if (!other)
+    if (!other && !asked)
         return true;
-    rh_fail(&e, RH_ERR_LOGIN_REFUSED,
+    if (asked) /* it was to say whether the source has changed */
+        rh_fail(&e, RH_ERR_LOGIN_REFUSED,
+                "the server refused the log-in; it was not tried again");
+    else
+        rh_fail(
+            &e, RH_ERR_LOGIN_REFUSED,
             "the server refused the log-in for \"%s\"; it was not tried again",
             other);
     failed_with(b, i, e);
