@@ -235,8 +235,10 @@ static void push_to(struct report *r, rh_lib *lib, size_t n, const char *url)
     rh_options *o = options_of(pairs, url == arguments[2] ? 5 : 3);
     rh_error *e = NULL;
     rh_push *p = rh_push_open(lib, o, &e);
-    const char *results[] = {"no-such", mine, mine};
+    char none[32];
+    const char *results[] = {none, mine, mine};
 
+    snprintf(none, sizeof none, "no-such-%zu", n);
     snprintf(mine, sizeof mine, "%s-%zu", arguments[3], n);
     say(r, "open", p != NULL, e);
     for (size_t i = 0; p && i < 3; i++) {
