@@ -72,6 +72,10 @@ SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 SAN_tsan := -fsanitize=thread
 SAN_fuzz := $(SAN_asan) -fsanitize=fuzzer-no-link
 SANITIZE := $(SAN_$(SAN)) $(if $(SAN),-fno-omit-frame-pointer)
+# ASan looks up the xdr_* functions it stands before at the start only, where
+# libguestfs, which brings them, is not loaded yet: they would be NULL.
+ASAN_XDR := $(if $(filter asan,$(SAN)),$(if $(wildcard /lib/*/libtirpc.so.3), \
+              -Xlinker --no-as-needed -l:libtirpc.so.3))
 HARDEN   := $(if $(SAN),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
 # Under sanitizers gcc warns of what cannot be: there it only warns.
@@ -82,7 +86,7 @@ CPP  := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -Iinclude \
         $(foreach o,$(FOUND),-D$(lastword $(subst :, ,$(o)))=1) $(PKG_CFLAGS)
 ALL_CFLAGS := -std=c17 $(OPT) -fPIC -fvisibility=hidden -pthread $(WARN) \
               $(HARDEN) $(SANITIZE) $(CFLAGS)
-ALL_LDFLAGS := -pthread $(SANITIZE) -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
+ALL_LDFLAGS := -pthread $(SANITIZE) $(ASAN_XDR) -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
 COMPILE = $(CC) $(CPP) $(CPPFLAGS) $(ALL_CFLAGS)
 # Sanitizer runtimes live in the program, so their symbols stay open here.
 NO_UNDEFINED := $(if $(SAN),,-Wl,-z,defs)
@@ -233,7 +237,7 @@ bench-quick:
 .PHONY: asan tsan fuzz
 # Leaks are errors too; what a sanitizer says ends the program with status 99,
 # which no test expects.
-export ASAN_OPTIONS  ?= exitcode=99:detect_leaks=1:strict_string_checks=1
+export ASAN_OPTIONS  ?= exitcode=99:detect_leaks=1:strict_string_checks=1:suppressions=$(CURDIR)/tests/asan.supp
 export UBSAN_OPTIONS ?= print_stacktrace=1
 export TSAN_OPTIONS  ?= exitcode=99:halt_on_error=1
 asan:
