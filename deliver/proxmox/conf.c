@@ -52,7 +52,7 @@ static bool numbered(const char *key, const char *word)
            strspn(key + n, "0123456789") == strlen(key + n);
 }
 
-static bool is_disk(const char *key)
+bool rh_pve_conf_is_disk(const char *key)
 {
     return (numbered(key, "scsi") || numbered(key, "virtio") ||
             numbered(key, "sata") || numbered(key, "ide") ||
@@ -97,7 +97,7 @@ static bool good_key(const char *line, size_t n)
 /* What rehost writes, and what people add that touches the VM alone.  The rest
  * reaches into the host (args, hookscript, hostpci0, serial0: /dev/...): a
  * result from elsewhere must not. */
-static bool may_be_set(const char *key, const char *value)
+bool rh_pve_conf_allows(const char *key, const char *value)
 {
     static const char *const plain[] = {
         "acpi",    "agent",   "balloon",   "bios",     "boot",
@@ -113,7 +113,7 @@ static bool may_be_set(const char *key, const char *value)
             return true;
     if (numbered(key, "serial"))
         return !strcmp(value, "socket");
-    return numbered(key, "net") || is_disk(key);
+    return numbered(key, "net") || rh_pve_conf_is_disk(key);
 }
 
 static void take_setting(struct rh_pve_conf *c, const char *key,
@@ -123,7 +123,7 @@ static void take_setting(struct rh_pve_conf *c, const char *key,
 
     s->key = rh_strdup(key);
     s->value = strcmp(key, "description") ? rh_strdup(value) : unescape(value);
-    s->is_volume = is_disk(key) && strncmp(value, "none", 4) != 0;
+    s->is_volume = rh_pve_conf_is_disk(key) && strncmp(value, "none", 4) != 0;
 }
 
 int rh_pve_conf_parse(const char *text, struct rh_pve_conf *ret, rh_error **err)
@@ -144,7 +144,7 @@ int rh_pve_conf_parse(const char *text, struct rh_pve_conf *ret, rh_error **err)
             key = rh_strndup(p, colon);
             value = rh_strndup(p + colon + 1 + (p[colon + 1] == ' '),
                                n - colon - 1 - (p[colon + 1] == ' '));
-            if (!may_be_set(key, value)) {
+            if (!rh_pve_conf_allows(key, value)) {
                 rh_pve_conf_free(&c);
                 rh_fail(err, RH_ERR_DELIVERY_RESULT,
                         "proxmox.conf: the setting \"%s: %.60s\" reaches "

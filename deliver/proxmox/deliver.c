@@ -13,7 +13,6 @@
 #include "base/io.h"
 #include "deliver/deliver.h"
 #include "deliver/proxmox/proxmox.h"
-#include "targets/kvm/kvm.h"
 
 struct state {
     struct rh_remote remote;
@@ -34,33 +33,14 @@ static bool claims(const char *out)
  * ----------------------------------------------------------------------------
  */
 
-static int read_job(struct state *s, const struct rh_target_job *job,
-                    uint64_t *ret_bytes, rh_error **err)
-{
-    RH_AUTO(rh_freep) char *text = NULL;
-    struct rh_kvm k;
-
-    rh_kvm_decide(&k, job);
-    text = rh_kvm_proxmox_conf(&k);
-    rh_kvm_free(&k);
-    if (rh_pve_conf_parse(text, &s->conf, err) < 0)
-        return -1;
-    for (size_t i = 0; i < job->disk_count; i++) {
-        if (!rh_pve_conf_find(&s->conf, job->disks[i].bus))
-            return rh_fail(err, RH_ERR_BUG, "disk %zu is in no configuration",
-                           i);
-        *ret_bytes += job->disks[i].virtual_size;
-    }
-    return 0;
-}
-
 static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
 {
     struct state *s = d->state;
     struct rh_pve_wish wish = {.conf = &s->conf,
                                .file_bytes = d->request.data_bytes};
 
-    if (read_job(s, d->request.job, &wish.virtual_bytes, err) < 0)
+    if (rh_pve_conf_of_job(d->request.job, &s->conf, &wish.virtual_bytes, err) <
+        0)
         return -1;
     return rh_pve_look(&s->pve, &wish, &s->place, checks, err);
 }

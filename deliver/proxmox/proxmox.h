@@ -50,6 +50,14 @@ struct rh_pve_conf {
 int rh_pve_conf_parse(const char *text, struct rh_pve_conf *ret,
                       rh_error **err);
 void rh_pve_conf_free(struct rh_pve_conf *c);
+/* May it be set?  Not what reaches into the host (args, hookscript ...). */
+bool rh_pve_conf_allows(const char *key, const char *value);
+bool rh_pve_conf_is_disk(const char *key); /* "scsi0", "efidisk0" */
+/* The same of a VM that is being made: what its settings will be, and the bytes
+ * of its disks. */
+struct rh_target_job;
+int rh_pve_conf_of_job(const struct rh_target_job *job, struct rh_pve_conf *ret,
+                       uint64_t *ret_bytes, rh_error **err);
 struct rh_pve_setting *rh_pve_conf_find(struct rh_pve_conf *c, const char *key);
 void rh_pve_conf_set(struct rh_pve_conf *c, const char *key, const char *value);
 /* "bridge=vmbr0" of "virtio=...,bridge=vmbr0"; "" where there is none. */
