@@ -194,7 +194,8 @@ static json_t *receipt_json(struct rh_job *job, struct rh_job_vm *v,
                             const struct rh_receipt_archive *archive)
 {
     /* The seal stands before everything that a name could imitate. */
-    return json_pack(
+    const char *mark = rh_option(job->options, "receipt-mark");
+    json_t *doc = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:b, s:o, s:o, s:o, "
         "s:o}",
         "schema", "rehost.receipt/1", "seal", "", "tool", "rehost", "version",
@@ -203,6 +204,10 @@ static json_t *receipt_json(struct rh_job *job, struct rh_job_vm *v,
         rh_option_yes(job->options, "skip-free"), "disks", disks_json(t, disks),
         "archive", archive_json(archive), "files", files_json(t->delivery),
         "edits", rh_edits_json(&t->edits, true));
+
+    if (mark) /* of the warm migration that made it */
+        json_object_set_new(doc, "mark", json_string(mark));
+    return doc;
 }
 
 static json_t *one_target_report(struct rh_job *job, struct rh_job_target *t,

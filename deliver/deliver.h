@@ -84,6 +84,17 @@ struct rh_delivery_file {
     char sha256[65];
 };
 
+/* A VM that an earlier run has delivered, known by the line in its description
+ * that the option "mark" puts there (rh_target_about). */
+struct rh_find {
+    rh_lib *lib;
+    const char *out;
+    const rh_options *options;
+    const char *name; /* of the job that delivered it */
+    const char *mark;
+    bool start; /* start it, unless it runs */
+};
+
 struct rh_deliverer {
     const char *name;  /* "folder", "pipe", "xapi" */
     const char *about; /* one line, N_() */
@@ -98,6 +109,9 @@ struct rh_deliverer {
     const struct rh_option_row *options;
     /* Fill d->ops, d->state, and d->where when it is known by now. */
     int (*open)(struct rh_delivery *d, rh_error **err);
+    /* Optional: where such a VM stands, to be freed; NULL: there is none.  What
+     * a run left half made is taken away first, so that all of it is there. */
+    int (*find)(const struct rh_find *f, char **ret_where, rh_error **err);
 };
 
 struct rh_delivery {

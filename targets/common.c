@@ -9,15 +9,27 @@ const char *rh_target_option(const struct rh_target_job *job, const char *name)
     return rh_option(job->options->given, name);
 }
 
+enum { ABOUT_LONG = 2000 };
+
 char *rh_target_about(const struct rh_target_job *job, const char *shown)
 {
     const char *name = rh_text_of(&job->vm->name);
     const char *about = rh_text_of(&job->vm->annotation);
+    const char *mark = rh_option(job->options->given, "mark");
     RH_AUTO(rh_freep) char *printable = rh_printable(name);
+    const char *lines[3] = {name, about, mark ? mark : ""};
+    struct rh_buf b = {0};
 
-    if (!*name || !strcmp(name, shown) || !strcmp(printable, shown))
-        return rh_strdup(about);
-    return *about ? rh_printf("%s\n%s", name, about) : rh_strdup(name);
+    if (!strcmp(name, shown) || !strcmp(printable, shown))
+        lines[0] = "";
+    if (strlen(about) > ABOUT_LONG) { /* some targets cut the end off */
+        lines[1] = lines[2];
+        lines[2] = about;
+    }
+    for (size_t i = 0; i < RH_COUNT(lines); i++)
+        if (lines[i][0])
+            rh_buf_printf(&b, "%s%s", b.length ? "\n" : "", lines[i]);
+    return rh_buf_take(&b);
 }
 
 const char *rh_target_network(const struct rh_target_options *o,

@@ -115,14 +115,15 @@ const struct rh_target *rh_target_at(size_t i);
 
 /* --- common.c: for the targets' own use ------------------------------------
  */
-/* The last value of an option of the target's own, or NULL. */
 /* The VM's description, begun with its real name where the target calls it
- * otherwise (`shown`).  The caller frees. */
+ * otherwise (`shown`), and with a line for who delivers it (option "mark"),
+ * where that is given.  The caller frees. */
 char *rh_target_about(const struct rh_target_job *job, const char *shown);
 /* Does the VM get the hardware UUID that its guest knows?  If it is written
  * otherwise than in the package, or is another, that is said. */
 void rh_target_say_uuid(const struct rh_target_job *job,
                         enum rh_uuid_order order, struct rh_findings *findings);
+/* The last value of an option of the target's own, or NULL. */
 const char *rh_target_option(const struct rh_target_job *job, const char *name);
 /* What --network-map says for a network of the package; NULL: nothing. */
 const char *rh_target_network(const struct rh_target_options *o,

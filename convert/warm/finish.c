@@ -6,7 +6,6 @@
  * so what happens while nothing runs does not grow with the disk.  For a
  * server, an archive or a compressed form they are converted once more. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -277,53 +276,23 @@ int rh_warm_try(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 /* --- handing over
  * ------------------------------------------------------------- */
 
-/* An earlier run made the result and died before it could say so: its disk is
- * the very file that we keep, and no round may touch it any more. */
-static bool is_result(const rh_warm *w, int out, const char *name)
+/* What it will be called is known before it is made: see found.c. */
+static int note_name(rh_warm *w, rh_job *job, rh_error **err)
 {
-    RH_AUTO(rh_closep)
-    int dir =
-        openat(out, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    RH_AUTO(rh_freep) char *first = rh_printf("disk0.%s", w->j.format);
-    struct stat a, b;
+    const struct rh_job_vm *v = job->vms.count ? &job->vms.items[0] : NULL;
 
-    if (dir < 0 || faccessat(dir, "receipt.json", F_OK, 0) < 0 ||
-        fstatat(dir, first, &b, AT_SYMLINK_NOFOLLOW) < 0)
-        return false;
-    for (size_t i = 0; i < w->j.disks.count; i++)
-        if (fstatat(w->j.dir, w->j.disks.items[i].file, &a,
-                    AT_SYMLINK_NOFOLLOW) == 0 &&
-            a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-            return true;
-    return false;
+    free(w->j.delivered_as);
+    w->j.delivered_as = v ? rh_strdup(v->name) : NULL;
+    return rh_warm_journal_save(&w->j, err);
 }
 
-static bool has_links(const rh_warm *w)
+static void put_marks(const rh_warm *w, rh_options *o)
 {
-    struct stat st;
-
-    for (size_t i = 0; i < w->j.disks.count; i++)
-        if (fstatat(w->j.dir, w->j.disks.items[i].file, &st,
-                    AT_SYMLINK_NOFOLLOW) == 0 &&
-            st.st_nlink > 1)
-            return true;
-    return false;
-}
-
-/* By whatever name: that of a VM may have changed since the job began. */
-static char *result_there(const rh_warm *w)
-{
-    const char *out = rh_option(w->j.options, "out");
-    DIR *folder = w->j.direct && has_links(w) ? opendir(out) : NULL;
-    const struct dirent *e;
-    char *found = NULL;
-
-    while (folder && !found && (e = readdir(folder)))
-        if (e->d_name[0] != '.' && is_result(w, dirfd(folder), e->d_name))
-            found = rh_printf("%s/%s", out, e->d_name);
-    if (folder)
-        closedir(folder);
-    return found;
+    if (!w->j.mark)
+        return;
+    rh_options_put(o, "receipt-mark", w->j.mark);
+    if (rh_deliverer_of(rh_option(o, "out"))->find)
+        rh_options_put(o, "mark", w->j.mark);
 }
 
 static int run_job(rh_warm *w, struct rh_warm_side *s, bool start,
@@ -335,9 +304,11 @@ static int run_job(rh_warm *w, struct rh_warm_side *s, bool start,
     RH_AUTO(rh_freep) char *text = NULL;
     int failed;
 
+    put_marks(w, o);
     if (start)
         rh_options_put(o, "start", "yes");
-    failed = make_job(w, s, &m, o, err) < 0 || rh_job_run(m.job, err) < 0;
+    failed = make_job(w, s, &m, o, err) < 0 || rh_job_prepare(m.job, err) < 0 ||
+             note_name(w, m.job, err) < 0 || rh_job_run(m.job, err) < 0;
     rh_options_free(o);
     if (failed)
         return -1;
@@ -353,18 +324,7 @@ int rh_warm_hand_over(rh_warm *w, struct rh_warm_side *s, bool start,
     if (run_job(w, s, start, err) < 0)
         return -1;
     w->j.state = RH_WARM_HANDED;
-    return rh_warm_journal_save(&w->j, err);
-}
-
-int rh_warm_look_for_result(rh_warm *w, rh_error **err)
-{
-    if (w->j.state != RH_WARM_CUTOVER)
-        return 0;
-    free(w->j.result);
-    w->j.result = result_there(w);
-    if (!w->j.result)
-        return 0;
-    w->j.state = RH_WARM_HANDED;
+    w->j.started = start;
     return rh_warm_journal_save(&w->j, err);
 }
 

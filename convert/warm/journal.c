@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -302,14 +303,16 @@ static json_t *to_json(const struct rh_warm_journal *j)
         "disks", disks_json(j), "rounds", rounds_json(j));
     json_t *more = json_pack(
         "{s:I, s:b, s:I, s:I, s:I, s:I, s:f, s:s?, s:s?, s:b, s:b, s:b, s:f, "
-        "s:s?}",
+        "s:s?, s:s?, s:s?, s:b}",
         "rounds_forgotten", (json_int_t)j->rounds_forgotten, "in_round",
         j->in_round, "at_disk", (json_int_t)j->at_disk, "at", (json_int_t)j->at,
         "round_changed", (json_int_t)j->round_changed, "round_sent",
         (json_int_t)j->round_sent, "round_seconds", j->round_seconds,
         "snapshot_name", j->snapshot_name, "snapshot", j->snapshot,
         "tracking_by_us", j->tracking_by_us, "renamed", j->renamed, "shut_down",
-        j->shut_down, "fix_seconds", j->fix_seconds, "result", j->result);
+        j->shut_down, "fix_seconds", j->fix_seconds, "result", j->result,
+        "mark", j->mark, "delivered_as", j->delivered_as, "started",
+        j->started);
 
     if (doc && more)
         json_object_update(doc, more);
@@ -432,6 +435,9 @@ static void read_rest(struct rh_warm_journal *j, const json_t *doc)
     j->shut_down = yes(doc, "shut_down");
     j->fix_seconds = json_number_value(json_object_get(doc, "fix_seconds"));
     j->result = text_of(doc, "result");
+    j->mark = text_of(doc, "mark");
+    j->delivered_as = text_of(doc, "delivered_as");
+    j->started = yes(doc, "started");
 }
 
 /* "disk3.qcow2" of disk 3. */
@@ -441,6 +447,27 @@ static bool is_copy(const char *file, size_t i)
 
     return file && is_name(file) && !strncmp(file, head, strlen(head)) &&
            !strchr(file + strlen(head), '.');
+}
+
+#define MARK "rehost warm "
+
+/* Long enough that nobody's VM has it by chance. */
+static bool is_mark(const char *mark)
+{
+    size_t n = sizeof MARK - 1;
+
+    return !strncmp(mark, MARK, n) && strlen(mark) == n + 16 &&
+           strspn(mark + n, "0123456789abcdef") == 16;
+}
+
+int rh_warm_journal_mark(struct rh_warm_journal *j, rh_error **err)
+{
+    uint64_t random;
+
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        return rh_fail(err, RH_ERR_WARM_JOURNAL, "there is no randomness");
+    j->mark = rh_printf(MARK "%016llx", (unsigned long long)random);
+    return 0;
 }
 
 /* Nothing that leads out of the folder, nothing half. */
@@ -453,7 +480,8 @@ static bool is_sound(const struct rh_warm_journal *j)
         if (!j->rounds.items[i].how)
             return false;
     return j->name && is_name(j->name) && j->source && j->format &&
-           rh_option(j->options, "out") && rh_option(j->options, "to");
+           (!j->mark || is_mark(j->mark)) && rh_option(j->options, "out") &&
+           rh_option(j->options, "to");
 }
 
 static int from_json(struct rh_warm_journal *j, const json_t *doc,
@@ -572,6 +600,8 @@ void rh_warm_journal_close(struct rh_warm_journal *j)
     free(j->snapshot_name);
     free(j->snapshot);
     free(j->result);
+    free(j->mark);
+    free(j->delivered_as);
     rh_options_free(j->options);
     rh_closep(&j->dir);
     *j = (struct rh_warm_journal){.dir = -1};

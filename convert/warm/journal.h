@@ -84,11 +84,18 @@ struct rh_warm_journal {
     bool tracking_by_us, renamed, shut_down;
     double fix_seconds; /* what looking and fixing took when it was tried */
     char *result;       /* where it stands, once it is handed over */
+    /* What is delivered is known again by it: "rehost warm 0123456789abcdef".
+     * NULL of jobs that an older version began. */
+    char *mark;
+    char *delivered_as; /* the name that the delivery goes by */
+    bool started;       /* what was handed over was started, if it was to be */
 };
 
 /* A folder for a new job; FILE_EXISTS when the name is taken. */
 int rh_warm_journal_create(struct rh_warm_journal *j, const char *name,
                            const char *out_folder, rh_error **err);
+/* A mark of its own. */
+int rh_warm_journal_mark(struct rh_warm_journal *j, rh_error **err);
 /* Did another write its state meanwhile?  WARM_EXISTS. */
 int rh_warm_journal_fresh(struct rh_warm_journal *j, rh_error **err);
 /* The folder goes again when nothing is in it. */

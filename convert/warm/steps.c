@@ -175,7 +175,13 @@ static int own(rh_warm *w, rh_error **err)
     if (rh_warm_journal_open(&w->j, path, err) < 0)
         return -1;
     w->j.lease = w->lease;
-    return rh_warm_look_for_result(w, err);
+    return 0;
+}
+
+/* The same, and it is known whether it was handed over. */
+static int own_and_look(rh_warm *w, rh_error **err)
+{
+    return own(w, err) < 0 ? -1 : rh_warm_look_for_result(w, err);
 }
 
 static char *job_name(const rh_options *o, const struct rh_package *p)
@@ -200,7 +206,8 @@ static int begin_job(rh_warm *w, rh_error **err)
     }
     if (rh_warm_journal_fresh(&w->j, err) < 0)
         return -1;
-    if (rh_warm_choose(w, w->j.options, err) == 0 &&
+    if (rh_warm_journal_mark(&w->j, err) == 0 &&
+        rh_warm_choose(w, w->j.options, err) == 0 &&
         rh_warm_journal_save(&w->j, err) == 0)
         return 0;
     rh_lease_release(RH_TAKE(w->lease));
@@ -324,7 +331,7 @@ int rh_warm_sync(rh_warm *w, const rh_options *o, rh_error **err)
 {
     double every = 0;
 
-    if (duration(o, "every", &every, err) < 0 || own(w, err) < 0)
+    if (duration(o, "every", &every, err) < 0 || own_and_look(w, err) < 0)
         return -1;
     if (w->j.state > RH_WARM_CUTOVER)
         return refuse_state(w, err);
@@ -470,7 +477,7 @@ int rh_warm_cutover(rh_warm *w, const rh_options *o, rh_error **err)
 {
     struct when when;
 
-    if (read_when(o, &when, err) < 0 || own(w, err) < 0 ||
+    if (read_when(o, &when, err) < 0 || own_and_look(w, err) < 0 ||
         check_start(w, o, err) < 0)
         return -1;
     if (w->j.state == RH_WARM_NEW || w->j.state == RH_WARM_DONE)
@@ -478,6 +485,8 @@ int rh_warm_cutover(rh_warm *w, const rh_options *o, rh_error **err)
     if (w->j.state != RH_WARM_HANDED &&
         (nap_until(w, when.at, err) < 0 || come_close(w, &when, err) < 0 ||
          cut(w, o, err) < 0))
+        return -1;
+    if (rh_option(o, "start") && rh_warm_start_result(w, err) < 0)
         return -1;
     return close_job(w, err);
 }
@@ -532,13 +541,27 @@ static int own_to_end(rh_warm *w, rh_error **err)
     return own(w, err);
 }
 
+/* A job can be given up while the target can't be asked. */
+static void look_if_possible(rh_warm *w)
+{
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+
+    if (rh_warm_look_for_result(w, &why) < 0)
+        rh_warm_say(w,
+                    _("whether a cutover has left a VM at the target is not "
+                      "known: %s"),
+                    rh_error_message(why));
+}
+
 int rh_warm_abort(rh_warm *w, rh_error **err)
 {
     RH_AUTO(rh_warm_side_close) struct rh_warm_side s = {0};
-    bool off = w->j.shut_down && w->j.state < RH_WARM_HANDED;
+    bool off;
 
     if (own_to_end(w, err) < 0)
         return -1;
+    look_if_possible(w);
+    off = w->j.shut_down && w->j.state < RH_WARM_HANDED;
     if ((w->j.snapshot_name || w->j.tracking_by_us) &&
         (rh_warm_side_open(w, &s, err) < 0 ||
          rh_warm_side_clean(w, &s, err) < 0))

@@ -8,6 +8,7 @@
  *   pass.c     one disk of one round
  *   round.c    all disks of one round
  *   finish.c   the copies become a result: looked at, fixed, handed over
+ *   found.c    was it handed over before?
  *   steps.c    start, sync, cutover, rehearse, abort
  *   status.c   rehost.warm/1
  *
@@ -75,12 +76,16 @@ int rh_warm_choose(rh_warm *w, const rh_options *o, rh_error **err);
 int rh_warm_foresee(rh_warm *w, struct rh_warm_side *s, rh_error **err);
 /* Would it be blocked?  Looks and fixes on the copies, writes nothing. */
 int rh_warm_try(rh_warm *w, struct rh_warm_side *s, rh_error **err);
-/* Was it handed over by one who died before he could write that down? */
-int rh_warm_look_for_result(rh_warm *w, rh_error **err);
 int rh_warm_hand_over(rh_warm *w, struct rh_warm_side *s, bool start,
                       rh_error **err);
 int rh_warm_try_out(rh_warm *w, struct rh_warm_side *s, const char *network,
                     rh_error **err);
+
+/* --- found.c */
+/* Was it handed over by one who died before he could write that down? */
+int rh_warm_look_for_result(rh_warm *w, rh_error **err);
+/* It was, and is to be started: that is made good. */
+int rh_warm_start_result(rh_warm *w, rh_error **err);
 
 /* --- steps.c: a line for people is added to w->said. */
 void rh_warm_say(rh_warm *w, const char *fmt, ...) RH_PRINTF(2, 3);

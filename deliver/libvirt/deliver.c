@@ -188,6 +188,24 @@ static void close_delivery(struct rh_delivery *d)
     free(s);
 }
 
+static int find(const struct rh_find *f, char **ret_where, rh_error **err)
+{
+    struct state s = {0};
+    int failed = rh_virt_url(f->out, &s.host, err) < 0 ||
+                 rh_virt_connect(&s.host, f->lib, err) < 0;
+    RH_AUTO(rh_freep)
+    char *key = rh_printf("%s %s", s.host.text ? s.host.text : "", f->name);
+
+    if (!failed) {
+        s.journal = rh_journal_begin(f->lib, NULL, key, clean, &s, NULL, err);
+        failed = !s.journal ||
+                 rh_virt_find(&s.host, f->mark, f->start, ret_where, err) < 0;
+    }
+    rh_journal_close(s.journal);
+    rh_virt_close(&s.host);
+    return failed ? -1 : 0;
+}
+
 static int open_delivery(struct rh_delivery *d, rh_error **err)
 {
     static const struct rh_delivery_ops ops = {.preflight = preflight,
@@ -227,6 +245,13 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
     return none(err);
 }
 
+static int find(const struct rh_find *f, char **ret_where, rh_error **err)
+{
+    (void)f;
+    (void)ret_where;
+    return none(err);
+}
+
 static int open_host(struct rh_push *p, rh_error **err)
 {
     (void)p;
@@ -260,4 +285,5 @@ const struct rh_deliverer rh_deliver_libvirt = {
     .disks = true,
     .in_order = true,
     .open = open_delivery,
+    .find = find,
 };

@@ -185,4 +185,9 @@ int rh_virt_read_disk(struct rh_virt_host *h, const char *uuid, size_t i,
 int rh_virt_clean(struct rh_virt_host *h, const char *kind, const char *id,
                   rh_error **err);
 
+/* The domain whose description holds `mark`: "UUID at URI", to be freed, or
+ * NULL.  With `start` it is started, unless it runs. */
+int rh_virt_find(struct rh_virt_host *h, const char *mark, bool start,
+                 char **ret_where, rh_error **err);
+
 #endif

@@ -232,6 +232,25 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
                            "proxmox://HOST[:PORT]/NODE[/STORAGE]", err);
 }
 
+static int find(const struct rh_find *f, char **ret_where, rh_error **err)
+{
+    struct state s = {.fd = -1};
+    int failed = rh_remote_open(&s.remote, f->lib, f->out, 8006, true,
+                                f->options, err) < 0 ||
+                 rh_pve_login(&s.pve, &s.remote, err) < 0;
+    RH_AUTO(rh_freep) char *key = rh_printf("%s %s", s.remote.text, f->name);
+
+    if (!failed) {
+        s.journal = rh_journal_begin(f->lib, NULL, key, clean, &s, NULL, err);
+        failed = !s.journal ||
+                 rh_pve_find(&s.pve, f->mark, f->start, ret_where, err) < 0;
+    }
+    rh_journal_close(s.journal);
+    rh_pve_logout(&s.pve);
+    rh_remote_close(&s.remote);
+    return failed ? -1 : 0;
+}
+
 static const char *const formats[] = {"qcow2", "raw", NULL};
 
 const struct rh_deliverer rh_deliver_proxmox = {
@@ -242,4 +261,5 @@ const struct rh_deliverer rh_deliver_proxmox = {
     .formats = formats,
     .disks = true,
     .open = open_delivery,
+    .find = find,
 };

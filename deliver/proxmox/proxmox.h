@@ -140,4 +140,9 @@ void rh_pve_work_free(struct rh_pve_work *w);
 int rh_pve_clean(struct rh_pve *p, const char *kind, const char *id,
                  rh_error **err);
 
+/* The VM of the URL's node whose description holds `mark`: "VMID at URL", to be
+ * freed, or NULL.  With `start` it is started, unless it runs. */
+int rh_pve_find(struct rh_pve *p, const char *mark, bool start,
+                char **ret_where, rh_error **err);
+
 #endif

@@ -177,10 +177,31 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
                            err);
 }
 
+static int find(const struct rh_find *f, char **ret_where, rh_error **err)
+{
+    struct state s = {0};
+    int failed = rh_remote_open(&s.remote, f->lib, f->out, 443, false,
+                                f->options, err) < 0 ||
+                 rh_xapi_login(&s.xapi, &s.remote, err) < 0;
+    RH_AUTO(rh_freep) char *key = rh_printf("%s %s", s.remote.text, f->name);
+
+    if (!failed) {
+        s.journal = rh_journal_begin(f->lib, NULL, key, clean, &s, NULL, err);
+        failed = !s.journal ||
+                 rh_xapi_find(&s.xapi, f->mark, f->start, ret_where, err) < 0;
+    }
+    rh_journal_close(s.journal);
+    if (s.xapi.remote)
+        rh_xapi_logout(&s.xapi);
+    rh_remote_close(&s.remote);
+    return failed ? -1 : 0;
+}
+
 const struct rh_deliverer rh_deliver_xapi = {
     .name = "xapi",
     .about = N_("an XCP-ng pool, by its API (--out xapi://HOST[/SR])"),
     .claims = claims,
     .archive = true,
     .open = open_delivery,
+    .find = find,
 };

@@ -142,6 +142,11 @@ int rh_xapi_clean(struct rh_xapi *x, struct rh_journal *j, const char *kind,
 int rh_xapi_addresses(struct rh_xapi *x, const char *vm, json_t *list,
                       rh_error **err);
 
+/* The VM whose description holds `mark`: "UUID at URL", to be freed, or NULL.
+ * With `start` it is started, unless it runs. */
+int rh_xapi_find(struct rh_xapi *x, const char *mark, bool start,
+                 char **ret_where, rh_error **err);
+
 /* A host that sees a storage: address and hosts of `ret`. */
 int rh_xapi_host_of(struct rh_xapi *x, const char *sr,
                     struct rh_xapi_place *ret, rh_error **err);

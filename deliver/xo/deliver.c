@@ -185,10 +185,29 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
     return rh_remote_check(d->request.out, 0, 1, "xo://HOST[:PORT][/SR]", err);
 }
 
+static int find(const struct rh_find *f, char **ret_where, rh_error **err)
+{
+    struct state s = {0};
+    int failed = rh_remote_open(&s.remote, f->lib, f->out, 443, true,
+                                f->options, err) < 0 ||
+                 rh_xo_login(&s.xo, &s.remote, err) < 0;
+    RH_AUTO(rh_freep) char *key = rh_printf("%s %s", s.remote.text, f->name);
+
+    if (!failed) {
+        s.journal = rh_journal_begin(f->lib, NULL, key, clean, &s, NULL, err);
+        failed = !s.journal ||
+                 rh_xo_find(&s.xo, f->mark, f->start, ret_where, err) < 0;
+    }
+    rh_journal_close(s.journal);
+    rh_remote_close(&s.remote);
+    return failed ? -1 : 0;
+}
+
 const struct rh_deliverer rh_deliver_xo = {
     .name = "xo",
     .about = N_("a pool, by Xen Orchestra (--out xo://HOST[/SR])"),
     .claims = claims,
     .archive = true,
     .open = open_delivery,
+    .find = find,
 };
