@@ -23,7 +23,8 @@ hang='\353\376' # jmp to itself
 reset="\260\376\346\144$hang"
 # Nothing of it stays: no process that has this folder in its arguments, no file.
 expect_nothing_left() {
-    ! pgrep -f "$TMPDIR" >.left || fail "processes are left" "$(cat .left)"
+    ! env -u TMPDIR grep -lzsxF "TMPDIR=$TMPDIR" /proc/[0-9]*/environ >.left ||
+        fail "processes are left" "$(cat .left)"
     expect_empty "$TMPDIR"
 }
 
@@ -65,7 +66,7 @@ test_interrupt_leaves_nothing() {
     "$REHOST" boot "$result" --timeout 300 >.stdout 2>.stderr &
     pid=$!
     for _ in $(seq 300); do
-        ! pgrep -f "$TMPDIR" >/dev/null || break
+        ! pgrep -P $pid qemu >/dev/null || break
         sleep 0.2
     done
     kill -INT $pid

@@ -4,6 +4,7 @@
 # makefs writes the file systems; bsd/ufscheck.py, which shares no code with
 # rehost, adds every count and check hash up again, and GRUB reads the files.
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# long
 . "$(dirname "$0")/lib.sh"
 mkbsd=$TOP/tests/guests/mkbsd.sh
 ufs="python3 $TOP/tests/bsd/ufscheck.py"

@@ -4,6 +4,7 @@
 #
 # The guests are those of guestfix/mkguest.py; debugfs, mtools, cpio, objdump
 # and the receipt's judge look at the results.
+# long
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 here=$TOP/tests/guestfix
@@ -319,13 +320,16 @@ test_systems_that_are_shipped_as_a_whole_are_known_by_their_partitions() {
         sfdisk -q box.raw <table
     }
     local linux=0FC63DAF-8483-4772-8E79-3D69D8477DE4 esp=C12A7328-F81F-11D2-BA4B-00C04B7EFC3B
-    is() { # NAME: on both models, whatever order
-        for model in kvm xen; do
+    is() { # NAME [MODEL...]: on both models, whatever order
+        local name=$1
+        shift
+        [ $# -gt 0 ] || set -- kvm xen
+        for model; do
             run "$REHOST" report box.raw --to $model --json r.json --set memory=1GiB
             expect_status 0
             expect_json '.vms[0].targets[0] | [.effort, ([.findings[] | select(.id == "GUEST-IMMUTABLE")] | length),
                 ([.findings[] | select(.id == "GUEST-UNREADABLE")] | length), (.edits | length)] | map(tostring) | join(" ")' "manual 1 0 0" r.json
-            expect_json '.vms[0].targets[0].findings[] | select(.id == "GUEST-IMMUTABLE").message | contains("'"$1"'")' true r.json
+            expect_json '.vms[0].targets[0].findings[] | select(.id == "GUEST-IMMUTABLE").message | contains("'"$name"'")' true r.json
             expect_json '.vms[0].vm.os.family' linux r.json
         done
     }
@@ -352,7 +356,7 @@ test_systems_that_are_shipped_as_a_whole_are_known_by_their_partitions() {
     truncate -s 0 box.raw && truncate -s 130M box.raw
     echo 'start=2048, type=83, bootable' | sfdisk -q -X dos box.raw
     truncate -s 128M fs && mkfs.btrfs -q -L nixos fs && dd if=fs of=box.raw bs=1M seek=1 conv=notrunc status=none
-    is NixOS
+    is NixOS kvm # the appliance looks
     # One mark of two is nobody's.
     parted "$esp EFI" "$linux STATE" "$linux data"
     run "$REHOST" report box.raw --to kvm --json r.json --set memory=1GiB

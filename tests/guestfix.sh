@@ -4,6 +4,7 @@
 # The guests are small trees with each distribution's own kinds of files
 # (guestfix/mkguest.py); they do not boot.  debugfs, e2fsck, mtools and cpio look
 # at the result; receipt.json must name just what differs.
+# long
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 here=$TOP/tests/guestfix

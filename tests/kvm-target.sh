@@ -1,6 +1,7 @@
 #!/bin/bash
 # kvm-target.sh - what --to kvm leaves, as Proxmox VE's rules and libvirt judge
 # it. The VMs differ by --set; their disks are empty.
+# long
 . "$(dirname "$0")/lib.sh"
 JUDGES=$TOP/tests/judges
 chmod 755 "$SCRATCH" # libvirt's judge may be another user

@@ -1,6 +1,7 @@
 # Live sources: Prism Central by versions 4 and 3, Element by 2 and 3, played
 # by a strict stand-in.
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# long
 . "$(dirname "$0")/lib.sh"
 
 "$REHOST" --version | grep -q '^libcurl: *yes' ||

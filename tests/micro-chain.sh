@@ -1,5 +1,6 @@
 # The main job on the smallest guest: a VMware export that cannot boot on virtio
 # is converted, and boots there with its data, its swap and its network.
+# long
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/boot/lib-boot.sh"
@@ -14,14 +15,6 @@ test_boots_on_virtio_blk() {
     boot virtio-blk
     expect_up vda1 virtio_net
     expect_json .probe.swap /dev/vda2
-}
-test_boots_on_virtio_scsi() {
-    boot virtio-scsi
-    expect_up sda1 virtio_net
-    expect_json .probe.swap /dev/sda2
-}
-test_rehost_boot_says_the_same() {
-    rehost_boot_agrees 10.0.2.15
 }
 test_its_file_system_is_sound() {
     local at

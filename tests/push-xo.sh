@@ -1,6 +1,7 @@
 #!/bin/bash
 # rehost push and convert --out to Xen Orchestra's REST API, played by a strict
 # stand-in on XAPI's.
+# long
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/lib-vm.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # rehost push: results go to hypervisors' APIs.  Strict stand-ins play the
 # servers; clients that others wrote look at what came of it.
+# long
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/lib-vm.sh"

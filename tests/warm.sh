@@ -2,6 +2,7 @@
 # warm.sh - a VM moves while it runs: rounds that follow a disk that changes,
 # the cutover, and kills at any moment.  The source here is a lone disk; VMs of
 # a platform are moved in tests/live/.
+# long
 # SPDX-License-Identifier: LGPL-2.1-or-later
 IN_MEMORY=1
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # windows.sh - Windows guests: what their registry tells, and what is edited in
 # it, judged by hivexregedit, ntfsfix, libregf and the hives of real systems.
+# long
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/lib-windows.sh"
 
