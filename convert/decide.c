@@ -240,7 +240,7 @@ static int check_server_options(const struct rh_job *job, bool folder,
 static int check_url(const struct rh_job *job, const char *out, rh_error **err)
 {
     const struct rh_deliverer *kind = rh_deliverer_of(out);
-    bool folder = !kind->claims || !strcmp(kind->name, "folder");
+    bool folder = !strcmp(kind->name, "folder");
     const char *rest = strstr(out, "://");
 
     if (check_server_options(job, folder, err) < 0)

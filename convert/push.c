@@ -26,46 +26,33 @@ RH_FREEP(rh_push_closep, struct rh_push, rh_push_close)
 /* "xapi://HOST" and "proxmox-local:STORAGE" */
 static int open_kind(struct rh_push *p, const char *url, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *scheme = rh_strndup(url, strcspn(url, ":"));
-
-    p->kind = url[strlen(scheme)] ? rh_pusher_of(scheme) : NULL;
-    if (p->kind && (p->kind->local || strstr(url, "://")))
-        return 0;
-    p->kind = NULL;
-    return rh_fail(err, RH_ERR_DELIVERY_URL,
-                   "\"%.40s:\" is no delivery that is known", scheme);
+    p->kind = rh_pusher_of(url);
+    return p->kind ? 0
+                   : rh_fail(err, RH_ERR_DELIVERY_URL,
+                             "\"%.*s:\" is no delivery that is known",
+                             (int)RH_MIN(strcspn(url, ":"), (size_t)40), url);
 }
 
 /* Nothing is taken that would do nothing. */
-static int check_options(const struct rh_push *p, rh_error **err)
+static int check_options(const struct rh_pusher *kind, const rh_options *o,
+                         rh_error **err)
 {
     static const char *const some[] = {"sr", "storage", "import-storage",
                                        "vmid", "disk-by-disk"};
     static const char *const far[] = {"login", "tls-ca", "pin", NULL};
 
     for (size_t i = 0; i < RH_COUNT(some); i++) {
-        const char *const *own = p->kind->options;
+        const char *const *own = kind->options;
 
         while (own && *own && strcmp(*own, some[i]))
             own++;
-        if (rh_option(p->options, some[i]) && (!own || !*own))
+        if (rh_option(o, some[i]) && (!own || !*own))
             return rh_fail(err, RH_ERR_USAGE, "--%s is not for %s:", some[i],
-                           p->kind->scheme);
+                           kind->server->scheme);
     }
-    return p->kind->local
-               ? rh_options_without(p->options, far, p->kind->scheme, err)
+    return kind->server->local
+               ? rh_options_without(o, far, kind->server->scheme, err)
                : 0;
-}
-
-/* Log in, where there is somebody to log in to. */
-static int open_far_end(struct rh_push *p, const char *url, rh_error **err)
-{
-    if (!p->kind->local)
-        return rh_remote_open(&p->remote, p->lib, url, p->kind->port,
-                              p->kind->wants_token, p->options, err);
-    p->remote = (struct rh_remote){.lib = p->lib, .options = p->options};
-    p->remote.text = rh_strdup(url);
-    return 0;
 }
 
 rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
@@ -93,8 +80,6 @@ rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
                                         "transport",
                                         NULL};
 
-    p->lib = lib;
-    p->options = options;
     if (rh_options_only(options, names, "rh_push_open", err) < 0)
         return NULL;
     if (!url) {
@@ -103,8 +88,9 @@ rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
         return NULL;
     }
     if (rh_address_seconds(options, &seconds, err) < 0 ||
-        open_kind(p, url, err) < 0 || check_options(p, err) < 0 ||
-        open_far_end(p, url, err) < 0 || p->kind->open(p, err) < 0)
+        open_kind(p, url, err) < 0 ||
+        check_options(p->kind, options, err) < 0 ||
+        rh_server_open(&p->server, p->kind->server, lib, url, options, err) < 0)
         return NULL;
     return RH_TAKE(p);
 }
@@ -113,35 +99,19 @@ void rh_push_close(rh_push *p)
 {
     if (!p)
         return;
-    if (p->kind)
-        p->kind->close(p);
-    rh_remote_close(&p->remote);
+    rh_server_close(&p->server);
     free(p);
 }
 
 /* --- what an interrupted one has left
  * ------------------------------------------------ */
 
-static int clean_one(void *state, struct rh_journal *j, const char *kind,
-                     const char *id, rh_error **err)
-{
-    struct rh_push *p = state;
-
-    return p->kind->clean(p, j, kind, id, err);
-}
-
-static struct rh_journal *begin(struct rh_push *p, const char *dir,
-                                size_t *ret_count, rh_error **err)
-{
-    return rh_journal_begin(p->lib, dir, p->remote.text, clean_one, p,
-                            ret_count, err);
-}
-
 int rh_push_clean(rh_push *p, const char *dir, rh_error **err)
 {
     size_t count = 0;
     RH_AUTO(rh_journal_closep)
-    struct rh_journal *j = begin(p, dir, &count, err);
+    struct rh_journal *j =
+        rh_server_journal(&p->server, dir, p->server.remote.text, &count, err);
 
     return j ? (int)count : -1;
 }
@@ -175,10 +145,10 @@ static int note_delivery(const char *dir, json_t *receipt, const json_t *vm,
 /* --- one result
  * ------------------------------------------------------------------------ */
 
-static void item_free(struct rh_push_item *i)
+static void item_free(const struct rh_pusher *kind, struct rh_push_item *i)
 {
-    if (i->push->kind->item_free)
-        i->push->kind->item_free(i);
+    if (kind->item_free)
+        kind->item_free(i);
     rh_checks_free(&i->checks);
     for (size_t n = 0; n < i->plan.count; n++)
         free(i->plan.items[n]);
@@ -207,7 +177,8 @@ static int check_seal(const char *dir, rh_error **err)
                    "receipt.json was changed since: its seal is broken");
 }
 
-static int check_result(struct rh_push_item *i, rh_error **err)
+static int check_result(const struct rh_pusher *kind, struct rh_push_item *i,
+                        rh_error **err)
 {
     const char *target =
         json_string_value(json_object_get(i->receipt, "target"));
@@ -216,12 +187,12 @@ static int check_result(struct rh_push_item *i, rh_error **err)
     if (!i->name || !target || rh_check_name(i->name, NULL) < 0)
         return rh_fail(err, RH_ERR_DELIVERY_RESULT,
                        "the receipt names no VM and target");
-    if (!strcmp(target, i->push->kind->target))
+    if (!strcmp(target, kind->target))
         return 0;
     rh_fail(err, RH_ERR_DELIVERY_RESULT, "it is a result for %s, not for %s",
-            target, i->push->kind->target);
-    return rh_hint(err, "%s:// takes results of --to %s", i->push->kind->scheme,
-                   i->push->kind->target);
+            target, kind->target);
+    return rh_hint(err, "%s:// takes results of --to %s", kind->server->scheme,
+                   kind->target);
 }
 
 static json_t *checks_json(const struct rh_push_item *i)
@@ -263,7 +234,7 @@ static json_t *entry_json(const struct rh_push_item *i,
                           const struct timespec *start)
 {
     json_t *vm =
-        json_pack("{s:s, s:s}", "name", i->name, "url", i->push->remote.text);
+        json_pack("{s:s, s:s}", "name", i->name, "url", i->server->remote.text);
 
     if (i->delivered)
         json_object_update(vm, i->delivered);
@@ -275,7 +246,7 @@ static json_t *entry_json(const struct rh_push_item *i,
 static json_t *dry_json(const struct rh_push_item *i)
 {
     return json_pack("{s:s, s:s, s:b, s:o, s:o}", "name", i->name, "url",
-                     i->push->remote.text, "dry_run", 1, "checks",
+                     i->server->remote.text, "dry_run", 1, "checks",
                      checks_json(i), "requests", plan_json(i));
 }
 
@@ -284,7 +255,7 @@ static char *dry_text(const struct rh_push_item *i)
     struct rh_buf b = {0};
 
     rh_buf_printf(&b, _("%s to %s (dry run: nothing was changed)\n"), i->name,
-                  i->push->remote.text);
+                  i->server->remote.text);
     for (size_t n = 0; n < i->checks.list.count; n++) {
         const struct rh_check *c = &i->checks.list.items[n];
 
@@ -299,12 +270,12 @@ static char *dry_text(const struct rh_push_item *i)
     return rh_buf_take(&b);
 }
 
-static int look_only(struct rh_push_item *i, char **ret_json, char **ret_text,
-                     rh_error **err)
+static int look_only(const struct rh_pusher *kind, struct rh_push_item *i,
+                     char **ret_json, char **ret_text, rh_error **err)
 {
     json_t *doc;
 
-    if (i->push->kind->look(i, err) < 0)
+    if (kind->look(i, err) < 0)
         return -1;
     doc = dry_json(i);
     *ret_json = json_dumps(doc, JSON_INDENT(2));
@@ -313,38 +284,38 @@ static int look_only(struct rh_push_item *i, char **ret_json, char **ret_text,
     return rh_checks_verdict(&i->checks, NULL, err);
 }
 
-static int look_for_addresses(void *state, json_t *list, rh_error **err)
+static int send(const struct rh_pusher *kind, struct rh_push_item *i,
+                rh_error **err)
 {
-    struct rh_push_item *i = state;
-
-    return i->push->kind->addresses(i, list, err);
+    if (kind->send(i, err) == 0)
+        return 0;
+    if (!rh_option_yes(i->server->options, "keep-failed"))
+        kind->server->undo(i->work);
+    return -1;
 }
 
 static int start(struct rh_push_item *i, json_t *vm, rh_error **err)
 {
-    unsigned seconds = 0;
+    json_t *addresses = NULL;
 
-    if (!rh_option_yes(i->push->options, "start"))
-        return 0;
-    if (rh_address_seconds(i->push->options, &seconds, err) < 0 ||
-        i->push->kind->start(i, err) < 0)
-        return rh_hint(err, "%s", _(RH_START_HINT));
-    if (seconds && i->push->kind->addresses)
-        json_object_set_new(
-            vm, "addresses",
-            rh_address_wait(i->push->lib, seconds, look_for_addresses, i));
+    if (rh_server_start(i->server, i->work, &addresses, err) < 0)
+        return -1;
+    if (addresses)
+        json_object_set_new(vm, "addresses", addresses);
     return 0;
 }
 
-static int deliver(struct rh_push_item *i, json_t **ret_vm, rh_error **err)
+static int deliver(const struct rh_pusher *kind, struct rh_push_item *i,
+                   json_t **ret_vm, rh_error **err)
 {
     struct timespec begun;
 
     clock_gettime(CLOCK_MONOTONIC, &begun);
-    i->journal = begin(i->push, i->dir, NULL, err);
-    if (!i->journal || i->push->kind->look(i, err) < 0 ||
-        rh_checks_verdict(&i->checks, i->push->lib, err) < 0 ||
-        i->push->kind->send(i, err) < 0)
+    i->journal =
+        rh_server_journal(i->server, i->dir, i->server->remote.text, NULL, err);
+    if (!i->journal || kind->look(i, err) < 0 ||
+        rh_checks_verdict(&i->checks, i->server->lib, err) < 0 ||
+        send(kind, i, err) < 0)
         return -1;
     *ret_vm = entry_json(i, &begun);
     if (note_delivery(i->dir, (json_t *)i->receipt, *ret_vm, err) == 0 &&
@@ -361,22 +332,23 @@ static char *delivered_text(const struct rh_push_item *i, const json_t *vm)
 
     return rh_printf(_("delivered: %s as %s at %s%s%s\n"), i->name,
                      json_string_value(json_object_get(vm, "id")),
-                     i->push->remote.text, addresses[0] ? _(", address ") : "",
-                     addresses);
+                     i->server->remote.text,
+                     addresses[0] ? _(", address ") : "", addresses);
 }
 
-static int push(struct rh_push_item *i, char **ret_json, char **ret_text,
-                rh_error **err)
+static int push(const struct rh_pusher *kind, struct rh_push_item *i,
+                char **ret_json, char **ret_text, rh_error **err)
 {
     json_t *vm = NULL;
     int failed;
 
     i->receipt = rh_result_json(i->dir, "receipt.json", err);
-    if (!i->receipt || check_seal(i->dir, err) < 0 || check_result(i, err) < 0)
+    if (!i->receipt || check_seal(i->dir, err) < 0 ||
+        check_result(kind, i, err) < 0)
         return -1;
-    if (rh_option_yes(i->push->options, "dry-run"))
-        return look_only(i, ret_json, ret_text, err);
-    failed = deliver(i, &vm, err);
+    if (rh_option_yes(i->server->options, "dry-run"))
+        return look_only(kind, i, ret_json, ret_text, err);
+    failed = deliver(kind, i, &vm, err);
     if (!failed) {
         *ret_json = json_dumps(vm, JSON_INDENT(2));
         *ret_text = delivered_text(i, vm);
@@ -388,11 +360,11 @@ static int push(struct rh_push_item *i, char **ret_json, char **ret_text,
 int rh_push_result(rh_push *p, const char *dir, char **ret_json,
                    char **ret_text, rh_error **err)
 {
-    struct rh_push_item i = {.push = p, .dir = dir};
+    struct rh_push_item i = {.server = &p->server, .dir = dir};
     int failed;
 
     *ret_json = *ret_text = NULL;
-    failed = push(&i, ret_json, ret_text, err);
-    item_free(&i);
+    failed = push(p->kind, &i, ret_json, ret_text, err);
+    item_free(p->kind, &i);
     return failed ? rh_error_subject(err, dir) : 0;
 }

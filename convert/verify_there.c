@@ -31,7 +31,7 @@ static int take_bytes(void *user, const void *bytes, size_t n, rh_error **err)
     return 0;
 }
 
-static int verify_disk(struct rh_push *p, const json_t *delivery, size_t i,
+static int verify_disk(struct rh_server *s, const json_t *delivery, size_t i,
                        const json_t *disk, struct rh_buf *text, rh_error **err)
 {
     const char *digest =
@@ -46,7 +46,7 @@ static int verify_disk(struct rh_push *p, const json_t *delivery, size_t i,
         return rh_fail(err, RH_ERR_VERIFY_RECEIPT,
                        "the receipt has no content digest of disk %zu", i);
     content = rh_content_new((uint64_t)size);
-    failed = p->kind->read_disk(p, delivery, i, take_bytes, content, err);
+    failed = s->kind->read_disk(s, delivery, i, take_bytes, content, err);
     whole = rh_content_end(content, hex);
     if (failed)
         return -1;
@@ -58,29 +58,29 @@ static int verify_disk(struct rh_push *p, const json_t *delivery, size_t i,
     return 0;
 }
 
-static int verify_all(struct rh_push *p, const json_t *receipt,
+static int verify_all(struct rh_server *s, const json_t *receipt,
                       struct rh_buf *text, rh_error **err)
 {
-    const json_t *delivery = last_delivery(receipt, p->remote.text);
+    const json_t *delivery = last_delivery(receipt, s->remote.text);
     const json_t *disk;
     size_t i;
 
-    if (!p->kind->read_disk) {
+    if (!s->kind->read_disk) {
         rh_fail(err, RH_ERR_UNAVAILABLE,
                 "%s: gives nobody a disk to read, so that what stands there "
                 "cannot be verified",
-                p->kind->scheme);
+                s->kind->scheme);
         return rh_hint(err, "what was sent was checked by the server with its "
                             "SHA-256, and the VM's description holds the "
                             "receipt's digest");
     }
     if (!delivery) {
         rh_fail(err, RH_ERR_VERIFY_RECEIPT,
-                "the receipt tells of no delivery to %s", p->remote.text);
+                "the receipt tells of no delivery to %s", s->remote.text);
         return rh_hint(err, "give the URL as it was given to `rehost push`");
     }
     json_array_foreach (json_object_get(receipt, "disks"), i, disk)
-        if (verify_disk(p, delivery, i, disk, text, err) < 0)
+        if (verify_disk(s, delivery, i, disk, text, err) < 0)
             return -1;
     return 0;
 }
@@ -89,7 +89,7 @@ int rh_push_verify(rh_push *p, const char *dir, char **ret_text, rh_error **err)
 {
     json_t *receipt = rh_result_json(dir, "receipt.json", err);
     struct rh_buf text = {0};
-    int failed = receipt ? verify_all(p, receipt, &text, err) : -1;
+    int failed = receipt ? verify_all(&p->server, receipt, &text, err) : -1;
 
     *ret_text = NULL;
     json_decref(receipt);

@@ -112,51 +112,12 @@ int rh_delivery_put(struct rh_delivery *d, const char *name, const void *bytes,
     return 0;
 }
 
-static int look_for_addresses(void *state, json_t *list, rh_error **err)
-{
-    struct rh_delivery *d = state;
-
-    return d->ops->addresses(d, list, err);
-}
-
-/* "ID at URL", and the guest's address, where somebody waits for it. */
-static void wait_for_addresses(struct rh_delivery *d, unsigned seconds)
-{
-    json_t *list =
-        rh_address_wait(d->request.lib, seconds, look_for_addresses, d);
-    RH_AUTO(rh_freep) char *text = rh_address_text(list);
-    char *where = d->where;
-
-    if (text[0]) {
-        d->where = rh_printf(_("%s, address %s"), where, text);
-        free(where);
-    }
-    json_decref(list);
-}
-
-static int start(struct rh_delivery *d, rh_error **err)
-{
-    unsigned seconds;
-
-    if (!d->ops->start || !rh_option_yes(d->request.options, "start"))
-        return 0;
-    if (rh_address_seconds(d->request.options, &seconds, err) < 0 ||
-        d->ops->start(d, err) < 0) {
-        rh_hint(err, "%s", _(RH_START_HINT));
-        return rh_error_context(err, _("the VM was delivered as %s, but"),
-                                d->where);
-    }
-    if (seconds && d->ops->addresses)
-        wait_for_addresses(d, seconds);
-    return 0;
-}
-
 int rh_delivery_commit(struct rh_delivery *d, rh_error **err)
 {
     if (d->ops->commit(d, err) < 0)
         return -1;
     d->stage = RH_DELIVERY_DONE;
-    return start(d, err);
+    return d->ops->start ? d->ops->start(d, err) : 0;
 }
 
 void rh_delivery_close(struct rh_delivery *d)

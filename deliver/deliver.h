@@ -68,11 +68,9 @@ struct rh_delivery_ops {
     int (*put)(struct rh_delivery *d, const char *name, const void *bytes,
                size_t n, bool executable, rh_error **err);
     int (*commit)(struct rh_delivery *d, rh_error **err);
-    /* Start the VM that stands (option "start"); NULL: can't.  A failure takes
-     * nothing away. */
+    /* Start the VM that stands, where option "start" says so; NULL: can't.  A
+     * failure takes nothing away. */
     int (*start)(struct rh_delivery *d, rh_error **err);
-    /* Optional: rh_address_add() what the started guest tells of itself. */
-    int (*addresses)(struct rh_delivery *d, json_t *list, rh_error **err);
     void (*abort)(struct rh_delivery *d); /* optional; close comes after it */
     void (*close)(struct rh_delivery *d); /* frees d->state */
 };
@@ -84,22 +82,13 @@ struct rh_delivery_file {
     char sha256[65];
 };
 
-/* A VM that an earlier run has delivered, known by the line in its description
- * that the option "mark" puts there (rh_target_about). */
-struct rh_find {
-    rh_lib *lib;
-    const char *out;
-    const rh_options *options;
-    const char *name; /* of the job that delivered it */
-    const char *mark;
-    bool start; /* start it, unless it runs */
-};
-
 struct rh_deliverer {
     const char *name;  /* "folder", "pipe", "xapi" */
     const char *about; /* one line, N_() */
-    /* Is --out mine?  The first of the registry that says so has it. */
+    /* Is --out mine?  The first of the registry that says so has it.  A
+     * delivery to a server (server.h) has that instead: its URLs are its. */
     bool (*claims)(const char *out);
+    const struct rh_server_kind *server;
     /* Forms of disks that it takes, best first, NULL-ended; NULL: any. */
     const char *const *formats;
     bool disks;    /* takes disks as sinks of their own */
@@ -109,9 +98,6 @@ struct rh_deliverer {
     const struct rh_option_row *options;
     /* Fill d->ops, d->state, and d->where when it is known by now. */
     int (*open)(struct rh_delivery *d, rh_error **err);
-    /* Optional: where such a VM stands, to be freed; NULL: there is none.  What
-     * a run left half made is taken away first, so that all of it is there. */
-    int (*find)(const struct rh_find *f, char **ret_where, rh_error **err);
 };
 
 struct rh_delivery {

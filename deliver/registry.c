@@ -1,6 +1,7 @@
 /* registry.c - the deliveries there are; who claims an --out first has it. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "deliver/deliver.h"
+#include "deliver/server.h"
 
 /* One line per delivery; the folder comes last, for it takes any name. */
 #define RH_DELIVERERS(X) \
@@ -25,9 +26,15 @@ const struct rh_deliverer *rh_deliverer_at(size_t i)
     return kinds[i];
 }
 
+static bool is_its(const struct rh_deliverer *kind, const char *out)
+{
+    return kind->server ? rh_server_claims(kind->server, out)
+                        : kind->claims(out);
+}
+
 const struct rh_deliverer *rh_deliverer_of(const char *out)
 {
     for (size_t i = 0;; i++)
-        if (!kinds[i + 1] || kinds[i]->claims(out))
+        if (!kinds[i + 1] || is_its(kinds[i], out))
             return kinds[i];
 }

@@ -43,10 +43,6 @@ bool rh_checks_bad(const struct rh_checks *c);
 void rh_checks_find(const struct rh_checks *c, struct rh_findings *findings);
 void rh_checks_free(struct rh_checks *c);
 
-/* When it was delivered, and did not start. */
-#define RH_START_HINT \
-    N_("the VM stays as it was delivered: look there why it does not start")
-
 /* --- the guest's addresses
  * ------------------------------------------------------ */
 /* Option "wait-address" (with "start"): seconds; 0: nobody waits. */

@@ -291,7 +291,7 @@ static void put_marks(const rh_warm *w, rh_options *o)
     if (!w->j.mark)
         return;
     rh_options_put(o, "receipt-mark", w->j.mark);
-    if (rh_deliverer_of(rh_option(o, "out"))->find)
+    if (rh_deliverer_of(rh_option(o, "out"))->server)
         rh_options_put(o, "mark", w->j.mark);
 }
 

@@ -14,6 +14,7 @@
 #include "convert/result.h"
 #include "convert/warm/warm.h"
 #include "deliver/deliver.h"
+#include "deliver/server.h"
 
 /* --- in a folder
  * ------------------------------------------------------------- */
@@ -86,6 +87,7 @@ static int find(rh_warm *w, bool start, char **ret, rh_error **err)
 {
     const char *out = rh_option(w->j.options, "out");
     const struct rh_deliverer *kind = rh_deliverer_of(out);
+    const struct rh_server_kind *server = kind->server;
     rh_options *o = rh_warm_options(w->j.options, true);
     struct rh_find f = {.lib = w->lib,
                         .out = out,
@@ -98,8 +100,8 @@ static int find(rh_warm *w, bool start, char **ret, rh_error **err)
     *ret = NULL;
     if (!strcmp(kind->name, "folder"))
         *ret = result_there(w);
-    else if (kind->find && w->j.mark && w->j.delivered_as)
-        failed = kind->find(&f, ret, err);
+    else if (server && server->find && w->j.mark && w->j.delivered_as)
+        failed = rh_to_server_find(server, &f, ret, err);
     rh_options_free(o);
     return failed;
 }

@@ -4,11 +4,7 @@
 #include <string.h>
 
 #include "deliver/deliver.h"
-
-static bool claims(const char *out)
-{
-    return !strncmp(out, "libvirt:", 8);
-}
+#include "deliver/server.h"
 
 #ifdef HAVE_LIBVIRT
 #include <stdlib.h>
@@ -17,9 +13,8 @@ static bool claims(const char *out)
 #include "targets/kvm/kvm.h"
 
 struct state {
-    struct rh_virt_host host;
+    struct rh_to_server to;
     struct rh_virt_work work;
-    struct rh_journal *journal;
 };
 
 /* --- before
@@ -53,11 +48,13 @@ static int read_job(struct state *s, const struct rh_target_job *job,
 static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
 {
     struct state *s = d->state;
+    struct rh_virt_host *h = s->to.server.state;
     const char *pool =
-        s->host.pool ? s->host.pool : rh_option(d->request.options, "storage");
+        h->pool ? h->pool : rh_option(d->request.options, "storage");
     uint64_t bytes = 0;
 
-    rh_virt_work_init(&s->work, &s->host);
+    s->to.work = &s->work;
+    rh_virt_work_init(&s->work, h);
     if (read_job(s, d->request.job, &bytes, err) < 0 ||
         rh_virt_look(&s->work, pool, d->request.data_bytes, bytes, checks,
                      err) < 0)
@@ -72,39 +69,11 @@ static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
     return 0;
 }
 
-static int preflight(struct rh_delivery *d, struct rh_findings *findings,
-                     rh_error **err)
+static void begun(struct rh_delivery *d)
 {
     struct state *s = d->state;
-    struct rh_checks checks = {0};
-    int failed = rh_virt_connect(&s->host, d->request.lib, err);
 
-    if (!failed)
-        failed = look(d, &checks, err);
-    rh_checks_find(&checks, findings);
-    rh_checks_free(&checks);
-    return failed;
-}
-
-static int clean(void *state, struct rh_journal *j, const char *kind,
-                 const char *id, rh_error **err)
-{
-    struct state *s = state;
-
-    (void)j;
-    return rh_virt_clean(&s->host, kind, id, err);
-}
-
-static int begin(struct rh_delivery *d, rh_error **err)
-{
-    struct state *s = d->state;
-    RH_AUTO(rh_freep)
-    char *key = rh_printf("%s %s", s->host.text, d->request.job->name);
-
-    s->journal =
-        rh_journal_begin(d->request.lib, NULL, key, clean, s, NULL, err);
-    s->work.journal = s->journal;
-    return s->journal ? 0 : -1;
+    s->work.journal = s->to.journal;
 }
 
 /* --- disks
@@ -142,137 +111,46 @@ static int disk_done(struct rh_delivery *d, size_t i, uint64_t file_size,
     return rh_virt_disk_end(&s->work, i, d->request.format, err);
 }
 
-static int commit(struct rh_delivery *d, rh_error **err)
+static int finish(struct rh_delivery *d, const char **ret_id, rh_error **err)
 {
     struct state *s = d->state;
     json_t *there = NULL;
 
     if (rh_virt_define(&s->work, &there, err) < 0)
-        return rh_error_subject(err, s->host.text);
+        return rh_error_subject(err, d->request.out);
     json_decref(there);
-    rh_journal_done(s->journal);
-    d->where = rh_printf(_("%s at %s"), s->work.domain.uuid, s->host.text);
+    rh_journal_done(s->to.journal);
+    *ret_id = s->work.domain.uuid;
     return 0;
 }
 
-static int start(struct rh_delivery *d, rh_error **err)
-{
-    struct state *s = d->state;
-
-    return rh_virt_start(&s->work, err);
-}
-
-static int addresses(struct rh_delivery *d, json_t *list, rh_error **err)
-{
-    struct state *s = d->state;
-
-    return rh_virt_addresses(&s->work, list, err);
-}
-
-static void abort_delivery(struct rh_delivery *d)
-{
-    struct state *s = d->state;
-
-    if (!rh_option_yes(d->request.options, "keep-failed") &&
-        rh_virt_take_away(&s->work) == 0)
-        rh_journal_done(s->journal);
-}
-
-static void close_delivery(struct rh_delivery *d)
+static void free_state(struct rh_delivery *d)
 {
     struct state *s = d->state;
 
     rh_virt_work_free(&s->work);
-    rh_journal_close(s->journal);
-    rh_virt_close(&s->host);
-    free(s);
-}
-
-static int find(const struct rh_find *f, char **ret_where, rh_error **err)
-{
-    struct state s = {0};
-    int failed = rh_virt_url(f->out, &s.host, err) < 0 ||
-                 rh_virt_connect(&s.host, f->lib, err) < 0;
-    RH_AUTO(rh_freep)
-    char *key = rh_printf("%s %s", s.host.text ? s.host.text : "", f->name);
-
-    if (!failed) {
-        s.journal = rh_journal_begin(f->lib, NULL, key, clean, &s, NULL, err);
-        failed = !s.journal ||
-                 rh_virt_find(&s.host, f->mark, f->start, ret_where, err) < 0;
-    }
-    rh_journal_close(s.journal);
-    rh_virt_close(&s.host);
-    return failed ? -1 : 0;
 }
 
 static int open_delivery(struct rh_delivery *d, rh_error **err)
 {
-    static const struct rh_delivery_ops ops = {.preflight = preflight,
-                                               .begin = begin,
-                                               .disk = disk,
-                                               .disk_done = disk_done,
-                                               .commit = commit,
-                                               .start = start,
-                                               .addresses = addresses,
-                                               .abort = abort_delivery,
-                                               .close = close_delivery};
-    struct state *s = rh_new0(struct state);
+    static const struct rh_to_server_steps steps = {
+        .look = look, .begun = begun, .finish = finish, .free = free_state};
+    static const struct rh_delivery_ops ops = {RH_TO_SERVER_OPS, .disk = disk,
+                                               .disk_done = disk_done};
 
-    d->ops = &ops;
-    d->state = s;
     if (d->request.compressed) {
         rh_fail(err, RH_ERR_PLAN_OPTION,
                 "a compressed disk cannot be sent while it is made");
         return rh_hint(err, "leave out --compress, or convert into a folder "
                             "and `rehost push` that");
     }
-    return rh_virt_url(d->request.out, &s->host, err);
+    return rh_to_server_open(d, &rh_new0(struct state)->to, &steps, &ops, err);
 }
 #else
-#include "deliver/push.h"
-
-static int none(rh_error **err)
-{
-    rh_fail(err, RH_ERR_UNAVAILABLE, "this rehost was built without libvirt");
-    return rh_hint(err, "convert into a folder and run its import.sh on the "
-                        "host");
-}
-
 static int open_delivery(struct rh_delivery *d, rh_error **err)
 {
-    (void)d;
-    return none(err);
+    return rh_server_libvirt.check(d->request.out, err);
 }
-
-static int find(const struct rh_find *f, char **ret_where, rh_error **err)
-{
-    (void)f;
-    (void)ret_where;
-    return none(err);
-}
-
-static int open_host(struct rh_push *p, rh_error **err)
-{
-    (void)p;
-    return none(err);
-}
-
-static void close_host(struct rh_push *p)
-{
-    (void)p;
-}
-
-static const char *const own_options[] = {"storage", NULL};
-
-const struct rh_pusher rh_push_libvirt = {
-    .scheme = "libvirt",
-    .target = "kvm",
-    .local = true,
-    .options = own_options,
-    .open = open_host,
-    .close = close_host,
-};
 #endif
 
 static const char *const formats[] = {"qcow2", "raw", NULL};
@@ -280,10 +158,9 @@ static const char *const formats[] = {"qcow2", "raw", NULL};
 const struct rh_deliverer rh_deliver_libvirt = {
     .name = "libvirt",
     .about = N_("a host with libvirt (--out libvirt:URI[#POOL])"),
-    .claims = claims,
+    .server = &rh_server_libvirt,
     .formats = formats,
     .disks = true,
     .in_order = true,
     .open = open_delivery,
-    .find = find,
 };

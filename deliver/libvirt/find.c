@@ -25,9 +25,10 @@ static int try_one(struct rh_virt_host *h, virDomainPtr vm, const char *mark,
     return 1;
 }
 
-int rh_virt_find(struct rh_virt_host *h, const char *mark, bool start,
+int rh_virt_find(struct rh_server *s, const char *mark, bool start,
                  char **ret_where, rh_error **err)
 {
+    struct rh_virt_host *h = s->state;
     virDomainPtr *list = NULL;
     int count = rh_virt.ConnectListAllDomains(h->conn, &list, 0);
     int found = count < 0 ? rh_virt_fail(_("the VMs"), err) : 0;

@@ -1,5 +1,7 @@
 /* push.c - a result for KVM into a host with libvirt. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "deliver/push.h"
+
 #ifdef HAVE_LIBVIRT
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +9,6 @@
 #include "base/io.h"
 #include "base/limits.h"
 #include "deliver/libvirt/virt.h"
-#include "deliver/push.h"
 #include "formats/format.h"
 
 enum { PIECE = 1024 * 1024 };
@@ -46,7 +47,7 @@ static int read_domain(struct rh_push_item *p, struct item *i, rh_error **err)
     failed = rh_virt_domain_map(
         &i->work.domain,
         json_object_get(json_array_get(json_object_get(doc, "vms"), 0), "nics"),
-        p->push->options, err);
+        p->server->options, err);
     json_decref(doc);
     return failed;
 }
@@ -94,8 +95,9 @@ static int look_at_disks(struct rh_push_item *p, struct item *i, rh_error **err)
 static int look(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state = rh_new0(struct item);
-    struct rh_virt_host *h = p->push->state;
+    struct rh_virt_host *h = p->server->state;
 
+    p->work = &i->work;
     rh_virt_work_init(&i->work, h);
     i->work.journal = p->journal;
     i->place = rh_place_folder(p->dir, err);
@@ -103,14 +105,15 @@ static int look(struct rh_push_item *p, rh_error **err)
         return -1;
     p->bytes = i->file_bytes;
     if (rh_virt_look(&i->work,
-                     h->pool ? h->pool : rh_option(p->push->options, "storage"),
+                     h->pool ? h->pool
+                             : rh_option(p->server->options, "storage"),
                      i->file_bytes, i->virtual_bytes, &p->checks, err) < 0)
         return -1;
     for (size_t n = 0; n < i->work.domain.disks.count; n++)
         rh_push_plan(p, "virsh vol-create and vol-upload into %s: %s",
                      i->work.pool_name, i->work.domain.disks.items[n].file);
     rh_push_plan(p, "virsh define %s", i->work.domain.name);
-    if (rh_option_yes(p->push->options, "start"))
+    if (rh_option_yes(p->server->options, "start"))
         rh_push_plan(p, "virsh start %s", i->work.domain.name);
     return 0;
 }
@@ -132,7 +135,7 @@ static int send_file(struct rh_push_item *p, struct item *i, struct rh_io *io,
             rh_virt_write(&i->work, piece, n, err) < 0)
             return -1;
         at += n;
-        rh_progress(p->push->lib, "send", at, io->size);
+        rh_progress(p->server->lib, "send", at, io->size);
     }
     return 0;
 }
@@ -161,7 +164,7 @@ static int send_disk(struct rh_push_item *p, struct item *i,
             rh_virt_write(&i->work, piece, n, err) < 0)
             return -1;
         at += n;
-        rh_progress(p->push->lib, "send", at, r->size);
+        rh_progress(p->server->lib, "send", at, r->size);
     }
     return 0;
 }
@@ -191,28 +194,10 @@ static int send(struct rh_push_item *p, rh_error **err)
     if (!failed)
         failed = rh_virt_define(&i->work, &p->delivered, err);
     p->sent = i->work.sent;
-    if (!failed) {
-        rh_journal_done(p->journal);
-        return 0;
-    }
-    if (!rh_option_yes(p->push->options, "keep-failed") &&
-        rh_virt_take_away(&i->work) == 0)
-        rh_journal_done(p->journal);
-    return rh_error_subject(err, i->work.host->text);
-}
-
-static int start(struct rh_push_item *p, rh_error **err)
-{
-    struct item *i = p->state;
-
-    return rh_virt_start(&i->work, err);
-}
-
-static int addresses(struct rh_push_item *p, json_t *list, rh_error **err)
-{
-    struct item *i = p->state;
-
-    return rh_virt_addresses(&i->work, list, err);
+    if (failed)
+        return rh_error_subject(err, i->work.host->text);
+    rh_journal_done(p->journal);
+    return 0;
 }
 
 static void item_free(struct rh_push_item *p)
@@ -225,57 +210,17 @@ static void item_free(struct rh_push_item *p)
     rh_place_close(i->place);
     free(i);
 }
-
-/* --- the connection
- * ------------------------------------------------------------------------------
- */
-
-static int open_host(struct rh_push *p, rh_error **err)
-{
-    struct rh_virt_host *h = p->state = rh_new0(struct rh_virt_host);
-
-    if (rh_virt_url(p->remote.text, h, err) < 0)
-        return -1;
-    return rh_virt_connect(h, p->lib, err);
-}
-
-static void close_host(struct rh_push *p)
-{
-    if (p->state)
-        rh_virt_close(p->state);
-    free(p->state);
-}
-
-static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
-                 const char *id, rh_error **err)
-{
-    (void)j;
-    return rh_virt_clean(p->state, kind, id, err);
-}
-
-static int read_disk(struct rh_push *p, const json_t *delivery, size_t i,
-                     rh_http_sink *sink, void *user, rh_error **err)
-{
-    const char *uuid = json_string_value(json_object_get(delivery, "uuid"));
-
-    return rh_virt_read_disk(p->state, uuid ? uuid : "", i, sink, user, err);
-}
+#endif
 
 static const char *const own_options[] = {"storage", NULL};
 
 const struct rh_pusher rh_push_libvirt = {
-    .scheme = "libvirt",
+    .server = &rh_server_libvirt,
     .target = "kvm",
-    .local = true,
     .options = own_options,
-    .open = open_host,
-    .close = close_host,
+#ifdef HAVE_LIBVIRT
     .look = look,
     .send = send,
-    .start = start,
-    .addresses = addresses,
     .item_free = item_free,
-    .read_disk = read_disk,
-    .clean = clean,
-};
 #endif
+};

@@ -15,7 +15,7 @@
 #include <libvirt/virterror.h>
 
 #include "base/late.h"
-#include "deliver/remote.h"
+#include "deliver/server.h"
 
 /* --- libvirt's calls
  * -------------------------------------------------------------------- */
@@ -174,20 +174,17 @@ int rh_virt_disk_end(struct rh_virt_work *w, size_t i, const char *format,
 /* Define it, and compare what stands there. *ret_there: {"id","uuid","disks",
  * "nics"}. */
 int rh_virt_define(struct rh_virt_work *w, json_t **ret_there, rh_error **err);
-int rh_virt_addresses(struct rh_virt_work *w, json_t *list, rh_error **err);
-int rh_virt_start(struct rh_virt_work *w, rh_error **err);
-/* Everything of this run; -1: something is left, and the journal has it. */
-int rh_virt_take_away(struct rh_virt_work *w);
+/* For rh_server_libvirt's row: `work` is a struct rh_virt_work. */
+int rh_virt_start(void *work, rh_error **err);
+int rh_virt_addresses(void *work, json_t *list, rh_error **err);
+void rh_virt_undo(void *work);
+int rh_virt_find(struct rh_server *s, const char *mark, bool start,
+                 char **ret_where, rh_error **err);
 /* The bytes of disk i of the domain with this UUID, in order. */
 int rh_virt_read_disk(struct rh_virt_host *h, const char *uuid, size_t i,
                       rh_http_sink *sink, void *user, rh_error **err);
 /* One thing of a journal, if it is ours. */
 int rh_virt_clean(struct rh_virt_host *h, const char *kind, const char *id,
                   rh_error **err);
-
-/* The domain whose description holds `mark`: "UUID at URI", to be freed, or
- * NULL.  With `start` it is started, unless it runs. */
-int rh_virt_find(struct rh_virt_host *h, const char *mark, bool start,
-                 char **ret_where, rh_error **err);
 
 #endif

@@ -240,18 +240,21 @@ int rh_virt_define(struct rh_virt_work *w, json_t **ret_there, rh_error **err)
     return 0;
 }
 
-int rh_virt_start(struct rh_virt_work *w, rh_error **err)
+int rh_virt_start(void *work, rh_error **err)
 {
+    const struct rh_virt_work *w = work;
+
     return rh_virt.DomainCreate(w->vm) == 0 ? 0
                                             : rh_virt_fail(_("starting"), err);
 }
 
 /* What the agent says, else what libvirt's own networks have lent. */
-int rh_virt_addresses(struct rh_virt_work *w, json_t *list, rh_error **err)
+int rh_virt_addresses(void *work, json_t *list, rh_error **err)
 {
     static const unsigned sources[] = {
         VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
         VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE};
+    const struct rh_virt_work *w = work;
 
     (void)err;
     for (size_t s = 0; s < RH_COUNT(sources) && !json_array_size(list); s++) {
@@ -279,8 +282,9 @@ static int undefine(virDomainPtr vm)
         vm, VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_MANAGED_SAVE);
 }
 
-int rh_virt_take_away(struct rh_virt_work *w)
+void rh_virt_undo(void *work)
 {
+    struct rh_virt_work *w = work;
     int failed = 0;
 
     if (w->stream) {
@@ -292,7 +296,8 @@ int rh_virt_take_away(struct rh_virt_work *w)
     for (size_t i = 0; i < w->volumes.count; i++)
         if (w->volumes.items[i].volume)
             failed |= rh_virt.StorageVolDelete(w->volumes.items[i].volume, 0);
-    return failed ? -1 : 0;
+    if (!failed)
+        rh_journal_done(w->journal);
 }
 
 /* "UUID MARK": ours has disks with that mark; one that runs is in use. */

@@ -15,19 +15,9 @@ struct item {
     struct rh_node_vm vm;
 };
 
-static const char *storage_of(const struct rh_push *p)
+static const char *storage_of(const struct rh_server *s)
 {
-    return strchr(p->remote.text, ':') + 1;
-}
-
-static int open_node(struct rh_push *p, rh_error **err)
-{
-    return rh_node_storage_in(p->remote.text, err) ? 0 : -1;
-}
-
-static void close_node(struct rh_push *p)
-{
-    (void)p;
+    return strchr(s->remote.text, ':') + 1;
 }
 
 /* --- before
@@ -36,12 +26,13 @@ static void close_node(struct rh_push *p)
 static int look(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state = rh_new0(struct item);
-    const char *storage = storage_of(p->push);
+    const char *storage = storage_of(p->server);
 
-    if (rh_pve_result_open(p->dir, p->receipt, p->push->options, &i->result,
+    p->work = &i->vm;
+    if (rh_pve_result_open(p->dir, p->receipt, p->server->options, &i->result,
                            err) < 0 ||
-        rh_node_look(p->push->lib, storage, rh_option(p->push->options, "vmid"),
-                     &i->facts, err) < 0)
+        rh_node_look(p->server->lib, storage,
+                     rh_option(p->server->options, "vmid"), &i->facts, err) < 0)
         return -1;
     p->bytes = i->result.file_bytes;
     rh_node_judge(&i->facts, storage,
@@ -53,7 +44,7 @@ static int look(struct rh_push_item *p, rh_error **err)
             rh_push_plan(p, "pvesm alloc %s %s (%s)", storage, i->facts.vmid,
                          i->result.conf.list.items[n].file);
     rh_push_plan(p, "qm create %s", i->facts.vmid);
-    if (rh_option_yes(p->push->options, "start"))
+    if (rh_option_yes(p->server->options, "start"))
         rh_push_plan(p, "qm start %s", i->facts.vmid);
     return 0;
 }
@@ -64,7 +55,7 @@ static int look(struct rh_push_item *p, rh_error **err)
 static int write_disk(struct rh_push_item *p, struct item *i,
                       const struct rh_pve_setting *s, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *path = rh_node_path(p->push->lib, s->volume, err);
+    RH_AUTO(rh_freep) char *path = rh_node_path(p->server->lib, s->volume, err);
     RH_AUTO(rh_io_unrefp)
     struct rh_io *io =
         path ? rh_place_open(i->result.place, s->file, err) : NULL;
@@ -73,7 +64,7 @@ static int write_disk(struct rh_push_item *p, struct item *i,
         n > 4 && !strcmp(s->file + n - 4, ".raw") ? "raw" : NULL;
     uint64_t bytes = 0;
 
-    if (!io || rh_local_write(p->push->lib, io, format, path,
+    if (!io || rh_local_write(p->server->lib, io, format, path,
                               i->facts.thick ? RH_LOCAL_WRITE : RH_LOCAL_SKIP,
                               &bytes, err) < 0)
         return -1;
@@ -101,7 +92,7 @@ static int write_all(struct rh_push_item *p, struct item *i, rh_error **err)
                                       &s->volume, err) < 0 ||
                         write_disk(p, i, s, err) < 0))
             return -1;
-        rh_progress(p->push->lib, "send", n + 1, i->result.conf.list.count);
+        rh_progress(p->server->lib, "send", n + 1, i->result.conf.list.count);
     }
     return 0;
 }
@@ -148,30 +139,12 @@ static int send(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state;
 
-    rh_node_vm_init(&i->vm, p->push->lib, storage_of(p->push), &i->facts);
-    if (make(p, i, err) == 0) {
-        p->delivered = describe(i);
-        rh_journal_done(p->journal);
-        return 0;
-    }
-    if (!rh_option_yes(p->push->options, "keep-failed") &&
-        rh_node_take_away(&i->vm, NULL) == 0)
-        rh_journal_done(p->journal);
-    return -1;
-}
-
-static int start(struct rh_push_item *p, rh_error **err)
-{
-    const struct item *i = p->state;
-
-    return rh_node_start(p->push->lib, i->facts.vmid, err);
-}
-
-static int addresses(struct rh_push_item *p, json_t *list, rh_error **err)
-{
-    const struct item *i = p->state;
-
-    return rh_node_addresses(p->push->lib, i->facts.vmid, list, err);
+    rh_node_vm_init(&i->vm, p->server->lib, storage_of(p->server), &i->facts);
+    if (make(p, i, err) < 0)
+        return -1;
+    p->delivered = describe(i);
+    rh_journal_done(p->journal);
+    return 0;
 }
 
 static void item_free(struct rh_push_item *p)
@@ -186,40 +159,71 @@ static void item_free(struct rh_push_item *p)
     free(i);
 }
 
-static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
+static int check(const char *url, rh_error **err)
+{
+    return rh_node_storage_in(url, err) ? 0 : -1;
+}
+
+static int clean(struct rh_server *s, struct rh_journal *j, const char *kind,
                  const char *id, rh_error **err)
 {
-    (void)p;
+    (void)s;
     (void)j;
     return rh_node_clean(kind, id, err);
 }
 
+static int start(void *work, rh_error **err)
+{
+    const struct rh_node_vm *vm = work;
+
+    return rh_node_start(vm->lib, vm->vmid, err);
+}
+
+static int addresses(void *work, json_t *list, rh_error **err)
+{
+    const struct rh_node_vm *vm = work;
+
+    return rh_node_addresses(vm->lib, vm->vmid, list, err);
+}
+
+static void undo(void *work)
+{
+    struct rh_node_vm *vm = work;
+
+    if (rh_node_take_away(vm, NULL) == 0)
+        rh_journal_done(vm->journal);
+}
+
 /* A raw volume, from the disk's start on; the new EFI disk is none of ours. */
-static int read_disk(struct rh_push *p, const json_t *delivery, size_t i,
+static int read_disk(struct rh_server *s, const json_t *delivery, size_t i,
                      rh_http_sink *sink, void *user, rh_error **err)
 {
-    const char *volume = rh_push_disk_id(delivery, i, err);
+    const char *volume = rh_server_disk_id(delivery, i, err);
     RH_AUTO(rh_freep)
     char *path =
-        volume && volume[0] != '-' ? rh_node_path(p->lib, volume, err) : NULL;
+        volume && volume[0] != '-' ? rh_node_path(s->lib, volume, err) : NULL;
 
-    return path ? rh_local_read(p->lib, path, sink, user, err) : -1;
+    return path ? rh_local_read(s->lib, path, sink, user, err) : -1;
 }
+
+const struct rh_server_kind rh_server_proxmox_local = {
+    .scheme = "proxmox-local",
+    .local = true,
+    .check = check,
+    .clean = clean,
+    .start = start,
+    .addresses = addresses,
+    .undo = undo,
+    .read_disk = read_disk,
+};
 
 static const char *const own_options[] = {"vmid", NULL};
 
 const struct rh_pusher rh_push_proxmox_local = {
-    .scheme = "proxmox-local",
+    .server = &rh_server_proxmox_local,
     .target = "kvm",
-    .local = true,
     .options = own_options,
-    .open = open_node,
-    .close = close_node,
     .look = look,
     .send = send,
-    .start = start,
-    .addresses = addresses,
     .item_free = item_free,
-    .read_disk = read_disk,
-    .clean = clean,
 };

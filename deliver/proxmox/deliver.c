@@ -15,19 +15,12 @@
 #include "deliver/proxmox/proxmox.h"
 
 struct state {
-    struct rh_remote remote;
-    struct rh_pve pve;
+    struct rh_to_server to;
     struct rh_pve_conf conf;
     struct rh_pve_place place;
-    struct rh_journal *journal;
     struct rh_pve_work work;
     int fd; /* of the disk that is being written, or -1 */
 };
-
-static bool claims(const char *out)
-{
-    return !strncmp(out, "proxmox://", 10);
-}
 
 /* --- before
  * ----------------------------------------------------------------------------
@@ -39,49 +32,20 @@ static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
     struct rh_pve_wish wish = {.conf = &s->conf,
                                .file_bytes = d->request.data_bytes};
 
+    s->to.work = &s->work;
     if (rh_pve_conf_of_job(d->request.job, &s->conf, &wish.virtual_bytes, err) <
         0)
         return -1;
-    return rh_pve_look(&s->pve, &wish, &s->place, checks, err);
+    return rh_pve_look(s->to.server.state, &wish, &s->place, checks, err);
 }
 
-static int preflight(struct rh_delivery *d, struct rh_findings *findings,
-                     rh_error **err)
+static void begun(struct rh_delivery *d)
 {
     struct state *s = d->state;
-    struct rh_checks checks = {0};
-    int failed = rh_remote_open(&s->remote, d->request.lib, d->request.out,
-                                8006, true, d->request.options, err);
 
-    if (!failed)
-        failed = rh_pve_login(&s->pve, &s->remote, err);
-    if (!failed)
-        failed = look(d, &checks, err);
-    rh_checks_find(&checks, findings);
-    rh_checks_free(&checks);
-    return failed;
-}
-
-static int clean(void *state, struct rh_journal *j, const char *kind,
-                 const char *id, rh_error **err)
-{
-    struct state *s = state;
-
-    (void)j;
-    return rh_pve_clean(&s->pve, kind, id, err);
-}
-
-static int begin(struct rh_delivery *d, rh_error **err)
-{
-    struct state *s = d->state;
-    RH_AUTO(rh_freep)
-    char *key = rh_printf("%s %s", s->remote.text, d->request.job->name);
-
-    s->journal =
-        rh_journal_begin(d->request.lib, NULL, key, clean, s, NULL, err);
-    s->work = (struct rh_pve_work){
-        .pve = &s->pve, .place = &s->place, .journal = s->journal};
-    return s->journal ? 0 : -1;
+    s->work = (struct rh_pve_work){.pve = s->to.server.state,
+                                   .place = &s->place,
+                                   .journal = s->to.journal};
 }
 
 /* --- disks
@@ -158,7 +122,7 @@ static int put(struct rh_delivery *d, const char *name, const void *bytes,
  * -----------------------------------------------------------------------------
  */
 
-static int commit(struct rh_delivery *d, rh_error **err)
+static int finish(struct rh_delivery *d, const char **ret_id, rh_error **err)
 {
     struct state *s = d->state;
     json_t *there = NULL;
@@ -170,85 +134,30 @@ static int commit(struct rh_delivery *d, rh_error **err)
     if (!there)
         return -1;
     rh_pve_settle(&s->work);
-    d->where = rh_printf(_("%s at %s"), s->place.vmid, s->remote.text);
+    *ret_id = s->place.vmid;
     return 0;
 }
 
-static int start(struct rh_delivery *d, rh_error **err)
-{
-    struct state *s = d->state;
-
-    return rh_pve_start(&s->work, err);
-}
-
-static int addresses(struct rh_delivery *d, json_t *list, rh_error **err)
-{
-    struct state *s = d->state;
-
-    return rh_pve_addresses(&s->work, list, err);
-}
-
-static void abort_delivery(struct rh_delivery *d)
-{
-    struct state *s = d->state;
-
-    if (!rh_option_yes(d->request.options, "keep-failed") &&
-        rh_pve_take_away(&s->work, true, NULL) == 0)
-        rh_journal_done(s->journal);
-}
-
-static void close_delivery(struct rh_delivery *d)
+static void free_state(struct rh_delivery *d)
 {
     struct state *s = d->state;
 
     rh_closep(&s->fd);
-    rh_journal_close(s->journal);
     rh_pve_work_free(&s->work);
     rh_pve_place_free(&s->place);
     rh_pve_conf_free(&s->conf);
-    rh_pve_logout(&s->pve);
-    rh_remote_close(&s->remote);
-    free(s);
 }
 
 static int open_delivery(struct rh_delivery *d, rh_error **err)
 {
-    static const struct rh_delivery_ops ops = {.preflight = preflight,
-                                               .begin = begin,
-                                               .disk = disk,
-                                               .disk_done = disk_done,
-                                               .put = put,
-                                               .commit = commit,
-                                               .start = start,
-                                               .addresses = addresses,
-                                               .abort = abort_delivery,
-                                               .close = close_delivery};
+    static const struct rh_to_server_steps steps = {
+        .look = look, .begun = begun, .finish = finish, .free = free_state};
+    static const struct rh_delivery_ops ops = {
+        RH_TO_SERVER_OPS, .disk = disk, .disk_done = disk_done, .put = put};
     struct state *s = rh_new0(struct state);
 
     s->fd = -1;
-    d->ops = &ops;
-    d->state = s;
-    return rh_remote_check(d->request.out, 1, 2,
-                           "proxmox://HOST[:PORT]/NODE[/STORAGE]", err);
-}
-
-static int find(const struct rh_find *f, char **ret_where, rh_error **err)
-{
-    struct state s = {.fd = -1};
-    int failed = rh_remote_open(&s.remote, f->lib, f->out, 8006, true,
-                                f->options, err) < 0 ||
-                 rh_pve_login(&s.pve, &s.remote, err) < 0;
-    RH_AUTO(rh_freep) char *key = rh_printf("%s %s", s.remote.text, f->name);
-
-    if (!failed) {
-        s.journal = rh_journal_begin(f->lib, NULL, key, clean, &s, NULL, err);
-        failed = !s.journal ||
-                 rh_pve_find(&s.pve, f->mark, f->start, ret_where, err) < 0;
-    }
-    rh_journal_close(s.journal);
-    rh_pve_logout(&s.pve);
-    rh_remote_close(&s.remote);
-    return failed ? -1 : 0;
+    return rh_to_server_open(d, &s->to, &steps, &ops, err);
 }
 
 static const char *const formats[] = {"qcow2", "raw", NULL};
@@ -257,9 +166,8 @@ const struct rh_deliverer rh_deliver_proxmox = {
     .name = "proxmox",
     .about = N_("a Proxmox VE node, by its API (--out "
                 "proxmox://HOST/NODE[/STORAGE])"),
-    .claims = claims,
+    .server = &rh_server_proxmox,
     .formats = formats,
     .disks = true,
     .open = open_delivery,
-    .find = find,
 };

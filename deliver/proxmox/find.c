@@ -51,9 +51,11 @@ static char *where_of(const struct rh_pve *p, const json_t *vm)
     return rh_printf(_("%s at %s"), id, p->remote->text);
 }
 
-int rh_pve_find(struct rh_pve *p, const char *mark, bool start,
+/* On the URL's node. */
+int rh_pve_find(struct rh_server *s, const char *mark, bool start,
                 char **ret_where, rh_error **err)
 {
+    struct rh_pve *p = s->state;
     RH_AUTO(rh_freep)
     char *path = rh_printf("/nodes/%s/qemu", p->remote->url.parts[0]);
     json_t *all = rh_pve_call(p, "GET", path, NULL, err), *vm;

@@ -328,8 +328,9 @@ json_t *rh_pve_describe(struct rh_pve_work *w, const struct rh_pve_conf *conf,
     return NULL;
 }
 
-int rh_pve_start(struct rh_pve_work *w, rh_error **err)
+int rh_pve_start(void *work, rh_error **err)
 {
+    const struct rh_pve_work *w = work;
     RH_AUTO(rh_freep)
     char *path = rh_printf("/nodes/%s/qemu/%s/status/start", w->place->node,
                            w->place->vmid);
@@ -352,8 +353,9 @@ void rh_pve_add_addresses(const json_t *interfaces, json_t *list)
             rh_address_add(list, rh_pve_text(address, "ip-address"));
 }
 
-int rh_pve_addresses(struct rh_pve_work *w, json_t *list, rh_error **err)
+int rh_pve_addresses(void *work, json_t *list, rh_error **err)
 {
+    const struct rh_pve_work *w = work;
     RH_AUTO(rh_freep)
     char *path = rh_printf("/nodes/%s/qemu/%s/agent/network-get-interfaces",
                            w->place->node, w->place->vmid);
@@ -458,7 +460,7 @@ static int destroy_vm(struct rh_pve *p, const char *node, const char *vmid,
     return ours > 0 ? delete_and_wait(p, node, path, err) : ours;
 }
 
-int rh_pve_take_away(struct rh_pve_work *w, bool all, rh_error **err)
+static int take_away(struct rh_pve_work *w, bool all, rh_error **err)
 {
     rh_lib *lib = w->pve->remote->lib;
     int failed = 0;
@@ -476,20 +478,35 @@ int rh_pve_take_away(struct rh_pve_work *w, bool all, rh_error **err)
     return failed;
 }
 
+static void say_left(const struct rh_pve_work *w, const rh_error *left)
+{
+    rh_log(w->pve->remote->lib, RH_LOG_WARN, "not all was taken away: %s",
+           rh_error_message(left));
+}
+
+void rh_pve_undo(void *work)
+{
+    struct rh_pve_work *w = work;
+    RH_AUTO(rh_error_freep) rh_error *left = NULL;
+
+    if (take_away(w, true, &left) == 0)
+        rh_journal_done(w->journal);
+    else
+        say_left(w, left);
+}
+
 /* The journal forgets the VM first: who comes later must not take it away. */
 void rh_pve_settle(struct rh_pve_work *w)
 {
-    rh_error *left = NULL;
-    int failed = rh_pve_take_away(w, false, &left);
+    RH_AUTO(rh_error_freep) rh_error *left = NULL;
+    int failed = take_away(w, false, &left);
 
     if (w->journal)
         rh_journal_done(w->journal);
     for (size_t i = 0; failed && w->journal && i < w->files.count; i++)
         rh_journal_add(w->journal, "file", w->files.items[i], NULL);
     if (failed)
-        rh_log(w->pve->remote->lib, RH_LOG_WARN, "not all was taken away: %s",
-               rh_error_message(left));
-    rh_error_free(left);
+        say_left(w, left);
 }
 
 void rh_pve_work_free(struct rh_pve_work *w)

@@ -11,7 +11,7 @@
 
 #include <jansson.h>
 
-#include "deliver/remote.h"
+#include "deliver/server.h"
 
 /* --- calls
  * -------------------------------------------------------------------- */
@@ -126,12 +126,14 @@ int rh_pve_create(struct rh_pve_work *w, const struct rh_pve_conf *conf,
 /* What stands there now, for the receipt; compared with what was sent. */
 json_t *rh_pve_describe(struct rh_pve_work *w, const struct rh_pve_conf *conf,
                         rh_error **err);
-int rh_pve_addresses(struct rh_pve_work *w, json_t *list, rh_error **err);
 /* The same of what the agent itself says: [{"ip-addresses": [...]}]. */
 void rh_pve_add_addresses(const json_t *interfaces, json_t *list);
-int rh_pve_start(struct rh_pve_work *w, rh_error **err);
-/* Take the uploaded files away (always), and the VM with `all`. */
-int rh_pve_take_away(struct rh_pve_work *w, bool all, rh_error **err);
+/* For rh_server_proxmox's row: `work` is a struct rh_pve_work. */
+int rh_pve_start(void *work, rh_error **err);
+int rh_pve_addresses(void *work, json_t *list, rh_error **err);
+void rh_pve_undo(void *work);
+int rh_pve_find(struct rh_server *s, const char *mark, bool start,
+                char **ret_where, rh_error **err);
 /* The VM is delivered: it stays whatever comes, and the journal says no more
  * than which uploaded files are still there. */
 void rh_pve_settle(struct rh_pve_work *w);
@@ -139,10 +141,5 @@ void rh_pve_work_free(struct rh_pve_work *w);
 /* One thing of a journal: "file" or "vm"; only if it is ours. */
 int rh_pve_clean(struct rh_pve *p, const char *kind, const char *id,
                  rh_error **err);
-
-/* The VM of the URL's node whose description holds `mark`: "VMID at URL", to be
- * freed, or NULL.  With `start` it is started, unless it runs. */
-int rh_pve_find(struct rh_pve *p, const char *mark, bool start,
-                char **ret_where, rh_error **err);
 
 #endif

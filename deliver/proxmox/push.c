@@ -20,7 +20,7 @@ struct item {
 
 static void plan(struct rh_push_item *p, const struct item *i)
 {
-    const char *host = rh_http_host(p->push->remote.http);
+    const char *host = rh_http_host(p->server->remote.http);
 
     for (size_t n = 0; n < i->result.conf.list.count; n++)
         if (i->result.conf.list.items[n].file)
@@ -34,19 +34,11 @@ static void plan(struct rh_push_item *p, const struct item *i)
                  "storage %s)",
                  host, i->where.node, i->where.vmid, i->where.storage);
     rh_push_plan(p, "DELETE of the uploaded files");
-    if (rh_option_yes(p->push->options, "start"))
+    if (rh_option_yes(p->server->options, "start"))
         rh_push_plan(p,
                      "POST https://%s/api2/json/nodes/%s/qemu/%s/status/"
                      "start",
                      host, i->where.node, i->where.vmid);
-}
-
-static int check_url(const struct rh_push *p, rh_error **err)
-{
-    if (p->remote.url.count == 1 || p->remote.url.count == 2)
-        return 0;
-    return rh_fail(err, RH_ERR_DELIVERY_URL,
-                   "the URL is proxmox://HOST[:PORT]/NODE[/STORAGE]");
 }
 
 static int look(struct rh_push_item *p, rh_error **err)
@@ -54,14 +46,14 @@ static int look(struct rh_push_item *p, rh_error **err)
     struct item *i = p->state = rh_new0(struct item);
     struct rh_pve_wish wish = {.conf = &i->result.conf};
 
-    if (check_url(p->push, err) < 0 ||
-        rh_pve_result_open(p->dir, p->receipt, p->push->options, &i->result,
+    p->work = &i->work;
+    if (rh_pve_result_open(p->dir, p->receipt, p->server->options, &i->result,
                            err) < 0)
         return -1;
     p->bytes = i->result.file_bytes;
     wish.virtual_bytes = i->result.virtual_bytes;
     wish.file_bytes = p->bytes;
-    if (rh_pve_look(p->push->state, &wish, &i->where, &p->checks, err) < 0)
+    if (rh_pve_look(p->server->state, &wish, &i->where, &p->checks, err) < 0)
         return -1;
     plan(p, i);
     return 0;
@@ -89,47 +81,21 @@ static int upload_all(struct item *i, rh_error **err)
 static int send(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state;
-    rh_error *left = NULL;
     bool failed;
 
-    i->work = (struct rh_pve_work){.pve = p->push->state,
+    i->work = (struct rh_pve_work){.pve = p->server->state,
                                    .place = &i->where,
                                    .journal = p->journal,
                                    .note = rh_strdup(i->result.note)};
     failed = upload_all(i, err) < 0 ||
              rh_pve_create(&i->work, &i->result.conf, err) < 0;
-    if (!failed) {
+    if (!failed)
         p->delivered = rh_pve_describe(&i->work, &i->result.conf, err);
-        failed = !p->delivered;
-    }
     p->sent = i->work.sent;
-    if (!failed) {
-        rh_pve_settle(&i->work);
-        return 0;
-    }
-    if (rh_option_yes(p->push->options, "keep-failed"))
+    if (!p->delivered)
         return -1;
-    if (rh_pve_take_away(&i->work, true, &left) == 0)
-        rh_journal_done(p->journal);
-    else
-        rh_log(p->push->lib, RH_LOG_WARN, "not all was taken away: %s",
-               rh_error_message(left));
-    rh_error_free(left);
-    return -1;
-}
-
-static int start(struct rh_push_item *p, rh_error **err)
-{
-    struct item *i = p->state;
-
-    return rh_pve_start(&i->work, err);
-}
-
-static int addresses(struct rh_push_item *p, json_t *list, rh_error **err)
-{
-    struct item *i = p->state;
-
-    return rh_pve_addresses(&i->work, list, err);
+    rh_pve_settle(&i->work);
+    return 0;
 }
 
 static void item_free(struct rh_push_item *p)
@@ -144,45 +110,14 @@ static void item_free(struct rh_push_item *p)
     free(i);
 }
 
-/* --- the session
- * -------------------------------------------------------------------------- */
-
-static int open_session(struct rh_push *p, rh_error **err)
-{
-    struct rh_pve *pve = p->state = rh_new0(struct rh_pve);
-
-    return check_url(p, err) < 0 ? -1 : rh_pve_login(pve, &p->remote, err);
-}
-
-static void close_session(struct rh_push *p)
-{
-    if (p->state)
-        rh_pve_logout(p->state);
-    free(p->state);
-}
-
-static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
-                 const char *id, rh_error **err)
-{
-    (void)j;
-    return rh_pve_clean(p->state, kind, id, err);
-}
-
 static const char *const own_options[] = {"storage", "import-storage", "vmid",
                                           NULL};
 
 const struct rh_pusher rh_push_proxmox = {
-    .scheme = "proxmox",
+    .server = &rh_server_proxmox,
     .target = "kvm",
-    .port = 8006,
-    .wants_token = true,
     .options = own_options,
-    .open = open_session,
-    .close = close_session,
     .look = look,
     .send = send,
-    .start = start,
-    .addresses = addresses,
     .item_free = item_free,
-    .clean = clean,
 };

@@ -11,9 +11,10 @@ static bool is_it(const json_t *vm, const char *mark)
            !json_is_true(json_object_get(vm, "is_a_snapshot"));
 }
 
-int rh_xapi_find(struct rh_xapi *x, const char *mark, bool start,
+int rh_xapi_find(struct rh_server *s, const char *mark, bool start,
                  char **ret_where, rh_error **err)
 {
+    struct rh_xapi *x = s->state;
     json_t *all = rh_xapi_call(x, "VM.get_all_records", NULL, err), *vm;
     int failed = all ? 0 : -1;
     const char *ref;
@@ -22,7 +23,7 @@ int rh_xapi_find(struct rh_xapi *x, const char *mark, bool start,
         if (!is_it(vm, mark))
             continue;
         *ret_where =
-            rh_printf(_("%s at %s"), rh_xapi_text(vm, "uuid"), x->remote->text);
+            rh_printf(_("%s at %s"), rh_xapi_text(vm, "uuid"), s->remote.text);
         if (start && !strcmp(rh_xapi_text(vm, "power_state"), "Halted"))
             failed =
                 rh_xapi_do(x, "VM.start", json_pack("[sbb]", ref, 0, 0), err);

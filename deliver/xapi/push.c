@@ -14,23 +14,12 @@ enum { PIECE = 1024 * 1024 };
 struct item {
     struct rh_xva_in xva; /* or its metadata alone */
     struct rh_xapi_place place;
-    struct rh_xapi_import import;
-    bool single; /* disk by disk */
-    bool files;  /* disks are files of the result, not in an XVA */
-    struct rh_xapi_disks disks;
-    char *vm; /* its reference, once it stands */
+    struct rh_xapi_work work;
+    bool files; /* disks are files of the result, not in an XVA */
 };
 
 /* --- before
  * ------------------------------------------------------------------------- */
-
-static const char *wanted_sr(const struct rh_push *p)
-{
-    const struct rh_remote_url *u = &p->remote.url;
-    const char *option = rh_option(p->options, "sr");
-
-    return u->count ? u->parts[0] : option;
-}
 
 static const char *file_of(const struct rh_push_item *p, size_t n)
 {
@@ -45,16 +34,17 @@ static int open_result(struct rh_push_item *p, struct item *i, rh_error **err)
     RH_AUTO(rh_freep) char *metadata = rh_printf("%s-metadata", p->name);
 
     i->files = dot && !strcmp(dot, ".vhd");
-    i->single = i->files || rh_option_yes(p->push->options, "disk-by-disk");
-    return rh_xva_open(p->dir, i->files ? metadata : p->name, p->push->options,
-                       &i->xva, err);
+    i->work.single =
+        i->files || rh_option_yes(p->server->options, "disk-by-disk");
+    return rh_xva_open(p->dir, i->files ? metadata : p->name,
+                       p->server->options, &i->xva, err);
 }
 
 static struct rh_reader *open_disk(const struct rh_push_item *p,
                                    const struct item *i, size_t n,
                                    rh_error **err)
 {
-    struct rh_open_options o = {.lib = p->push->lib};
+    struct rh_open_options o = {.lib = p->server->lib};
     RH_AUTO(rh_freep) char *archive = rh_printf("%s.xva", p->name);
     RH_AUTO(rh_place_closep)
     struct rh_place *place = rh_place_folder(p->dir, err);
@@ -66,7 +56,7 @@ static struct rh_reader *open_disk(const struct rh_push_item *p,
     if (!io)
         return NULL;
     return i->files ? rh_reader_open(io, "vhd", &o, err)
-                    : rh_xva_read(p->push->lib, io, n, err);
+                    : rh_xva_read(p->server->lib, io, n, err);
 }
 
 static int measure_disks(struct rh_push_item *p, const struct item *i,
@@ -91,15 +81,15 @@ static int measure_disks(struct rh_push_item *p, const struct item *i,
 
 static void plan(struct rh_push_item *p, const struct item *i)
 {
-    const struct rh_xapi *x = p->push->state;
+    const struct rh_xapi *x = p->server->state;
     const char *host =
         i->place.address ? i->place.address : rh_http_host(x->http);
 
-    for (size_t n = 0; i->single && n < i->xva.ova.disks.count; n++)
+    for (size_t n = 0; i->work.single && n < i->xva.ova.disks.count; n++)
         rh_push_plan(p,
                      "VDI.create, and PUT https://%s/import_raw_vdi (disk %zu)",
                      host, n);
-    if (i->single) {
+    if (i->work.single) {
         rh_push_plan(p, "PUT https://%s/import_metadata?restore=true", host);
     } else {
         rh_push_plan(p, "task.create");
@@ -107,26 +97,24 @@ static void plan(struct rh_push_item *p, const struct item *i)
                      "PUT https://%s/import?sr_id=%s&restore=true (%llu bytes)",
                      host, i->place.sr, (unsigned long long)p->bytes);
     }
-    if (rh_option_yes(p->push->options, "start"))
+    if (rh_option_yes(p->server->options, "start"))
         rh_push_plan(p, "VM.start");
 }
 
 static int look(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state = rh_new0(struct item);
-    struct rh_xapi *x = p->push->state;
+    struct rh_xapi *x = p->server->state;
 
-    if (p->push->remote.url.count > 1)
-        return rh_fail(err, RH_ERR_DELIVERY_URL,
-                       "the URL is xapi://HOST[:PORT][/SR]");
-    rh_xapi_disks_init(&i->disks);
+    p->work = &i->work;
+    rh_xapi_disks_init(&i->work.disks);
     if (open_result(p, i, err) < 0)
         return -1;
     p->bytes = i->xva.file_bytes;
-    i->place.single = i->single;
-    if ((i->single && measure_disks(p, i, err) < 0) ||
-        rh_xapi_look(x, wanted_sr(p->push), &i->xva.ova, p->bytes, &i->place,
-                     &p->checks, err) < 0)
+    i->place.single = i->work.single;
+    if ((i->work.single && measure_disks(p, i, err) < 0) ||
+        rh_xapi_look(x, rh_server_place(p->server, "sr"), &i->xva.ova, p->bytes,
+                     &i->place, &p->checks, err) < 0)
         return -1;
     if (rh_checks_bad(&p->checks))
         return 0; /* it is refused anyway */
@@ -146,7 +134,7 @@ static int pump(struct rh_push_item *p, struct item *i, rh_error **err)
     uint64_t done = 0;
 
     rh_ova_tar(i->xva.xml, &head);
-    if (rh_xapi_import_write(&i->import, head.data, head.length, err) < 0)
+    if (rh_xapi_import_write(&i->work.import, head.data, head.length, err) < 0)
         return -1;
     for (;;) {
         size_t n;
@@ -155,12 +143,12 @@ static int pump(struct rh_push_item *p, struct item *i, rh_error **err)
             return -1;
         if (!n)
             break;
-        if (rh_xapi_import_write(&i->import, piece, n, err) < 0)
+        if (rh_xapi_import_write(&i->work.import, piece, n, err) < 0)
             return -1;
         done += n;
-        rh_progress(p->push->lib, "send", RH_MIN(done, p->bytes), p->bytes);
+        rh_progress(p->server->lib, "send", RH_MIN(done, p->bytes), p->bytes);
     }
-    p->sent = i->import.sent;
+    p->sent = i->work.import.sent;
     return 0;
 }
 
@@ -272,15 +260,16 @@ static int describe(struct rh_xapi *x, const char *vm_ref, json_t **ret_disks,
 
 static int tell(struct rh_push_item *p, struct item *i, rh_error **err)
 {
-    struct rh_xapi *x = p->push->state;
+    struct rh_xapi *x = p->server->state;
+    const char *vm = rh_xapi_made(&i->work)->vm;
     json_t *disks = NULL, *nics = NULL;
     RH_AUTO(rh_freep) char *uuid = NULL;
     int failed;
 
-    if (!i->vm)
+    if (!vm)
         return rh_fail(err, RH_ERR_DELIVERY_FAILED,
                        "the task names no VM that it made");
-    failed = describe(x, i->vm, &disks, &nics, &uuid, err);
+    failed = describe(x, vm, &disks, &nics, &uuid, err);
     if (!failed)
         failed = compare(i, disks, nics, err);
     if (failed) {
@@ -296,68 +285,43 @@ static int tell(struct rh_push_item *p, struct item *i, rh_error **err)
 
 static int send_archive(struct rh_push_item *p, struct item *i, rh_error **err)
 {
-    struct rh_xapi *x = p->push->state;
+    struct rh_xapi *x = p->server->state;
 
-    i->import = (struct rh_xapi_import){
+    i->work.import = (struct rh_xapi_import){
         .x = x, .place = &i->place, .journal = p->journal};
-    if (rh_xapi_import_begin(&i->import, i->xva.ova.name, err) < 0 ||
-        pump(p, i, err) < 0 || rh_xapi_import_end(&i->import, err) < 0)
+    if (rh_xapi_import_begin(&i->work.import, i->xva.ova.name, err) < 0 ||
+        pump(p, i, err) < 0 || rh_xapi_import_end(&i->work.import, err) < 0)
         return -1;
-    i->vm = rh_strdup(i->import.vm);
     return tell(p, i, err);
 }
 
 static int send_disks(struct rh_push_item *p, struct item *i, rh_error **err)
 {
-    i->disks.x = p->push->state;
-    i->disks.place = &i->place;
-    i->disks.journal = p->journal;
+    i->work.disks.x = p->server->state;
+    i->work.disks.place = &i->place;
+    i->work.disks.journal = p->journal;
     for (size_t n = 0; n < i->xva.ova.disks.count; n++) {
         RH_AUTO(rh_reader_closep) struct rh_reader *r = open_disk(p, i, n, err);
 
-        if (!r || rh_xapi_disks_send(&i->disks, &i->xva.ova, n, r, err) < 0)
+        if (!r ||
+            rh_xapi_disks_send(&i->work.disks, &i->xva.ova, n, r, err) < 0)
             return -1;
     }
-    p->sent = i->disks.sent;
-    if (rh_xapi_disks_vm(&i->disks, &i->xva.ova, i->xva.xml, err) < 0)
+    p->sent = i->work.disks.sent;
+    if (rh_xapi_disks_vm(&i->work.disks, &i->xva.ova, i->xva.xml, err) < 0)
         return -1;
-    i->vm = rh_strdup(i->disks.vm.vm);
     return tell(p, i, err);
 }
 
 static int send(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state;
-    const struct rh_xapi_import *import = i->single ? &i->disks.vm : &i->import;
-    int failed = i->single ? send_disks(p, i, err) : send_archive(p, i, err);
 
-    if (failed && rh_option_yes(p->push->options, "keep-failed"))
+    if (i->work.single ? send_disks(p, i, err) < 0
+                       : send_archive(p, i, err) < 0)
         return -1;
-    if (failed && i->single)
-        rh_xapi_disks_abort(&i->disks);
-    else if (failed)
-        rh_xapi_import_abort(&i->import);
-    if (failed)
-        return -1;
-    rh_xapi_do(p->push->state, "task.destroy", json_pack("[s]", import->task),
-               NULL);
-    rh_journal_done(p->journal);
+    rh_xapi_settle(&i->work);
     return 0;
-}
-
-static int start(struct rh_push_item *p, rh_error **err)
-{
-    struct item *i = p->state;
-
-    return rh_xapi_do(p->push->state, "VM.start",
-                      json_pack("[sbb]", i->vm, 0, 0), err);
-}
-
-static int addresses(struct rh_push_item *p, json_t *list, rh_error **err)
-{
-    struct item *i = p->state;
-
-    return rh_xapi_addresses(p->push->state, i->vm, list, err);
 }
 
 static void item_free(struct rh_push_item *p)
@@ -366,59 +330,19 @@ static void item_free(struct rh_push_item *p)
 
     if (!i)
         return;
-    rh_xapi_import_free(&i->import);
-    rh_xapi_disks_free(&i->disks);
-    free(i->vm);
+    rh_xapi_work_free(&i->work);
     rh_xapi_place_free(&i->place);
     rh_xva_close(&i->xva);
     free(i);
 }
 
-/* --- the session
- * ---------------------------------------------------------------------- */
-
-static int open_session(struct rh_push *p, rh_error **err)
-{
-    struct rh_xapi *x = p->state = rh_new0(struct rh_xapi);
-
-    return rh_xapi_login(x, &p->remote, err);
-}
-
-static void close_session(struct rh_push *p)
-{
-    if (p->state)
-        rh_xapi_logout(p->state);
-    free(p->state);
-}
-
-static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
-                 const char *id, rh_error **err)
-{
-    return rh_xapi_clean(p->state, j, kind, id, err);
-}
-
-static int read_disk(struct rh_push *p, const json_t *delivery, size_t i,
-                     rh_http_sink *sink, void *user, rh_error **err)
-{
-    const char *uuid = rh_push_disk_id(delivery, i, err);
-
-    return uuid ? rh_xapi_read_disk(p->state, uuid, sink, user, err) : -1;
-}
-
 static const char *const own_options[] = {"sr", "disk-by-disk", NULL};
 
 const struct rh_pusher rh_push_xapi = {
-    .scheme = "xapi",
+    .server = &rh_server_xapi,
     .target = "xen",
-    .port = 443,
     .options = own_options,
-    .open = open_session,
-    .close = close_session,
     .look = look,
     .send = send,
-    .start = start,
-    .addresses = addresses,
     .item_free = item_free,
-    .read_disk = read_disk,
-    .clean = clean,
 };

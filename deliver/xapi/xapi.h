@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-#include "deliver/remote.h"
+#include "deliver/server.h"
 #include "formats/format.h"
 
 #define RH_XAPI_NULL "OpaqueRef:NULL"
@@ -71,6 +71,9 @@ char *rh_ova_change(const char *xml, size_t n, const rh_options *o,
                     rh_error **err);
 /* ova.xml as the first entry of an XVA: header and padding around it. */
 void rh_ova_tar(const char *xml, struct rh_buf *ret);
+
+/* PLAN_OPTION for one that is to be compressed while it is sent. */
+int rh_xva_unpacked(bool compressed, rh_error **err);
 
 /* A result's XVA, unpacked where it is packed; freed also when half open. */
 struct rh_xva_in {
@@ -142,11 +145,6 @@ int rh_xapi_clean(struct rh_xapi *x, struct rh_journal *j, const char *kind,
 int rh_xapi_addresses(struct rh_xapi *x, const char *vm, json_t *list,
                       rh_error **err);
 
-/* The VM whose description holds `mark`: "UUID at URL", to be freed, or NULL.
- * With `start` it is started, unless it runs. */
-int rh_xapi_find(struct rh_xapi *x, const char *mark, bool start,
-                 char **ret_where, rh_error **err);
-
 /* A host that sees a storage: address and hosts of `ret`. */
 int rh_xapi_host_of(struct rh_xapi *x, const char *sr,
                     struct rh_xapi_place *ret, rh_error **err);
@@ -192,5 +190,21 @@ int rh_xapi_disks_vm(struct rh_xapi_disks *d, const struct rh_ova *ova,
 void rh_xapi_disks_abort(struct rh_xapi_disks *d); /* nothing is left */
 void rh_xapi_disks_free(struct rh_xapi_disks *d);
 int rh_xapi_clean_marked(struct rh_xapi *x, const char *mark, rh_error **err);
+
+/* --- one VM, either way
+ * -------------------------------------------------------------------- */
+struct rh_xapi_work {
+    bool single; /* disk by disk */
+    struct rh_xapi_import import;
+    struct rh_xapi_disks disks;
+};
+/* The import that made the VM. */
+const struct rh_xapi_import *rh_xapi_made(const struct rh_xapi_work *w);
+/* It stands, and nobody asks its task any more. */
+void rh_xapi_settle(struct rh_xapi_work *w);
+void rh_xapi_work_free(struct rh_xapi_work *w);
+/* For rh_server_xapi's row. */
+int rh_xapi_find(struct rh_server *s, const char *mark, bool start,
+                 char **ret_where, rh_error **err);
 
 #endif

@@ -68,3 +68,12 @@ void rh_xva_close(struct rh_xva_in *x)
     free(x->xml);
     *x = (struct rh_xva_in){0};
 }
+
+int rh_xva_unpacked(bool compressed, rh_error **err)
+{
+    if (!compressed)
+        return 0;
+    rh_fail(err, RH_ERR_PLAN_OPTION,
+            "a compressed XVA cannot be sent while it is made");
+    return rh_hint(err, "leave out --compress: zeros are not sent anyway");
+}

@@ -13,19 +13,12 @@
 enum { TAR = 512 };
 
 struct state {
-    struct rh_remote remote;
-    struct rh_xo xo;
+    struct rh_to_server to;
     struct rh_ova ova;
-    struct rh_journal *journal;
     struct rh_xo_work work;
     char *xml;     /* with the mark, sent in place of the archive's */
     uint64_t skip; /* bytes of the archive's own ova.xml that are to come */
 };
-
-static bool claims(const char *out)
-{
-    return !strncmp(out, "xo://", 5);
-}
 
 /* --- before
  * ------------------------------------------------------------------------ */
@@ -33,59 +26,27 @@ static bool claims(const char *out)
 static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
 {
     struct state *s = d->state;
-    const struct rh_remote_url *u = &s->remote.url;
     RH_AUTO(rh_freep) char *xml = rh_xen_metadata(d->request.job, err);
     size_t n = xml ? strlen(xml) : 0;
 
     if (!xml)
         return -1;
     s->skip = TAR + rh_round_up(n, TAR);
-    rh_xo_work_init(&s->work, &s->xo, NULL);
+    s->to.work = &s->work;
+    rh_xo_work_init(&s->work, s->to.server.state, NULL);
     s->work.ova = &s->ova;
     s->xml = rh_ova_change(xml, n, s->work.options, err);
     if (!s->xml || rh_ova_parse(s->xml, strlen(s->xml), &s->ova, err) < 0)
         return -1;
-    return rh_xo_look(
-        &s->work, u->count ? u->parts[0] : rh_option(d->request.options, "sr"),
-        d->request.data_bytes, checks, err);
+    return rh_xo_look(&s->work, rh_server_place(&s->to.server, "sr"),
+                      d->request.data_bytes, checks, err);
 }
 
-static int preflight(struct rh_delivery *d, struct rh_findings *findings,
-                     rh_error **err)
+static void begun(struct rh_delivery *d)
 {
     struct state *s = d->state;
-    struct rh_checks checks = {0};
-    int failed = rh_remote_open(&s->remote, d->request.lib, d->request.out, 443,
-                                true, d->request.options, err);
 
-    if (!failed)
-        failed = rh_xo_login(&s->xo, &s->remote, err);
-    if (!failed)
-        failed = look(d, &checks, err);
-    rh_checks_find(&checks, findings);
-    rh_checks_free(&checks);
-    return failed;
-}
-
-static int clean(void *state, struct rh_journal *j, const char *kind,
-                 const char *id, rh_error **err)
-{
-    struct state *s = state;
-
-    (void)j;
-    return strcmp(kind, "mark") ? 0 : rh_xo_clean(&s->xo, id, err);
-}
-
-static int begin(struct rh_delivery *d, rh_error **err)
-{
-    struct state *s = d->state;
-    RH_AUTO(rh_freep)
-    char *key = rh_printf("%s %s", s->remote.text, d->request.job->name);
-
-    s->journal =
-        rh_journal_begin(d->request.lib, NULL, key, clean, s, NULL, err);
-    s->work.journal = s->journal;
-    return s->journal ? 0 : -1;
+    s->work.journal = s->to.journal;
 }
 
 /* --- the stream
@@ -119,95 +80,42 @@ static struct rh_out *archive(struct rh_delivery *d, const char *name,
     return rh_out_make(&ops, name, false, s);
 }
 
-static int commit(struct rh_delivery *d, rh_error **err)
+static int finish(struct rh_delivery *d, const char **ret_id, rh_error **err)
 {
     struct state *s = d->state;
 
     if (rh_xo_end(&s->work, err) < 0)
         return -1;
-    rh_journal_done(s->journal);
-    d->where = rh_printf(_("%s at %s"), s->work.vm, s->remote.text);
+    rh_journal_done(s->to.journal);
+    *ret_id = s->work.vm;
     return 0;
 }
 
-static int start(struct rh_delivery *d, rh_error **err)
-{
-    struct state *s = d->state;
-
-    return rh_xo_start(&s->work, err);
-}
-
-static int addresses(struct rh_delivery *d, json_t *list, rh_error **err)
-{
-    struct state *s = d->state;
-
-    return rh_xo_addresses(&s->work, list, err);
-}
-
-static void abort_delivery(struct rh_delivery *d)
-{
-    struct state *s = d->state;
-
-    if (!rh_option_yes(d->request.options, "keep-failed"))
-        rh_xo_abort(&s->work);
-}
-
-static void close_delivery(struct rh_delivery *d)
+static void free_state(struct rh_delivery *d)
 {
     struct state *s = d->state;
 
     rh_xo_work_free(&s->work);
-    rh_journal_close(s->journal);
     rh_ova_free(&s->ova);
-    rh_remote_close(&s->remote);
     free(s->xml);
-    free(s);
 }
 
 static int open_delivery(struct rh_delivery *d, rh_error **err)
 {
-    static const struct rh_delivery_ops ops = {.preflight = preflight,
-                                               .begin = begin,
-                                               .archive = archive,
-                                               .commit = commit,
-                                               .start = start,
-                                               .addresses = addresses,
-                                               .abort = abort_delivery,
-                                               .close = close_delivery};
+    static const struct rh_to_server_steps steps = {
+        .look = look, .begun = begun, .finish = finish, .free = free_state};
+    static const struct rh_delivery_ops ops = {RH_TO_SERVER_OPS,
+                                               .archive = archive};
 
-    d->ops = &ops;
-    d->state = rh_new0(struct state);
-    if (d->request.compressed) {
-        rh_fail(err, RH_ERR_PLAN_OPTION,
-                "a compressed XVA cannot be sent while it is made");
-        return rh_hint(err, "leave out --compress: zeros are not sent anyway");
-    }
-    return rh_remote_check(d->request.out, 0, 1, "xo://HOST[:PORT][/SR]", err);
-}
-
-static int find(const struct rh_find *f, char **ret_where, rh_error **err)
-{
-    struct state s = {0};
-    int failed = rh_remote_open(&s.remote, f->lib, f->out, 443, true,
-                                f->options, err) < 0 ||
-                 rh_xo_login(&s.xo, &s.remote, err) < 0;
-    RH_AUTO(rh_freep) char *key = rh_printf("%s %s", s.remote.text, f->name);
-
-    if (!failed) {
-        s.journal = rh_journal_begin(f->lib, NULL, key, clean, &s, NULL, err);
-        failed = !s.journal ||
-                 rh_xo_find(&s.xo, f->mark, f->start, ret_where, err) < 0;
-    }
-    rh_journal_close(s.journal);
-    rh_remote_close(&s.remote);
-    return failed ? -1 : 0;
+    if (rh_xva_unpacked(d->request.compressed, err) < 0)
+        return -1;
+    return rh_to_server_open(d, &rh_new0(struct state)->to, &steps, &ops, err);
 }
 
 const struct rh_deliverer rh_deliver_xo = {
     .name = "xo",
     .about = N_("a pool, by Xen Orchestra (--out xo://HOST[/SR])"),
-    .claims = claims,
+    .server = &rh_server_xo,
     .archive = true,
     .open = open_delivery,
-    .find = find,
 };

@@ -18,9 +18,10 @@ static int start_it(struct rh_xo *x, const json_t *vm, rh_error **err)
     return done ? 0 : -1;
 }
 
-int rh_xo_find(struct rh_xo *x, const char *mark, bool start, char **ret_where,
-               rh_error **err)
+int rh_xo_find(struct rh_server *s, const char *mark, bool start,
+               char **ret_where, rh_error **err)
 {
+    struct rh_xo *x = s->state;
     json_t *all = rh_xo_call(x, "GET",
                              "/vms?fields=uuid,name_description,power_state",
                              NULL, err),
@@ -32,7 +33,7 @@ int rh_xo_find(struct rh_xo *x, const char *mark, bool start, char **ret_where,
         if (!strstr(rh_xapi_text(vm, "name_description"), mark))
             continue;
         *ret_where =
-            rh_printf(_("%s at %s"), rh_xapi_text(vm, "uuid"), x->remote->text);
+            rh_printf(_("%s at %s"), rh_xapi_text(vm, "uuid"), s->remote.text);
         failed = start ? start_it(x, vm, err) : 0;
         break;
     }

@@ -24,7 +24,7 @@ static int measure(struct rh_push_item *p, struct item *i, rh_error **err)
     size_t n = 1;
 
     while (n) {
-        if (rh_go_on(p->push->lib, err) < 0 ||
+        if (rh_go_on(p->server->lib, err) < 0 ||
             rh_stream_read(i->xva.rest, piece, PIECE, &n, err) < 0)
             return -1;
         rest += n;
@@ -38,27 +38,24 @@ static int measure(struct rh_push_item *p, struct item *i, rh_error **err)
 static int look(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state = rh_new0(struct item);
-    const struct rh_remote_url *u = &p->push->remote.url;
-    const char *sr = u->count ? u->parts[0] : rh_option(p->push->options, "sr");
 
-    if (u->count > 1)
-        return rh_fail(err, RH_ERR_DELIVERY_URL,
-                       "the URL is xo://HOST[:PORT][/SR]");
-    rh_xo_work_init(&i->work, p->push->state, p->push->options);
+    p->work = &i->work;
+    rh_xo_work_init(&i->work, p->server->state, p->server->options);
     i->work.ova = &i->xva.ova;
     i->work.journal = p->journal;
     if (rh_xva_open(p->dir, p->name, i->work.options, &i->xva, err) < 0 ||
         measure(p, i, err) < 0)
         return -1;
     p->bytes = i->size;
-    if (rh_xo_look(&i->work, sr, i->size, &p->checks, err) < 0)
+    if (rh_xo_look(&i->work, rh_server_place(p->server, "sr"), i->size,
+                   &p->checks, err) < 0)
         return -1;
     rh_push_plan(p, "POST %s/rest/v0/pools/%s/vms?sr=%s (%llu bytes)",
-                 rh_http_name(p->push->remote.http), i->work.pool, i->work.sr,
+                 rh_http_name(p->server->remote.http), i->work.pool, i->work.sr,
                  (unsigned long long)i->size);
     rh_push_plan(p, "DELETE and POST /rest/v0/vifs, %zu times (MAC addresses)",
                  i->xva.ova.macs.count);
-    if (rh_option_yes(p->push->options, "start"))
+    if (rh_option_yes(p->server->options, "start"))
         rh_push_plan(p, "POST /rest/v0/vms/ID/actions/start");
     return 0;
 }
@@ -80,7 +77,7 @@ static int pump(struct rh_push_item *p, struct item *i, rh_error **err)
             return rh_xo_end(&i->work, err);
         if (rh_xo_write(&i->work, piece, n, err) < 0)
             return -1;
-        rh_progress(p->push->lib, "send", i->work.sent, i->size);
+        rh_progress(p->server->lib, "send", i->work.sent, i->size);
     }
 }
 
@@ -88,31 +85,14 @@ static int send(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state;
 
-    if (pump(p, i, err) < 0) {
-        if (!rh_option_yes(p->push->options, "keep-failed"))
-            rh_xo_abort(&i->work);
+    if (pump(p, i, err) < 0)
         return -1;
-    }
     p->sent = i->work.sent;
     p->delivered = json_pack("{s:s, s:s, s:s, s:O, s:O}", "id", i->work.vm,
                              "uuid", i->work.vm, "as", i->xva.ova.name, "disks",
                              i->work.disks, "nics", i->work.nics);
     rh_journal_done(p->journal);
     return 0;
-}
-
-static int start(struct rh_push_item *p, rh_error **err)
-{
-    struct item *i = p->state;
-
-    return rh_xo_start(&i->work, err);
-}
-
-static int addresses(struct rh_push_item *p, json_t *list, rh_error **err)
-{
-    struct item *i = p->state;
-
-    return rh_xo_addresses(&i->work, list, err);
 }
 
 static void item_free(struct rh_push_item *p)
@@ -126,55 +106,13 @@ static void item_free(struct rh_push_item *p)
     free(i);
 }
 
-static int open_session(struct rh_push *p, rh_error **err)
-{
-    struct rh_xo *x = p->state = rh_new0(struct rh_xo);
-
-    return rh_xo_login(x, &p->remote, err);
-}
-
-static void close_session(struct rh_push *p)
-{
-    free(p->state);
-}
-
-static int clean(struct rh_push *p, struct rh_journal *j, const char *kind,
-                 const char *id, rh_error **err)
-{
-    (void)j;
-    return strcmp(kind, "mark") ? 0 : rh_xo_clean(p->state, id, err);
-}
-
-static int read_disk(struct rh_push *p, const json_t *delivery, size_t i,
-                     rh_http_sink *sink, void *user, rh_error **err)
-{
-    RH_AUTO(rh_http_answer_free) struct rh_http_answer a = {0};
-    const char *uuid = rh_push_disk_id(delivery, i, err);
-    RH_AUTO(rh_freep)
-    char *path = rh_printf("/rest/v0/vdis/%s.raw", uuid ? uuid : "");
-    struct rh_http_request r = {
-        .path = path, .sink = sink, .user = user, .silence = 900};
-
-    if (!uuid || rh_http_do(p->remote.http, &r, &a, err) < 0)
-        return -1;
-    return a.status == 200 ? 0 : rh_xo_fail(p->state, &r, &a, err);
-}
-
 static const char *const own_options[] = {"sr", NULL};
 
 const struct rh_pusher rh_push_xo = {
-    .scheme = "xo",
+    .server = &rh_server_xo,
     .target = "xen",
-    .port = 443,
-    .wants_token = true,
     .options = own_options,
-    .open = open_session,
-    .close = close_session,
     .look = look,
     .send = send,
-    .start = start,
-    .addresses = addresses,
     .item_free = item_free,
-    .read_disk = read_disk,
-    .clean = clean,
 };

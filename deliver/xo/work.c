@@ -433,8 +433,9 @@ int rh_xo_end(struct rh_xo_work *w, rh_error **err)
                    json_array_size(w->nics), w->ova->macs.count);
 }
 
-int rh_xo_start(struct rh_xo_work *w, rh_error **err)
+int rh_xo_start(void *work, rh_error **err)
 {
+    const struct rh_xo_work *w = work;
     RH_AUTO(rh_freep)
     char *path = rh_printf("/vms/%s/actions/start?sync=true", w->vm);
     json_t *done = rh_xo_call(w->xo, "POST", path, json_object(), err);
@@ -443,8 +444,9 @@ int rh_xo_start(struct rh_xo_work *w, rh_error **err)
     return done ? 0 : -1;
 }
 
-int rh_xo_addresses(struct rh_xo_work *w, json_t *list, rh_error **err)
+int rh_xo_addresses(void *work, json_t *list, rh_error **err)
 {
+    struct rh_xo_work *w = work;
     json_t *vm = vm_record(w, err), *address;
     const char *key;
 
@@ -536,8 +538,9 @@ static int take_late(struct rh_xo_work *w)
     }
 }
 
-void rh_xo_abort(struct rh_xo_work *w)
+void rh_xo_undo(void *work)
 {
+    struct rh_xo_work *w = work;
     struct rh_http *http = w->xo->remote->http;
 
     rh_http_upload_close(RH_TAKE(w->upload));

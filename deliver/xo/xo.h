@@ -50,13 +50,12 @@ int rh_xo_write(struct rh_xo_work *w, const void *bytes, size_t n,
 /* All is written: the VM stands, its NICs get their addresses, and it is
  * compared with what was sent. */
 int rh_xo_end(struct rh_xo_work *w, rh_error **err);
-int rh_xo_start(struct rh_xo_work *w, rh_error **err);
-int rh_xo_addresses(struct rh_xo_work *w, json_t *list, rh_error **err);
-void rh_xo_abort(struct rh_xo_work *w);
-/* The VM whose description holds `mark`: "UUID at URL", to be freed, or NULL.
- * With `start` it is started, unless it runs. */
-int rh_xo_find(struct rh_xo *x, const char *mark, bool start, char **ret_where,
-               rh_error **err);
+/* For rh_server_xo's row: `work` is a struct rh_xo_work. */
+int rh_xo_start(void *work, rh_error **err);
+int rh_xo_addresses(void *work, json_t *list, rh_error **err);
+void rh_xo_undo(void *work);
+int rh_xo_find(struct rh_server *s, const char *mark, bool start,
+               char **ret_where, rh_error **err);
 /* Take away the VM and the disks with this mark, if there are any. */
 int rh_xo_clean(struct rh_xo *x, const char *mark, rh_error **err);
 
