@@ -310,7 +310,8 @@ static int copy_view(struct job *j, struct rh_out *out, struct rh_reader *view,
 {
     RH_AUTO(rh_writer_closep)
     struct rh_writer *w = open_writer(j, out, &view, err);
-    struct rh_copy_sink sink = {view, w, j->o.compress, "", 0};
+    struct rh_copy_sink sink = {
+        .view = view, .writer = w, .compress = j->o.compress};
     struct rh_copy c = {
         .lib = j->d->lib, .source = view, .sinks = &sink, .sink_count = 1};
 

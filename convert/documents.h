@@ -3,20 +3,21 @@
 #ifndef RH_CONVERT_DOCUMENTS_H
 #define RH_CONVERT_DOCUMENTS_H
 
+#include "convert/frame_sum.h"
 #include "convert/job.h"
 #include "deliver/deliver.h"
 
 struct rh_receipt_disk {
     /* Content digests, see copy.c; "" when not taken. */
     char content[65], source_content[65];
-    char frame[33]; /* see frame.h; "" when not taken */
+    char frame[RH_FRAME_HEX]; /* see frame.h; "" when not taken */
     uint64_t data_bytes;
 };
 
 /* The one file of all disks, where there is one: size 0 when there is not. */
 struct rh_receipt_archive {
     uint64_t size;
-    char frame[33];
+    char frame[RH_FRAME_HEX];
 };
 
 /* receipt.json as text, with a seal over its bytes: all of it but the seal's

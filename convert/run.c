@@ -20,7 +20,8 @@ struct run {
     struct rh_out *archive_out; /* NAME.FORMAT */
     int archive_fd;             /* of the same, to be read; or -1 */
     struct rh_archive *archive;
-    struct rh_out *out; /* of the disk that is being written */
+    struct rh_out *out;         /* of the disk that is being written */
+    struct rh_frame_sum *frame; /* of its file, or of the archive; or NULL */
     struct rh_writer *writer;
     enum rh_compress compress;
     uint32_t cluster_size;
@@ -115,6 +116,25 @@ static struct rh_reader *source_of(const struct run *run, size_t i)
     return run->target->overlays ? run->target->overlays[i] : run->vm->disks[i];
 }
 
+/* A result that will stay in a folder can be read back: a descriptor of its
+ * file, else -1. */
+static int readable(const struct run *run, const struct rh_out *out)
+{
+    if (!out || out->fd < 0 || !run->target->delivery->where)
+        return -1;
+    return fcntl(out->fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* The same sink, of which the frame's digest is taken as it is written. */
+static struct rh_out *watched(struct run *run, struct rh_out *out, bool final)
+{
+    rh_frame_sum_free(RH_TAKE(run->frame));
+    if (!out || out->fd < 0 || !out->seekable || !run->target->delivery->where)
+        return out;
+    run->frame = rh_frame_sum_new();
+    return rh_frame_sum_out(run->frame, out, final);
+}
+
 static int open_file_disk(struct run *run, size_t i, rh_error **err)
 {
     struct rh_target_disk *d = &run->target->job.disks[i];
@@ -127,8 +147,10 @@ static int open_file_disk(struct run *run, size_t i, rh_error **err)
                                   .source = forward ? NULL : source};
     const char *format = rh_job_format(run->target);
 
-    run->out = rh_delivery_disk(run->target->delivery, i, d->file,
-                                d->virtual_size, err);
+    run->out = watched(run,
+                       rh_delivery_disk(run->target->delivery, i, d->file,
+                                        d->virtual_size, err),
+                       false);
     if (!run->out)
         return -1;
     o.may_seek = run->out->seekable;
@@ -152,38 +174,40 @@ static int open_disk(struct run *run, size_t i, rh_error **err)
     return run->writer ? 0 : -1;
 }
 
-/* A result that will stay in a folder can be read back: a descriptor of its
- * file, else -1. */
-static int readable(const struct run *run, const struct rh_out *out)
+/* By reading: the writer could not tell. */
+static int read_frame(struct run *run, size_t i, struct rh_io *io,
+                      rh_error **err)
 {
-    if (!out || out->fd < 0 || !run->target->delivery->where)
+    RH_AUTO(rh_reader_closep) struct rh_reader *r = NULL;
+    struct rh_open_options o = {.lib = run->job->lib};
+    const char *format = rh_job_format(run->target);
+    struct rh_frame_disk disk = {.size = source_of(run, i)->size};
+
+    r = rh_reader_open(io, strcmp(format, "raw") ? NULL : "raw", &o, err);
+    if (!r)
         return -1;
-    return fcntl(out->fd, F_DUPFD_CLOEXEC, 0);
+    disk.reader = r;
+    /* Without a content digest all of it is the frame. */
+    return rh_frame_digest(run->job->lib, io, &disk,
+                           run->disks[i].content[0] ? 1 : 0,
+                           run->disks[i].frame, err);
 }
 
 /* What `verify` compares besides the disk's bytes. */
 static int take_frame(struct run *run, size_t i, rh_error **err)
 {
     RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
-    RH_AUTO(rh_reader_closep) struct rh_reader *r = NULL;
-    struct rh_open_options o = {.lib = run->job->lib};
-    const char *format = rh_job_format(run->target);
-    struct rh_frame_disk disk = {.size = source_of(run, i)->size};
-    int fd = readable(run, run->out);
+    int fd = readable(run, run->out), told;
 
     if (fd < 0)
         return 0;
     io = rh_io_fd(fd, run->out->name, err);
     if (!io)
         return -1;
-    r = rh_reader_open(io, strcmp(format, "raw") ? NULL : "raw", &o, err);
-    if (!r)
-        return -1;
-    disk.reader = r;
-    /* Without a content digest (--compress keep) all of it is the frame. */
-    return rh_frame_digest(run->job->lib, io, &disk,
-                           run->disks[i].content[0] ? 1 : 0,
-                           run->disks[i].frame, err);
+    told = !run->frame ? 1
+                       : rh_frame_sum_end(run->frame, run->job->lib, io,
+                                          run->disks[i].frame, err);
+    return told == 1 ? read_frame(run, i, io, err) : told;
 }
 
 static int close_disk(struct run *run, size_t i, const struct rh_copy *c,
@@ -297,8 +321,13 @@ static int write_disk(struct runs *runs, size_t i, rh_error **err)
 
         failed = open_disk(run, i, err);
         sinks[r] = (struct rh_copy_sink){
-            source_of(run, i), run->writer,
-            run->archive ? RH_COMPRESS_NONE : run->compress, "", 0};
+            .view = source_of(run, i),
+            .writer = run->writer,
+            .compress = run->archive ? RH_COMPRESS_NONE : run->compress,
+            /* Of a whole that is packed, its sink adds all. */
+            .frame = run->archive && run->compress == RH_COMPRESS_ZSTD
+                         ? NULL
+                         : run->frame};
     }
     if (!failed)
         failed = copy_disk(runs, i, sinks, tee, err);
@@ -391,6 +420,7 @@ static int open_archive(struct run *run, rh_error **err)
     struct rh_out *out = rh_delivery_archive(run->target->delivery, name, err);
 
     run->archive_fd = readable(run, out);
+    out = watched(run, out, run->compress == RH_COMPRESS_ZSTD);
     run->archive_out = packed_or_plain(run, out, err);
     if (!run->archive_out)
         return -1;
@@ -411,22 +441,15 @@ static int begin(struct run *run, rh_error **err)
 }
 
 /* Of an archive that is packed itself, all is the frame. */
-static int take_archive_frame(struct run *run, rh_error **err)
+static int read_archive_frame(struct run *run, struct rh_io *io, rh_error **err)
 {
     const struct rh_archive_ops *archive = run->target->target->archive;
     size_t count =
         run->compress == RH_COMPRESS_ZSTD ? 0 : run->target->job.disk_count;
     RH_AUTO(rh_freep)
     struct rh_frame_disk *disks = rh_calloc(count + 1, sizeof *disks);
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
     int failed = 0;
 
-    if (run->archive_fd < 0)
-        return 0;
-    io = rh_io_fd(run->archive_fd, run->archive_out->name, err);
-    run->archive_fd = -1; /* taken */
-    if (!io)
-        return -1;
     for (size_t i = 0; i < count && !failed; i++) {
         disks[i] = (struct rh_frame_disk){
             archive->read(run->job->lib, io, i, err), source_of(run, i)->size};
@@ -437,10 +460,27 @@ static int take_archive_frame(struct run *run, rh_error **err)
     if (!failed)
         failed = rh_frame_digest(run->job->lib, io, disks, count,
                                  run->whole.frame, err);
-    run->whole.size = io->size;
     for (size_t i = 0; i < count; i++)
         rh_reader_close(disks[i].reader);
     return failed;
+}
+
+static int take_archive_frame(struct run *run, rh_error **err)
+{
+    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
+    int told;
+
+    if (run->archive_fd < 0)
+        return 0;
+    io = rh_io_fd(run->archive_fd, run->archive_out->name, err);
+    run->archive_fd = -1; /* taken */
+    if (!io)
+        return -1;
+    run->whole.size = io->size;
+    told = !run->frame ? 1
+                       : rh_frame_sum_end(run->frame, run->job->lib, io,
+                                          run->whole.frame, err);
+    return told == 1 ? read_archive_frame(run, io, err) : told;
 }
 
 static int end_archive(struct run *run, rh_error **err)
@@ -472,6 +512,7 @@ static void run_free(struct run *run)
         run->target->target->archive->close(run->archive);
     rh_out_close(run->archive_out);
     rh_closep(&run->archive_fd);
+    rh_frame_sum_free(run->frame);
     rh_delivery_close(RH_TAKE(run->target->delivery));
     free(run->disks);
 }

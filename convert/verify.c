@@ -118,7 +118,7 @@ static int check_frame(rh_lib *lib, struct rh_io *file, const json_t *about,
     const char *digest =
         json_string_value(json_object_get(about, "frame_digest"));
     const json_t *size = json_object_get(about, key);
-    char hex[RH_FRAME_HEX];
+    bool same;
 
     if (!digest) /* a receipt of an older version */
         return 0;
@@ -126,13 +126,12 @@ static int check_frame(rh_lib *lib, struct rh_io *file, const json_t *about,
         (uint64_t)json_integer_value(size) != file->size)
         return differs(err, file->name,
                        N_("the file's size is not the receipt's"));
-    if (rh_frame_digest(lib, file, disks, count, hex, err) < 0)
+    if (rh_frame_check(lib, file, disks, count, digest, &same, err) < 0)
         return -1;
-    return strcmp(hex, digest) == 0
-               ? 0
-               : differs(err, file->name,
-                         N_("headers, tables or padding of the file were "
-                            "changed"));
+    return same ? 0
+                : differs(err, file->name,
+                          N_("headers, tables or padding of the file were "
+                             "changed"));
 }
 
 static int check_disk_file(rh_lib *lib, struct rh_reader *result,

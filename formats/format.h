@@ -259,8 +259,10 @@ struct rh_writer_ops {
     /* Any thread, optional: find zero clusters, compress, checksum. */
     int (*encode)(struct rh_writer *w, struct rh_unit *u, rh_error **err);
     /* In ascending order (or, with w->any_order, in any), one at a time,
-     * cheap: give the unit's bytes their places in u->iov.  May write its own
-     * metadata by rh_out_write(w->out). */
+     * cheap: give the unit's bytes their places in u->iov, each written once.
+     * Bytes of u->data go where lies() will say that the disk's bytes are
+     * plain, and no others do.  May write its own metadata by
+     * rh_out_write(w->out). */
     int (*place)(struct rh_writer *w, struct rh_unit *u, rh_error **err);
     /* All units are written: tables, footer, header; *ret_size is the file's
      * final size.  The caller then finishes the sink. */

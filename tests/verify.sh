@@ -70,6 +70,52 @@ test_vhd() { found_everywhere --to xen --format vhd; }
 test_xva() { found_everywhere --to xen; }
 test_xva_zstd() { found_everywhere --to xen --compress zstd; }
 
+# What a digest says is a promise, in old receipts and new ones: here all of the
+# file is frame, by another hand.
+cat >"$SCRATCH/frame.py" <<'PY'
+import ctypes, struct, sys
+class Hash(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+xxh3 = ctypes.CDLL("libxxhash.so.0").XXH3_128bits
+xxh3.restype, xxh3.argtypes = Hash, [ctypes.c_char_p, ctypes.c_size_t]
+how, data = sys.argv[1], open(sys.argv[2], "rb").read()
+if how == "2":
+    total = 0
+    for at in range(0, len(data), 512):
+        sector = data[at:at + 512].ljust(512, b"\0")
+        if any(sector):
+            h = xxh3(sector, 512)
+            h = xxh3(struct.pack("<QQQ", at, h.low, h.high), 24)
+            total += h.low + (h.high << 64)
+    print("2:%032x" % (total % (1 << 128)))
+else:
+    steps = [(at, data[at:at + 65536]) for at in range(0, len(data), 65536)]
+    text = b"".join(struct.pack("<QQ", at, len(s)) + s for at, s in steps if any(s))
+    h = xxh3(text, len(text))
+    print("%016x%016x" % (h.high, h.low))
+PY
+with_digest() { # HEX: the receipt, sealed anew
+    python3 - "$1" <<'PY'
+import hashlib, json, re, sys
+receipt = json.load(open("out/box/receipt.json"))
+(receipt["archive"] or receipt["disks"][0])["frame_digest"] = sys.argv[1]
+receipt["seal"] = "0" * 64
+text = json.dumps(receipt, indent=2)
+text = text.replace('"seal": "' + "0" * 64, '"seal": "' + hashlib.sha256(text.encode()).hexdigest())
+open("out/box/receipt.json", "w").write(text)
+PY
+}
+test_old_receipts_count() {
+    run "$REHOST" convert "$OVA" --out out --no-guest-fix --to kvm --compress keep
+    expect_json '.disks[0].frame_digest' "$(python3 "$SCRATCH/frame.py" 2 out/box/disk0.qcow2)" out/box/receipt.json
+    with_digest "$(python3 "$SCRATCH/frame.py" 1 out/box/disk0.qcow2)"
+    run "$REHOST" verify "$OVA" out/box
+    expect_status 0
+    CHANGES=30
+    run python3 "$SCRATCH/change.py" "$REHOST" "$OVA" out/box "$CHANGES"
+    expect_equal "$(cat .stdout)" "$CHANGES" "changes, and those that were missed"
+}
+
 # Two disks in one archive, with the guest's own bytes in neither's frame.
 test_two_disks() {
     make_disk two.raw 3145728 two

@@ -107,7 +107,7 @@ test_the_guest_is_fixed_in_the_copy() {
             $file/d/receipt.json >$file.json
     done
     expect_same_file out.json plain.json
-    expect_json '.disks[0].frame_digest | length' 32 out/d/receipt.json
+    expect_json '.disks[0].frame_digest | length' 34 out/d/receipt.json
     run "$REHOST" verify d.raw out/d
     expect_status 0
 }

@@ -26,6 +26,7 @@
 #include "base/limits.h"
 #include "base/wait.h"
 #include "convert/copy/copy_job.h"
+#include "convert/frame_sum.h"
 
 /* --- the content digest
  * ---------------------------------------------------------- */
@@ -136,6 +137,17 @@ static int add_piece(struct rh_out *out, struct run *run,
     return 0;
 }
 
+/* The disk's bytes are written from where they were handed over; what comes
+ * from elsewhere the writer has made. */
+static void add_frame(const struct rh_copy_lane *lane, const struct rh_unit *u,
+                      const struct rh_iov *v)
+{
+    const uint8_t *p = v->bytes;
+
+    if (lane->clusters || p < u->data || p >= u->data + u->length)
+        rh_frame_sum_add(lane->sink->frame, p, v->size, v->offset);
+}
+
 static int write_pieces(const struct rh_copy_lane *lane, rh_error **err)
 {
     struct rh_out *out = lane->sink->writer->out;
@@ -146,9 +158,12 @@ static int write_pieces(const struct rh_copy_lane *lane, rh_error **err)
     for (size_t i = 0; i < lane->used; i++) {
         const struct rh_unit *u = &lane->units[i];
 
-        for (size_t v = 0; v < u->iov_count; v++)
+        for (size_t v = 0; v < u->iov_count; v++) {
             if (add_piece(out, &run, &u->iov[v], err) < 0)
                 return -1;
+            if (lane->sink->frame)
+                add_frame(lane, u, &u->iov[v]);
+        }
     }
     return write_run(out, &run, err);
 }
@@ -548,8 +563,11 @@ static void finish_forward(struct rh_copy_job *j)
     struct rh_copy *c = j->copy;
 
     rh_copy_gathered(j, c->source_content);
-    for (size_t i = 0; i < c->sink_count; i++)
+    for (size_t i = 0; i < c->sink_count; i++) {
         memcpy(c->sinks[i].content, c->source_content, 65);
+        if (!c->source_content[0] && c->sinks[i].frame)
+            rh_frame_sum_spoil(c->sinks[i].frame);
+    }
 }
 
 /* What was kept packed was not seen plain: there is no content digest. */

@@ -19,6 +19,9 @@ struct rh_copy_sink {
     struct rh_reader *view;
     struct rh_writer *writer;
     enum rh_compress compress;
+    /* Is told of what is written beside the disk's own bytes (of all, where no
+     * content digest is taken); NULL: not wanted. */
+    struct rh_frame_sum *frame;
     /* Out. */
     char content[65];   /* content digest (see copy.c), "" when not taken */
     uint64_t file_size; /* of the result */
