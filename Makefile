@@ -30,11 +30,13 @@ LIB_DIRS := base vm formats formats/* volumes report profiles package config \
 LIB_SRC  := $(sort $(wildcard $(LIB_DIRS:=/*.c)))
 CLI_SRC  := $(sort $(wildcard cli/*.c))
 NTFS_SRC := $(sort $(wildcard ntfs/*.c))
+ZFS_SRC  := zfs/window.c
 EX_SRC   := $(sort $(wildcard examples/*.c))
 FUZZ_SRC := $(sort $(wildcard fuzz/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
 HEADERS  := $(sort $(wildcard $(LIB_DIRS:=/*.h) cli/*.h include/rehost/*.h))
-C_FILES  := $(LIB_SRC) $(CLI_SRC) nbdkit/plugin.c $(NTFS_SRC) $(wildcard ntfs/*.h) $(EX_SRC) $(FUZZ_SRC) $(UNIT_SRC) \
+C_FILES  := $(LIB_SRC) $(CLI_SRC) nbdkit/plugin.c $(NTFS_SRC) $(wildcard ntfs/*.h) \
+            $(ZFS_SRC) $(wildcard zfs/*.h) $(EX_SRC) $(FUZZ_SRC) $(UNIT_SRC) \
             $(wildcard tests/*.c bench/*.c) $(HEADERS)
 PO       := $(sort $(wildcard po/*.po))
 
@@ -42,6 +44,7 @@ obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 PROGRAM  := $(if $(CLI_SRC),$(B)/rehost)
 NBDKIT    = $(if $(call have,nbdkit),$(B)/nbdkit-rehost-plugin.so)
 NTFS      = $(if $(call have,libntfs-3g),$(B)/rehost-ntfs)
+ZFS      := $(B)/rehost-zfs.so
 LIBS     := $(B)/$(SONAME) $(B)/librehost.so $(B)/librehost.a
 MO       := $(PO:po/%.po=$(B)/locale/%/LC_MESSAGES/rehost.mo)
 UNITS    := $(UNIT_SRC:tests/unit/%.c=$(B)/unit-%)
@@ -93,7 +96,7 @@ NO_UNDEFINED := $(if $(SAN),,-Wl,-z,defs)
 
 # --- build ---------------------------------------------------------------------
 .PHONY: all
-all: $(LIBS) $(PROGRAM) $(NTFS) $(NBDKIT) $(MO)
+all: $(LIBS) $(PROGRAM) $(NTFS) $(ZFS) $(NBDKIT) $(MO)
 
 # A change of compiler or flags rebuilds, a change of the file list links again.
 .PHONY: FORCE
@@ -153,6 +156,14 @@ $(call obj,$(NTFS_SRC)): CPPFLAGS += $(if $(SAN),-DREHOST_SANITIZED) \
 $(B)/rehost-ntfs: $(call obj,$(NTFS_SRC))
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -Wl,--export-dynamic-symbol=clock_gettime \
 	  -o $@ $^ $(shell pkg-config --libs libntfs-3g)
+
+# What grub-fstest is loaded with (zfs/README.md): it takes the place of C's open,
+# read and the like, under both of their names, and of no sanitizer's.
+$(call obj,$(ZFS_SRC)): CPPFLAGS += -U_FILE_OFFSET_BITS
+$(call obj,$(ZFS_SRC)): ALL_CFLAGS := -std=c17 $(OPT) -fPIC -fvisibility=hidden \
+  $(WARN) -fstack-protector-strong $(CFLAGS)
+$(B)/rehost-zfs.so: $(call obj,$(ZFS_SRC))
+	$(call say,LINK    $@)$(CC) -shared -Wl,-z,relro,-z,now,-z,defs $(LDFLAGS) -o $@ $^
 
 $(B)/examples/%: examples/%.c $(B)/librehost.so $(B)/obj/flags
 	@mkdir -p $(@D)
@@ -322,7 +333,7 @@ $(B)/rehost.pc: rehost.pc.in $(B)/obj/places
 .PHONY: install uninstall clean help
 install: all $(B)/rehost.pc
 	install -D -m 755 $(B)/rehost $(DESTDIR)$(PREFIX)/bin/rehost
-	@set -e; for f in $(NTFS); do \
+	@set -e; for f in $(NTFS) $(ZFS); do \
 	  install -D -m 755 $$f $(DESTDIR)$(PREFIX)/libexec/rehost/$${f##*/}; done
 	@set -e; for f in $(NBDKIT); do \
 	  install -D -m 755 $$f $(DESTDIR)$(LIBDIR)/nbdkit/plugins/$${f##*/}; done
@@ -382,5 +393,5 @@ help:
 	@echo 'make compile_commands.json hdr-check abi-check clean'
 	@echo 'V=1 (commands)  CC=clang  B=build-clang (folder)  WERROR=1  OPT="-O0 -g"'
 
--include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(NTFS_SRC) $(FUZZ_SRC) \
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(NTFS_SRC) $(ZFS_SRC) $(FUZZ_SRC) \
   $(UNIT_SRC) $(wildcard tests/*.c) docs/tables.c)) $(EXAMPLES:=.d) $(NBDKIT:.so=.d) $(HEADERS:%=$(B)/hdr/%.ok.d)

@@ -20,7 +20,11 @@ const struct rh_family *const rh_families[] = {
 bool rh_may_hold_root(const struct rh_family *f, const struct rh_volume *v)
 {
     /* Solaris' UFS is of the same magic, and of another make (its log). */
-    if (v->label_of && !strcmp(v->label_of, "solaris"))
+    if (v->fstype && !strcmp(v->fstype, "ufs") && v->label_of &&
+        !strcmp(v->label_of, "solaris"))
+        return false;
+    /* A pool is opened once, by the first of its volumes. */
+    if (v->zfs && v->zfs->here_count && v->zfs->here[0] != v)
         return false;
     for (const char *const *t = f->root_types; v->fstype && *t; t++)
         if (!strcmp(*t, v->fstype))

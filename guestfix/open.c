@@ -70,6 +70,22 @@ static bool rank_volume(struct rh_guest *g, const struct rh_volume *v,
     return any;
 }
 
+/* Why a volume could not be opened.  A pool's reason is told with the pool: its
+ * guest's family has more to say. */
+static void say_closed(struct rh_session *s, const struct rh_volume *v,
+                       const char *why, const rh_error *fault,
+                       const char **ret_why)
+{
+    if (!v->zfs) {
+        *ret_why = why ? why : _("it is damaged");
+        return;
+    }
+    free(s->pool_why);
+    s->pool_why = rh_strdup(why     ? why
+                            : fault ? rh_error_message(fault)
+                                    : _("it is damaged"));
+}
+
 static int find_root(struct rh_session *s, struct candidate *best,
                      const char **ret_why, rh_error **err)
 {
@@ -84,7 +100,7 @@ static int find_root(struct rh_session *s, struct candidate *best,
             continue;
         fs = rh_volume_open(s, v, &why, &fault);
         if (!fs) {
-            *ret_why = why ? why : _("it is damaged");
+            say_closed(s, v, why, fault, ret_why);
             if (rh_error_number(fault) == RH_ERR_CANCELLED) {
                 *err = RH_TAKE(fault);
                 return -1;
@@ -185,7 +201,8 @@ static int mount_all(struct direct_mounting *d, const struct rh_family *family,
 static bool all_writable(const struct direct_mounting *d)
 {
     for (size_t i = 0; i < d->count; i++)
-        if (!(d->mounts[i].fs->backend->abilities & RH_CAN_WRITE) ||
+        if (!(d->mounts[i].fs->backend->abilities &
+              (RH_CAN_WRITE | RH_CAN_REFUSE)) ||
             d->mounts[i].fs->read_only)
             return false;
     return true;

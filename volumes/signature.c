@@ -199,6 +199,17 @@ static void by_table(struct rh_volume *v, struct rh_arena *a,
     }
 }
 
+/* A pool's uberblocks are written in turn, so that the first ones may be empty
+ * (zfs.c): then its label tells it, whose list begins like this. */
+static bool is_zfs(struct rh_volume *v, const struct head *h)
+{
+    if (!at(h, 16384, "\1\1\0\0\0\0\0\0\0\0\0\1", 12) ||
+        !at(h, 16384 + 20, "\0\0\0\7version", 11))
+        return false;
+    v->fstype = "zfs_member";
+    return true;
+}
+
 /* What shows nothing at its start is known by its partition's type. */
 static const struct {
     const char *type, *fstype;
@@ -242,10 +253,10 @@ int rh_signature_read(struct rh_disks *d, struct rh_volume *v,
     if (is_luks(v, arena, &h) || is_ntfs(v, arena, &h))
         return 0;
     by_table(v, arena, &h);
+    if (!v->fstype && !is_swap(v, arena, &h) && !is_ext(v, arena, &h) &&
+        !is_fat(v, arena, &h) && !is_zfs(v, &h))
+        by_part_type(v);
     if (v->fstype && !strcmp(v->fstype, "zfs_member"))
         return rh_zfs_read(d, v, arena, err);
-    if (!v->fstype && !is_swap(v, arena, &h) && !is_ext(v, arena, &h) &&
-        !is_fat(v, arena, &h))
-        by_part_type(v);
     return 0;
 }

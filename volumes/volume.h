@@ -32,11 +32,11 @@ struct rh_volume {
      * `partition` (0: of the whole disk); 0: none.  'a', 'b'; 's' + `slice`. */
     char letter;
     unsigned slice;
-    const char *label_of; /* whose label it is: "freebsd"; of what holds it,
-                             too */
-    const char *duid;     /* OpenBSD's name of the disk, 16 hex digits */
-    const struct rh_zfs_label *zfs; /* of a zfs_member; or NULL */
-    bool has_label;                 /* a disklabel parts it further */
+    const char *label_of;     /* whose label it is: "freebsd"; of what holds it,
+                                 too */
+    const char *duid;         /* OpenBSD's name of the disk, 16 hex digits */
+    struct rh_zfs_label *zfs; /* of a zfs_member; or NULL */
+    bool has_label;           /* a disklabel parts it further */
     bool broken; /* LVM's own description of it makes no sense: nobody reads it
                   */
     bool bootable;   /* MBR active flag */

@@ -21,11 +21,16 @@ int rh_volumes_find(struct rh_disks *d, const struct rh_vm *vm,
             return -1;
     if (rh_bsdlabel_find(d, ret, err) < 0)
         return -1;
-    return rh_lvm_find(d, ret, err);
+    if (rh_lvm_find(d, ret, err) < 0)
+        return -1;
+    rh_zfs_gather(ret);
+    return 0;
 }
 
 void rh_volumes_free(struct rh_volumes *v)
 {
+    for (size_t i = 0; i < v->all.count; i++)
+        rh_zfs_forget(v->all.items[i].zfs);
     free(v->all.items);
     free(v->disks.items);
     rh_arena_free(v->arena);

@@ -59,10 +59,20 @@ struct rh_zfs_label {
     const char *vdev;            /* "disk", "mirror", "raidz" ... */
     unsigned members;            /* of a mirror or raidz; else 1 */
     const char *path, *phys_path, *devid; /* as the system last saw it */
+    const char *features; /* that a reader must know: "a, b"; NULL: none */
+    /* Its volumes among the VM's disks, this one among them. */
+    const struct rh_volume *const *here;
+    size_t here_count;
+    void *reader; /* of who reads its files, kept as long as the label */
+    void (*reader_free)(void *reader);
 };
 /* Fills v->zfs and v->label; leaves them where the label is damaged. */
 int rh_zfs_read(struct rh_disks *d, struct rh_volume *v, struct rh_arena *a,
                 rh_error **err);
+/* When all volumes are found: which belong to one pool. */
+void rh_zfs_gather(struct rh_volumes *all);
+/* Let go of what a reader keeps.  NULL is fine. */
+void rh_zfs_forget(struct rh_zfs_label *l);
 /* The text metadata of LVM2 as JSON; NULL when it is not sound. */
 struct json_t *rh_lvm_parse(const char *bytes, size_t n);
 

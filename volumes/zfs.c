@@ -16,6 +16,8 @@ enum {
     LIST_AT = 16 * 1024,
     LIST_SIZE = 112 * 1024,
     DEPTH_MAX = 3,
+    MEMBERS_MAX = 32, /* volumes of one pool that are looked at */
+    POOLS_MAX = 64,
     TYPE_UINT64 = 8,
     TYPE_STRING = 9,
     TYPE_LIST = 19,
@@ -149,6 +151,31 @@ static bool read_vdev(struct parse *w, struct pair *p, unsigned depth)
     return true;
 }
 
+/* Names alone; the first few tell enough. */
+static bool read_features(struct parse *w, struct xdr *x)
+{
+    RH_AUTO(rh_buf_free) struct rh_buf all = {0};
+    uint32_t version, flags;
+    struct pair p;
+    int r;
+
+    if (!take32(x, &version) || !take32(x, &flags))
+        return false;
+    while ((r = next_pair(x, &p)) > 0) {
+        RH_AUTO(rh_freep) char *plain = NULL;
+        RH_AUTO(rh_freep) char *safe = NULL;
+
+        if (p.name_size > 64 || all.length > 256)
+            continue;
+        plain = rh_strndup(p.name, p.name_size);
+        safe = rh_printable(plain);
+        rh_buf_printf(&all, "%s%s", all.length ? ", " : "", safe);
+    }
+    if (all.length)
+        w->out->features = rh_arena_strdup(w->arena, all.data);
+    return r == 0;
+}
+
 static bool read_pool(struct parse *w, struct pair *p)
 {
     struct rh_zfs_label *l = w->out;
@@ -164,6 +191,8 @@ static bool read_pool(struct parse *w, struct pair *p)
         l->guid = number_of(p);
     else if (is(p, "vdev_tree", TYPE_LIST))
         return read_list(w, &x, 1, true);
+    else if (is(p, "features_for_read", TYPE_LIST))
+        return read_features(w, &x);
     return true;
 }
 
@@ -206,4 +235,45 @@ int rh_zfs_read(struct rh_disks *d, struct rh_volume *v, struct rh_arena *a,
     v->zfs = w.out;
     v->label = w.out->pool;
     return 0;
+}
+
+/* Labels of one pool share one list. */
+static void gather(struct rh_volumes *all, const struct rh_zfs_label *first)
+{
+    const struct rh_volume **here =
+        rh_arena_zalloc(all->arena, MEMBERS_MAX * sizeof *here);
+    size_t n = 0;
+
+    for (size_t k = 0; k < all->all.count && n < MEMBERS_MAX; k++) {
+        const struct rh_zfs_label *l = all->all.items[k].zfs;
+
+        if (l && l->guid == first->guid)
+            here[n++] = &all->all.items[k];
+    }
+    for (size_t k = 0; k < n; k++) {
+        here[k]->zfs->here = here;
+        here[k]->zfs->here_count = n;
+    }
+}
+
+void rh_zfs_gather(struct rh_volumes *all)
+{
+    unsigned pools = 0;
+
+    for (size_t i = 0; i < all->all.count && pools < POOLS_MAX; i++) {
+        const struct rh_zfs_label *l = all->all.items[i].zfs;
+
+        if (l && !l->here_count) {
+            gather(all, l);
+            pools++;
+        }
+    }
+}
+
+void rh_zfs_forget(struct rh_zfs_label *l)
+{
+    if (!l || !l->reader)
+        return;
+    l->reader_free(l->reader);
+    l->reader = NULL;
 }

@@ -34,6 +34,12 @@ static bool is_xfs(const struct rh_session *s, const struct rh_volume *v)
     return v->span_count && v->fstype && !strcmp(v->fstype, "xfs");
 }
 
+static bool is_zfs(const struct rh_session *s, const struct rh_volume *v)
+{
+    (void)s;
+    return v->span_count && v->zfs && v->zfs->here_count;
+}
+
 /* A kernel reads them; LUKS with a key only. */
 static bool is_for_a_kernel(const struct rh_session *s,
                             const struct rh_volume *v)
@@ -58,6 +64,7 @@ const struct rh_backend rh_backends[] = {
     {"ntfs", RH_CAN_READ | RH_CAN_WRITE, is_ntfs, rh_ntfs_open, NULL},
     {"ufs", RH_CAN_READ | RH_CAN_WRITE, is_ufs, rh_ufs_open, NULL},
     {"xfs", RH_CAN_READ, is_xfs, rh_xfs_open, NULL},
+    {"zfs", RH_CAN_READ | RH_CAN_REFUSE, is_zfs, rh_zfs_open, NULL},
     {"appliance", RH_CAN_READ | RH_CAN_WRITE, is_for_a_kernel, NULL,
      rh_open_appliance},
     {NULL, 0, NULL, NULL, NULL},
@@ -78,8 +85,8 @@ struct rh_fs *rh_backend_open(const struct rh_backend *b, struct rh_disks *d,
  * dry run: its edits stay in memory. */
 static bool serves(const struct rh_session *s, const struct rh_backend *b)
 {
-    return b->open &&
-           (b->abilities & RH_CAN_WRITE || !s->writing || s->o->dry_run);
+    return b->open && (b->abilities & (RH_CAN_WRITE | RH_CAN_REFUSE) ||
+                       !s->writing || s->o->dry_run);
 }
 
 struct rh_fs *rh_volume_open(struct rh_session *s, const struct rh_volume *v,
@@ -91,7 +98,8 @@ struct rh_fs *rh_volume_open(struct rh_session *s, const struct rh_volume *v,
         if (!serves(s, b) || !b->probe(s, v))
             continue;
         fs = rh_backend_open(b, s->disks, v, ret_why, err);
-        return fs && s->writing && !(b->abilities & RH_CAN_WRITE)
+        return fs && s->writing &&
+                       !(b->abilities & (RH_CAN_WRITE | RH_CAN_REFUSE))
                    ? rh_scratch_new(fs)
                    : fs;
     }

@@ -11,7 +11,13 @@
 #include "guestfix/backends/fs.h"
 #include "guestfix/engine.h"
 
-enum { RH_CAN_READ = 1, RH_CAN_WRITE = 2 };
+enum {
+    RH_CAN_READ = 1,
+    RH_CAN_WRITE = 2,
+    /* Edits are refused as not fitting (GUEST_IN_PLACE), and the fixes tell
+     * what to do by hand. */
+    RH_CAN_REFUSE = 4
+};
 
 struct rh_backend {
     const char *name; /* "ext" */

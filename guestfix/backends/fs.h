@@ -88,7 +88,8 @@ struct rh_fs {
 typedef struct rh_fs *rh_fs_opener(struct rh_disks *d,
                                    const struct rh_volume *v,
                                    const char **ret_why, rh_error **err);
-rh_fs_opener rh_ext_open, rh_fat_open, rh_ntfs_open, rh_ufs_open, rh_xfs_open;
+rh_fs_opener rh_ext_open, rh_fat_open, rh_ntfs_open, rh_ufs_open, rh_xfs_open,
+    rh_zfs_open;
 
 /* Changes over a file system that is only read, in memory; it takes `below`. */
 struct rh_fs *rh_scratch_new(struct rh_fs *below);

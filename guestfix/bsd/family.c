@@ -5,7 +5,9 @@
 
 #include "guestfix/bsd/bsd.h"
 
-static const char *const root_types[] = {"ufs", NULL};
+static const char *const freebsd_roots[] = {"ufs", "zfs_member", NULL};
+static const char *const openbsd_roots[] = {"ufs", NULL};
+static const char *const netbsd_roots[] = {"ufs", NULL};
 static const char *const no_types[] = {NULL};
 
 static int rank_freebsd(struct rh_guest *g)
@@ -111,7 +113,7 @@ static const struct rh_fix fixes[] = {
 #define BSD(system)                                 \
     const struct rh_family rh_##system##_family = { \
         .name = #system,                            \
-        .root_types = root_types,                   \
+        .root_types = system##_roots,               \
         .rank = rank_##system,                      \
         .detect = detect_##system,                  \
         .facts_json = rh_bsd_json,                  \

@@ -45,6 +45,12 @@ static bool disks_move(const struct rh_bsd_disk *disks, size_t count)
     return false;
 }
 
+static bool on_zfs(const struct rh_session *s)
+{
+    return s->guest && s->guest->root_volume < s->volumes.all.count &&
+           s->volumes.all.items[s->guest->root_volume].zfs;
+}
+
 static void say_disk_by_hand(struct rh_fix_job *j, const char *path,
                              const struct rh_bsd_disk *disks, const char *why)
 {
@@ -55,12 +61,20 @@ static void say_disk_by_hand(struct rh_fix_job *j, const char *path,
             rh_buf_printf(&commands, "%ss,/dev/%s,/dev/%s,",
                           commands.length ? "; " : "", disks[i].before,
                           disks[i].after);
-    rh_finding_add(j->o->findings, RH_F_BSD_DISK_NAMES, "os",
-                   N_("%s names disks that are called otherwise on the new "
-                      "machine, and could not be changed (%s); at the "
-                      "console, in single-user mode: mount -uw / && sed -i.old "
-                      "-e '%s' %s"),
-                   path, why, commands.data ? commands.data : "", path);
+    if (on_zfs(j->s)) /* the pool finds its disks itself: it starts */
+        rh_finding_add(j->o->findings, RH_F_BSD_DISK_NAMES, "os",
+                       N_("%s names disks that are called otherwise on the new "
+                          "machine, and could not be changed (%s); at the "
+                          "console: sed -i.old -e '%s' %s && reboot"),
+                       path, why, commands.data ? commands.data : "", path);
+    else
+        rh_finding_add(
+            j->o->findings, RH_F_BSD_DISK_NAMES, "os",
+            N_("%s names disks that are called otherwise on the new "
+               "machine, and could not be changed (%s); at the "
+               "console, in single-user mode: mount -uw / && sed -i.old "
+               "-e '%s' %s"),
+            path, why, commands.data ? commands.data : "", path);
 }
 
 int rh_fix_bsd_disk_names(struct rh_fix_job *j, rh_error **err)
@@ -372,17 +386,24 @@ static const struct rh_zfs_label *pool_of(const struct rh_session *s)
 
 static void say_pool(struct rh_session *s, const struct rh_zfs_label *z)
 {
+    const char *why =
+        s->pool_why ? s->pool_why : _("no system was found in it");
+    RH_AUTO(rh_freep)
+    char *features = z->features ? rh_printf(" (%s)", z->features) : NULL;
+
     if (z->members > 1)
         rh_finding_add(
             s->o->findings, RH_F_GUEST_ZFS, "os",
             N_("the system lies on the ZFS pool %s (version %llu, a %s of %u "
-               "disks); its files are not read"),
-            z->pool, (unsigned long long)z->version, z->vdev, z->members);
+               "disks); its files are not read: %s%s"),
+            z->pool, (unsigned long long)z->version, z->vdev, z->members, why,
+            features ? features : "");
     else
         rh_finding_add(s->o->findings, RH_F_GUEST_ZFS, "os",
                        N_("the system lies on the ZFS pool %s (version %llu, "
-                          "one disk); its files are not read"),
-                       z->pool, (unsigned long long)z->version);
+                          "one disk); its files are not read: %s%s"),
+                       z->pool, (unsigned long long)z->version, why,
+                       features ? features : "");
 }
 
 static void say_nic_steps(struct rh_session *s, struct rh_bsd *b)

@@ -44,13 +44,14 @@ def label(pool, version, kind, members, hostname=""):
                                     pair("vdev_tree", 19, 1, tree))
 
 
-if sys.argv[1] == "-":
-    pool, version, kind, members = sys.argv[2:6]
-    sys.stdout.buffer.write(label(pool, int(version), kind, int(members)))
-else:
-    image, offset, pool, version, kind, members = sys.argv[1:7]
-    with open(image, "r+b") as f:
-        f.seek(int(offset) + 16384)
-        f.write(label(pool, int(version), kind, int(members), *sys.argv[7:8]))
-        f.seek(int(offset) + 131072)
-        f.write(struct.pack("<QQQ", 0x00BAB10C, int(version), 4))
+if __name__ == "__main__":
+    if sys.argv[1] == "-":
+        pool, version, kind, members = sys.argv[2:6]
+        sys.stdout.buffer.write(label(pool, int(version), kind, int(members)))
+    else:
+        image, offset, pool, version, kind, members = sys.argv[1:7]
+        with open(image, "r+b") as f:
+            f.seek(int(offset) + 16384)
+            f.write(label(pool, int(version), kind, int(members), *sys.argv[7:8]))
+            f.seek(int(offset) + 131072)
+            f.write(struct.pack("<QQQ", 0x00BAB10C, int(version), 4))

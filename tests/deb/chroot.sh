@@ -53,6 +53,7 @@ rehost convert web01.ova --to kvm --out out >/dev/null
 rehost verify web01.ova out/web01
 nbdkit --dump-plugin rehost | grep '^name='
 test -x /usr/libexec/rehost/rehost-ntfs
+test -e /usr/libexec/rehost/rehost-zfs.so
 dpkg -L $packages | grep -v "^/\.$" | sort -u >files
 echo "installed: $(named | wc -l)"
 apt-get -qq purge -y $packages >/try/apt.log 2>&1 || { cat /try/apt.log; exit 1; }
