@@ -106,10 +106,12 @@ char *rh_http_escape(const char *text);
 
 /* A resource of the server by ranges, several at once and ahead of who reads in
  * order; with the client's headers and cookies as they are now.  It must not
- * outlive the client.  `shown` is its name in messages (NULL: the path).  Reads
- * from any thread.  HTTP_FAILED when the server has no ranges. */
+ * outlive the client.  `shown` is its name in messages (NULL: the path).  With
+ * a `state` that is another when its bytes are, they are kept for the next try
+ * where that was asked for (fetched.h); NULL: nobody can tell.  Reads from any
+ * thread.  HTTP_FAILED when the server has no ranges. */
 struct rh_io *rh_http_io(struct rh_http *client, const char *path,
-                         const char *shown, rh_error **err);
+                         const char *shown, const char *state, rh_error **err);
 
 /* A resource that is sent once, from front to back. */
 struct rh_stream *rh_http_stream(struct rh_http *client, const char *path,

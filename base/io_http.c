@@ -8,9 +8,11 @@
  * kernel's buffers fill.  No byte is asked for twice while its window is kept.
  *
  * A broken connection is taken up where it broke; a resource that changes
- * meanwhile (ETag, size) is an error, since half of each would be neither.  A
- * server without ranges is a stream: it sends all in answer to the first
- * request, which waits while nobody reads on. */
+ * meanwhile (ETag, size) is an error, since half of each would be neither.  Of
+ * one that tells its changes, what comes is kept for the next try where that
+ * was asked for (fetched.h), and what an earlier one kept is a window like any
+ * other.  A server without ranges is a stream: it sends all in answer to the
+ * first request, which waits while nobody reads on. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/io.h"
 
@@ -20,6 +22,7 @@
 #include <time.h>
 
 #include "base/curl.h"
+#include "base/fetched.h"
 #include "base/http.h"
 #include "base/limits.h"
 #include "base/rate.h"
@@ -66,6 +69,7 @@ struct window {
     uint8_t *bytes;
     uint64_t offset;
     size_t want, got;
+    size_t kept;   /* of them; by its transfer alone */
     size_t ask;    /* how much was asked for, to grow from */
     uint64_t used; /* when, for eviction */
     enum state state;
@@ -84,6 +88,7 @@ struct http {
     char *shown;                /* for messages */
     char *validator;            /* for If-Range, or NULL */
     bool loose;                 /* it does not tell every change */
+    struct rh_fetched *kept;    /* by earlier tries and this one; or NULL */
     uint64_t size;
     pthread_mutex_t lock; /* over all below but `multi` */
     pthread_cond_t news;
@@ -236,6 +241,17 @@ static int take_whole(struct pull *p, const void *bytes, size_t n)
     return 0;
 }
 
+/* For the next try: pieces, or `all` there is. */
+static void keep_some(struct http *h, struct window *w, bool all)
+{
+    while (h->kept && w->got - w->kept >= (all ? 1 : RH_FETCHED_PIECE)) {
+        size_t n = RH_MIN(w->got - w->kept, (size_t)RH_FETCHED_PIECE);
+
+        rh_fetched_put(h->kept, w->bytes + w->kept, n, w->offset + w->kept);
+        w->kept += n;
+    }
+}
+
 static int take_piece(struct transfer *t, const void *bytes, size_t n)
 {
     struct window *w = t->window;
@@ -251,6 +267,7 @@ static int take_piece(struct transfer *t, const void *bytes, size_t n)
     w->got += n;
     w->tries = 0;
     pthread_mutex_unlock(&t->h->lock);
+    keep_some(t->h, w, false);
     return 0;
 }
 
@@ -602,6 +619,9 @@ static size_t how_much(const struct http *h, uint64_t offset, size_t need)
 static size_t cut_to_fit(const struct http *h, uint64_t offset, size_t n)
 {
     n = (size_t)RH_MIN((uint64_t)n, h->size - offset);
+    if (h->kept)
+        n = (size_t)RH_MIN((uint64_t)n,
+                           rh_fetched_next(h->kept, offset) - offset);
     for (size_t i = 0; i < WINDOWS; i++) {
         const struct window *w = &h->windows[i];
 
@@ -611,6 +631,22 @@ static size_t cut_to_fit(const struct http *h, uint64_t offset, size_t n)
     return n;
 }
 
+/* What an earlier try has fetched. */
+static bool take_kept(struct http *h, struct window *w, uint64_t offset)
+{
+    uint64_t start;
+    size_t n;
+
+    if (!h->kept || !rh_fetched_find(h->kept, offset, &start, &n) ||
+        !rh_fetched_get(h->kept, offset, w->bytes))
+        return false;
+    w->offset = start;
+    w->want = w->got = w->kept = w->ask = n;
+    w->state = DONE;
+    return true;
+}
+
+/* One that is DONE already came from what was kept. */
 static struct window *queue_window(struct http *h, uint64_t offset, size_t ask)
 {
     struct window *w = oldest_window(h);
@@ -622,12 +658,14 @@ static struct window *queue_window(struct http *h, uint64_t offset, size_t ask)
     rh_error_free(w->t.error); /* of what nobody came to read */
     w->t.error = NULL;
     w->state = EMPTY; /* it is no neighbour of its own */
+    w->tries = 0;
+    w->used = ++h->clock;
+    if (take_kept(h, w, offset))
+        return w;
     w->want = cut_to_fit(h, offset, ask);
     w->offset = offset;
     w->ask = ask;
-    w->got = 0;
-    w->tries = 0;
-    w->used = ++h->clock;
+    w->got = w->kept = 0;
     w->state = QUEUED;
     return w;
 }
@@ -641,6 +679,14 @@ static size_t under_way(const struct http *h)
     return n;
 }
 
+static bool is_kept(const struct http *h, uint64_t offset)
+{
+    uint64_t start;
+    size_t n;
+
+    return h->kept && rh_fetched_find(h->kept, offset, &start, &n);
+}
+
 /* Whoever reads in a large window will want what follows it. */
 static void look_ahead(struct http *h, const struct window *from)
 {
@@ -652,7 +698,7 @@ static void look_ahead(struct http *h, const struct window *from)
         struct window *next = window_with(h, offset);
 
         ask = RH_MIN(ask * 2, (size_t)WINDOW_MAX);
-        if (!next && under_way(h) < AHEAD)
+        if (!next && under_way(h) < AHEAD && !is_kept(h, offset))
             next = queue_window(h, offset, ask);
         if (!next)
             break;
@@ -690,6 +736,7 @@ static void end_transfer(struct http *h, CURL *c, CURLcode code)
             continue;
         rh_curl.multi_remove_handle(h->multi, c);
         drop_headers(&w->t);
+        keep_some(h, w, true);
         w->tries++;
         /* A server may send less than was asked for. */
         w->state = w->got == w->want ? DONE : w->t.got ? QUEUED : BROKEN;
@@ -775,6 +822,8 @@ static struct window *window_for(struct http *h, uint64_t offset, size_t need,
             w = queue_window(h, offset, how_much(h, offset, need));
             if (w)
                 look_ahead(h, w);
+            if (w && w->state == DONE)
+                continue;
         }
         if (await(h, err) < 0)
             return NULL;
@@ -830,8 +879,12 @@ static void http_free(struct http *h)
     pull_free(h->pull);
     for (size_t i = 0; i < WINDOWS; i++) {
         close_handle(&h->windows[i].t);
+        if (h->windows[i].state == ACTIVE) /* a cancel, or nobody read it */
+            keep_some(h, &h->windows[i], true);
         free(h->windows[i].bytes);
     }
+    if (h->kept)
+        rh_fetched_free(h->kept);
     if (h->multi)
         rh_curl.multi_cleanup(h->multi);
     for (struct curl_slist *l = h->session; l; l = l->next)
@@ -880,12 +933,29 @@ static struct http *http_new(rh_lib *lib, const char *url, rh_error **err)
     return NULL;
 }
 
-static bool has_userinfo(const char *url)
+/* Behind "user:password@", or NULL. */
+static const char *after_userinfo(const char *url)
 {
-    const char *host = strstr(url, "://");
+    const char *host = strstr(url, "://"), *at;
 
     host = host ? host + 3 : url;
-    return memchr(host, '@', strcspn(host, "/?#")) != NULL;
+    at = memchr(host, '@', strcspn(host, "/?#"));
+    return at ? at + 1 : NULL;
+}
+
+/* `state`: what another says of its state; or NULL.  Without either nothing is
+ * known to be the same later on. */
+static void keep_fetched(struct http *h, const char *state)
+{
+    const char *rest = after_userinfo(h->url);
+    RH_AUTO(rh_freep) char *all = NULL;
+
+    if (h->pull || (!state && (h->loose || !h->validator)))
+        return;
+    all = rh_printf("%s\n%s", state ? state : "",
+                    h->validator ? h->validator : "");
+    h->kept = rh_fetched_open(h->lib, rest ? rest : h->url, all, h->size);
+    keep_some(h, &h->windows[0], true);
 }
 
 static const struct rh_io_ops http_ops = {http_read, NULL, http_close};
@@ -901,9 +971,10 @@ int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
     if (!h)
         return -1;
     /* Whom the address names is not asked for again. */
-    h->log_in = !has_userinfo(url);
+    h->log_in = !after_userinfo(url);
     if (meet(h, err) < 0)
         return -1;
+    keep_fetched(h, NULL);
     if (h->pull) {
         *ret_stream = rh_stream_make(&pull_ops, h->shown, h);
         (*ret_stream)->lib = lib;
@@ -937,7 +1008,7 @@ static struct http *of_client(struct rh_http *client, const char *path,
 }
 
 struct rh_io *rh_http_io(struct rh_http *client, const char *path,
-                         const char *shown, rh_error **err)
+                         const char *shown, const char *state, rh_error **err)
 {
     RH_AUTO(http_freep) struct http *h = of_client(client, path, shown, err);
     struct rh_io *io;
@@ -949,6 +1020,8 @@ struct rh_io *rh_http_io(struct rh_http *client, const char *path,
         rh_error_subject(err, h->shown);
         return NULL;
     }
+    if (state)
+        keep_fetched(h, state);
     io = rh_io_make(&http_ops, h->shown, h->size, h);
     io->loose = h->loose;
     h = NULL;
@@ -990,9 +1063,9 @@ int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
 }
 
 struct rh_io *rh_http_io(struct rh_http *client, const char *path,
-                         const char *shown, rh_error **err)
+                         const char *shown, const char *state, rh_error **err)
 {
-    (void)client, (void)path, (void)shown;
+    (void)client, (void)path, (void)shown, (void)state;
     rh_fail(err, RH_ERR_UNAVAILABLE,
             "addresses cannot be read from: libcurl was not there when this "
             "was built");
@@ -1002,7 +1075,7 @@ struct rh_io *rh_http_io(struct rh_http *client, const char *path,
 struct rh_stream *rh_http_stream(struct rh_http *client, const char *path,
                                  const char *shown, rh_error **err)
 {
-    rh_http_io(client, path, shown, err);
+    rh_http_io(client, path, shown, NULL, err);
     return NULL;
 }
 

@@ -28,6 +28,7 @@ struct rh_keep {
 };
 
 struct rh_custom;
+struct rh_fetched_store;
 struct rh_rate;
 struct rh_lib {
     atomic_bool cancelled;
@@ -39,6 +40,7 @@ struct rh_lib {
     char *trust;             /* CA file for signatures, or NULL */
     bool require_manifest;
     char *temp_dir; /* for spools and overlays; NULL: $TMPDIR */
+    struct rh_fetched_store *fetched; /* fetched.h; NULL: nothing is kept */
 
     void (*log)(void *user, int level, const char *line);
     void *log_user;

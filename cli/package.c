@@ -302,6 +302,11 @@ static const struct cli_option convert_options[] = {
      N_("write DIR instead of --out where a result names its own place: it "
         "will be moved there"),
      TO_OPTIONS},
+    {"fetched-dir", 0, "DIR",
+     N_("keep there what comes from the source's server until the result is "
+        "there: the same command, interrupted, goes on with it"),
+     TO_LIB},
+    {"fetched-most", 0, "SIZE", N_("of that at most (else all)"), TO_LIB},
     {"cluster-size", 0, "SIZE", N_("of a qcow2"), TO_OPTIONS},
     {"xva-sum", 0, "sha1|xxhash", N_("checksums in an XVA"), TO_OPTIONS},
     {"start", 0, NULL, N_("--out URL: start the VM afterwards"), TO_OPTIONS},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fetched.h"
 #include "convert/fit.h"
 #include "targets/model.h"
 
@@ -242,6 +243,9 @@ int rh_job_run(rh_job *job, rh_error **err)
     if (worst)
         return fail(job, worst, err);
     job->state = RH_JOB_DONE;
+    /* Results that are not at their place yet may still be lost. */
+    if (!rh_option(job->options, "results-at"))
+        rh_fetched_done(job->lib);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "base/cores.h"
 #include "base/codec.h"
 #include "base/custom.h"
+#include "base/fetched.h"
 #include "base/lib.h"
 #include "base/limits.h"
 #include "base/rate.h"
@@ -52,6 +53,7 @@ void rh_lib_free(rh_lib *lib)
     free(lib->trust);
     free(lib->temp_dir);
     rh_lib_drop(lib);
+    rh_fetched_drop(lib);
     rh_custom_drop(lib);
     rh_rate_free(lib->rate);
     free(lib);
@@ -91,6 +93,24 @@ static int set_bandwidth(rh_lib *lib, const char *value, rh_error **err)
         return -1;
     rh_rate_free(lib->rate);
     lib->rate = rate;
+    return 0;
+}
+
+static int set_fetched_most(rh_lib *lib, const char *value, rh_error **err)
+{
+    uint64_t n = 0;
+
+    if (set_size(&n, "fetched-most", value, err) < 0)
+        return -1;
+    rh_fetched_set_most(lib, n);
+    return 0;
+}
+
+static int set_fetched_dir(rh_lib *lib, const char *value, rh_error **err)
+{
+    if (!value[0])
+        return bad_value("fetched-dir", value, err);
+    rh_fetched_set_dir(lib, value);
     return 0;
 }
 
@@ -134,6 +154,10 @@ int rh_lib_set(rh_lib *lib, const char *key, const char *value, rh_error **err)
         return set_text(&lib->trust, value);
     if (!strcmp(key, "temp-dir"))
         return set_text(&lib->temp_dir, value);
+    if (!strcmp(key, "fetched-dir"))
+        return set_fetched_dir(lib, value, err);
+    if (!strcmp(key, "fetched-most"))
+        return set_fetched_most(lib, value, err);
     if (!strcmp(key, "require-manifest"))
         return set_manifest(lib, value, err);
     if (!strcmp(key, "lang"))

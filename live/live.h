@@ -176,6 +176,8 @@ struct rh_live_vm {
     char *name;              /* set by vm_open() */
     RH_VEC(char *) disk_ids; /* as describe() has numbered them */
     struct rh_live_options options;
+    char *told; /* rh_live_vm_told() */
+    bool asked;
     void *state; /* the platform's */
 };
 /* USAGE when the URL names a place instead of a VM. */
@@ -202,6 +204,10 @@ int rh_live_inventory(rh_lib *lib, const char *url, const rh_options *options,
  * is asked for a password. */
 char *rh_live_stamp(rh_lib *lib, const char *url, const rh_options *options,
                     bool *ret_sure, rh_error **err);
+/* A text that is another when the disks may be: the stamp of a VM that is off.
+ * NULL: it runs, or nothing tells; or nothing is kept for another try
+ * (base/fetched.h), so that nobody needs it.  Borrowed. */
+const char *rh_live_vm_told(struct rh_live_vm *vm);
 /* The URL of a row's VM on the same server; the caller frees. */
 char *rh_live_row_url(const char *url, const struct rh_live_row *row);
 

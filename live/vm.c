@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fetched.h"
 #include "live/live.h"
 
 static struct rh_live_options options_of(const rh_options *o)
@@ -68,6 +69,20 @@ char *rh_live_stamp(rh_lib *lib, const char *url, const rh_options *options,
                : NULL;
 }
 
+const char *rh_live_vm_told(struct rh_live_vm *vm)
+{
+    RH_AUTO(rh_freep) char *stamp = NULL;
+    bool sure = false;
+
+    if (vm->asked || !rh_fetched_wanted(vm->lib))
+        return vm->told;
+    vm->asked = true;
+    if (vm->live->platform->stamp(vm->live, vm->id, &stamp, &sure, NULL) == 0 &&
+        sure)
+        vm->told = RH_TAKE(stamp);
+    return vm->told;
+}
+
 void rh_live_vm_free(struct rh_live_vm *vm)
 {
     vm->live->platform->vm_close(vm);
@@ -76,6 +91,7 @@ void rh_live_vm_free(struct rh_live_vm *vm)
     free(vm->disk_ids.items);
     free(vm->id);
     free(vm->name);
+    free(vm->told);
     free(vm);
 }
 

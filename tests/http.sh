@@ -223,6 +223,134 @@ END
     run "$REHOST" batch run jobs.yaml
     expect_status 0
 }
+# What a killed run has fetched is not fetched again.  On its way when it died
+# were at most four requests of 2 MiB.
+LOST=$((4 * 2097152)) BIG=25165824
+big() { # [BYTES MORE]: a package of which all must travel; jobs.yaml
+    [ -e "$SCRATCH/big.raw" ] || head -c $BIG /dev/urandom >"$SCRATCH/big.raw"
+    python3 - "$WWW/big.ova" "$SCRATCH/big.raw" <<'PY'
+import importlib.util, os, sys
+spec = importlib.util.spec_from_file_location(
+    "m", os.environ["TOP"] + "/tests/mkpackage.py")
+m = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(m)
+data = open(sys.argv[2], "rb").read()
+m.CAPACITY = len(data)
+with open(sys.argv[1], "wb") as f:
+    f.write(m.member("box.ovf", m.simple("box.raw")) +
+            m.member("box.raw", data) + m.END)
+PY
+    printf %s "${1-}" >>"$WWW/big.ova"
+    SIZE=$(stat -c %s "$WWW/big.ova")
+    printf '%s\n' "schema: rehost.jobs/1" "out: import" "bandwidth: ${PACE-12M}" \
+        "defaults: {to: kvm, format: raw, retries: 0, no-guest-fix: true${KEYS-}}" \
+        "vms: [{source: \"$URL/${MANNER-plain}/big.ova\", name: a}]" >jobs.yaml
+    : >"$WWW/.log"
+}
+killed_at() { # BYTES: when as many are kept
+    "$REHOST" batch run jobs.yaml >/dev/null 2>&1 &
+    local pid=$! n=0
+    for _ in $(seq 400); do
+        n=$(cat import/.rehost/fetched/a/*.bytes 2>/dev/null | wc -c)
+        [ "$n" = 0 ] || n=$(du -B1 -c import/.rehost/fetched/a/*.bytes | tail -1 | cut -f1)
+        [ "$n" -lt "$1" ] || break
+        sleep 0.02
+    done
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    [ "$n" -ge "$1" ] || fail "only $n bytes were kept"
+}
+resumed() {
+    sed -i '/^bandwidth/d' jobs.yaml
+    run timeout 100 "$REHOST" batch resume jobs.yaml
+    expect_status 0
+    expect_same_file import/a/disk0.raw "$SCRATCH/big.raw"
+    [ ! -e import/.rehost/fetched ] || fail "left: $(ls -R import/.rehost/fetched)"
+}
+test_what_came_before_a_kill_does_not_travel_again() {
+    MANNER=twice big
+    killed_at 8000000
+    killed_at 16000000
+    resumed
+    n=$(sent twice)
+    [ "$n" -le $((SIZE + 2 * LOST + 300000)) ] && [ "$n" -ge "$SIZE" ] ||
+        fail "$n bytes of $SIZE sent"
+}
+test_a_failed_try_goes_on_with_what_came() {
+    MANNER=dies big
+    sed -i 's/retries: 0/retries: 3/; s/^bandwidth.*/retry-delay: 1/' jobs.yaml
+    resumed
+    n=$(sent dies)
+    [ "$n" -le $((SIZE + LOST + 300000)) ] || fail "$n bytes of $SIZE sent"
+    [ "$(grep -c vm-retry import/.rehost/audit/*.jsonl)" -ge 1 ] || fail "no second try"
+}
+test_what_was_kept_is_believed_by_its_digest_alone() {
+    MANNER=torn big
+    killed_at 12000000
+    python3 - import/.rehost/fetched/a/*.bytes import/.rehost/fetched/a/*.map <<'PY'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(6000000)
+    f.write(bytes(70000))
+with open(sys.argv[2], "r+b") as f:
+    data = f.read()
+    f.seek(45)
+    f.write(b"\xff")
+    f.seek(len(data))
+    f.write(data[40:60])
+PY
+    resumed
+    n=$(sent torn)
+    [ "$n" -le $((SIZE + LOST + 2 * 1048576 + 300000)) ] || fail "$n bytes of $SIZE sent"
+}
+test_what_has_changed_is_fetched_anew() {
+    MANNER=changed big
+    killed_at 12000000
+    head -c $BIG /dev/urandom >"$SCRATCH/big.raw"
+    MANNER=changed PACE=4M big x
+    killed_at 2000000
+    expect_equal "$(ls import/.rehost/fetched/a | wc -l)" 2 "files of one state"
+    : >"$WWW/.log"
+    resumed
+    [ "$(sent changed)" -ge $((SIZE - 16000000)) ] || fail "only $(sent changed) bytes sent"
+}
+test_what_may_change_unseen_is_not_kept() {
+    for manner in loose whole; do
+        MANNER=$manner big
+        "$REHOST" batch run jobs.yaml >/dev/null 2>&1 &
+        sleep 0.7
+        kill -9 $!
+        wait $! 2>/dev/null
+        expect_equal "$(find import/.rehost/fetched -type f)" ""
+    done
+}
+test_what_is_kept_is_bounded_and_can_be_switched_off() {
+    MANNER=bounded KEYS=", keep-fetched: false" big
+    sed -i '/^bandwidth/d' jobs.yaml
+    run timeout 100 "$REHOST" batch run jobs.yaml
+    expect_status 0
+    [ ! -e import/.rehost/fetched ] || fail "kept"
+    "$REHOST" convert "$URL/plain/big.ova" --to kvm --out out --format raw \
+        --no-guest-fix --fetched-dir kept --fetched-most 3M --bandwidth 12M >killed 2>&1 &
+    sleep 1.2
+    kill -9 $!
+    wait $! 2>/dev/null
+    n=$(du -B1 -c kept/*.bytes | tail -1 | cut -f1)
+    [ "$n" -gt 1000000 ] && [ "$n" -le 3145728 ] || fail "$n bytes kept of 3 MiB" "$(cat killed)"
+    run "$REHOST" convert "$URL/plain/big.ova" --to kvm --out out --format raw \
+        --no-guest-fix --fetched-dir kept
+    expect_status 0
+    expect_same_file out/box/disk0.raw "$SCRATCH/big.raw"
+    [ ! -e kept ] || fail "left: $(ls kept)"
+    # Of a VM that the job file does not name any more nothing stays.
+    rm -r import
+    MANNER=bounded big
+    killed_at 2000000
+    sed -i 's/name: a/name: b/; /^bandwidth/d' jobs.yaml
+    run timeout 100 "$REHOST" batch run jobs.yaml
+    expect_status 0
+    [ ! -e import/.rehost/fetched ] || fail "left: $(ls -R import/.rehost/fetched)"
+}
 test_a_cancel_does_not_wait_for_bandwidth() {
     took timeout -s INT 1 "$REHOST" disk convert "$URL/plain/box.vmdk" out.raw -O raw --bandwidth 64K
     expect_equal "$(ls)" ""

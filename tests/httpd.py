@@ -56,6 +56,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(401)
         if not os.path.isfile(path):
             return self.answer(404, body=b"<html>not here</html>")
+        if manner == "dies" and count in range(8, 11):
+            return self.answer(404)
         if manner == "distant":
             return self.serve_distant(manner, path, count)
         self.serve(manner, path, count)
@@ -105,12 +107,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def send_file(self, manner, path, start, end):
         cut = start + CUT if manner.endswith("breaks") else end
         at = start
-        with open(path, "rb") as f:
-            f.seek(at)
-            while at < min(end, cut):
-                data = f.read(min(65536, min(end, cut) - at))
-                self.wfile.write(data)
-                at += len(data)
+        try:
+            with open(path, "rb") as f:
+                f.seek(at)
+                while at < min(end, cut):
+                    data = f.read(min(65536, min(end, cut) - at))
+                    at += len(data)
+                    self.wfile.write(data)
+        except OSError:  # the client is gone
+            self.close_connection = True
         with open(os.path.join(FOLDER, ".log"), "a") as log:
             log.write("%s %s %d\n" % (self.path, self.headers.get("Range"),
                                       at - start))

@@ -34,7 +34,9 @@ struct rh_task {
     char *stamp; /* what servers say of the sources; NULL: not asked */
     bool sure;   /* ... would be another if a source had changed */
     uint64_t need_out, need_temp; /* bytes */
-    uint64_t began, told;         /* monotonic nanoseconds */
+    uint64_t need_fetched; /* of what servers send; UINT64_MAX: not known */
+    uint64_t fetched_most; /* of that may be kept in this attempt */
+    uint64_t began, told;  /* monotonic nanoseconds */
 };
 
 struct rh_batch {
@@ -91,8 +93,23 @@ void rh_task_stop(rh_batch *b, size_t i, const char *reason);
 void rh_task_key(rh_batch *b, size_t i, bool ask);
 /* Is a VM done, by its key? */
 bool rh_task_is_done(const rh_batch *b, size_t i);
+
+/* --- space.c: who gets how much of OUT's file system */
 /* Bytes promised to VMs that run on OUT's file system. */
 uint64_t rh_batch_promised(const rh_batch *b);
+bool rh_batch_somebody_runs(const rh_batch *b, size_t but);
+/* What a VM needs, by what `report` says of it. */
+void rh_batch_note_needs(rh_batch *b, size_t i, const json_t *report);
+/* Why it does not fit now, or NULL; the caller frees. */
+char *rh_batch_does_not_fit(const rh_batch *b, size_t i);
+/* The same once what was fetched for VMs that do not run has given way. */
+char *rh_batch_make_room(rh_batch *b, size_t i);
+/* How much of what servers send for it may be kept; 0: nothing is.  *ret_more:
+ * beyond what is there. */
+uint64_t rh_batch_fetched_most(rh_batch *b, size_t i, uint64_t *ret_more);
+void rh_batch_drop_fetched(rh_batch *b, size_t i);
+/* What no VM of the batch will need. */
+void rh_batch_sweep_fetched(rh_batch *b);
 
 /* --- events.c */
 int rh_events_begin(rh_batch *b, rh_error **err);

@@ -167,8 +167,10 @@ static void grant_wishes(rh_batch *b)
         if (i == SIZE_MAX || b->tasks[i].settled)
             continue;
         b->tasks[i].skipped = true;
-        if (b->tasks[i].mine)
-            rh_task_stop(b, i, _("skipped by hand"));
+        if (!b->tasks[i].mine)
+            continue;
+        rh_task_stop(b, i, _("skipped by hand"));
+        rh_batch_drop_fetched(b, i);
     }
     b->wishes.count = 0;
 }
@@ -367,6 +369,8 @@ int rh_batch_loop(rh_batch *b, rh_error **err)
     }
     b->running = true;
     take_stock(b);
+    if (!b->dry_run)
+        rh_batch_sweep_fetched(b);
     rh_event(b, "batch-begin", SIZE_MAX);
     loop(b);
     b->running = false;

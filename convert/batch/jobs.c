@@ -322,6 +322,18 @@ static int deliver_of(struct reading *r, const yaml_node_t *n, char **ret)
     return 0;
 }
 
+static int switch_of(struct reading *r, const struct entry *e, bool *ret)
+{
+    const char *text;
+
+    if (text_of(r, e->value, &text) < 0)
+        return -1;
+    if (!rh_parse_bool(text, ret))
+        return bad(r, e->value, N_("%s: true or false is expected here"),
+                   e->key);
+    return 0;
+}
+
 /* 1: it is one of the batch's own keys; 0: it is not. */
 static int own_key(struct reading *r, struct rh_job_vm *vm,
                    const struct entry *e)
@@ -332,6 +344,8 @@ static int own_key(struct reading *r, struct rh_job_vm *vm,
         failed = number_of(r, e->value, 1, 1000000, &vm->wave);
     else if (!strcmp(e->key, "retries"))
         failed = number_of(r, e->value, 0, 1000, &vm->retries);
+    else if (!strcmp(e->key, "keep-fetched"))
+        failed = switch_of(r, e, &vm->keep_fetched);
     else if (!strcmp(e->key, "deliver"))
         failed = deliver_of(r, e->value, &vm->deliver);
     else if (!strcmp(e->key, "not-before"))
@@ -426,6 +440,7 @@ static int read_vm_keys(struct reading *r, struct rh_job_vm *vm,
 {
     vm->wave = 1;
     vm->retries = 6;
+    vm->keep_fetched = true;
     for (size_t i = 0; i < own->count; i++)
         if (vm_key(r, vm, &own->items[i]) < 0)
             return -1;

@@ -37,6 +37,7 @@ struct rh_job_vm {
     char *deliver;             /* an address instead of OUT; or NULL */
     struct rh_moment not_before, not_after;
     unsigned retries;
+    bool keep_fetched; /* what servers send, for the next try */
 };
 
 struct rh_jobs {

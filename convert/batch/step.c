@@ -92,6 +92,9 @@ static void settle(rh_batch *b, size_t i, enum rh_vm_state state,
 {
     struct rh_task *t = &b->tasks[i];
 
+    /* What failed goes on with what it has fetched. */
+    if (state != RH_VM_FAILED && !b->dry_run && t->mine)
+        rh_batch_drop_fetched(b, i);
     set_text(&t->record.reason, NULL);
     set_text(&t->record.key, rh_strdup(t->key));
     set_text(&t->record.stamp, rh_strdup(t->stamp));
@@ -441,6 +444,12 @@ static void begin_convert(rh_batch *b, size_t i)
                                t->staging));
         add_word(&a, rh_printf("--results-at=%s", b->journal.out));
     }
+    if (t->fetched_most) {
+        add_word(&a, rh_printf("--fetched-dir=%s/.rehost/fetched/%s",
+                               b->journal.out, vm->folder));
+        add_word(&a, rh_printf("--fetched-most=%llu",
+                               (unsigned long long)t->fetched_most));
+    }
     if (vm->named)
         add_word(&a, rh_printf("--name=%s", vm->name));
     add_options(&a, vm, NULL);
@@ -451,74 +460,15 @@ static void begin_convert(rh_batch *b, size_t i)
 /* --- space
  * ------------------------------------------------------------------- */
 
-/* Bytes a VM still has to write of what it was promised. */
-static uint64_t still_to_come(const struct rh_record *r)
+static void begin_with_space(rh_batch *b, size_t i)
 {
-    double done =
-        r->bytes_total ? (double)r->bytes_done / (double)r->bytes_total : 0;
+    struct rh_task *t = &b->tasks[i];
+    uint64_t more;
 
-    return r->reserved - (uint64_t)((double)r->reserved * RH_MIN(done, 1.0));
-}
-
-uint64_t rh_batch_promised(const rh_batch *b)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < b->jobs->vms.count; i++)
-        if (b->tasks[i].record.state == RH_VM_RUNNING)
-            sum += still_to_come(&b->tasks[i].record);
-    return sum;
-}
-
-static bool free_bytes(const char *path, uint64_t *ret)
-{
-    struct statvfs v;
-
-    if (statvfs(path, &v) < 0)
-        return false;
-    *ret = (uint64_t)v.f_bavail * v.f_frsize;
-    return true;
-}
-
-static char *space_text(const char *where, uint64_t need, uint64_t free_there,
-                        uint64_t promised)
-{
-    RH_AUTO(rh_freep) char *a = rh_human_size(need);
-    RH_AUTO(rh_freep) char *f = rh_human_size(free_there);
-    RH_AUTO(rh_freep) char *p = rh_human_size(promised);
-
-    return rh_printf(_("space: it needs %s in %s, where %s are free and %s of "
-                       "that promised to VMs that run"),
-                     a, where, f, p);
-}
-
-/* Why it does not fit now, or NULL. */
-static char *does_not_fit(const rh_batch *b, size_t i)
-{
-    const struct rh_task *t = &b->tasks[i];
-    const char *temp = rh_option(&vm_of(b, i)->options, "temp-dir");
-    uint64_t there, promised = rh_batch_promised(b), in_temp = 0;
-
-    if (!vm_of(b, i)->deliver && free_bytes(b->journal.out, &there) &&
-        there < t->need_out + promised + b->jobs->keep_free)
-        return space_text(b->journal.out, t->need_out + b->jobs->keep_free,
-                          there, promised);
-    temp = temp ? temp : rh_temp_dir(b->lib);
-    for (size_t k = 0; k < b->jobs->vms.count; k++)
-        if (k != i && b->tasks[k].step == RH_STEP_CONVERT)
-            in_temp += b->tasks[k].need_temp;
-    if (t->need_temp && free_bytes(temp, &there) &&
-        there < t->need_temp + in_temp)
-        return space_text(temp, t->need_temp, there, in_temp);
-    return NULL;
-}
-
-static bool somebody_runs(const rh_batch *b, size_t but)
-{
-    for (size_t i = 0; i < b->jobs->vms.count; i++)
-        if (i != but && b->tasks[i].record.state == RH_VM_RUNNING)
-            return true;
-    return false;
+    t->fetched_most = rh_batch_fetched_most(b, i, &more);
+    t->record.reserved = more + (vm_of(b, i)->deliver ? 0 : t->need_out);
+    note(b, i);
+    begin_convert(b, i);
 }
 
 /* It waits as long as somebody runs who may leave space behind; with nobody
@@ -526,12 +476,12 @@ static bool somebody_runs(const rh_batch *b, size_t but)
 static bool wait_for_space(rh_batch *b, size_t i)
 {
     struct rh_task *t = &b->tasks[i];
-    RH_AUTO(rh_freep) char *why = does_not_fit(b, i);
+    RH_AUTO(rh_freep) char *why = rh_batch_make_room(b, i);
     rh_error *e = NULL;
 
     if (!why)
         return false;
-    if (!somebody_runs(b, i)) {
+    if (!rh_batch_somebody_runs(b, i)) {
         rh_fail(&e, RH_ERR_NO_SPACE, "%s", why);
         failed_with(b, i, e);
         return true;
@@ -541,37 +491,6 @@ static bool wait_for_space(rh_batch *b, size_t i)
     end_turn(b, i, RH_VM_WAITING);
     rh_event(b, "vm-waiting", i);
     return true;
-}
-
-static bool is_packed(const char *source)
-{
-    static const char *const endings[] = {".gz", ".xz", ".zst", ".bz2", ".zip"};
-    size_t n = strlen(source);
-
-    for (size_t k = 0; k < RH_COUNT(endings); k++) {
-        size_t m = strlen(endings[k]);
-
-        if (n > m && rh_same_word(source + n - m, endings[k]))
-            return true;
-    }
-    return false;
-}
-
-static void note_needs(rh_batch *b, size_t i, const json_t *report)
-{
-    struct rh_task *t = &b->tasks[i];
-    json_t *vms = json_object_get(report, "vms"), *vm, *target;
-    uint64_t sum = 0;
-    size_t v, k;
-
-    json_array_foreach (vms, v, vm)
-        json_array_foreach (json_object_get(vm, "targets"), k, target)
-            sum += (uint64_t)json_integer_value(
-                json_object_get(target, "output_bytes"));
-    t->need_out = sum + RH_MAX(sum / 50, RH_MIB);
-    /* A packed OVA is unpacked to a temporary file first. */
-    t->need_temp = is_packed(vm_of(b, i)->sources.items[0]) ? sum : 0;
-    t->planned = true;
 }
 
 /* --- steps
@@ -766,7 +685,7 @@ static void planned(rh_batch *b, size_t i)
         return;
     }
     report = rh_worker_result(&t->worker);
-    note_needs(b, i, report);
+    rh_batch_note_needs(b, i, report);
     json_decref(report);
     rh_worker_clear(&t->worker);
     if (b->dry_run) {
@@ -780,9 +699,7 @@ static void planned(rh_batch *b, size_t i)
     }
     if (wait_for_space(b, i))
         return;
-    t->record.reserved = vm_of(b, i)->deliver ? 0 : t->need_out;
-    note(b, i);
-    begin_convert(b, i);
+    begin_with_space(b, i);
 }
 
 static void tell_progress(rh_batch *b, size_t i)
@@ -832,6 +749,7 @@ static void plan_by_size(rh_batch *b, size_t i)
     struct rh_task *t = &b->tasks[i];
     struct stat st;
 
+    t->need_fetched = UINT64_MAX;
     t->need_out = RH_MIB;
     for (size_t k = 0; k < vm_of(b, i)->sources.count; k++)
         if (stat(vm_of(b, i)->sources.items[k], &st) == 0)
@@ -946,9 +864,7 @@ static void start_turn(rh_batch *b, size_t i)
     }
     if (wait_for_space(b, i))
         return;
-    t->record.reserved = vm_of(b, i)->deliver ? 0 : t->need_out;
-    note(b, i);
-    begin_convert(b, i);
+    begin_with_space(b, i);
 }
 
 /* 1: ours; 0: not now; -1: it failed, and that is said. */
@@ -978,8 +894,8 @@ bool rh_task_begin(rh_batch *b, size_t i)
 
     t->began = rh_batch_clock();
     if (!b->dry_run) {
-        if (t->planned && somebody_runs(b, i)) {
-            RH_AUTO(rh_freep) char *why = does_not_fit(b, i);
+        if (t->planned && rh_batch_somebody_runs(b, i)) {
+            RH_AUTO(rh_freep) char *why = rh_batch_does_not_fit(b, i);
 
             if (why)
                 return false;

@@ -107,7 +107,10 @@ RH_PUBLIC void rh_lib_free(rh_lib *);
  * "bandwidth" (bytes a second from and to servers, all jobs of this library
  * together; "100M"), "max-disk-size" ("64TiB"), "trust" (a CA file),
  * "require-manifest" ("yes"), "temp-dir" ($TMPDIR, else /var/tmp), "lang"
- * ("en", "ja", "auto": the environment's; it is the whole process's). */
+ * ("en", "ja", "auto": the environment's; it is the whole process's),
+ * "fetched-dir" (a folder in which bytes that come from a server are kept until
+ * a job is done, so that one that was interrupted goes on with them; none) and
+ * "fetched-most" (bytes in it at most; no limit). */
 RH_PUBLIC int rh_lib_set(rh_lib *, const char *key, const char *value,
                          rh_error **);
 /* NULL: no more.  `line` ends without a newline and is fit for a terminal;

@@ -3,11 +3,13 @@
  * a container that is mounted here (--datastore-map CONTAINER=DIR).
  *
  * An image is ours: it is deleted as soon as it was fetched, also when that
- * fails. */
+ * fails.  One that came whole is kept for the next try where that was asked
+ * for (base/fetched.h). */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fetched.h"
 #include "base/limits.h"
 #include "formats/format.h"
 #include "live/prism/prism.h"
@@ -244,7 +246,8 @@ static int find_download(struct rh_live *live, const char *path,
 }
 
 static struct rh_io *fetch_once(struct rh_live_vm *vm, const struct image *i,
-                                uint64_t size, rh_error **err)
+                                uint64_t size, struct rh_fetched *kept,
+                                rh_error **err)
 {
     RH_AUTO(rh_freep) char *part = rh_http_escape(i->id);
     RH_AUTO(rh_freep) char *path = rh_printf("%s/%s/file", i->base, part);
@@ -258,6 +261,8 @@ static struct rh_io *fetch_once(struct rh_live_vm *vm, const struct image *i,
     s = rh_http_stream(other ? other : vm->live->remote.http,
                        there ? there : path, vm->name, err);
     pthread_mutex_unlock(&vm->live->lock);
+    if (s && kept)
+        s = rh_fetched_stream(s, kept);
     return s ? rh_spool(vm->lib, s, size, err) : NULL;
 }
 
@@ -271,11 +276,12 @@ static bool may_pass(const rh_error *e)
 
 /* What breaks off has to begin anew. */
 static struct rh_io *fetch(struct rh_live_vm *vm, const struct image *i,
-                           uint64_t size, rh_error **err)
+                           uint64_t size, struct rh_fetched *kept,
+                           rh_error **err)
 {
     for (unsigned tries = 1;; tries++) {
         rh_error *why = NULL;
-        struct rh_io *io = fetch_once(vm, i, size, &why);
+        struct rh_io *io = fetch_once(vm, i, size, kept, &why);
 
         if (io && io->size == size)
             return io;
@@ -296,12 +302,24 @@ static struct rh_io *fetch(struct rh_live_vm *vm, const struct image *i,
     }
 }
 
+/* By the disk, not by the image: that is another one each time. */
+static struct rh_fetched *kept_of(struct rh_live_vm *vm,
+                                  const struct rh_ntx_disk *d)
+{
+    const char *told = rh_live_vm_told(vm);
+    RH_AUTO(rh_freep)
+    char *what = rh_printf("%s %s", vm->live->remote.url.authority, d->source);
+
+    return told ? rh_fetched_open(vm->lib, what, told, d->size) : NULL;
+}
+
 static struct rh_io *read_image(struct rh_live_vm *vm, struct rh_ntx_disk *d,
                                 rh_error **err)
 {
     bool v4 = rh_ntx_of(vm->live)->version == RH_NTX_V4;
     RH_AUTO(image_free) struct image i = {.v4 = v4};
     RH_AUTO(rh_freep) char *base = NULL;
+    RH_AUTO(rh_fetched_freep) struct rh_fetched *kept = NULL;
 
     if (d->spool)
         return rh_io_ref(d->spool);
@@ -309,13 +327,19 @@ static struct rh_io *read_image(struct rh_live_vm *vm, struct rh_ntx_disk *d,
         rh_fail(err, RH_ERR_LIVE_ANSWER, "Prism does not say which disk it is");
         return NULL;
     }
+    kept = kept_of(vm, d);
+    d->spool = kept ? rh_fetched_io(kept, vm->name) : NULL;
+    if (d->spool) {
+        kept = NULL; /* taken */
+        return rh_io_ref(d->spool);
+    }
     base = v4 ? rh_ntx_base(vm->live, RH_NTX_VMM, "", err) : NULL;
     if (v4 && !base)
         return NULL;
     i.base = v4 ? rh_printf("%s/content/images", base)
                 : rh_printf("%s/images", rh_ntx_v3);
     if (make_image(vm, &i, d, err) == 0)
-        d->spool = fetch(vm, &i, d->size, err);
+        d->spool = fetch(vm, &i, d->size, kept, err);
     delete_image(vm, &i);
     return rh_io_ref(d->spool);
 }

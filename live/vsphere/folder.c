@@ -139,13 +139,14 @@ static struct rh_io *open_file(struct rh_place *p, const char *name,
     RH_AUTO(rh_freep) char *url = url_of(f, name);
     RH_AUTO(rh_freep)
     char *shown = rh_printf("[%s] %s/%s", f->datastore, f->path, name);
+    const char *told = rh_live_vm_told(f->vm);
     rh_error *why = NULL;
     struct rh_io *io;
 
     /* Its cookies are read meanwhile. */
     pthread_mutex_lock(&live->lock);
     rh_http_set_lib(live->remote.http, f->vm->lib);
-    io = rh_http_io(live->remote.http, url, shown, &why);
+    io = rh_http_io(live->remote.http, url, shown, told, &why);
     rh_http_set_lib(live->remote.http, &live->lib);
     pthread_mutex_unlock(&live->lock);
     if (!io)
