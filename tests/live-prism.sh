@@ -282,6 +282,34 @@ test_a_download_that_always_breaks_leaves_nothing() {
     expect_empty out
     no_image_left
 }
+# A download that was whole when the run was killed is not made again.
+test_what_came_before_a_kill_does_not_travel_again() {
+    SPEC=$PWD/one.json
+    cp "$SCRATCH"/[ab].raw .
+    jq '.[0:1] | .[0].updated = "2026-11-01T10:00:00Z"' "$SCRATCH/vms.json" >one.json
+    prism
+    printf '%s\n' "schema: rehost.jobs/1" "out: import" "bandwidth: 4M" "vms:" \
+        "  - {source: 'prism://$PC/web%2001', to: kvm, source-tls-ca: state/cert.pem}" >jobs.yaml
+    "$REHOST" batch run jobs.yaml >first 2>&1 &
+    local pid=$!
+    # The first disk is there, the second on its way.
+    for _ in $(seq 200); do
+        [ "$(ls import/.rehost/fetched/*/*.bytes 2>/dev/null | wc -l)" -lt 2 ] || break
+        sleep 0.05
+    done
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    expect_equal "$(ls import/.rehost/fetched/*/*.bytes | wc -l)" 2 "disks that came: $(cat first)"
+    : >"$STATE/log.jsonl"
+    sed -i '/^bandwidth/d' jobs.yaml
+    CA=()
+    rehost batch resume jobs.yaml --progress none
+    expect_status 0
+    expect_same_disk ../a.raw import/web-01/disk0.qcow2
+    expect_same_disk ../b.raw import/web-01/disk1.qcow2
+    expect_equal "$(requests '^POST .*/content/images')" 1 "images made for the second run"
+    [ ! -e import/.rehost/fetched ] || fail "left: $(ls -R import/.rehost/fetched)"
+}
 test_a_vm_that_runs_is_not_copied_unasked() {
     prism
     rehost convert "prism://$PC/runs" --to kvm --out out

@@ -154,6 +154,39 @@ test_a_broken_connection_goes_on_by_range() {
     expect_same_file out/web01/disk0.raw "$SCRATCH/a.raw"
 }
 
+# What a killed run has fetched of a VM that is off is not fetched again.
+test_what_came_before_a_kill_does_not_travel_again() {
+    cp "$SCRATCH/vms.json" "$SCRATCH/all.json"
+    head -c 25165824 /dev/urandom >big.raw
+    jq --arg f "$PWD/big.raw" '.[0].disks[0].file = $f' "$SCRATCH/all.json" \
+        >"$SCRATCH/vms.json"
+    simulate vcenter -v
+    mv "$SCRATCH/all.json" "$SCRATCH/vms.json"
+    printf '%s\n' "schema: rehost.jobs/1" "out: import" "bandwidth: 12M" \
+        "defaults: {to: kvm, format: raw, no-guest-fix: true, source-tls-ca: cert.pem}" \
+        "vms: [{source: vcenter://$HOST/DC0/vm/web01}]" >jobs.yaml
+    REHOST_SOURCE_PASSWORD=$SECRET "$REHOST" batch run jobs.yaml >first 2>&1 &
+    local pid=$! all
+    for _ in $(seq 400); do
+        n=$(du -B1 -c import/.rehost/fetched/*/*.bytes 2>/dev/null | tail -1 | cut -f1)
+        [ "${n:-0}" -lt 12582912 ] || break
+        sleep 0.02
+    done
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    [ "${n:-0}" -ge 12582912 ] || fail "only ${n:-0} bytes were kept" "$(cat first)"
+    : >sim.err
+    sed -i '/^bandwidth/d' jobs.yaml
+    live_env "$REHOST" batch resume jobs.yaml --progress none
+    expect_status 0
+    expect_same_file import/web01/disk0.raw big.raw
+    expect_same_file import/web01/disk1.raw "$SCRATCH/b.raw"
+    [ ! -e import/.rehost/fetched ] || fail "left: $(ls -R import/.rehost/fetched)"
+    # Of 12 requests of 2 MiB half is left, and what tells the size.
+    all=$(grep -c 'GET /folder/web01/web01-flat' sim.err)
+    [ "$all" -ge 1 ] && [ "$all" -le 9 ] || fail "$all requests" "$(cat sim.err)"
+}
+
 # What VMFS has not allocated of a thin disk is not asked for.
 test_holes_of_a_thin_disk_do_not_travel() {
     simulate esx -v
