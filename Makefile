@@ -170,6 +170,12 @@ $(B)/examples/%: examples/%.c $(B)/librehost.so $(B)/obj/flags
 	$(call say,CC      $<)$(CC) -std=c17 $(OPT) $(WARN) $(SANITIZE) -Iinclude -MMD -MP -o $@ $< \
 	  -L$(B) -lrehost $(RPATH) -Wl,-rpath,'$$ORIGIN/..'
 
+# What bench/run measures beside the program: many conversions in one process,
+# and the parts of one alone.
+$(B)/bench-many: $(call obj,bench/many.c) $(B)/librehost.so
+	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $< -L$(B) -lrehost $(RPATH)
+$(B)/bench-roof: $(call obj,bench/roof.c)
+	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $< $(shell pkg-config --libs libdeflate libcrypto libxxhash)
 # Tests and fuzzers reach inside: they link the static library.
 $(B)/unit-%: $(B)/obj/tests/unit/%.o $(B)/librehost.a
 	$(call say,LINK    $@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(PKG_LIBS)
@@ -237,7 +243,7 @@ demo:
 bench:
 	@[ -x bench/run ] || { echo "make bench: no benchmarks yet" >&2; exit 1; }
 	@scripts/deps build bench
-	@$(MAKE) all
+	@$(MAKE) all $(B)/bench-many $(B)/bench-roof
 	@bench/run
 # Instructions, beside those on record: the same on a busy machine.
 bench-quick:
