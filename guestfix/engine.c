@@ -312,7 +312,7 @@ static void session_free(struct rh_session *s)
         s->guest->ops->close(s->guest);
     rh_volumes_free(&s->volumes);
     rh_disks_free(s->disks);
-    free(s->pool_why);
+    free(s->closed_why);
 }
 
 /* A guest whose structures are broken is a finding; only what is not the

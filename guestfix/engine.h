@@ -20,7 +20,7 @@ struct rh_session {
     struct rh_system system;
     const char *family_name; /* "linux windows freebsd ..." or NULL */
     const char *shipped, *shipped_family; /* known by volumes alone, or NULL */
-    char *pool_why; /* why the ZFS pool was not read; NULL: none, or it was */
+    char *closed_why; /* why a pool or Solaris' UFS was not read; or NULL */
     const struct rh_profile *profile;
     bool writing; /* fixes will follow */
 };

@@ -19,9 +19,10 @@ const struct rh_family *const rh_families[] = {
 
 bool rh_may_hold_root(const struct rh_family *f, const struct rh_volume *v)
 {
-    /* Solaris' UFS is of the same magic, and of another make (its log). */
-    if (v->fstype && !strcmp(v->fstype, "ufs") && v->label_of &&
-        !strcmp(v->label_of, "solaris"))
+    /* UFS of Solaris is of the same magic, and of another make. */
+    if (v->fstype && !strcmp(v->fstype, "ufs") &&
+        (v->label_of && !strcmp(v->label_of, "solaris")) !=
+            !strcmp(f->name, "solaris"))
         return false;
     /* A pool is opened once, by the first of its volumes. */
     if (v->zfs && v->zfs->here_count && v->zfs->here[0] != v)
@@ -51,6 +52,21 @@ static const struct {
     {"6a898cc3-1dd2-11b2-99a6-080020736631", "solaris"},
 };
 
+/* The type of Solaris' partitions is also what OpenZFS gives its own on Linux:
+ * the pool's path of the disk tells them apart. */
+static const char *of_pool(const struct rh_volume *v, const char *family)
+{
+    static const char *const linux_paths[] = {"/dev/disk/",   "/dev/sd",
+                                              "/dev/vd",      "/dev/nvme",
+                                              "/dev/mapper/", "/dev/xvd"};
+    const char *path = v->zfs ? v->zfs->path : NULL;
+
+    for (size_t i = 0; path && i < RH_COUNT(linux_paths); i++)
+        if (!strncmp(path, linux_paths[i], strlen(linux_paths[i])))
+            return "linux";
+    return family;
+}
+
 const char *rh_family_hint(const struct rh_session *s)
 {
     for (size_t i = 0; i < s->volumes.all.count; i++) {
@@ -61,7 +77,7 @@ const char *rh_family_hint(const struct rh_session *s)
 
         for (size_t k = 0; type && k < RH_COUNT(part_types); k++)
             if (!strcmp(type, part_types[k].type))
-                return part_types[k].family;
+                return of_pool(&s->volumes.all.items[i], part_types[k].family);
     }
     if (rh_volumes_have(&s->volumes, "ntfs") ||
         rh_volumes_have(&s->volumes, "BitLocker"))

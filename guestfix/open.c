@@ -70,20 +70,22 @@ static bool rank_volume(struct rh_guest *g, const struct rh_volume *v,
     return any;
 }
 
-/* Why a volume could not be opened.  A pool's reason is told with the pool: its
- * guest's family has more to say. */
+/* Why a volume could not be opened.  Of a pool, and of what has Solaris' label,
+ * the guest's family tells it, with the steps. */
 static void say_closed(struct rh_session *s, const struct rh_volume *v,
                        const char *why, const rh_error *fault,
                        const char **ret_why)
 {
-    if (!v->zfs) {
+    bool advised = v->zfs || (v->label_of && !strcmp(v->label_of, "solaris"));
+
+    if (!advised) {
         *ret_why = why ? why : _("it is damaged");
         return;
     }
-    free(s->pool_why);
-    s->pool_why = rh_strdup(why     ? why
-                            : fault ? rh_error_message(fault)
-                                    : _("it is damaged"));
+    free(s->closed_why);
+    s->closed_why = rh_strdup(why     ? why
+                              : fault ? rh_error_message(fault)
+                                      : _("it is damaged"));
 }
 
 static int find_root(struct rh_session *s, struct candidate *best,

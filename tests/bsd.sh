@@ -299,7 +299,7 @@ names_of() { # MODEL: of the last report
 test_names_of_every_system_on_every_hardware() {
     local system version flavour devices model before after nic new last='' reported='' found
     while read -r system version flavour devices model before after nic new; do
-        case $system in \#* | '') continue ;; esac
+        case $system in \#* | '' | solaris | omnios) continue ;; esac
         if [ "$last" != "$system $version $flavour" ]; then
             rm -rf extra
             case $flavour in
@@ -361,18 +361,7 @@ test_a_solaris_vtoc_is_read() {
     truncate -s 64M fb.raw
     printf 'label: dos\nstart=2048, type=bf, bootable\n' | sfdisk -q fb.raw
     flat fb
-    python3 - fb.raw <<'END'
-import struct, sys
-v = bytearray(512)
-struct.pack_into("<III8sHH", v, 12, 0x600DDEEE, 1, 0, b"", 512, 16)
-struct.pack_into("<IHH", v, 12, 0x600DDEEE, 1, 0)
-struct.pack_into("<HH", v, 28, 512, 16)
-for i, (tag, start, size) in enumerate([(2, 1024, 32768), (3, 40000, 8192), (5, 0, 100000)]):
-    struct.pack_into("<HHII", v, 72 + 12 * i, tag, 0, start, size)
-with open(sys.argv[1], "r+b") as f:
-    f.seek(2049 * 512)
-    f.write(v)
-END
+    python3 "$TOP/tests/bsd/solaris.py" vtoc fb.raw 2048 2:1024:32768 3:40000:8192 5:0:100000
     run "$REHOST" report fb.vmx --to kvm --json
     expect_json '.vms[0].targets[0].guest | .family + " " + ([.volumes[]|.device]|join(" "))' \
         "solaris /dev/sda1 /dev/sda1s0 /dev/sda1s1"

@@ -3,8 +3,8 @@
 # is told, and what a hostile pool gets.  tests/bsd/mkzfs.py writes the pools,
 # by the specification; tests/boot/bsd-zfs.sh has ZFS itself write them.
 # SPDX-License-Identifier: LGPL-2.1-or-later
-. "$(dirname "$0")/lib.sh"
 IN_MEMORY=1
+. "$(dirname "$0")/lib.sh"
 freebsd=516E7CBA-6ECF-11D6-8FF8-00022D09712B
 at=$((1 << 20))
 

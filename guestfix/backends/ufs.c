@@ -14,6 +14,7 @@ enum {
     MAGIC1 = 0x011954,
     MAGIC2 = 0x19540119,
     MAGIC2_EA = 0x19012038, /* NetBSD 10: with extended attributes */
+    MAGIC_BIG = 0xdecade,   /* Solaris: more than 1 TB */
     BLOCK_MAX = 65536,
     DIR_MAX = 16 * 1024 * 1024,
     DIR_CHUNK = 512, /* no entry crosses it (DIRBLKSIZ) */
@@ -45,8 +46,14 @@ static bool sound(const struct rh_ufs *u, uint64_t bytes)
            u->size > (uint64_t)(u->ncg - 1) * u->fpg;
 }
 
+/* Solaris (usr/src/uts/common/sys/fs/ufs_fs.h of illumos): fs_clean is 1 or 2,
+ * or 253 with a log, whose changes may not all have their places yet. */
 static const char *why_locked(const struct rh_ufs *u, const uint8_t *sb)
 {
+    if (u->solaris)
+        return sb[209] == 1 || sb[209] == 2 || sb[209] == 253
+                   ? _("Solaris' UFS is only read")
+                   : _("it was not unmounted cleanly");
     if (sb[209] != 1 || u->flags & (FLAG_UNCLEAN | FLAG_NEEDS_FSCK))
         return _("it was not unmounted cleanly");
     if (u->flags & FLAG_GJOURNAL)
@@ -56,11 +63,12 @@ static const char *why_locked(const struct rh_ufs *u, const uint8_t *sb)
     return NULL;
 }
 
-static struct rh_ufs *read_numbers(const uint8_t *sb, bool ufs2)
+static struct rh_ufs *read_numbers(const uint8_t *sb, bool ufs2, bool solaris)
 {
     struct rh_ufs *u = rh_new0(struct rh_ufs);
 
     u->ufs2 = ufs2;
+    u->solaris = solaris;
     u->cblkno = rh_le32(sb + 12);
     u->iblkno = rh_le32(sb + 16);
     u->old_cgoffset = rh_le32(sb + 24);
@@ -78,7 +86,7 @@ static struct rh_ufs *read_numbers(const uint8_t *sb, bool ufs2)
     u->size = ufs2 ? rh_le64(sb + 1080) : rh_le32(sb + 36);
     u->csaddr = ufs2 ? rh_le64(sb + 1096) : rh_le32(sb + 152);
     u->flags = ufs2 ? rh_le32(sb + 1312) : sb[211];
-    u->new_dirs = ufs2 || rh_le32(sb + 1324) == INODE_FORMAT_44;
+    u->new_dirs = ufs2 || (!solaris && rh_le32(sb + 1324) == INODE_FORMAT_44);
     if (ufs2 && u->flags & FLAG_METACKHASH)
         u->ck = rh_le32(sb + 1308) & 7;
     return u;
@@ -96,9 +104,14 @@ static bool is_here(const uint8_t *sb, size_t place)
     uint32_t magic = rh_le32(sb + 1372);
 
     if (!places[place].ufs2)
-        return magic == MAGIC1;
+        return magic == MAGIC1 || magic == MAGIC_BIG;
     return (magic == MAGIC2 || magic == MAGIC2_EA) &&
            rh_le64(sb + 1000) == places[place].at;
+}
+
+static bool is_solaris(const struct rh_volume *v)
+{
+    return v->label_of && !strcmp(v->label_of, "solaris");
 }
 
 static int find_superblock(struct rh_fs *fs, const char **ret_why,
@@ -117,7 +130,7 @@ static int find_superblock(struct rh_fs *fs, const char **ret_why,
             return -1;
         if (!is_here(sb, i))
             continue;
-        u = read_numbers(sb, places[i].ufs2);
+        u = read_numbers(sb, places[i].ufs2, is_solaris(fs->volume));
         if (!sound(u, bytes)) {
             free(u);
             continue;
@@ -126,7 +139,8 @@ static int find_superblock(struct rh_fs *fs, const char **ret_why,
         u->nindir = u->bsize / (u->ufs2 ? 8 : 4);
         u->inopb = u->bsize / (u->ufs2 ? 256 : 128);
         u->locked = why_locked(u, sb);
-        fs->trouble = u->locked;
+        fs->trouble =
+            u->solaris && sb[209] != 0 && sb[209] != 255 ? NULL : u->locked;
         fs->state = u;
         return 0;
     }
@@ -150,8 +164,8 @@ static void take_inode(const struct rh_ufs *u, struct rh_ufs_inode *i)
     const uint8_t *p = i->raw;
 
     i->mode = rh_le16(p);
-    i->uid = rh_le32(p + (u->ufs2 ? 4 : 112));
-    i->gid = rh_le32(p + (u->ufs2 ? 8 : 116));
+    i->uid = rh_le32(p + (u->ufs2 ? 4 : u->solaris ? 116 : 112));
+    i->gid = rh_le32(p + (u->ufs2 ? 8 : u->solaris ? 120 : 116));
     i->size = rh_le64(p + (u->ufs2 ? 16 : 8));
     i->blocks = u->ufs2 ? rh_le64(p + 24) : rh_le32(p + 104);
     i->flags = rh_le32(p + (u->ufs2 ? 88 : 100));

@@ -23,6 +23,7 @@ enum { RH_UFS_CK_SUPERBLOCK = 1, RH_UFS_CK_GROUP = 2, RH_UFS_CK_INODE = 4 };
 struct rh_ufs {
     bool ufs2;
     bool new_dirs; /* d_type and d_namlen are bytes of their own */
+    bool solaris;  /* UFS1 as Solaris has it: owners elsewhere, a log */
     uint64_t sb_at;
     uint32_t bsize, fsize, frag; /* bytes of a block, of a fragment; ratio */
     uint32_t ncg, ipg, fpg;      /* groups, inodes and fragments of one */

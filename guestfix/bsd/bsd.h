@@ -23,6 +23,8 @@ struct rh_bsd_nic {
     const char
         *name; /* "vmx0"; NULL: a model that the system has no name for */
     const char *becomes; /* on the new machine; NULL: none is known */
+    const char *link;    /* Solaris: the configuration's name of it; NULL: the
+                            same */
     bool used;           /* the guest's configuration counts on it */
     bool dhcp;
     RH_VEC(const char *) addresses; /* "10.0.0.5/24" */
@@ -43,6 +45,7 @@ struct rh_bsd {
     const char *hostname, *clock, *clock_where, *timezone;
     const char *root, *swap; /* as fstab names them */
     bool tools;              /* open-vm-tools start with the system */
+    bool illumos;            /* a Solaris, and a free one */
     bool guessed;            /* NICs went by their order, not by slot */
     RH_VEC(struct rh_bsd_nic) nics;
     struct rh_bsd_disk *disks; /* by index of vm->disks */
@@ -74,6 +77,27 @@ void rh_bsd_name_nics(struct rh_bsd *b, const struct rh_vm *vm,
 /* --- detect.c
  * ----------------------------------------------------------------- */
 int rh_bsd_detect(struct rh_bsd *b, struct rh_session *s, rh_error **err);
+/* Bytes of the guest's as printable text of the arena. */
+const char *rh_bsd_keep(struct rh_bsd *b, const char *text, size_t n);
+/* A text file; NULL: none.  The caller frees. */
+char *rh_bsd_read(struct rh_session *s, const char *path);
+/* The first line of a file, without blanks at its end. */
+const char *rh_bsd_line(struct rh_bsd *b, struct rh_session *s,
+                        const char *path);
+/* The configuration counts on an interface of this name: the NIC, or NULL. */
+struct rh_bsd_nic *rh_bsd_use(struct rh_bsd *b, const char *name, size_t n);
+/* What one line says to ifconfig(8): "inet 10.0.0.5 netmask 255.255.255.0",
+ * "inet 10.0.0.5/24", "DHCP"; OpenBSD leaves the words out. */
+void rh_bsd_addresses(struct rh_bsd *b, struct rh_bsd_nic *nic,
+                      const char *text);
+void rh_bsd_find_arch(struct rh_bsd *b, struct rh_session *s, const char *path);
+
+/* --- solaris.c
+ * ---------------------------------------------------------------- */
+int rh_solaris_rank(struct rh_guest *g);
+int rh_solaris_detect(struct rh_bsd *b, struct rh_session *s, rh_error **err);
+/* What is left to people; `read`: its files were. */
+void rh_solaris_advise(struct rh_session *s, const struct rh_bsd *b, bool read);
 json_t *rh_bsd_json(const void *facts);
 
 /* --- text.c: editing configuration

@@ -10,7 +10,7 @@
 
 enum { KERNEL_MAX = 96 * 1024 * 1024, CONFIG_MAX = 64 };
 
-static const char *keep(struct rh_bsd *b, const char *text, size_t n)
+const char *rh_bsd_keep(struct rh_bsd *b, const char *text, size_t n)
 {
     RH_AUTO(rh_freep) char *plain = rh_strndup(text, n);
     RH_AUTO(rh_freep) char *safe = rh_printable(plain);
@@ -18,21 +18,20 @@ static const char *keep(struct rh_bsd *b, const char *text, size_t n)
     return rh_arena_strdup(b->arena, safe);
 }
 
-static char *read_text(struct rh_session *s, const char *path)
+char *rh_bsd_read(struct rh_session *s, const char *path)
 {
     return rh_guest_text(s->guest, path, NULL);
 }
 
-/* The first line of a file, without blanks at its end. */
-static const char *line_of(struct rh_bsd *b, struct rh_session *s,
-                           const char *path)
+const char *rh_bsd_line(struct rh_bsd *b, struct rh_session *s,
+                        const char *path)
 {
-    RH_AUTO(rh_freep) char *text = read_text(s, path);
+    RH_AUTO(rh_freep) char *text = rh_bsd_read(s, path);
     size_t n = text ? strcspn(text, "\r\n") : 0;
 
     while (n && isspace((unsigned char)text[n - 1]))
         n--;
-    return n && n < 256 ? keep(b, text, n) : NULL;
+    return n && n < 256 ? rh_bsd_keep(b, text, n) : NULL;
 }
 
 /* --- version
@@ -55,7 +54,7 @@ static const char *version_in(struct rh_bsd *b, const char *bytes, size_t n,
                (isalnum((unsigned char)v[k]) || strchr(".-_", v[k])))
             k++;
         if (k >= 3 && isdigit((unsigned char)*v) && memchr(v, '.', k))
-            return keep(b, v, k);
+            return rh_bsd_keep(b, v, k);
     }
     return NULL;
 }
@@ -74,7 +73,7 @@ static const char *version_by_kernel(struct rh_bsd *b, struct rh_session *s,
 static const char *version_by_text(struct rh_bsd *b, struct rh_session *s,
                                    const char *path, const char *system)
 {
-    RH_AUTO(rh_freep) char *text = read_text(s, path);
+    RH_AUTO(rh_freep) char *text = rh_bsd_read(s, path);
 
     return text ? version_in(b, text, strlen(text), system) : NULL;
 }
@@ -88,7 +87,7 @@ static void find_version(struct rh_bsd *b, struct rh_session *s)
     RH_AUTO(rh_freep) char *script = NULL;
 
     if (b->system == RH_FREEBSD) {
-        script = read_text(s, "/bin/freebsd-version");
+        script = rh_bsd_read(s, "/bin/freebsd-version");
         b->release =
             script ? rh_bsd_value(b->arena, script, "USERLAND_VERSION") : NULL;
     }
@@ -101,7 +100,8 @@ static void find_version(struct rh_bsd *b, struct rh_session *s)
     if (!b->release)
         b->release = version_by_text(b, s, "/var/run/motd", word);
     if (b->release)
-        b->version = keep(b, b->release, strspn(b->release, "0123456789."));
+        b->version =
+            rh_bsd_keep(b, b->release, strspn(b->release, "0123456789."));
 }
 
 /* --- derivative, architecture
@@ -123,7 +123,7 @@ static void find_derivative(struct rh_bsd *b, struct rh_session *s)
         if (!rh_guest_exists(s->guest, known[i].mark))
             continue;
         b->derivative = known[i].name;
-        version = line_of(b, s, known[i].version);
+        version = rh_bsd_line(b, s, known[i].version);
     }
     if (b->derivative)
         b->pretty = rh_arena_printf(
@@ -132,13 +132,12 @@ static void find_derivative(struct rh_bsd *b, struct rh_session *s)
             b->version ? b->version : "");
 }
 
-static void find_arch(struct rh_bsd *b, struct rh_session *s)
+void rh_bsd_find_arch(struct rh_bsd *b, struct rh_session *s, const char *path)
 {
     RH_AUTO(rh_freep) void *bytes = NULL;
     size_t n;
 
-    if (s->guest->ops->read(s->guest, "/bin/sh", KERNEL_MAX, &bytes, &n, NULL) <
-            0 ||
+    if (s->guest->ops->read(s->guest, path, KERNEL_MAX, &bytes, &n, NULL) < 0 ||
         n < 20 ||
         memcmp(bytes,
                "\x7f"
@@ -162,7 +161,7 @@ static void find_arch(struct rh_bsd *b, struct rh_session *s)
  * ------------------------------------------------------------------- */
 static void read_fstab(struct rh_bsd *b, struct rh_session *s)
 {
-    RH_AUTO(rh_freep) char *text = read_text(s, "/etc/fstab");
+    RH_AUTO(rh_freep) char *text = rh_bsd_read(s, "/etc/fstab");
     char *rest = text, *line;
 
     while (rest && (line = strsep(&rest, "\n"))) {
@@ -175,9 +174,9 @@ static void read_fstab(struct rh_bsd *b, struct rh_session *s)
         if (n < 3 || fields[0][0] == '#')
             continue;
         if (!b->root && !strcmp(fields[1], "/"))
-            b->root = keep(b, fields[0], strlen(fields[0]));
+            b->root = rh_bsd_keep(b, fields[0], strlen(fields[0]));
         if (!b->swap && !strcmp(fields[2], "swap"))
-            b->swap = keep(b, fields[0], strlen(fields[0]));
+            b->swap = rh_bsd_keep(b, fields[0], strlen(fields[0]));
     }
 }
 
@@ -214,8 +213,7 @@ static bool is_made(const char *name)
     return false;
 }
 
-/* The configuration counts on an interface of this name. */
-static struct rh_bsd_nic *use(struct rh_bsd *b, const char *name, size_t n)
+struct rh_bsd_nic *rh_bsd_use(struct rh_bsd *b, const char *name, size_t n)
 {
     RH_AUTO(rh_freep) char *plain = rh_strndup(name, n);
     struct rh_bsd_nic *nic;
@@ -255,10 +253,8 @@ static unsigned prefix_of(const char *mask)
     return bits;
 }
 
-/* What one line says to ifconfig(8): "inet 10.0.0.5 netmask 255.255.255.0",
- * "inet 10.0.0.5/24", "DHCP"; OpenBSD leaves the words out. */
-static void take_addresses(struct rh_bsd *b, struct rh_bsd_nic *nic,
-                           const char *text)
+void rh_bsd_addresses(struct rh_bsd *b, struct rh_bsd_nic *nic,
+                      const char *text)
 {
     RH_AUTO(rh_freep) char *copy = rh_strdup(text);
     char *rest = copy, *words[32];
@@ -307,7 +303,7 @@ static void read_rc_conf(struct rh_bsd *b, struct rh_session *s,
                          const char *path)
 {
     static const char key[] = "ifconfig_";
-    RH_AUTO(rh_freep) char *text = read_text(s, path);
+    RH_AUTO(rh_freep) char *text = rh_bsd_read(s, path);
     const char *route =
         text ? rh_bsd_value(b->arena, text, "defaultrouter") : NULL;
     const char *name = text ? rh_bsd_value(b->arena, text, "hostname") : NULL;
@@ -318,7 +314,7 @@ static void read_rc_conf(struct rh_bsd *b, struct rh_session *s,
     if (route && strcasecmp(route, "NO") && b->gateways.count < CONFIG_MAX)
         *rh_vec_add(&b->gateways) = route;
     if (name && *name)
-        b->hostname = keep(b, name, strlen(name));
+        b->hostname = rh_bsd_keep(b, name, strlen(name));
     if (text)
         find_made_names(b, text);
     b->tools |= tools && !strcasecmp(tools, "YES");
@@ -331,12 +327,12 @@ static void read_rc_conf(struct rh_bsd *b, struct rh_session *s,
         if (strncmp(p, key, sizeof key - 1))
             continue;
         p += sizeof key - 1;
-        nic = use(b, p, strcspn(p, "_="));
+        nic = rh_bsd_use(b, p, strcspn(p, "_="));
         word =
             rh_strndup(p - (sizeof key - 1), sizeof key - 1 + strcspn(p, "="));
         value = rh_bsd_value(b->arena, line, word);
         if (nic && value)
-            take_addresses(b, nic, value);
+            rh_bsd_addresses(b, nic, value);
     }
 }
 
@@ -355,32 +351,33 @@ static void read_interface_files(struct rh_bsd *b, struct rh_session *s)
 
         if (strncmp(names[i], stem, strlen(stem)))
             continue;
-        nic = use(b, names[i] + strlen(stem), strlen(names[i] + strlen(stem)));
-        text = nic ? read_text(s, path) : NULL;
+        nic = rh_bsd_use(b, names[i] + strlen(stem),
+                         strlen(names[i] + strlen(stem)));
+        text = nic ? rh_bsd_read(s, path) : NULL;
         rest = text;
         while (rest && (line = strsep(&rest, "\n")))
-            take_addresses(b, nic, line);
+            rh_bsd_addresses(b, nic, line);
     }
 }
 
 /* pfSense and OPNsense: <if>vmx0</if> and <if>vmx0.10</if>. */
 static void read_config_xml(struct rh_bsd *b, struct rh_session *s)
 {
-    RH_AUTO(rh_freep) char *text = read_text(s, "/conf/config.xml");
+    RH_AUTO(rh_freep) char *text = rh_bsd_read(s, "/conf/config.xml");
     const char *p;
 
     if (!text)
-        text = read_text(s, "/cf/conf/config.xml");
+        text = rh_bsd_read(s, "/cf/conf/config.xml");
     for (p = text; p && (p = strstr(p, "<if>"));) {
         p += 4;
-        use(b, p, strcspn(p, "<."));
+        rh_bsd_use(b, p, strcspn(p, "<."));
     }
 }
 
 static void read_resolver(struct rh_bsd *b, struct rh_session *s)
 {
-    RH_AUTO(rh_freep) char *text = read_text(s, "/etc/resolv.conf");
-    const char *gate = line_of(b, s, "/etc/mygate");
+    RH_AUTO(rh_freep) char *text = rh_bsd_read(s, "/etc/resolv.conf");
+    const char *gate = rh_bsd_line(b, s, "/etc/mygate");
     char *rest = text, *line;
 
     if (gate && b->gateways.count < CONFIG_MAX)
@@ -390,13 +387,13 @@ static void read_resolver(struct rh_bsd *b, struct rh_session *s)
 
         if (sscanf(line, "nameserver %63s", address) == 1 &&
             b->dns.count < CONFIG_MAX)
-            *rh_vec_add(&b->dns) = keep(b, address, strlen(address));
+            *rh_vec_add(&b->dns) = rh_bsd_keep(b, address, strlen(address));
     }
 }
 
 static void find_clock(struct rh_bsd *b, struct rh_session *s)
 {
-    const char *zone = line_of(b, s, "/var/db/zoneinfo");
+    const char *zone = rh_bsd_line(b, s, "/var/db/zoneinfo");
     RH_AUTO(rh_freep) char *link = NULL;
     const char *at;
 
@@ -411,12 +408,12 @@ static void find_clock(struct rh_bsd *b, struct rh_session *s)
         s->guest->ops->read_link(s->guest, "/etc/localtime", &link, NULL) ==
             0 &&
         (at = strstr(link, "zoneinfo/")))
-        b->timezone = keep(b, at + 9, strlen(at + 9));
+        b->timezone = rh_bsd_keep(b, at + 9, strlen(at + 9));
 }
 
 static void find_modules(struct rh_bsd *b, struct rh_session *s)
 {
-    RH_AUTO(rh_freep) char *text = read_text(s, "/boot/loader.conf");
+    RH_AUTO(rh_freep) char *text = rh_bsd_read(s, "/boot/loader.conf");
     char *rest = text, *line;
 
     while (rest && (line = strsep(&rest, "\n"))) {
@@ -424,7 +421,7 @@ static void find_modules(struct rh_bsd *b, struct rh_session *s)
 
         if (n > 5 && n < 64 && !strncmp(line + n - 5, "_load", 5) &&
             strcasestr(line + n, "yes") && b->modules.count < CONFIG_MAX)
-            *rh_vec_add(&b->modules) = keep(b, line, n - 5);
+            *rh_vec_add(&b->modules) = rh_bsd_keep(b, line, n - 5);
     }
 }
 
@@ -437,7 +434,7 @@ int rh_bsd_detect(struct rh_bsd *b, struct rh_session *s, rh_error **err)
         return -1;
     find_version(b, s);
     find_derivative(b, s);
-    find_arch(b, s);
+    rh_bsd_find_arch(b, s, "/bin/sh");
     find_clock(b, s);
     read_fstab(b, s);
     if (!b->pretty)
@@ -454,7 +451,7 @@ int rh_bsd_detect(struct rh_bsd *b, struct rh_session *s, rh_error **err)
         read_interface_files(b, s);
     else if (b->derivative)
         read_config_xml(b, s);
-    myname = line_of(b, s, "/etc/myname");
+    myname = rh_bsd_line(b, s, "/etc/myname");
     if (myname)
         b->hostname = myname;
     read_resolver(b, s);

@@ -8,7 +8,7 @@
 static const char *const freebsd_roots[] = {"ufs", "zfs_member", NULL};
 static const char *const openbsd_roots[] = {"ufs", NULL};
 static const char *const netbsd_roots[] = {"ufs", NULL};
-static const char *const no_types[] = {NULL};
+static const char *const solaris_roots[] = {"ufs", "zfs_member", NULL};
 
 static int rank_freebsd(struct rh_guest *g)
 {
@@ -43,15 +43,17 @@ static int detect(struct rh_session *s, enum rh_bsd_system system,
     *ret_facts = b;
     b->system = system;
     b->arena = rh_arena_new();
-    if (rh_bsd_detect(b, s, err) < 0)
+    if ((system == RH_SOLARIS ? rh_solaris_detect : rh_bsd_detect)(b, s, err) <
+        0)
         return -1;
-    *ret = (struct rh_system){.id = rh_bsd_names[system],
-                              .version = b->version,
-                              .name = b->pretty,
-                              .hostname = b->hostname,
-                              .clock = b->clock,
-                              .clock_where = b->clock_where,
-                              .timezone = b->timezone};
+    *ret =
+        (struct rh_system){.id = b->illumos ? "illumos" : rh_bsd_names[system],
+                           .version = b->version,
+                           .name = b->pretty,
+                           .hostname = b->hostname,
+                           .clock = b->clock,
+                           .clock_where = b->clock_where,
+                           .timezone = b->timezone};
     return 0;
 }
 
@@ -69,6 +71,12 @@ static int detect_netbsd(struct rh_session *s, void **facts,
                          struct rh_system *ret, rh_error **err)
 {
     return detect(s, RH_NETBSD, facts, ret, err);
+}
+
+static int detect_solaris(struct rh_session *s, void **facts,
+                          struct rh_system *ret, rh_error **err)
+{
+    return detect(s, RH_SOLARIS, facts, ret, err);
 }
 
 static void facts_free(void *facts)
@@ -109,6 +117,7 @@ static const struct rh_fix fixes[] = {
     {"bsd.nic-names", RH_STAKE_NETWORK, rh_fix_bsd_nic_names},
     {NULL, RH_STAKE_COMFORT, NULL},
 };
+static const struct rh_fix no_fixes[] = {{NULL, RH_STAKE_COMFORT, NULL}};
 
 #define BSD(system)                                 \
     const struct rh_family rh_##system##_family = { \
@@ -125,9 +134,15 @@ BSD(freebsd);
 BSD(openbsd);
 BSD(netbsd);
 
-/* Its file systems are read by no back end here. */
+/* It has no fixes: its boot archive and its lists of devices are its own to
+ * write. */
 const struct rh_family rh_solaris_family = {
     .name = "solaris",
-    .root_types = no_types,
+    .root_types = solaris_roots,
+    .rank = rh_solaris_rank,
+    .detect = detect_solaris,
+    .facts_json = rh_bsd_json,
+    .facts_free = facts_free,
+    .fixes = no_fixes,
     .advise = advise_solaris,
 };

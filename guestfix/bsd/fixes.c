@@ -387,7 +387,7 @@ static const struct rh_zfs_label *pool_of(const struct rh_session *s)
 static void say_pool(struct rh_session *s, const struct rh_zfs_label *z)
 {
     const char *why =
-        s->pool_why ? s->pool_why : _("no system was found in it");
+        s->closed_why ? s->closed_why : _("no system was found in it");
     RH_AUTO(rh_freep)
     char *features = z->features ? rh_printf(" (%s)", z->features) : NULL;
 
@@ -430,47 +430,6 @@ static void say_nic_steps(struct rh_session *s, struct rh_bsd *b)
     }
 }
 
-/* Solaris 10's, in a slice of its label. */
-static void say_solaris_ufs(struct rh_session *s)
-{
-    for (size_t i = 0; i < s->volumes.all.count; i++) {
-        const struct rh_volume *v = &s->volumes.all.items[i];
-
-        if (!v->fstype || strcmp(v->fstype, "ufs") || !v->label_of ||
-            strcmp(v->label_of, "solaris") || v->has_label)
-            continue;
-        rh_finding_add(
-            s->o->findings, RH_F_SOLARIS_STEPS, "os",
-            N_("Solaris' UFS on %s is not read; its /etc/vfstab names disks by "
-               "controller and target: in failsafe mode mount the root at /a, "
-               "put the new names (`format` lists them) into /a/etc/vfstab, "
-               "then: touch /a/reconfigure && bootadm update-archive -R /a"),
-            v->device);
-        return;
-    }
-}
-
-static void say_solaris_steps(struct rh_session *s, struct rh_bsd *b)
-{
-    rh_finding_add(
-        s->o->findings, RH_F_SOLARIS_STEPS, "os",
-        N_("Solaris keeps the paths of its devices in /etc/path_to_inst and in "
-           "its boot archive; at the first start choose failsafe or boot -r, "
-           "then: devfsadm -Cv && bootadm update-archive"));
-    for (size_t i = 0; i < b->nics.count; i++) {
-        const char *from = b->nics.items[i].name;
-        const char *to = b->nics.items[i].becomes;
-
-        if (from && to && strcmp(from, to))
-            rh_finding_add(
-                s->o->findings, RH_F_BSD_NIC_NAMES, "os",
-                N_("the NIC %s is called %s on the new machine; Solaris 11 and "
-                   "illumos: dladm rename-link %s %s; Solaris 10: mv "
-                   "/etc/hostname.%s /etc/hostname.%s"),
-                from, to, to, from, from, to);
-    }
-}
-
 void rh_bsd_advise(struct rh_session *s, enum rh_bsd_system system)
 {
     const struct rh_zfs_label *pool = pool_of(s);
@@ -484,10 +443,9 @@ void rh_bsd_advise(struct rh_session *s, enum rh_bsd_system system)
                        rh_bsd_names[system]);
     if (s->o->vm && s->o->machine) {
         rh_bsd_name_nics(&b, s->o->vm, s->o->machine);
-        if (system == RH_SOLARIS) {
-            say_solaris_steps(s, &b);
-            say_solaris_ufs(s);
-        } else
+        if (system == RH_SOLARIS)
+            rh_solaris_advise(s, &b, false);
+        else
             say_nic_steps(s, &b);
     }
     free(b.nics.items);

@@ -288,4 +288,5 @@ def main():
         u.fill(sys.argv[4])
 
 
-main()
+if __name__ == "__main__":
+    main()
