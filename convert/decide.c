@@ -143,13 +143,23 @@ static int fix(struct rh_job *job, struct rh_job_vm *v, struct rh_job_target *t,
     return failed;
 }
 
+/* A keeper takes the disks as views, also where they show no edits. */
+static int keep_views(const struct rh_job *job, struct rh_job_vm *v,
+                      struct rh_job_target *t, rh_error **err)
+{
+    if (!job->keeper || v->disks_missing || !t->job.disk_count)
+        return 0;
+    return rh_job_make_overlays(v, &t->overlays, t->job.disk_count, job->lib,
+                                err);
+}
+
 static int fix_guest(struct rh_job *job, struct rh_job_vm *v,
                      struct rh_job_target *t, rh_error **err)
 {
     if (rh_job_leaves_guest(job->options)) {
         rh_finding_add(&t->findings, RH_F_GUEST_NOT_FIXED, "os",
                        _("what is inside the disks stays as it is"));
-        return 0;
+        return keep_views(job, v, t, err);
     }
     if (v->disks_missing) {
         rh_finding_add(

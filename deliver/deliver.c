@@ -38,6 +38,12 @@ static int put_file(void *user, const char *name, const void *bytes, size_t n,
     return rh_delivery_put(user, name, bytes, n, executable, err);
 }
 
+static bool is_staged(const struct rh_delivery_request *r,
+                      const struct rh_deliverer *kind)
+{
+    return kind->stager && rh_option_yes(r->options, "staged");
+}
+
 struct rh_delivery *rh_delivery_open(const struct rh_delivery_request *request,
                                      rh_error **err)
 {
@@ -50,8 +56,9 @@ struct rh_delivery *rh_delivery_open(const struct rh_delivery_request *request,
     unsigned seconds;
 
     if (rh_address_seconds(request->options, &seconds, err) < 0 ||
-        rh_deliverer_check(d->kind, request->format, request->archive, err) <
-            0 ||
+        (!is_staged(request, d->kind) &&
+         rh_deliverer_check(d->kind, request->format, request->archive, err) <
+             0) ||
         d->kind->open(d, err) < 0)
         return NULL;
     return RH_TAKE(d);

@@ -23,6 +23,7 @@
 
 #include "base/options.h"
 #include "base/out.h"
+#include "deliver/stage.h"
 #include "report/findings.h"
 #include "targets/target.h"
 
@@ -61,6 +62,11 @@ struct rh_delivery_ops {
      * folder `dir` becomes disk i, without a copy.  It keeps its name there. */
     int (*adopt)(struct rh_delivery *d, size_t i, const char *name, int dir,
                  const char *file, rh_error **err);
+    /* Only of a delivery with option "staged": disk i lies there by this id
+     * (struct rh_stager), but for these ranges of `disk`, which are written. */
+    int (*there)(struct rh_delivery *d, size_t i, const char *id,
+                 struct rh_reader *disk, const struct rh_range *changed,
+                 size_t count, rh_error **err);
     /* The same for a whole VM; NULL: takes none. */
     struct rh_out *(*archive)(struct rh_delivery *d, const char *name,
                               rh_error **err);
@@ -98,6 +104,7 @@ struct rh_deliverer {
     const struct rh_option_row *options;
     /* Fill d->ops, d->state, and d->where when it is known by now. */
     int (*open)(struct rh_delivery *d, rh_error **err);
+    const struct rh_stager *stager; /* optional */
 };
 
 struct rh_delivery {

@@ -14,7 +14,7 @@ static int write_ranges(struct rh_xapi *x, char **argv, int argc,
 {
     struct rh_xapi_place place = {0};
     struct rh_open_options o = {0};
-    struct rh_xapi_range ranges[16];
+    struct rh_range ranges[16];
     size_t count = 0;
     uint64_t sent = 0;
     RH_AUTO(rh_place_closep) struct rh_place *here = rh_place_folder(".", err);
@@ -24,8 +24,8 @@ static int write_ranges(struct rh_xapi *x, char **argv, int argc,
     struct rh_reader *r = io ? rh_reader_open(io, "raw", &o, err) : NULL;
 
     for (int i = 5; i + 1 < argc && count < 16; i += 2)
-        ranges[count++] = (struct rh_xapi_range){
-            strtoull(argv[i], NULL, 10), strtoull(argv[i + 1], NULL, 10)};
+        ranges[count++] = (struct rh_range){strtoull(argv[i], NULL, 10),
+                                            strtoull(argv[i + 1], NULL, 10)};
     if (!r ||
         rh_xapi_vdi_write(x, &place, argv[3], r, ranges, count, &sent, err) < 0)
         return -1;

@@ -114,7 +114,149 @@ test_a_target_that_does_not_answer() {
     warm status j --json
     expect_json .state cutover
     warm abort j
-    expect_status 0
+    expect_status 1
     expect_stdout 'is not known'
+    expect_stderr 'still at xapi://'
+}
+
+# --- disks that lie at the target from the first round on ------------------------
+make_guest() {
+    need mke2fs sfdisk debugfs
+    python3 "$TOP/tests/guestfix/mkguest.py" debian d.raw || fail mkguest
+    options=(--to xen --out "xapi://$HOST/NFS" --tls-ca "$STATE/cert.pem"
+        --set memory=1GiB --set firmware=bios --job j)
+}
+change() { # SEED: some MiB of the disk are written, one is zeroed
+    python3 - d.raw "$1" <<'PY'
+import os, random, sys
+r = random.Random(sys.argv[2])
+size = os.path.getsize(sys.argv[1])
+with open(sys.argv[1], "r+b") as f:
+    # behind the file system's superblock and tables, so that the guest stays one
+    for data in (r.randbytes(3000), r.randbytes(70000), bytes(1 << 20)):
+        f.seek(r.randrange(size * 3 // 4, size - len(data)) // 512 * 512)
+        f.write(data)
+PY
+}
+staged() { # the disks there: UUIDs
+    db '.VDI[] | select(.other_config["rehost-task"]) | .uuid'
+}
+same_there() { # FILE: is the disk there
+    cmp -n "$(stat -c %s "$1")" "$1" "$STATE/vdi/$(staged).raw" ||
+        fail "the disk at the target is another one"
+}
+delivered() { # FILTER
+    "$REHOST" warm status j --json | jq "$1"
+}
+as_plainly_converted() {
+    run "$REHOST" convert d.raw --to xen --format vhd --out plain --overwrite \
+        --set memory=1GiB --set firmware=bios
+    expect_status 0
+    run "$REHOST" disk compare plain/d/disk0.vhd "$STATE/vdi/$(staged).raw"
+    expect_status 0
+    expect_equal "$(vms)" "1 0" "VMs, running"
+    expect_equal "$(db '[.VDI[] | select(.VBDs == [])] | length')" 0 "disks left over"
+}
+test_each_round_goes_to_the_pool() {
+    server xapi --tls --login-delay 0
+    export REHOST_USER=root
+    make_guest
+    warm start d.raw "${options[@]}"
+    expect_status 0
+    expect_stdout 'each round writes there what changed'
+    same_there d.raw
+    first=$(delivered '.rounds[0].bytes_delivered')
+    change 1
+    warm sync j
+    expect_status 0
+    same_there d.raw
+    # Three places: at most two blocks of a VHD each.
+    expect_equal "$(delivered ".rounds[1].bytes_delivered | . > 0 and . < 6 * 2200000 and . < $first")" true
+    warm sync j
+    expect_status 0
+    expect_equal "$(delivered '.rounds[2].bytes_delivered')" 0
+    change 2
+    warm cutover j
+    expect_status 0
+    as_plainly_converted
+    expect_equal "$(delivered '.staged')" true
+    # What went there at the cutover is the last round's, and the guest's edits.
+    expect_equal "$(delivered '[.rounds[3:][].bytes_delivered] | add < 7 * 2200000')" true
+    warm status j --json
+    expect_schema .stdout rehost.warm-1.json
+}
+test_abort_takes_the_disks_away() {
+    server xapi --tls --login-delay 0
+    export REHOST_USER=root
+    make_guest
+    warm start d.raw "${options[@]}"
+    expect_status 0
+    before=$(db '.VDI | length')
+    warm abort j
+    expect_status 0
+    expect_equal "$(($(db '.VDI | length') - before)) $(staged)" "-1 "
+}
+# Somebody has deleted it there: it is made anew, and told.
+test_a_disk_that_is_gone_there() {
+    server xapi --tls --login-delay 0
+    export REHOST_USER=root
+    make_guest
+    warm start d.raw "${options[@]}"
+    expect_status 0
+    jq '.disks[0].there = "11111111-2222-3333-4444-555555555555"' "$JOB" >job.json
+    cp job.json "$JOB"
+    warm sync j
+    expect_status 0
+    expect_stdout 'disk 0 at the target is gone'
+}
+# The VM stands and does not start: the next try finds it.
+test_a_vm_that_does_not_start_at_the_pool() {
+    server xapi --tls --login-delay 0 --fail-call VM.start=2
+    export REHOST_USER=root
+    make_guest
+    warm start d.raw "${options[@]}"
+    expect_status 0
+    warm cutover j --start
+    expect_status 1
+    expect_stderr 'was delivered as'
+    warm cutover j --start
+    expect_status 1
+    expect_equal "$(vms)" "1 0" "VMs, running"
+    warm cutover j --start
+    expect_status 0
+    expect_equal "$(vms)" "1 1" "VMs, running"
+}
+killed() { # MILLISECONDS COMMAND...
+    local pid
+    XDG_STATE_HOME=$PWD/state "${@:2}" >log 2>&1 </dev/null &
+    pid=$!
+    sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+}
+test_killed_at_any_moment_on_the_way_to_a_pool() {
+    server xapi --tls --login-delay 0
+    export REHOST_USER=root
+    make_guest
+    RANDOM=11
+    killed $((300 + RANDOM % 1500)) "$REHOST" warm start d.raw "${options[@]}"
+    [ -e "$JOB" ] || warm start d.raw "${options[@]}"
+    for ((i = 0; i < 4; i++)); do
+        change "kill$i"
+        killed $((200 + RANDOM % 1200)) "$REHOST" warm sync j
+    done
+    warm sync j
+    expect_status 0
+    same_there d.raw
+    for ((i = 0; i < 3; i++)); do
+        killed $((500 + RANDOM % 2500)) "$REHOST" warm cutover j
+        # Somebody starts the source again: what the guest's fix has written
+        # there is the source's again.
+        warm sync j
+        [[ $stderr == *WARM_STATE* ]] || same_there d.raw
+    done
+    warm cutover j
+    case $stderr in *WARM_STATE*) ;; *) expect_status 0 ;; esac
+    as_plainly_converted
 }
 run_tests

@@ -52,6 +52,15 @@ int rh_warm_choose(rh_warm *w, const rh_options *o, rh_error **err)
     w->j.format = rh_strdup(w->j.direct ? format : "qcow2");
     if (w->j.direct)
         return 0;
+    w->j.staged = rh_warm_stage_possible(o);
+    if (w->j.staged) {
+        rh_warm_say(w,
+                    _("the disks lie at %s from the first round on, and each "
+                      "round writes there what changed; a copy is kept in %s, "
+                      "too"),
+                    out, w->j.path);
+        return 0;
+    }
     rh_warm_say(w,
                 _("later passes can't be written into %s: a copy is kept in "
                   "%s, and all of it is delivered at the cutover"),
@@ -172,6 +181,12 @@ static int give_kept(void *user, size_t disk, struct rh_reader *view,
     const struct rh_warm_disk *d = &k->w->j.disks.items[disk];
     struct stat st;
 
+    if (k->for_real && k->w->j.staged) {
+        *ret_size = 0;
+        return rh_warm_stage_give(k->w, disk, view, delivery, place, err) < 0
+                   ? -1
+                   : 1;
+    }
     if (!k->w->j.direct || strcmp(format, k->w->j.format) != 0 ||
         rh_overlay_base(view)->size != to->virtual_size ||
         !delivery->ops->adopt)
@@ -263,6 +278,7 @@ int rh_warm_try(rh_warm *w, struct rh_warm_side *s, rh_error **err)
     struct timespec from;
     int failed;
 
+    rh_warm_stage_options(w, o);
     clock_gettime(CLOCK_MONOTONIC, &from);
     failed = make_job(w, s, &m, o, err) < 0 || rh_job_prepare(m.job, err) < 0 ||
              blocked(m.job, err) < 0;
@@ -305,6 +321,7 @@ static int run_job(rh_warm *w, struct rh_warm_side *s, bool start,
     int failed;
 
     put_marks(w, o);
+    rh_warm_stage_options(w, o);
     if (start)
         rh_options_put(o, "start", "yes");
     failed = make_job(w, s, &m, o, err) < 0 || rh_job_prepare(m.job, err) < 0 ||

@@ -258,10 +258,11 @@ static json_t *disks_json(const struct rh_warm_journal *j)
         const struct rh_warm_disk *d = &j->disks.items[i];
 
         json_array_append_new(
-            list, json_pack("{s:s, s:I, s:s?, s:s?, s:s?, s:o}", "file",
-                            d->file, "size", (json_int_t)d->size, "mark",
-                            d->mark, "next_mark", d->next_mark, "part_mark",
-                            d->part_mark, "fixed", runs_json(d)));
+            list,
+            json_pack("{s:s, s:I, s:s?, s:s?, s:s?, s:s?, s:o}", "file",
+                      d->file, "size", (json_int_t)d->size, "mark", d->mark,
+                      "next_mark", d->next_mark, "part_mark", d->part_mark,
+                      "there", d->there, "fixed", runs_json(d)));
     }
     return list;
 }
@@ -275,10 +276,11 @@ static json_t *rounds_json(const struct rh_warm_journal *j)
 
         json_array_append_new(
             list,
-            json_pack("{s:s, s:I, s:I, s:f, s:I, s:b}", "how", r->how,
+            json_pack("{s:s, s:I, s:I, s:I, s:f, s:I, s:b}", "how", r->how,
                       "bytes_changed", (json_int_t)r->changed, "bytes_sent",
-                      (json_int_t)r->sent, "seconds", r->seconds, "started",
-                      (json_int_t)r->started, "last", r->last));
+                      (json_int_t)r->sent, "bytes_delivered",
+                      (json_int_t)r->delivered, "seconds", r->seconds,
+                      "started", (json_int_t)r->started, "last", r->last));
     }
     return list;
 }
@@ -303,7 +305,7 @@ static json_t *to_json(const struct rh_warm_journal *j)
         "disks", disks_json(j), "rounds", rounds_json(j));
     json_t *more = json_pack(
         "{s:I, s:b, s:I, s:I, s:I, s:I, s:f, s:s?, s:s?, s:b, s:b, s:b, s:f, "
-        "s:s?, s:s?, s:s?, s:b}",
+        "s:s?, s:s?, s:s?, s:b, s:b}",
         "rounds_forgotten", (json_int_t)j->rounds_forgotten, "in_round",
         j->in_round, "at_disk", (json_int_t)j->at_disk, "at", (json_int_t)j->at,
         "round_changed", (json_int_t)j->round_changed, "round_sent",
@@ -311,8 +313,8 @@ static json_t *to_json(const struct rh_warm_journal *j)
         "snapshot_name", j->snapshot_name, "snapshot", j->snapshot,
         "tracking_by_us", j->tracking_by_us, "renamed", j->renamed, "shut_down",
         j->shut_down, "fix_seconds", j->fix_seconds, "result", j->result,
-        "mark", j->mark, "delivered_as", j->delivered_as, "started",
-        j->started);
+        "mark", j->mark, "delivered_as", j->delivered_as, "started", j->started,
+        "staged", j->staged);
 
     if (doc && more)
         json_object_update(doc, more);
@@ -375,6 +377,7 @@ static void read_disks(struct rh_warm_journal *j, const json_t *list)
         d->mark = text_of(item, "mark");
         d->next_mark = text_of(item, "next_mark");
         d->part_mark = text_of(item, "part_mark");
+        d->there = text_of(item, "there");
         json_array_foreach (json_object_get(item, "fixed"), k, run) {
             struct rh_warm_run *r = rh_vec_add(&d->fixed);
             json_int_t start = json_integer_value(json_array_get(run, 0));
@@ -397,6 +400,7 @@ static void read_rounds(struct rh_warm_journal *j, const json_t *list)
         r->how = text_of(item, "how");
         r->changed = number_of(item, "bytes_changed");
         r->sent = number_of(item, "bytes_sent");
+        r->delivered = number_of(item, "bytes_delivered");
         r->seconds = json_number_value(json_object_get(item, "seconds"));
         r->started = (time_t)number_of(item, "started");
         r->last = yes(item, "last");
@@ -422,6 +426,7 @@ static void read_rest(struct rh_warm_journal *j, const json_t *doc)
 {
     j->rounds_forgotten = number_of(doc, "rounds_forgotten");
     j->direct = yes(doc, "direct");
+    j->staged = yes(doc, "staged");
     j->in_round = yes(doc, "in_round");
     j->at_disk = (size_t)number_of(doc, "at_disk");
     j->at = number_of(doc, "at");
@@ -480,8 +485,8 @@ static bool is_sound(const struct rh_warm_journal *j)
         if (!j->rounds.items[i].how)
             return false;
     return j->name && is_name(j->name) && j->source && j->format &&
-           (!j->mark || is_mark(j->mark)) && rh_option(j->options, "out") &&
-           rh_option(j->options, "to");
+           (!j->mark || is_mark(j->mark)) && (!j->staged || j->mark) &&
+           rh_option(j->options, "out") && rh_option(j->options, "to");
 }
 
 static int from_json(struct rh_warm_journal *j, const json_t *doc,
@@ -585,6 +590,7 @@ void rh_warm_journal_close(struct rh_warm_journal *j)
         free(d->mark);
         free(d->next_mark);
         free(d->part_mark);
+        free(d->there);
         free(d->fixed.items);
     }
     for (size_t i = 0; i < j->rounds.count; i++)

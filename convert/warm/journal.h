@@ -45,6 +45,7 @@ struct rh_warm_disk {
     char *mark;      /* live: of the last complete round; or NULL */
     char *next_mark; /* live: of the round that is on */
     char *part_mark; /* live: of its first try; see round.c */
+    char *there;     /* its id at the target; see stage.c */
     RH_VEC(struct rh_warm_run)
     fixed; /* ranges with the guest's edits, which
               the next round takes back */
@@ -52,6 +53,7 @@ struct rh_warm_disk {
 struct rh_warm_round {
     char *how; /* "full", "changes", "compare" */
     uint64_t changed, sent;
+    uint64_t delivered; /* bytes that went to the target */
     double seconds;
     time_t started;
     bool last; /* the source was off */
@@ -65,10 +67,12 @@ struct rh_warm_journal {
     bool named; /* the name leads to it */
     enum rh_warm_state state;
     char *source, *vm_name;
-    char *vm_id;         /* live: the platform's */
-    rh_options *options; /* as `start` was given them */
-    char *format;        /* of the copies */
-    bool direct;         /* the copies become the result */
+    char *vm_id;              /* live: the platform's */
+    rh_options *options;      /* as `start` was given them */
+    char *format;             /* of the copies */
+    bool direct;              /* the copies become the result */
+    bool staged;              /* the disks lie at the target, too */
+    uint64_t delivered_bytes; /* of this process */
     RH_VEC(struct rh_warm_disk) disks;
     RH_VEC(struct rh_warm_round) rounds;
     uint64_t rounds_forgotten; /* between the first and the second of them */

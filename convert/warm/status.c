@@ -14,10 +14,11 @@ static json_t *rounds_json(const rh_warm *w)
 
         json_array_append_new(
             list,
-            json_pack("{s:s, s:I, s:I, s:f, s:I, s:b}", "how", r->how,
+            json_pack("{s:s, s:I, s:I, s:I, s:f, s:I, s:b}", "how", r->how,
                       "bytes_changed", (json_int_t)r->changed, "bytes_sent",
-                      (json_int_t)r->sent, "seconds", r->seconds, "started",
-                      (json_int_t)r->started, "last", r->last));
+                      (json_int_t)r->sent, "bytes_delivered",
+                      (json_int_t)r->delivered, "seconds", r->seconds,
+                      "started", (json_int_t)r->started, "last", r->last));
     }
     return list;
 }
@@ -28,7 +29,7 @@ static json_t *downtime(const rh_warm *w)
 {
     const struct rh_warm_round *r;
 
-    if (!w->j.direct || w->j.rounds.count < 2)
+    if (!(w->j.direct || w->j.staged) || w->j.rounds.count < 2)
         return json_null();
     r = &w->j.rounds.items[w->j.rounds.count - 1];
     return json_real(r->seconds + 2 * w->j.fix_seconds);
@@ -73,15 +74,15 @@ static json_t *now_json(const rh_warm *w)
 
 static json_t *to_json(const rh_warm *w)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:b, s:s, s:o, s:o, s:o, "
-                     "s:o, s:o, s:s?}",
-                     "schema", "rehost.warm/1", "name", w->j.name, "state",
-                     rh_warm_state_name(w->j.state), "source", w->j.source,
-                     "vm", w->j.vm_name, "folder", w->j.path, "direct",
-                     w->j.direct, "format", w->j.format, "disks", disks_json(w),
-                     "rounds", rounds_json(w), "round", now_json(w),
-                     "snapshots", snapshots(w), "downtime_estimate",
-                     downtime(w), "result", w->j.result);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s?, s:s, s:b, s:b, s:s, s:o, s:o, s:o, "
+        "s:o, s:o, s:s?}",
+        "schema", "rehost.warm/1", "name", w->j.name, "state",
+        rh_warm_state_name(w->j.state), "source", w->j.source, "vm",
+        w->j.vm_name, "folder", w->j.path, "direct", w->j.direct, "staged",
+        w->j.staged, "format", w->j.format, "disks", disks_json(w), "rounds",
+        rounds_json(w), "round", now_json(w), "snapshots", snapshots(w),
+        "downtime_estimate", downtime(w), "result", w->j.result);
 }
 
 static void rounds_text(const rh_warm *w, struct rh_buf *b)

@@ -259,12 +259,16 @@ static void say_round(rh_warm *w)
     const struct rh_warm_round *r = &w->j.rounds.items[w->j.rounds.count - 1];
     RH_AUTO(rh_freep) char *changed = rh_human_size(r->changed);
     RH_AUTO(rh_freep) char *sent = rh_human_size(r->sent);
+    RH_AUTO(rh_freep) char *delivered = rh_human_size(r->delivered);
 
     rh_warm_say(w,
                 _("round %zu (%s): %s written, %s read from the source, "
                   "%.1f seconds"),
                 w->j.rounds.count + (size_t)w->j.rounds_forgotten, r->how,
                 changed, sent, r->seconds);
+    if (w->j.staged)
+        rh_warm_say(w, _("  %s sent to %s"), delivered,
+                    rh_option(w->j.options, "out"));
 }
 
 static int refuse_state(const rh_warm *w, rh_error **err)
@@ -280,7 +284,8 @@ static int one_round(rh_warm *w, bool last, rh_error **err)
     RH_AUTO(rh_warm_side_close) struct rh_warm_side s = {0};
     bool first = w->j.rounds.count == 0;
     int failed = rh_warm_side_open(w, &s, err) < 0 ||
-                 rh_warm_round(w, &s, last, err) < 0;
+                 rh_warm_round(w, &s, last, err) < 0 ||
+                 rh_warm_stage_send(w, err) < 0;
 
     if (failed)
         return -1;
@@ -429,7 +434,7 @@ static int cut(rh_warm *w, const rh_options *o, rh_error **err)
         return -1;
     if (rh_warm_side_stop(w, &s, o, err) < 0)
         return runs_on(w);
-    if (rh_warm_round(w, &s, true, err) < 0)
+    if (rh_warm_round(w, &s, true, err) < 0 || rh_warm_stage_send(w, err) < 0)
         return stands_still(w, err);
     say_round(w);
     if (rh_warm_hand_over(w, &s, rh_option(o, "start") != NULL, err) < 0)
@@ -442,9 +447,11 @@ static void drop_copies(rh_warm *w)
     for (size_t i = 0; i < w->j.disks.count; i++) {
         const char *file = w->j.disks.items[i].file;
         RH_AUTO(rh_freep) char *sums = rh_printf("%s.sums", file);
+        RH_AUTO(rh_freep) char *sent = rh_printf("%s.sent", file);
 
         unlinkat(w->j.dir, file, 0);
         unlinkat(w->j.dir, sums, 0);
+        unlinkat(w->j.dir, sent, 0);
     }
 }
 
@@ -524,6 +531,16 @@ static int still_there(const rh_warm *w, rh_error **err)
                    w->j.name, w->j.path);
 }
 
+/* The target can't be reached, now or ever. */
+static int disks_there(const rh_warm *w, rh_error **err)
+{
+    return rh_hint(err,
+                   "disks of ours are still at %s, without a VM: run `rehost "
+                   "warm abort %s` again when it can be reached; if it is "
+                   "gone for good, remove %s",
+                   rh_option(w->j.options, "out"), w->j.name, w->j.path);
+}
+
 /* Where not even a lease finds room the copies go first: that is what their job
  * is aborted for. */
 static int own_to_end(rh_warm *w, rh_error **err)
@@ -566,6 +583,8 @@ int rh_warm_abort(rh_warm *w, rh_error **err)
         (rh_warm_side_open(w, &s, err) < 0 ||
          rh_warm_side_clean(w, &s, err) < 0))
         return still_there(w, err);
+    if (rh_warm_stage_clean(w, err) < 0)
+        return disks_there(w, err);
     rh_lease_release(RH_TAKE(w->lease));
     w->j.lease = NULL;
     if (rh_warm_journal_remove(&w->j, err) < 0)

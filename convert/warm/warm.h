@@ -7,6 +7,7 @@
  *              with snapshots and changed areas
  *   pass.c     one disk of one round
  *   round.c    all disks of one round
+ *   stage.c    disks at the target, which each round brings up to date
  *   finish.c   the copies become a result: looked at, fixed, handed over
  *   found.c    was it handed over before?
  *   steps.c    start, sync, cutover, rehearse, abort
@@ -80,6 +81,19 @@ int rh_warm_hand_over(rh_warm *w, struct rh_warm_side *s, bool start,
                       rh_error **err);
 int rh_warm_try_out(rh_warm *w, struct rh_warm_side *s, const char *network,
                     rh_error **err);
+
+/* --- stage.c: disks at the target, of a delivery that takes them so */
+bool rh_warm_stage_possible(const rh_options *o);
+/* After a round: what the copies have otherwise goes there. */
+int rh_warm_stage_send(rh_warm *w, rh_error **err);
+bool rh_warm_stage_ready(const rh_warm *w); /* they are made */
+void rh_warm_stage_options(const rh_warm *w, rh_options *o);
+struct rh_delivery;
+int rh_warm_stage_give(rh_warm *w, size_t disk, struct rh_reader *view,
+                       struct rh_delivery *delivery, size_t place,
+                       rh_error **err);
+/* They go, unless they are a VM's. */
+int rh_warm_stage_clean(rh_warm *w, rh_error **err);
 
 /* --- found.c */
 /* Was it handed over by one who died before he could write that down? */

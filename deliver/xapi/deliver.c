@@ -1,6 +1,7 @@
 /* deliver.c - `convert --out xapi://HOST/SR`: the XVA is sent while it is made,
  * and nothing of it lies here. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
 #include <string.h>
 
 #include "deliver/deliver.h"
@@ -12,15 +13,18 @@ struct state {
     struct rh_ova ova;
     struct rh_xapi_place place;
     struct rh_xapi_work work;
+    char *xml;
 };
 
 static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
 {
     struct state *s = d->state;
     struct rh_xapi *x = s->to.server.state;
-    RH_AUTO(rh_freep) char *xml = rh_xen_metadata(d->request.job, err);
+    const char *xml = s->xml = rh_xen_metadata(d->request.job, err);
 
     s->to.work = &s->work;
+    s->place.staged = rh_option_yes(d->request.options, "staged");
+    s->place.single = s->work.single = s->place.staged;
     if (!xml || rh_ova_parse(xml, strlen(xml), &s->ova, err) < 0 ||
         rh_xapi_look(x, rh_server_place(&s->to.server, "sr"), &s->ova,
                      d->request.data_bytes, &s->place, checks, err) < 0)
@@ -52,13 +56,49 @@ static struct rh_out *archive(struct rh_delivery *d, const char *name,
     return rh_out_make(&ops, name, false, s);
 }
 
+static int there(struct rh_delivery *d, size_t i, const char *id,
+                 struct rh_reader *disk, const struct rh_range *changed,
+                 size_t count, rh_error **err)
+{
+    struct state *s = d->state;
+    struct rh_xapi_disks *disks = &s->work.disks;
+    json_t *ref = rh_xapi_call(s->to.server.state, "VDI.get_by_uuid",
+                               json_pack("[s]", id), err);
+    struct rh_xapi_disk *to;
+
+    if (!ref)
+        return -1;
+    while (disks->list.count <= i)
+        rh_vec_add(&disks->list);
+    to = &disks->list.items[i];
+    to->ref = rh_strdup(json_string_value(ref));
+    to->uuid = rh_strdup(id);
+    json_decref(ref);
+    return rh_xapi_vdi_write(s->to.server.state, &s->place, to->ref, disk,
+                             changed, count, &disks->sent, err);
+}
+
+static int end_import(struct state *s, rh_error **err)
+{
+    struct rh_xapi_disks *disks = &s->work.disks;
+
+    if (!s->place.staged)
+        return rh_xapi_import_end(&s->work.import, err);
+    disks->x = s->to.server.state;
+    disks->place = &s->place;
+    disks->journal = s->to.journal;
+    if (disks->list.count != s->ova.disks.count)
+        return rh_fail(err, RH_ERR_BUG, "a disk is not there");
+    return rh_xapi_disks_vm(disks, &s->ova, s->xml, err);
+}
+
 static int finish(struct rh_delivery *d, const char **ret_id, rh_error **err)
 {
     struct state *s = d->state;
 
-    if (rh_xapi_import_end(&s->work.import, err) < 0)
+    if (end_import(s, err) < 0)
         return -1;
-    if (!s->work.import.vm)
+    if (!rh_xapi_made(&s->work)->vm)
         return rh_fail(err, RH_ERR_DELIVERY_FAILED,
                        "the task names no VM that it made");
     rh_xapi_settle(&s->work);
@@ -71,6 +111,7 @@ static void free_state(struct rh_delivery *d)
     struct state *s = d->state;
 
     rh_xapi_work_free(&s->work);
+    free(s->xml);
     rh_xapi_place_free(&s->place);
     rh_ova_free(&s->ova);
 }
@@ -79,8 +120,8 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
 {
     static const struct rh_to_server_steps steps = {
         .look = look, .finish = finish, .free = free_state};
-    static const struct rh_delivery_ops ops = {RH_TO_SERVER_OPS,
-                                               .archive = archive};
+    static const struct rh_delivery_ops ops = {
+        RH_TO_SERVER_OPS, .archive = archive, .there = there};
 
     if (rh_xva_unpacked(d->request.compressed, err) < 0)
         return -1;
@@ -93,4 +134,5 @@ const struct rh_deliverer rh_deliver_xapi = {
     .server = &rh_server_xapi,
     .archive = true,
     .open = open_delivery,
+    .stager = &rh_xapi_stager,
 };

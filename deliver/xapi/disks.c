@@ -42,39 +42,50 @@ void rh_xapi_disks_free(struct rh_xapi_disks *d)
  * ------------------------------------------------------------------------------
  */
 
-static int make_disk(struct rh_xapi_disks *d, const struct rh_ova *ova,
-                     size_t i, rh_error **err)
+int rh_xapi_make_disk(struct rh_xapi *x, const char *sr, const char *mark,
+                      const char *name, uint64_t size, struct rh_xapi_disk *ret,
+                      rh_error **err)
 {
-    uint64_t size = ova->disks.items[i];
-    RH_AUTO(rh_freep) char *name = rh_printf("%s %zu", ova->name, i);
     json_t *record = json_pack(
         "{s:s, s:s, s:s, s:s%, s:s, s:b, s:b, s:{s:s}, s:{}, s:{}}",
-        "name_label", name, "name_description", "", "SR", d->place->sr,
-        "virtual_size", "", 0, "type", "user", "sharable", 0, "read_only", 0,
-        "other_config", key, d->mark, "sm_config", "xenstore_data");
+        "name_label", name, "name_description", "", "SR", sr, "virtual_size",
+        "", 0, "type", "user", "sharable", 0, "read_only", 0, "other_config",
+        key, mark, "sm_config", "xenstore_data");
     json_t *ref, *uuid;
-    struct rh_xapi_disk *disk;
 
     json_object_set_new(record, "virtual_size",
                         json_sprintf("%llu", (unsigned long long)size));
     if (size > VHD_MOST)
         json_object_set_new(json_object_get(record, "sm_config"),
                             "image-format", json_string("qcow2"));
-    ref = rh_xapi_call(d->x, "VDI.create", json_pack("[o]", record), err);
+    ref = rh_xapi_call(x, "VDI.create", json_pack("[o]", record), err);
     if (!ref)
         return -1;
-    disk = rh_vec_add(&d->list);
-    disk->ref = rh_strdup(json_string_value(ref));
-    uuid = rh_xapi_call(d->x, "VDI.get_uuid", json_pack("[O]", ref), err);
+    ret->ref = rh_strdup(json_string_value(ref));
+    uuid = rh_xapi_call(x, "VDI.get_uuid", json_pack("[O]", ref), err);
     if (uuid)
-        disk->uuid = rh_strdup(json_string_value(uuid));
+        ret->uuid = rh_strdup(json_string_value(uuid));
     json_decref(ref);
     json_decref(uuid);
-    return disk->uuid ? 0 : -1;
+    return ret->uuid ? 0 : -1;
+}
+
+static int make_disk(struct rh_xapi_disks *d, const struct rh_ova *ova,
+                     size_t i, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *name = rh_printf("%s %zu", ova->name, i);
+
+    return rh_xapi_make_disk(d->x, d->place->sr, d->mark, name,
+                             ova->disks.items[i], rh_vec_add(&d->list), err);
+}
+
+const char *rh_xapi_disk_mark(const json_t *vdi)
+{
+    return rh_xapi_text(json_object_get(vdi, "other_config"), key);
 }
 
 struct ranges {
-    RH_VEC(struct rh_xapi_range) list;
+    RH_VEC(struct rh_range) list;
 };
 
 /* The data of the disk from `at` to `end`. */
@@ -88,7 +99,7 @@ static int find_data(struct rh_reader *r, uint64_t at, uint64_t end,
             return -1;
         if (e.kind == RH_EXTENT_DATA)
             *rh_vec_add(&ret->list) =
-                (struct rh_xapi_range){at, RH_MIN(e.length, end - at)};
+                (struct rh_range){at, RH_MIN(e.length, end - at)};
     }
     return 0;
 }
@@ -137,8 +148,11 @@ int rh_xapi_disks_vm(struct rh_xapi_disks *d, const struct rh_ova *ova,
                       d->list.items[i].uuid);
     rh_ova_tar(xml, &tar);
     rh_buf_add(&tar, end, sizeof end);
-    d->vm = (struct rh_xapi_import){
-        .x = d->x, .place = d->place, .journal = d->journal};
+    d->vm =
+        (struct rh_xapi_import){.x = d->x,
+                                .place = d->place,
+                                .journal = d->journal,
+                                .kind = d->place->staged ? "metadata" : NULL};
     if (rh_xapi_import_open(&d->vm, ova->name, path.data, (int64_t)tar.length,
                             err) < 0 ||
         rh_xapi_import_write(&d->vm, tar.data, tar.length, err) < 0)
@@ -169,10 +183,7 @@ int rh_xapi_clean_marked(struct rh_xapi *x, const char *mark, rh_error **err)
     json_t *vdi;
 
     json_object_foreach (all, ref, vdi) {
-        const char *said =
-            rh_xapi_text(json_object_get(vdi, "other_config"), key);
-
-        if (!strcmp(said, mark) &&
+        if (!strcmp(rh_xapi_disk_mark(vdi), mark) &&
             !json_array_size(json_object_get(vdi, "VBDs")))
             failed |= rh_xapi_do(x, "VDI.destroy", json_pack("[s]", ref),
                                  failed ? NULL : err);
@@ -192,4 +203,14 @@ void rh_xapi_disks_abort(struct rh_xapi_disks *d)
     rh_http_set_lib(d->x->http, d->x->remote->lib);
     if (!failed)
         rh_journal_done(d->journal);
+}
+
+void rh_xapi_disks_leave(struct rh_xapi_disks *d)
+{
+    if (!d->vm.task)
+        return;
+    rh_http_set_lib(d->x->http, NULL); /* also after a cancel */
+    if (rh_xapi_clean(d->x, d->journal, "metadata", d->vm.task, NULL) == 0)
+        rh_journal_done(d->journal);
+    rh_http_set_lib(d->x->http, d->x->remote->lib);
 }

@@ -218,7 +218,8 @@ int rh_xapi_import_open(struct rh_xapi_import *i, const char *name,
     i->task = rh_strdup(json_string_value(task));
     json_decref(task);
     i->host = i->x->http;
-    if (i->journal && rh_journal_add(i->journal, "task", i->task, err) < 0)
+    if (i->journal && rh_journal_add(i->journal, i->kind ? i->kind : "task",
+                                     i->task, err) < 0)
         return -1;
     if (i->place->address && go_to(i, i->place->address, err) < 0)
         return -1;
@@ -422,16 +423,16 @@ static int stop_task(struct rh_xapi *x, const char *task, json_t **ret_record,
     }
 }
 
-int rh_xapi_clean_task(struct rh_xapi *x, struct rh_journal *j,
-                       const char *task, rh_error **err)
+/* 1: it has ended, and its last record is *ret_record; 0: it is none of ours,
+ * or not known any more; XAPI forgets tasks after an hour. */
+static int end_task(struct rh_xapi *x, const char *task, json_t **ret_record,
+                    rh_error **err)
 {
     json_t *error, *record = rh_xapi_ask(x, "task.get_record",
                                          json_pack("[s]", task), &error, err);
     const char *code = rh_xapi_text(error, "message");
-    RH_AUTO(rh_freep) char *vm = NULL;
     bool there = record && !strncmp(rh_xapi_text(record, "name_label"), label,
                                     sizeof label - 1);
-    /* XAPI forgets tasks after an hour: then there is nothing to do. */
     int failed = record || !strcmp(code, "HANDLE_INVALID") ? 0 : -1;
 
     if (error && failed)
@@ -441,8 +442,18 @@ int rh_xapi_clean_task(struct rh_xapi *x, struct rh_journal *j,
     json_decref(error);
     if (!there)
         return failed;
-    if (stop_task(x, task, &record, err) < 0)
-        return -1;
+    return stop_task(x, task, ret_record, err) < 0 ? -1 : 1;
+}
+
+int rh_xapi_clean_task(struct rh_xapi *x, struct rh_journal *j,
+                       const char *task, rh_error **err)
+{
+    json_t *record = NULL;
+    RH_AUTO(rh_freep) char *vm = NULL;
+    int ended = end_task(x, task, &record, err);
+
+    if (ended <= 0)
+        return ended;
     if (!strcmp(rh_xapi_text(record, "status"), "success"))
         vm = first_reference(rh_xapi_text(record, "result"));
     json_decref(record);
@@ -452,11 +463,26 @@ int rh_xapi_clean_task(struct rh_xapi *x, struct rh_journal *j,
     return 0;
 }
 
+/* Of a VM around disks that were there: it stands whole, or XAPI has taken it
+ * away; the disks stay in any case. */
+static int clean_metadata(struct rh_xapi *x, const char *task, rh_error **err)
+{
+    json_t *record = NULL;
+    int ended = end_task(x, task, &record, err);
+
+    json_decref(record);
+    if (ended > 0)
+        rh_xapi_do(x, "task.destroy", json_pack("[s]", task), NULL);
+    return ended < 0 ? -1 : 0;
+}
+
 int rh_xapi_clean(struct rh_xapi *x, struct rh_journal *j, const char *kind,
                   const char *id, rh_error **err)
 {
     if (!strcmp(kind, "task"))
         return rh_xapi_clean_task(x, j, id, err);
+    if (!strcmp(kind, "metadata"))
+        return clean_metadata(x, id, err);
     if (!strcmp(kind, "vdis"))
         return rh_xapi_clean_marked(x, id, err);
     return strcmp(kind, "vdi") ? 0 : rh_xapi_clean_disk(x, id, err);

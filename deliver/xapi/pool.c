@@ -358,10 +358,25 @@ static int check_storage(struct rh_xapi *x, const char *asked,
     sr = rh_xapi_call(x, "SR.get_record", json_pack("[s]", p->sr), err);
     if (!sr)
         return -1;
-    check_space(sr, ova, data, checks);
+    if (!p->staged)
+        check_space(sr, ova, data, checks);
     failed = find_host(x, sr, rh_xapi_text(pool, "master"), p, err);
     json_decref(sr);
     return failed;
+}
+
+int rh_xapi_place_of(struct rh_xapi *x, const char *sr,
+                     struct rh_xapi_place *ret, rh_error **err)
+{
+    json_t *pools = rh_xapi_call(x, "pool.get_all_records", NULL, err);
+    void *first = json_object_iter(pools);
+    int failed =
+        !pools ? -1
+               : find_sr(x, sr, first ? json_object_iter_value(first) : NULL,
+                         &ret->sr, err);
+
+    json_decref(pools);
+    return failed ? -1 : rh_xapi_host_of(x, ret->sr, ret, err);
 }
 
 static void tell_host(const json_t *hosts, const char *master,

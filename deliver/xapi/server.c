@@ -75,7 +75,9 @@ static void undo(void *work)
 {
     struct rh_xapi_work *w = work;
 
-    if (w->single)
+    if (w->disks.place && w->disks.place->staged)
+        rh_xapi_disks_leave(&w->disks);
+    else if (w->single && w->disks.x)
         rh_xapi_disks_abort(&w->disks);
     else
         rh_xapi_import_abort(&w->import);

@@ -24,7 +24,7 @@ enum {
 struct patch {
     struct rh_xapi_import *to;
     struct rh_reader *disk;
-    const struct rh_xapi_range *ranges;
+    const struct rh_range *ranges;
     size_t count;
     struct rh_codec *codec;
     uint64_t entries; /* of the table */
@@ -35,7 +35,7 @@ struct patch {
  * ------------------------------------------------------------------------------
  */
 
-static uint64_t sector_end(const struct patch *p, const struct rh_xapi_range *r)
+static uint64_t sector_end(const struct patch *p, const struct rh_range *r)
 {
     return RH_MIN(rh_round_up(r->offset + r->length, VHD_SECTOR),
                   rh_round_up(p->disk->size, VHD_SECTOR));
@@ -85,7 +85,7 @@ static int put_head(const struct patch *p, const uint8_t footer[VHD_FOOTER],
 }
 
 /* One range's part of a block: its bits, and its bytes. */
-static int put_part(const struct patch *p, const struct rh_xapi_range *r,
+static int put_part(const struct patch *p, const struct rh_range *r,
                     uint64_t block, uint8_t *bitmap, uint8_t *data,
                     rh_error **err)
 {
@@ -158,7 +158,7 @@ static int put_chunks(const struct patch *p, rh_error **err)
     RH_AUTO(rh_freep) uint8_t *room = rh_malloc(12 + CHUNK);
 
     for (size_t i = 0; i < p->count; i++) {
-        const struct rh_xapi_range *r = &p->ranges[i];
+        const struct rh_range *r = &p->ranges[i];
 
         for (uint64_t done = 0; done < r->length;) {
             size_t n = (size_t)RH_MIN((uint64_t)CHUNK, r->length - done);
@@ -222,7 +222,7 @@ static bool may_try_again(const struct patch *p, const rh_error *e)
 
 int rh_xapi_vdi_write(struct rh_xapi *x, const struct rh_xapi_place *place,
                       const char *vdi, struct rh_reader *disk,
-                      const struct rh_xapi_range *ranges, size_t count,
+                      const struct rh_range *ranges, size_t count,
                       uint64_t *ret_sent, rh_error **err)
 {
     RH_AUTO(rh_codec_freep) struct rh_codec *codec = rh_codec_new();

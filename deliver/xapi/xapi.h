@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "deliver/server.h"
+#include "deliver/stage.h"
 #include "formats/format.h"
 
 #define RH_XAPI_NULL "OpaqueRef:NULL"
@@ -94,8 +95,12 @@ struct rh_xapi_place {
     char *address; /* of a host that sees it; NULL: the master */
     json_t *hosts; /* host.get_all_records */
     bool single;   /* it goes disk by disk */
+    bool staged;   /* its disks lie there already */
 };
 void rh_xapi_place_free(struct rh_xapi_place *p);
+/* Where a storage (NULL: the pool's default) is, and who sees it. */
+int rh_xapi_place_of(struct rh_xapi *x, const char *sr,
+                     struct rh_xapi_place *ret, rh_error **err);
 /* Look at everything that could stand in the way; `data_bytes` of the stream, 0
  * when it is not known. */
 int rh_xapi_look(struct rh_xapi *x, const char *sr, const struct rh_ova *ova,
@@ -111,6 +116,7 @@ struct rh_xapi_import {
     struct rh_xapi *x;
     const struct rh_xapi_place *place;
     struct rh_journal *journal;
+    const char *kind;     /* of the journal's line; NULL: "task" */
     struct rh_http *host; /* where it is sent; x->http or `own` */
     struct rh_http *own;
     struct rh_http_upload *upload;
@@ -154,9 +160,6 @@ int rh_xapi_read_disk(struct rh_xapi *x, const char *uuid, rh_http_sink *sink,
 
 /* --- disk by disk
  * -------------------------------------------------------------------- */
-struct rh_xapi_range {
-    uint64_t offset, length;
-};
 /* Write these ranges of `disk` (ascending, not overlapping, inside it) into a
  * VDI that is there and plugged nowhere; the rest of it stays as it is, but for
  * the sectors of 512 bytes at a range's ends.  Only they travel, in blocks of
@@ -165,12 +168,17 @@ struct rh_xapi_range {
  * changed blocks over an earlier pass. */
 int rh_xapi_vdi_write(struct rh_xapi *x, const struct rh_xapi_place *place,
                       const char *vdi, struct rh_reader *disk,
-                      const struct rh_xapi_range *ranges, size_t count,
+                      const struct rh_range *ranges, size_t count,
                       uint64_t *ret_sent, rh_error **err);
 
 struct rh_xapi_disk {
     char *ref, *uuid;
 };
+/* A VDI of zeros with our mark ("rehost-0123456789abcdef"). */
+int rh_xapi_make_disk(struct rh_xapi *x, const char *sr, const char *mark,
+                      const char *name, uint64_t size, struct rh_xapi_disk *ret,
+                      rh_error **err);
+const char *rh_xapi_disk_mark(const json_t *vdi); /* "" where it has none */
 struct rh_xapi_disks {
     struct rh_xapi *x;
     const struct rh_xapi_place *place;
@@ -188,6 +196,8 @@ int rh_xapi_disks_send(struct rh_xapi_disks *d, const struct rh_ova *ova,
 int rh_xapi_disks_vm(struct rh_xapi_disks *d, const struct rh_ova *ova,
                      const char *xml, rh_error **err);
 void rh_xapi_disks_abort(struct rh_xapi_disks *d); /* nothing is left */
+/* No VM is left half made; the disks stay. */
+void rh_xapi_disks_leave(struct rh_xapi_disks *d);
 void rh_xapi_disks_free(struct rh_xapi_disks *d);
 int rh_xapi_clean_marked(struct rh_xapi *x, const char *mark, rh_error **err);
 
@@ -206,5 +216,7 @@ void rh_xapi_work_free(struct rh_xapi_work *w);
 /* For rh_server_xapi's row. */
 int rh_xapi_find(struct rh_server *s, const char *mark, bool start,
                  char **ret_where, rh_error **err);
+
+extern const struct rh_stager rh_xapi_stager; /* stage.c */
 
 #endif
