@@ -63,6 +63,9 @@ void rh_package_note_file(struct rh_package *p, const struct rh_file_note *f);
 void rh_package_note_disk(struct rh_package *p, const struct rh_disk_note *d);
 /* The name under which --datastore-map finds a file, or NULL. */
 const char *rh_package_mapped(const struct rh_package *p, const char *name);
+/* For a descriptor that has no configurations: OVF_CONFIGURATION where one was
+ * asked for (not NULL). */
+int rh_package_one_configuration(const char *asked, rh_error **err);
 /* Its index in p->vms and p->vm_findings. */
 size_t rh_package_add_vm(struct rh_package *p, struct rh_vm *vm);
 

@@ -38,6 +38,15 @@ void rh_package_note_disk(struct rh_package *p, const struct rh_disk_note *d)
     to->parent_id = rh_arena_strdup(p->arena, d->parent_id);
 }
 
+int rh_package_one_configuration(const char *asked, rh_error **err)
+{
+    return asked ? rh_fail(err, RH_ERR_OVF_CONFIGURATION,
+                           "there is no configuration \"%s\"; the package has "
+                           "none to choose from",
+                           asked)
+                 : 0;
+}
+
 size_t rh_package_add_vm(struct rh_package *p, struct rh_vm *vm)
 {
     *rh_vec_add(&p->vms) = vm;

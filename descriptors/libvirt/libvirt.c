@@ -9,41 +9,7 @@
 
 #include "base/limits.h"
 #include "descriptors/beside.h"
-#include "descriptors/ovf/ovf.h"
-
-struct domain {
-    struct rh_ovf o; /* for attributes and texts */
-    xmlNode *root;
-    struct rh_vm *vm;
-    struct rh_findings *findings;
-};
-
-static const char *attr_of(struct domain *d, const xmlNode *node,
-                           const char *child, const char *attr)
-{
-    const xmlNode *c = node ? rh_xml_child(node, child) : NULL;
-
-    return c ? rh_ovf_attr(&d->o, c, attr) : NULL;
-}
-
-static void put_text(struct domain *d, struct rh_value *v, const char *text)
-{
-    if (text && text[0])
-        rh_set_text(d->vm, v, text, RH_FROM_LIBVIRT, NULL);
-}
-
-/* A value that its field checks. */
-static void put(struct domain *d, const char *key, const char *text)
-{
-    rh_error *e = NULL;
-
-    if (!text || !text[0] ||
-        !rh_vm_set(d->vm, key, text, RH_FROM_LIBVIRT, NULL, &e))
-        return;
-    rh_finding_add(d->findings, RH_F_OVF_VALUE, key, "%s (left out)",
-                   rh_error_message(e));
-    rh_error_drop(&e);
-}
+#include "descriptors/ovf/machine.h"
 
 static bool is_yes(const char *text)
 {
@@ -56,7 +22,7 @@ static bool is_yes(const char *text)
  */
 
 /* libvirt's own units; KiB when none is said. */
-static void memory(struct domain *d)
+static void memory(struct rh_xml_machine *d)
 {
     static const struct {
         const char *unit;
@@ -86,7 +52,8 @@ static void memory(struct domain *d)
                        rh_ovf_text(&d->o, node), unit ? unit : "KiB");
 }
 
-static void number(struct domain *d, struct rh_value *v, const char *text)
+static void number(struct rh_xml_machine *d, struct rh_value *v,
+                   const char *text)
 {
     uint64_t n;
 
@@ -95,7 +62,7 @@ static void number(struct domain *d, struct rh_value *v, const char *text)
 }
 
 /* <vcpu> is what the guest may have; `current` what it has. */
-static void cpus(struct domain *d)
+static void cpus(struct rh_xml_machine *d)
 {
     const xmlNode *vcpu = rh_xml_child(d->root, "vcpu");
     const xmlNode *cpu = rh_xml_child(d->root, "cpu");
@@ -103,8 +70,10 @@ static void cpus(struct domain *d)
 
     if (vcpu)
         number(d, &d->vm->cpus, current ? current : rh_ovf_text(&d->o, vcpu));
-    number(d, &d->vm->cores_per_socket, attr_of(d, cpu, "topology", "cores"));
-    number(d, &d->vm->threads_per_core, attr_of(d, cpu, "topology", "threads"));
+    number(d, &d->vm->cores_per_socket,
+           rh_xml_attr_of(d, cpu, "topology", "cores"));
+    number(d, &d->vm->threads_per_core,
+           rh_xml_attr_of(d, cpu, "topology", "threads"));
     for (const xmlNode *f = cpu ? cpu->children : NULL; f; f = f->next) {
         const char *name =
             rh_xml_is(f, "feature") ? rh_ovf_attr(&d->o, f, "name") : NULL;
@@ -117,7 +86,7 @@ static void cpus(struct domain *d)
     }
 }
 
-static void boot_order(struct domain *d, const xmlNode *os)
+static void boot_order(struct rh_xml_machine *d, const xmlNode *os)
 {
     static const char *const words[][2] = {
         {"hd", "disk"}, {"cdrom", "cdrom"}, {"network", "network"}};
@@ -134,17 +103,17 @@ static void boot_order(struct domain *d, const xmlNode *os)
                 rh_buf_printf(&order, "%s%s", order.length ? "," : "",
                               words[i][1]);
     }
-    put_text(d, &d->vm->boot_order, order.data);
+    rh_xml_put_text(d, &d->vm->boot_order, order.data);
 }
 
-static void firmware(struct domain *d)
+static void firmware(struct rh_xml_machine *d)
 {
     const xmlNode *os = rh_xml_child(d->root, "os");
     const xmlNode *loader = os ? rh_xml_child(os, "loader") : NULL;
     const char *said = os ? rh_ovf_attr(&d->o, os, "firmware") : NULL;
     const char *type = loader ? rh_ovf_attr(&d->o, loader, "type") : NULL;
     const char *secure = loader ? rh_ovf_attr(&d->o, loader, "secure") : NULL;
-    const char *machine = os ? attr_of(d, os, "type", "machine") : NULL;
+    const char *machine = os ? rh_xml_attr_of(d, os, "type", "machine") : NULL;
     bool uefi = rh_same_word(said, "efi") || rh_same_word(type, "pflash");
 
     if (!os)
@@ -156,26 +125,28 @@ static void firmware(struct domain *d)
         rh_set_bool(d->vm, &d->vm->secure_boot, is_yes(secure), RH_FROM_LIBVIRT,
                     NULL);
     if (machine)
-        put_text(d, &d->vm->machine, strstr(machine, "q35") ? "q35" : "pc");
+        rh_xml_put_text(d, &d->vm->machine,
+                        strstr(machine, "q35") ? "q35" : "pc");
     if (uefi && rh_xml_child(os, "nvram"))
         rh_vm_add_device(d->vm, d->findings, "nvram", "NVRAM",
                          rh_ovf_child_text(&d->o, os, "nvram"), false);
     boot_order(d, os);
 }
 
-static void clock_of(struct domain *d)
+static void clock_of(struct rh_xml_machine *d)
 {
-    const char *offset = attr_of(d, d->root, "clock", "offset");
-    const char *zone = attr_of(d, d->root, "clock", "timezone");
+    const char *offset = rh_xml_attr_of(d, d->root, "clock", "offset");
+    const char *zone = rh_xml_attr_of(d, d->root, "clock", "timezone");
 
     if (!offset)
         return;
-    put_text(d, &d->vm->clock, strcmp(offset, "utc") ? "localtime" : "utc");
-    put_text(d, &d->vm->timezone, zone);
+    rh_xml_put_text(d, &d->vm->clock,
+                    strcmp(offset, "utc") ? "localtime" : "utc");
+    rh_xml_put_text(d, &d->vm->timezone, zone);
 }
 
 /* AHV says so in the SMBIOS, oVirt in its metadata. */
-static void look_for_origin(struct domain *d)
+static void look_for_origin(struct rh_xml_machine *d)
 {
     const xmlNode *smbios = rh_xml_child(d->root, "sysinfo");
     const xmlNode *system = smbios ? rh_xml_child(smbios, "system") : NULL;
@@ -189,7 +160,8 @@ static void look_for_origin(struct domain *d)
 }
 
 /* libosinfo's id: "http://debian.org/debian/12". */
-static void os_name(struct domain *d, const xmlNode *node, unsigned depth)
+static void os_name(struct rh_xml_machine *d, const xmlNode *node,
+                    unsigned depth)
 {
     RH_EACH_CHILD(child, node)
     {
@@ -203,7 +175,7 @@ static void os_name(struct domain *d, const xmlNode *node, unsigned depth)
 
             for (char *p = name; *p; p++)
                 *p = *p == '/' ? ' ' : *p;
-            put_text(d, &d->vm->os_name, name);
+            rh_xml_put_text(d, &d->vm->os_name, name);
         }
         if (depth < 4)
             os_name(d, child, depth + 1);
@@ -213,7 +185,7 @@ static void os_name(struct domain *d, const xmlNode *node, unsigned depth)
 /* --- disks ------------------------------------------------------------------
  */
 
-static const char *scsi_model(struct domain *d, const char *index)
+static const char *scsi_model(struct rh_xml_machine *d, const char *index)
 {
     static const char *const models[][2] = {
         {"virtio-scsi", "virtio-scsi"},
@@ -257,18 +229,18 @@ static uint64_t unit_of(const char *dev)
     return n ? n - 1 : 0;
 }
 
-static void plug(struct domain *d, const xmlNode *disk, const struct plug *at,
-                 const char *subject)
+static void plug(struct rh_xml_machine *d, const xmlNode *disk,
+                 const struct plug *at, const char *subject)
 {
     static const char *const buses[][2] = {{"virtio", "virtio-blk"},
                                            {"ide", "ide"},
                                            {"sata", "sata"},
                                            {"nvme", "nvme"}};
-    const char *bus = attr_of(d, disk, "target", "bus");
-    const char *dev = attr_of(d, disk, "target", "dev");
-    const char *index = attr_of(d, disk, "address", "controller");
-    const char *unit = attr_of(d, disk, "address", "unit");
-    const char *ide = attr_of(d, disk, "address", "bus");
+    const char *bus = rh_xml_attr_of(d, disk, "target", "bus");
+    const char *dev = rh_xml_attr_of(d, disk, "target", "dev");
+    const char *index = rh_xml_attr_of(d, disk, "address", "controller");
+    const char *unit = rh_xml_attr_of(d, disk, "address", "unit");
+    const char *ide = rh_xml_attr_of(d, disk, "address", "bus");
     const char *model = NULL;
     uint64_t n = 0;
 
@@ -279,7 +251,7 @@ static void plug(struct domain *d, const xmlNode *disk, const struct plug *at,
     if (rh_same_word(bus, "scsi"))
         model = scsi_model(d, index);
     if (model)
-        put_text(d, at->controller, model);
+        rh_xml_put_text(d, at->controller, model);
     else
         rh_finding_add(
             d->findings, RH_F_OVF_CONTROLLER, subject,
@@ -294,29 +266,31 @@ static void plug(struct domain *d, const xmlNode *disk, const struct plug *at,
     rh_set_number(d->vm, at->bus, rh_parse_u64(index, &n) && n < 256 ? n : 0,
                   RH_FROM_LIBVIRT, NULL);
     n = unit_of(dev);
-    if (unit && rh_same_word(attr_of(d, disk, "address", "type"), "drive"))
+    if (unit &&
+        rh_same_word(rh_xml_attr_of(d, disk, "address", "type"), "drive"))
         rh_parse_u64(unit, &n);
     if (n < 256)
         rh_set_number(d->vm, at->unit, n, RH_FROM_LIBVIRT, NULL);
 }
 
 /* file=, dev=, name= of a network disk, volume= of a pool. */
-static const char *source_of(struct domain *d, const xmlNode *disk)
+static const char *source_of(struct rh_xml_machine *d, const xmlNode *disk)
 {
     static const char *const attrs[] = {"file", "dev", "name", "volume"};
     const char *found = NULL;
 
     for (size_t i = 0; !found && i < RH_COUNT(attrs); i++)
-        found = attr_of(d, disk, "source", attrs[i]);
+        found = rh_xml_attr_of(d, disk, "source", attrs[i]);
     return found && found[0] ? found : NULL;
 }
 
-static int add_disk(struct domain *d, const xmlNode *node, rh_error **err)
+static int add_disk(struct rh_xml_machine *d, const xmlNode *node,
+                    rh_error **err)
 {
     struct rh_vm *vm = d->vm;
-    const char *format = attr_of(d, node, "driver", "type");
-    const char *order = attr_of(d, node, "boot", "order");
-    const char *dev = attr_of(d, node, "target", "dev");
+    const char *format = rh_xml_attr_of(d, node, "driver", "type");
+    const char *order = rh_xml_attr_of(d, node, "boot", "order");
+    const char *dev = rh_xml_attr_of(d, node, "target", "dev");
     const char *source = source_of(d, node);
     struct rh_disk_config *disk;
     struct plug at;
@@ -329,11 +303,11 @@ static int add_disk(struct domain *d, const xmlNode *node, rh_error **err)
     snprintf(subject, sizeof subject, "disks/%zu", vm->disks.count);
     disk = rh_vec_add(&vm->disks);
     at = (struct plug){&disk->controller, &disk->bus, &disk->unit};
-    put_text(d, &disk->id, dev ? dev : subject);
+    rh_xml_put_text(d, &disk->id, dev ? dev : subject);
     plug(d, node, &at, subject);
-    put_text(d, &disk->serial, rh_ovf_child_text(&d->o, node, "serial"));
+    rh_xml_put_text(d, &disk->serial, rh_ovf_child_text(&d->o, node, "serial"));
     if (rh_same_word(format, "raw") || rh_same_word(format, "qcow2"))
-        put_text(d, &disk->format, format);
+        rh_xml_put_text(d, &disk->format, format);
     if (rh_parse_u64(order, &n))
         rh_set_number(vm, &disk->boot_order, n, RH_FROM_LIBVIRT, NULL);
     if (rh_xml_child(node, "shareable"))
@@ -349,7 +323,7 @@ static int add_disk(struct domain *d, const xmlNode *node, rh_error **err)
     return 0;
 }
 
-static void add_cdrom(struct domain *d, const xmlNode *node)
+static void add_cdrom(struct rh_xml_machine *d, const xmlNode *node)
 {
     struct rh_cdrom_config *cd;
     struct plug at;
@@ -361,7 +335,7 @@ static void add_cdrom(struct domain *d, const xmlNode *node)
     plug(d, node, &at, "vm");
 }
 
-static int drive(struct domain *d, const xmlNode *node, rh_error **err)
+static int drive(struct rh_xml_machine *d, const xmlNode *node, rh_error **err)
 {
     const char *device = rh_ovf_attr(&d->o, node, "device");
 
@@ -392,11 +366,12 @@ static const char *nic_model(const char *said)
     return NULL;
 }
 
-static int add_nic(struct domain *d, const xmlNode *node, rh_error **err)
+static int add_nic(struct rh_xml_machine *d, const xmlNode *node,
+                   rh_error **err)
 {
     static const char *const sources[] = {"portgroup", "network", "bridge",
                                           "dev"};
-    const char *said = attr_of(d, node, "model", "type");
+    const char *said = rh_xml_attr_of(d, node, "model", "type");
     const char *type = rh_ovf_attr(&d->o, node, "type");
     const char *network = NULL;
     struct rh_nic_config *nic;
@@ -407,22 +382,23 @@ static int add_nic(struct domain *d, const xmlNode *node, rh_error **err)
                        RH_LIMIT_VM_NICS);
     snprintf(key, sizeof key, "nics/%zu/mac", d->vm->nics.count);
     nic = rh_vec_add(&d->vm->nics);
-    put(d, key, attr_of(d, node, "mac", "address"));
+    rh_xml_put(d, key, rh_xml_attr_of(d, node, "mac", "address"));
     for (size_t i = 0; !network && i < RH_COUNT(sources); i++)
-        network = attr_of(d, node, "source", sources[i]);
-    put_text(d, &nic->network, network);
+        network = rh_xml_attr_of(d, node, "source", sources[i]);
+    rh_xml_put_text(d, &nic->network, network);
     if (rh_same_word(type, "hostdev"))
-        put_text(d, &nic->model, "sriov");
+        rh_xml_put_text(d, &nic->model, "sriov");
     else if (nic_model(said))
-        put_text(d, &nic->model, nic_model(said));
+        rh_xml_put_text(d, &nic->model, nic_model(said));
     else if (said)
         rh_finding_add(d->findings, RH_F_OVF_NIC_MODEL, "vm",
                        "the network card type \"%s\" is not known; the "
                        "profile's choice is used",
                        said);
-    if (attr_of(d, node, "link", "state"))
+    if (rh_xml_attr_of(d, node, "link", "state"))
         rh_set_bool(d->vm, &nic->connected,
-                    strcmp(attr_of(d, node, "link", "state"), "down") != 0,
+                    strcmp(rh_xml_attr_of(d, node, "link", "state"), "down") !=
+                        0,
                     RH_FROM_LIBVIRT, NULL);
     return 0;
 }
@@ -430,7 +406,7 @@ static int add_nic(struct domain *d, const xmlNode *node, rh_error **err)
 /* --- the rest ---------------------------------------------------------------
  */
 
-static void other(struct domain *d, const xmlNode *node)
+static void other(struct rh_xml_machine *d, const xmlNode *node)
 {
     static const char *const kinds[][2] = {{"serial", "serial"},
                                            {"parallel", "parallel"},
@@ -455,7 +431,7 @@ static void other(struct domain *d, const xmlNode *node)
                          "hostdev", type, false);
 }
 
-static int devices(struct domain *d, rh_error **err)
+static int devices(struct rh_xml_machine *d, rh_error **err)
 {
     const xmlNode *list = rh_xml_child(d->root, "devices");
 
@@ -477,16 +453,16 @@ static int devices(struct domain *d, rh_error **err)
     return 0;
 }
 
-static int read_domain(struct domain *d, const char *name, rh_error **err)
+static int read_domain(struct rh_xml_machine *d, rh_error **err)
 {
     const char *said = rh_ovf_child_text(&d->o, d->root, "name");
     const char *about = rh_ovf_child_text(&d->o, d->root, "description");
 
-    put_text(d, &d->vm->name, said && said[0] ? said : name);
+    rh_xml_put_text(d, &d->vm->name, said && said[0] ? said : d->o.name);
     d->vm->id = d->vm->name.text;
-    put(d, "uuid", rh_ovf_child_text(&d->o, d->root, "uuid"));
-    put_text(d, &d->vm->annotation,
-             about ? about : rh_ovf_child_text(&d->o, d->root, "title"));
+    rh_xml_put(d, "uuid", rh_ovf_child_text(&d->o, d->root, "uuid"));
+    rh_xml_put_text(d, &d->vm->annotation,
+                    about ? about : rh_ovf_child_text(&d->o, d->root, "title"));
     look_for_origin(d);
     memory(d);
     cpus(d);
@@ -501,29 +477,6 @@ int rh_libvirt_parse(struct rh_package *p, const char *name, const char *text,
                      size_t n, const struct rh_package_options *o,
                      rh_error **err)
 {
-    RH_AUTO(rh_ovf_xml_freep) xmlDoc *doc = rh_ovf_xml(text, n, err);
-    RH_AUTO(rh_findings_free) struct rh_findings findings = {0};
-    RH_AUTO(rh_vm_freep) struct rh_vm *vm = NULL;
-    struct domain d = {.o = {.p = p, .name = name, .ns = ""},
-                       .findings = &findings};
-    size_t at;
-    int status;
-
-    if (!doc)
-        return rh_error_subject(err, name);
-    if (o && o->configuration)
-        return rh_fail(err, RH_ERR_OVF_CONFIGURATION,
-                       "there is no configuration \"%s\"; the package has "
-                       "none to choose from",
-                       o->configuration);
-    d.root = xmlDocGetRootElement(doc);
-    d.vm = vm = rh_vm_new(name);
-    d.o.arena = rh_arena_new();
-    status = read_domain(&d, name, err);
-    rh_arena_free(d.o.arena);
-    if (status)
-        return rh_error_subject(err, name);
-    at = rh_package_add_vm(p, RH_TAKE(vm));
-    rh_findings_copy(&p->vm_findings.items[at], &findings);
-    return 0;
+    return rh_xml_machine_parse(p, name, text, n, o, RH_FROM_LIBVIRT,
+                                read_domain, err);
 }

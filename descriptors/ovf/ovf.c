@@ -321,11 +321,9 @@ static int read_tables(struct rh_ovf *o, const char *configuration,
             if (status)
                 return -1;
         }
-        if (i == 0 && configuration && !chosen)
-            return rh_fail(err, RH_ERR_OVF_CONFIGURATION,
-                           "there is no configuration \"%s\"; the package has "
-                           "none to choose from",
-                           configuration);
+        if (i == 0 && !chosen &&
+            rh_package_one_configuration(configuration, err) < 0)
+            return -1;
     }
     note_files(o);
     return 0;

@@ -824,11 +824,8 @@ static void export_free(struct export *x)
 
 static int refuse_options(const struct rh_package_options *o, rh_error **err)
 {
-    if (o && o->configuration)
-        return rh_fail(err, RH_ERR_OVF_CONFIGURATION,
-                       "there is no configuration \"%s\"; the package has "
-                       "none to choose from",
-                       o->configuration);
+    if (o && rh_package_one_configuration(o->configuration, err) < 0)
+        return -1;
     if (o && o->will_read)
         return rh_fail(err, RH_ERR_RVTOOLS_NO_DISKS,
                        "an export of RVTools lists VMs, and holds none of "

@@ -8,7 +8,7 @@
 
 #include "base/limits.h"
 #include "descriptors/beside.h"
-#include "descriptors/ovf/ovf.h"
+#include "descriptors/ovf/machine.h"
 
 /* A disk image of the registry; snapshots nest. */
 struct image {
@@ -17,43 +17,17 @@ struct image {
 };
 
 struct machine {
-    struct rh_ovf o;
-    xmlNode *root, *hardware;
-    struct rh_vm *vm;
-    struct rh_findings *findings;
+    struct rh_xml_machine *x;
+    xmlNode *hardware;
     struct image images[RH_LIMIT_VM_DISKS];
     size_t image_count;
 };
-
-static const char *attr(struct machine *m, const xmlNode *node,
-                        const char *name)
-{
-    return node ? rh_ovf_attr(&m->o, node, name) : NULL;
-}
 
 static bool is_on(struct machine *m, const xmlNode *node, const char *name)
 {
     bool b = false;
 
-    return rh_parse_bool(attr(m, node, name), &b) && b;
-}
-
-static void put_text(struct machine *m, struct rh_value *v, const char *text)
-{
-    if (text && text[0])
-        rh_set_text(m->vm, v, text, RH_FROM_VBOX, NULL);
-}
-
-static void put(struct machine *m, const char *key, const char *text)
-{
-    rh_error *e = NULL;
-
-    if (!text || !text[0] ||
-        !rh_vm_set(m->vm, key, text, RH_FROM_VBOX, NULL, &e))
-        return;
-    rh_finding_add(m->findings, RH_F_OVF_VALUE, key, "%s (left out)",
-                   rh_error_message(e));
-    rh_error_drop(&e);
+    return rh_parse_bool(rh_xml_attr(m->x, node, name), &b) && b;
 }
 
 /* "{3f2504e0-...}" without its braces; "" when it is none. */
@@ -62,7 +36,7 @@ static const char *bare_uuid(struct machine *m, const char *text)
     size_t n = text ? strlen(text) : 0;
 
     return n > 2 && text[0] == '{'
-               ? rh_arena_strndup(m->o.arena, text + 1, n - 2)
+               ? rh_arena_strndup(m->x->o.arena, text + 1, n - 2)
                : text;
 }
 
@@ -80,8 +54,8 @@ static void list_images(struct machine *m, const xmlNode *node,
             m->image_count == RH_COUNT(m->images) || depth > RH_LIMIT_CHAIN)
             continue;
         i = &m->images[m->image_count++];
-        i->uuid = bare_uuid(m, attr(m, child, "uuid"));
-        i->location = attr(m, child, "location");
+        i->uuid = bare_uuid(m, rh_xml_attr(m->x, child, "uuid"));
+        i->location = rh_xml_attr(m->x, child, "location");
         i->parent = parent;
         list_images(m, child, i, depth + 1);
     }
@@ -101,8 +75,8 @@ static void note_parents(struct machine *m, struct rh_disk_config *d,
 {
     if (!i->parent || !i->parent->uuid)
         return;
-    d->parent_id = rh_arena_strdup(m->vm->arena, i->parent->uuid);
-    rh_finding_add(m->findings, RH_F_VMX_SNAPSHOT, subject,
+    d->parent_id = rh_arena_strdup(m->x->vm->arena, i->parent->uuid);
+    rh_finding_add(m->x->findings, RH_F_VMX_SNAPSHOT, subject,
                    "the VM runs on a snapshot (disk \"%s\")", i->location);
     for (i = i->parent; i && i->location; i = i->parent) {
         struct rh_file_note file = {.href = i->location};
@@ -111,8 +85,8 @@ static void note_parents(struct machine *m, struct rh_disk_config *d,
                                     .parent_id =
                                         i->parent ? i->parent->uuid : NULL};
 
-        rh_package_note_file(m->o.p, &file);
-        rh_package_note_disk(m->o.p, &note);
+        rh_package_note_file(m->x->o.p, &file);
+        rh_package_note_disk(m->x->o.p, &note);
     }
 }
 
@@ -150,8 +124,8 @@ static struct place place_of(struct machine *m, const xmlNode *device,
     struct place at = {model, number, 0};
     uint64_t port = 0, unit = 0;
 
-    rh_parse_u64(attr(m, device, "port"), &port);
-    rh_parse_u64(attr(m, device, "device"), &unit);
+    rh_parse_u64(rh_xml_attr(m->x, device, "port"), &port);
+    rh_parse_u64(rh_xml_attr(m->x, device, "device"), &unit);
     at.unit = port;
     if (model && !strcmp(model, "ide")) {
         at.number = (unsigned)(port & 0xff);
@@ -164,35 +138,35 @@ static void plug(struct machine *m, const struct place *at,
                  struct rh_value *controller, struct rh_value *bus,
                  struct rh_value *unit)
 {
-    put_text(m, controller, at->model);
-    rh_set_number(m->vm, bus, at->number, RH_FROM_VBOX, NULL);
+    rh_xml_put_text(m->x, controller, at->model);
+    rh_set_number(m->x->vm, bus, at->number, RH_FROM_VBOX, NULL);
     if (at->unit < 256)
-        rh_set_number(m->vm, unit, at->unit, RH_FROM_VBOX, NULL);
+        rh_set_number(m->x->vm, unit, at->unit, RH_FROM_VBOX, NULL);
 }
 
 static int add_disk(struct machine *m, const xmlNode *device,
                     const struct place *at, rh_error **err)
 {
     const xmlNode *image = rh_xml_child(device, "Image");
-    const char *uuid = bare_uuid(m, attr(m, image, "uuid"));
+    const char *uuid = bare_uuid(m, rh_xml_attr(m->x, image, "uuid"));
     const struct image *i = image_of(m, uuid);
     struct rh_disk_config *d;
     char subject[32];
 
-    if (m->vm->disks.count >= RH_LIMIT_VM_DISKS)
+    if (m->x->vm->disks.count >= RH_LIMIT_VM_DISKS)
         return rh_fail(err, RH_ERR_OVF_LIMIT, "more than %d disks",
                        RH_LIMIT_VM_DISKS);
-    snprintf(subject, sizeof subject, "disks/%zu", m->vm->disks.count);
-    d = rh_vec_add(&m->vm->disks);
-    put_text(m, &d->id, uuid ? uuid : subject);
+    snprintf(subject, sizeof subject, "disks/%zu", m->x->vm->disks.count);
+    d = rh_vec_add(&m->x->vm->disks);
+    rh_xml_put_text(m->x, &d->id, uuid ? uuid : subject);
     plug(m, at, &d->controller, &d->bus, &d->unit);
     if (i && i->location && i->location[0]) {
-        rh_disk_beside(m->o.p, m->vm, d, i->location, RH_FROM_VBOX, subject,
-                       m->findings);
+        rh_disk_beside(m->x->o.p, m->x->vm, d, i->location, RH_FROM_VBOX,
+                       subject, m->x->findings);
         note_parents(m, d, i, subject);
         return 0;
     }
-    rh_finding_add(m->findings, RH_F_OVF_REFERENCE, subject,
+    rh_finding_add(m->x->findings, RH_F_OVF_REFERENCE, subject,
                    "the disk %s is in no list of images", d->id.text)
         ->severity = RH_SEVERITY_BLOCKER;
     return 0;
@@ -201,16 +175,17 @@ static int add_disk(struct machine *m, const xmlNode *device,
 static int attached(struct machine *m, const xmlNode *device,
                     const struct place *at, rh_error **err)
 {
-    const char *type = attr(m, device, "type");
+    const char *type = rh_xml_attr(m->x, device, "type");
     struct rh_cdrom_config *cd;
 
     if (rh_same_word(type, "HardDisk"))
         return add_disk(m, device, at, err);
     if (rh_same_word(type, "Floppy")) {
-        rh_vm_add_device(m->vm, m->findings, "floppy", "floppy", NULL, false);
+        rh_vm_add_device(m->x->vm, m->x->findings, "floppy", "floppy", NULL,
+                         false);
     } else if (rh_same_word(type, "DVD") &&
-               m->vm->cdroms.count < RH_LIMIT_VM_DISKS) {
-        cd = rh_vec_add(&m->vm->cdroms);
+               m->x->vm->cdroms.count < RH_LIMIT_VM_DISKS) {
+        cd = rh_vec_add(&m->x->vm->cdroms);
         plug(m, at, &cd->controller, &cd->bus, &cd->unit);
     }
     return 0;
@@ -222,7 +197,7 @@ static int controllers(struct machine *m, const xmlNode *list, rh_error **err)
 
     RH_EACH_CHILD(c, list)
     {
-        const char *type = attr(m, c, "type");
+        const char *type = rh_xml_attr(m->x, c, "type");
         const char *model = controller_of(type);
         const char *bus = model ? rh_controller_bus(model) : NULL;
         unsigned *n = &used[!bus                   ? 3
@@ -234,7 +209,7 @@ static int controllers(struct machine *m, const xmlNode *list, rh_error **err)
         if (!rh_xml_is(c, "StorageController"))
             continue;
         if (!model)
-            rh_finding_add(m->findings, RH_F_OVF_CONTROLLER, "vm",
+            rh_finding_add(m->x->findings, RH_F_OVF_CONTROLLER, "vm",
                            "the controller type \"%s\" is not known",
                            type ? type : "");
         RH_EACH_CHILD(device, c)
@@ -278,32 +253,32 @@ static const char *network_of(struct machine *m, const xmlNode *adapter)
         const xmlNode *n = rh_xml_child(adapter, names[i][0]);
 
         if (n)
-            return attr(m, n, names[i][1]);
+            return rh_xml_attr(m->x, n, names[i][1]);
     }
     return rh_xml_child(adapter, "NAT") ? "NAT" : NULL;
 }
 
 static void add_nic(struct machine *m, const xmlNode *adapter)
 {
-    const char *hex = attr(m, adapter, "MACAddress");
-    const char *model = nic_model(attr(m, adapter, "type"));
+    const char *hex = rh_xml_attr(m->x, adapter, "MACAddress");
+    const char *model = nic_model(rh_xml_attr(m->x, adapter, "type"));
     struct rh_nic_config *nic;
     char key[32], mac[18];
 
-    if (m->vm->nics.count >= RH_LIMIT_VM_NICS)
+    if (m->x->vm->nics.count >= RH_LIMIT_VM_NICS)
         return;
-    snprintf(key, sizeof key, "nics/%zu/mac", m->vm->nics.count);
-    nic = rh_vec_add(&m->vm->nics);
+    snprintf(key, sizeof key, "nics/%zu/mac", m->x->vm->nics.count);
+    nic = rh_vec_add(&m->x->vm->nics);
     if (hex && strlen(hex) == 12) {
         snprintf(mac, sizeof mac, "%.2s:%.2s:%.2s:%.2s:%.2s:%.2s", hex, hex + 2,
                  hex + 4, hex + 6, hex + 8, hex + 10);
-        put(m, key, mac);
+        rh_xml_put(m->x, key, mac);
     }
     /* Without a type VirtualBox has the Am79C973. */
-    put_text(m, &nic->model, model ? model : "pcnet32");
-    put_text(m, &nic->network, network_of(m, adapter));
-    if (attr(m, adapter, "cable"))
-        rh_set_bool(m->vm, &nic->connected, is_on(m, adapter, "cable"),
+    rh_xml_put_text(m->x, &nic->model, model ? model : "pcnet32");
+    rh_xml_put_text(m->x, &nic->network, network_of(m, adapter));
+    if (rh_xml_attr(m->x, adapter, "cable"))
+        rh_set_bool(m->x->vm, &nic->connected, is_on(m, adapter, "cable"),
                     RH_FROM_VBOX, NULL);
 }
 
@@ -318,7 +293,7 @@ static void boot_order(struct machine *m, const xmlNode *boot)
 
     for (const xmlNode *c = boot ? boot->children : NULL; c; c = c->next) {
         const char *device =
-            rh_xml_is(c, "Order") ? attr(m, c, "device") : NULL;
+            rh_xml_is(c, "Order") ? rh_xml_attr(m->x, c, "device") : NULL;
 
         for (size_t i = 0; device && i < RH_COUNT(words); i++)
             if (!strcmp(words[i][0], device) &&
@@ -326,37 +301,41 @@ static void boot_order(struct machine *m, const xmlNode *boot)
                 rh_buf_printf(&order, "%s%s", order.length ? "," : "",
                               words[i][1]);
     }
-    put_text(m, &m->vm->boot_order, order.data);
+    rh_xml_put_text(m->x, &m->x->vm->boot_order, order.data);
 }
 
 static void hardware(struct machine *m)
 {
-    struct rh_vm *vm = m->vm;
+    struct rh_vm *vm = m->x->vm;
     const xmlNode *h = m->hardware;
-    const char *firmware = attr(m, rh_xml_child(h, "Firmware"), "type");
-    const char *clock = attr(m, rh_xml_child(h, "RTC"), "localOrUTC");
-    const char *tpm = attr(m, rh_xml_child(h, "TrustedPlatformModule"), "type");
-    const char *chipset = attr(m, rh_xml_child(h, "Chipset"), "type");
-    const char *cpus = attr(m, rh_xml_child(h, "CPU"), "count");
+    const char *firmware =
+        rh_xml_attr(m->x, rh_xml_child(h, "Firmware"), "type");
+    const char *clock = rh_xml_attr(m->x, rh_xml_child(h, "RTC"), "localOrUTC");
+    const char *tpm =
+        rh_xml_attr(m->x, rh_xml_child(h, "TrustedPlatformModule"), "type");
+    const char *chipset = rh_xml_attr(m->x, rh_xml_child(h, "Chipset"), "type");
+    const char *cpus = rh_xml_attr(m->x, rh_xml_child(h, "CPU"), "count");
     const xmlNode *network = rh_xml_child(h, "Network");
     uint64_t n;
 
-    put(m, "cpus", cpus ? cpus : "1");
-    if (rh_parse_u64(attr(m, rh_xml_child(h, "Memory"), "RAMSize"), &n) && n &&
-        n < 1024 * RH_TIB / RH_MIB)
+    rh_xml_put(m->x, "cpus", cpus ? cpus : "1");
+    if (rh_parse_u64(rh_xml_attr(m->x, rh_xml_child(h, "Memory"), "RAMSize"),
+                     &n) &&
+        n && n < 1024 * RH_TIB / RH_MIB)
         rh_set_number(vm, &vm->memory_bytes, n * RH_MIB, RH_FROM_VBOX, NULL);
     rh_set_text(vm, &vm->firmware,
                 firmware && !strncasecmp(firmware, "EFI", 3) ? "uefi" : "bios",
                 RH_FROM_VBOX, firmware ? NULL : "VirtualBox's default");
     if (chipset)
-        put_text(m, &vm->machine, rh_same_word(chipset, "ICH9") ? "q35" : "pc");
+        rh_xml_put_text(m->x, &vm->machine,
+                        rh_same_word(chipset, "ICH9") ? "q35" : "pc");
     /* Without the element the clock runs in local time. */
     rh_set_text(vm, &vm->clock,
                 rh_same_word(clock, "UTC") ? "utc" : "localtime", RH_FROM_VBOX,
                 clock ? NULL : "VirtualBox's default");
     if (tpm && !rh_same_word(tpm, "None")) {
         rh_set_bool(vm, &vm->tpm, true, RH_FROM_VBOX, NULL);
-        rh_vm_add_device(vm, m->findings, "tpm", "vTPM", tpm, true);
+        rh_vm_add_device(vm, m->x->findings, "tpm", "vTPM", tpm, true);
     }
     boot_order(m, rh_xml_child(h, "Boot"));
     for (const xmlNode *a = network ? network->children : NULL; a; a = a->next)
@@ -364,26 +343,28 @@ static void hardware(struct machine *m)
             add_nic(m, a);
 }
 
-static int read_machine(struct machine *m, rh_error **err)
+static int read_machine(struct rh_xml_machine *x, rh_error **err)
 {
-    const xmlNode *node = rh_xml_child(m->root, "Machine");
+    RH_AUTO(rh_freep) struct machine *m = rh_new0(struct machine);
+    const xmlNode *node = rh_xml_child(x->root, "Machine");
     const xmlNode *media = node ? rh_xml_child(node, "MediaRegistry") : NULL;
     const xmlNode *disks = media ? rh_xml_child(media, "HardDisks") : NULL;
     const xmlNode *storage;
 
+    m->x = x;
     m->hardware = node ? rh_xml_child(node, "Hardware") : NULL;
     if (!node || !m->hardware)
         return rh_fail(err, RH_ERR_OVF_NO_VM,
                        "the settings describe no machine, or one that is "
                        "encrypted");
-    put_text(m, &m->vm->name, attr(m, node, "name"));
-    if (m->vm->name.text)
-        m->vm->id = m->vm->name.text;
-    put(m, "uuid", bare_uuid(m, attr(m, node, "uuid")));
-    put_text(m, &m->vm->os_name, attr(m, node, "OSType"));
-    put_text(m, &m->vm->annotation,
-             rh_ovf_child_text(&m->o, node, "Description"));
-    m->vm->source_kind = "virtualbox";
+    rh_xml_put_text(x, &x->vm->name, rh_xml_attr(x, node, "name"));
+    if (x->vm->name.text)
+        x->vm->id = x->vm->name.text;
+    rh_xml_put(x, "uuid", bare_uuid(m, rh_xml_attr(x, node, "uuid")));
+    rh_xml_put_text(x, &x->vm->os_name, rh_xml_attr(x, node, "OSType"));
+    rh_xml_put_text(x, &x->vm->annotation,
+                    rh_ovf_child_text(&x->o, node, "Description"));
+    x->vm->source_kind = "virtualbox";
     if (disks)
         list_images(m, disks, NULL, 0);
     hardware(m);
@@ -392,38 +373,13 @@ static int read_machine(struct machine *m, rh_error **err)
     storage = storage ? storage : rh_xml_child(node, "StorageControllers");
     if (storage && controllers(m, storage, err))
         return -1;
-    rh_disks_in_order(m->vm, m->findings);
+    rh_disks_in_order(x->vm, x->findings);
     return 0;
 }
 
 int rh_vbox_parse(struct rh_package *p, const char *name, const char *text,
                   size_t n, const struct rh_package_options *o, rh_error **err)
 {
-    RH_AUTO(rh_ovf_xml_freep) xmlDoc *doc = rh_ovf_xml(text, n, err);
-    RH_AUTO(rh_findings_free) struct rh_findings findings = {0};
-    RH_AUTO(rh_vm_freep) struct rh_vm *vm = NULL;
-    RH_AUTO(rh_freep) struct machine *m = rh_new0(struct machine);
-    size_t at;
-    int status;
-
-    if (!doc)
-        return rh_error_subject(err, name);
-    if (o && o->configuration)
-        return rh_fail(err, RH_ERR_OVF_CONFIGURATION,
-                       "there is no configuration \"%s\"; the package has "
-                       "none to choose from",
-                       o->configuration);
-    vm = rh_vm_new(name);
-    m->o = (struct rh_ovf){.p = p, .name = name, .ns = ""};
-    m->o.arena = rh_arena_new();
-    m->root = xmlDocGetRootElement(doc);
-    m->vm = vm;
-    m->findings = &findings;
-    status = read_machine(m, err);
-    rh_arena_free(m->o.arena);
-    if (status)
-        return rh_error_subject(err, name);
-    at = rh_package_add_vm(p, RH_TAKE(vm));
-    rh_findings_copy(&p->vm_findings.items[at], &findings);
-    return 0;
+    return rh_xml_machine_parse(p, name, text, n, o, RH_FROM_VBOX, read_machine,
+                                err);
 }

@@ -453,11 +453,8 @@ int rh_vmx_parse(struct rh_package *p, const char *name, const char *text,
     if (rh_vmx_read(&v, text, n, err) || refuse_encrypted(&v, err) ||
         refuse_foreign(&v, err))
         return rh_error_subject(err, name);
-    if (o && o->configuration)
-        return rh_fail(err, RH_ERR_OVF_CONFIGURATION,
-                       "there is no configuration \"%s\"; the package has "
-                       "none to choose from",
-                       o->configuration);
+    if (o && rh_package_one_configuration(o->configuration, err) < 0)
+        return -1;
     vm = rh_vm_new(name);
     if (build(p, &v, name, vm, &findings, err))
         return rh_error_subject(err, name);
