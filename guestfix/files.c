@@ -33,6 +33,12 @@ char rh_guest_type(uint32_t mode)
     }
 }
 
+void rh_guest_mode(struct rh_guest_stat *s, uint32_t bits)
+{
+    s->type = rh_guest_type(bits);
+    s->mode = bits & 07777;
+}
+
 bool rh_guest_exists(struct rh_guest *g, const char *path)
 {
     struct rh_guest_stat st;

@@ -87,6 +87,8 @@ struct rh_guest {
  * ----------------------------------- */
 /* 'f', 'd', 'l', or '?', by the bits that every Unix has for them. */
 char rh_guest_type(uint32_t mode);
+/* Type and mode of what has these bits. */
+void rh_guest_mode(struct rh_guest_stat *s, uint32_t bits);
 enum { RH_TEXT_FILE_MAX = 1024 * 1024 };
 /* The text of a file, NUL-terminated; NULL when it is not there (err stays
  * clear) or cannot be read (err is set).  The caller frees. */

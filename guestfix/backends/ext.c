@@ -87,9 +87,8 @@ static int ext_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
     code = ext2fs_read_inode(ext_of(fs)->fs, (ext2_ino_t)node, &inode);
     if (code)
         return failed(fs, code, "reading an inode", err);
-    ret->type = rh_guest_type(inode.i_mode);
+    rh_guest_mode(ret, inode.i_mode);
     ret->size = EXT2_I_SIZE(&inode);
-    ret->mode = inode.i_mode & 07777;
     ret->uid = inode_uid(inode);
     ret->gid = inode_gid(inode);
     ret->mtime = inode.i_mtime;

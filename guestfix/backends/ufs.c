@@ -163,13 +163,15 @@ static void take_inode(const struct rh_ufs *u, struct rh_ufs_inode *i)
 {
     const uint8_t *p = i->raw;
 
-    i->mode = rh_le16(p);
-    i->uid = rh_le32(p + (u->ufs2 ? 4 : u->solaris ? 116 : 112));
-    i->gid = rh_le32(p + (u->ufs2 ? 8 : u->solaris ? 120 : 116));
-    i->size = rh_le64(p + (u->ufs2 ? 16 : 8));
+    rh_guest_mode(&i->about, rh_le16(p));
+    i->about.inode = i->number;
+    i->about.uid = rh_le32(p + (u->ufs2 ? 4 : u->solaris ? 116 : 112));
+    i->about.gid = rh_le32(p + (u->ufs2 ? 8 : u->solaris ? 120 : 116));
+    i->about.size = rh_le64(p + (u->ufs2 ? 16 : 8));
     i->blocks = u->ufs2 ? rh_le64(p + 24) : rh_le32(p + 104);
     i->flags = rh_le32(p + (u->ufs2 ? 88 : 100));
-    i->mtime = u->ufs2 ? (int64_t)rh_le64(p + 40) : (int32_t)rh_le32(p + 24);
+    i->about.mtime =
+        u->ufs2 ? (int64_t)rh_le64(p + 40) : (int32_t)rh_le32(p + 24);
     for (size_t k = 0; k < RH_UFS_DIRECT; k++)
         i->direct[k] =
             u->ufs2 ? rh_le64(p + 112 + 8 * k) : rh_le32(p + 40 + 4 * k);
@@ -287,13 +289,7 @@ static int ufs_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
 
     if (rh_ufs_inode(fs, node, &i, err) < 0)
         return -1;
-    *ret = (struct rh_guest_stat){.type = rh_guest_type(i.mode),
-                                  .size = i.size,
-                                  .mode = i.mode & 07777,
-                                  .uid = i.uid,
-                                  .gid = i.gid,
-                                  .mtime = i.mtime,
-                                  .inode = node};
+    *ret = i.about;
     return 0;
 }
 
@@ -310,11 +306,11 @@ static int read_dir(struct rh_fs *fs, uint64_t dir, uint8_t **ret,
 
     if (rh_ufs_inode(fs, dir, &i, err) < 0)
         return -1;
-    if (rh_guest_type(i.mode) != 'd')
+    if (i.about.type != 'd')
         return wrong_type("folder", err);
-    if (i.size > DIR_MAX || i.size % DIR_CHUNK)
+    if (i.about.size > DIR_MAX || i.about.size % DIR_CHUNK)
         return rh_ufs_damaged(fs, _("a folder has an odd size"), err);
-    *ret_size = (size_t)i.size;
+    *ret_size = (size_t)i.about.size;
     *ret = rh_alloc_big(*ret_size + 1, err);
     if (!*ret)
         return -1;
@@ -403,15 +399,15 @@ static int ufs_read(struct rh_fs *fs, uint64_t node, uint64_t limit,
 
     if (rh_ufs_inode(fs, node, &i, err) < 0)
         return -1;
-    if (rh_guest_type(i.mode) != 'f')
+    if (i.about.type != 'f')
         return wrong_type("file", err);
-    if (i.size > limit)
+    if (i.about.size > limit)
         return rh_fail(err, RH_ERR_FILE_TYPE, "a file in the guest is too big");
-    bytes = rh_alloc_big((size_t)i.size + 1, err);
-    if (!bytes || read_bytes(fs, &i, 0, bytes, (size_t)i.size, err) < 0)
+    bytes = rh_alloc_big((size_t)i.about.size + 1, err);
+    if (!bytes || read_bytes(fs, &i, 0, bytes, (size_t)i.about.size, err) < 0)
         return -1;
-    bytes[i.size] = '\0';
-    *ret_size = (size_t)i.size;
+    bytes[i.about.size] = '\0';
+    *ret_size = (size_t)i.about.size;
     *ret_bytes = RH_TAKE(bytes);
     return 0;
 }
@@ -427,14 +423,15 @@ static int ufs_read_link(struct rh_fs *fs, uint64_t node, char **ret,
 
     if (rh_ufs_inode(fs, node, &i, err) < 0)
         return -1;
-    if (rh_guest_type(i.mode) != 'l')
+    if (i.about.type != 'l')
         return wrong_type("symbolic link", err);
-    if (i.size > 1024)
+    if (i.about.size > 1024)
         return rh_ufs_damaged(fs, _("a symbolic link is too long"), err);
-    target = rh_calloc(1, (size_t)i.size + 1);
-    if (!i.blocks && i.size < inside)
-        memcpy(target, i.raw + (u->ufs2 ? 112 : 40), (size_t)i.size);
-    else if (read_bytes(fs, &i, 0, (uint8_t *)target, (size_t)i.size, err) < 0)
+    target = rh_calloc(1, (size_t)i.about.size + 1);
+    if (!i.blocks && i.about.size < inside)
+        memcpy(target, i.raw + (u->ufs2 ? 112 : 40), (size_t)i.about.size);
+    else if (read_bytes(fs, &i, 0, (uint8_t *)target, (size_t)i.about.size,
+                        err) < 0)
         return -1;
     *ret = RH_TAKE(target);
     return 0;

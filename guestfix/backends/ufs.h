@@ -45,9 +45,9 @@ struct rh_ufs {
 struct rh_ufs_inode {
     uint64_t number, at; /* `at`: byte in the volume */
     uint8_t raw[RH_UFS_INODE_BYTES];
-    uint32_t mode, uid, gid, flags;
-    uint64_t size, blocks; /* bytes; sectors of 512 bytes */
-    int64_t mtime;
+    struct rh_guest_stat about;
+    uint32_t flags;
+    uint64_t blocks;                             /* sectors of 512 bytes */
     uint64_t direct[RH_UFS_DIRECT], indirect[3]; /* fragment numbers */
 };
 

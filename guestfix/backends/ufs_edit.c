@@ -51,7 +51,7 @@ static int put(struct rh_fs *fs, uint64_t at, const void *bytes, size_t n,
  * tools (make, rsync, backups) see as not older than what was there. */
 static uint64_t now_for(const struct rh_ufs *u, const struct rh_ufs_inode *i)
 {
-    uint64_t before = i->mtime > 0 ? (uint64_t)i->mtime : 0;
+    uint64_t before = i->about.mtime > 0 ? (uint64_t)i->about.mtime : 0;
     uint64_t now = RH_MAX(u->written, before);
 
     return u->ufs2 ? now : RH_MIN(now, (uint64_t)INT32_MAX);
@@ -64,7 +64,7 @@ static int put_inode(struct rh_fs *fs, struct rh_ufs_inode *i, rh_error **err)
     uint8_t *p = i->raw;
 
     if (u->ufs2) {
-        rh_put_le64(p + 16, i->size);
+        rh_put_le64(p + 16, i->about.size);
         rh_put_le64(p + 24, i->blocks);
         rh_put_le64(p + 40, now); /* contents */
         rh_put_le64(p + 48, now); /* inode */
@@ -76,7 +76,7 @@ static int put_inode(struct rh_fs *fs, struct rh_ufs_inode *i, rh_error **err)
         }
         return put(fs, i->at, p, 256, err);
     }
-    rh_put_le64(p + 8, i->size);
+    rh_put_le64(p + 8, i->about.size);
     rh_put_le32(p + 104, (uint32_t)i->blocks);
     rh_put_le32(p + 24, (uint32_t)now);
     rh_put_le32(p + 28, 0);
@@ -234,14 +234,14 @@ static int resize(struct rh_fs *fs, struct rh_ufs_inode *i, uint64_t n,
     uint64_t last, first;
     uint32_t had, want;
 
-    if (!n || !i->size)
+    if (!n || !i->about.size)
         return in_place(err, _("a file cannot become or stop being empty"));
-    last = (i->size - 1) / u->bsize;
+    last = (i->about.size - 1) / u->bsize;
     if ((n - 1) / u->bsize != last)
         return in_place(err, _("it would need another block"));
     if (last >= RH_UFS_DIRECT)
         return 0; /* whole blocks only */
-    had = (uint32_t)(((i->size - 1) % u->bsize) / u->fsize + 1);
+    had = (uint32_t)(((i->about.size - 1) % u->bsize) / u->fsize + 1);
     want = (uint32_t)(((n - 1) % u->bsize) / u->fsize + 1);
     if (rh_ufs_block(fs, i, last, &first, err) < 0)
         return -1;
@@ -288,7 +288,7 @@ int rh_ufs_rewrite(struct rh_fs *fs, uint64_t node, const void *bytes, size_t n,
     if (refuse_locked(fs, err) < 0 || rh_ufs_inode(fs, node, &i, err) < 0 ||
         resize(fs, &i, n, err) < 0 || put_contents(fs, &i, bytes, n, err) < 0)
         return -1;
-    i.size = n;
+    i.about.size = n;
     return put_inode(fs, &i, err);
 }
 

@@ -44,9 +44,9 @@ struct extents {
 struct inode {
     uint64_t number;
     uint8_t raw[INODE_MAX];
-    uint32_t mode, uid, gid, flags;
-    uint64_t flags2, size;
-    int64_t mtime;
+    struct rh_guest_stat about;
+    uint32_t flags;
+    uint64_t flags2;
     unsigned format;
     const uint8_t *fork; /* in raw */
     size_t fork_size;
@@ -89,16 +89,17 @@ static void take_inode(struct inode *i)
     const uint8_t *p = i->raw;
     bool v3 = p[4] >= 3;
 
-    i->mode = rh_be16(p + 2);
+    rh_guest_mode(&i->about, rh_be16(p + 2));
+    i->about.inode = i->number;
     i->format = p[5];
-    i->uid = rh_be32(p + 8);
-    i->gid = rh_be32(p + 12);
-    i->size = rh_be64(p + 56);
+    i->about.uid = rh_be32(p + 8);
+    i->about.gid = rh_be32(p + 12);
+    i->about.size = rh_be64(p + 56);
     i->flags = rh_be16(p + 90);
     i->flags2 = v3 ? rh_be64(p + 120) : 0;
-    i->mtime = i->flags2 & FLAG2_BIGTIME
-                   ? (int64_t)(rh_be64(p + 40) / 1000000000) - (1LL << 31)
-                   : (int32_t)rh_be32(p + 40);
+    i->about.mtime = i->flags2 & FLAG2_BIGTIME
+                         ? (int64_t)(rh_be64(p + 40) / 1000000000) - (1LL << 31)
+                         : (int32_t)rh_be32(p + 40);
 }
 
 static int read_inode(struct rh_fs *fs, uint64_t number, struct inode *ret,
@@ -297,7 +298,7 @@ static int each_short(struct rh_fs *fs, const struct inode *i, each_entry *fn,
                       void *user, rh_error **err)
 {
     const struct rh_xfs *x = xfs_of(fs);
-    const uint8_t *p = i->fork, *end = p + RH_MIN(i->size, i->fork_size);
+    const uint8_t *p = i->fork, *end = p + RH_MIN(i->about.size, i->fork_size);
     size_t count = p[0] ? p[0] : p[1], wide = p[1] ? 8 : 4;
     struct entry e;
 
@@ -368,16 +369,18 @@ static int each_entry_of(struct rh_fs *fs, uint64_t dir, each_entry *fn,
 
     if (read_inode(fs, dir, &i, err) < 0)
         return -1;
-    if ((i.mode & 0170000) != 0040000)
+    if (i.about.type != 'd')
         return rh_fail(err, RH_ERR_FILE_TYPE, "not a folder in the guest");
     if (i.format == FORMAT_LOCAL)
         return i.fork_size < 6 ? damaged(fs, _("a folder is damaged"), err)
                                : each_short(fs, &i, fn, user, err);
-    if (i.size > DIR_MAX || find_extents(fs, &i, &e, err) < 0)
-        return i.size > DIR_MAX ? damaged(fs, _("a folder is too big"), err)
-                                : -1;
+    if (i.about.size > DIR_MAX || find_extents(fs, &i, &e, err) < 0)
+        return i.about.size > DIR_MAX
+                   ? damaged(fs, _("a folder is too big"), err)
+                   : -1;
     block = rh_malloc(x->dir_block);
-    for (uint64_t at = 0; at < i.size && at < dir_leaf_at; at += x->dir_block) {
+    for (uint64_t at = 0; at < i.about.size && at < dir_leaf_at;
+         at += x->dir_block) {
         int r;
 
         if (read_bytes(fs, &e, at, block, x->dir_block, err) < 0)
@@ -449,13 +452,7 @@ static int xfs_stat(struct rh_fs *fs, uint64_t node, struct rh_guest_stat *ret,
 
     if (read_inode(fs, node, &i, err) < 0)
         return -1;
-    *ret = (struct rh_guest_stat){.type = rh_guest_type(i.mode),
-                                  .size = i.size,
-                                  .mode = i.mode & 07777,
-                                  .uid = i.uid,
-                                  .gid = i.gid,
-                                  .mtime = i.mtime,
-                                  .inode = node};
+    *ret = i.about;
     return 0;
 }
 
@@ -468,16 +465,16 @@ static int xfs_read(struct rh_fs *fs, uint64_t node, uint64_t limit,
 
     if (read_inode(fs, node, &i, err) < 0)
         return -1;
-    if (rh_guest_type(i.mode) != 'f')
+    if (i.about.type != 'f')
         return rh_fail(err, RH_ERR_FILE_TYPE, "not a file in the guest");
-    if (i.size > limit)
+    if (i.about.size > limit)
         return rh_fail(err, RH_ERR_FILE_TYPE, "a file in the guest is too big");
-    bytes = rh_alloc_big((size_t)i.size + 1, err);
+    bytes = rh_alloc_big((size_t)i.about.size + 1, err);
     if (!bytes || find_extents(fs, &i, &e, err) < 0 ||
-        read_bytes(fs, &e, 0, bytes, (size_t)i.size, err) < 0)
+        read_bytes(fs, &e, 0, bytes, (size_t)i.about.size, err) < 0)
         return -1;
-    bytes[i.size] = '\0';
-    *ret_size = (size_t)i.size;
+    bytes[i.about.size] = '\0';
+    *ret_size = (size_t)i.about.size;
     *ret_bytes = RH_TAKE(bytes);
     return 0;
 }
@@ -494,8 +491,8 @@ static int read_far_link(struct rh_fs *fs, const struct inode *i, char *target,
 
     if (find_extents(fs, i, &e, err) < 0)
         return -1;
-    for (size_t done = 0; done < i->size; done += part, at += x->block) {
-        part = (size_t)RH_MIN(i->size - done, x->block - head);
+    for (size_t done = 0; done < i->about.size; done += part, at += x->block) {
+        part = (size_t)RH_MIN(i->about.size - done, x->block - head);
         if (read_bytes(fs, &e, at, header, head, err) < 0)
             return -1;
         if (head && memcmp(header, "XSLM", 4))
@@ -515,15 +512,15 @@ static int xfs_read_link(struct rh_fs *fs, uint64_t node, char **ret,
 
     if (read_inode(fs, node, &i, err) < 0)
         return -1;
-    if (rh_guest_type(i.mode) != 'l')
+    if (i.about.type != 'l')
         return rh_fail(err, RH_ERR_FILE_TYPE,
                        "not a symbolic link in the guest");
-    if (!i.size || i.size > 1024 ||
-        (i.format == FORMAT_LOCAL && i.size > i.fork_size))
+    if (!i.about.size || i.about.size > 1024 ||
+        (i.format == FORMAT_LOCAL && i.about.size > i.fork_size))
         return damaged(fs, _("a symbolic link is damaged"), err);
-    target = rh_calloc(1, (size_t)i.size + 1);
+    target = rh_calloc(1, (size_t)i.about.size + 1);
     if (i.format == FORMAT_LOCAL)
-        memcpy(target, i.fork, (size_t)i.size);
+        memcpy(target, i.fork, (size_t)i.about.size);
     else if (read_far_link(fs, &i, target, err) < 0)
         return -1;
     *ret = RH_TAKE(target);

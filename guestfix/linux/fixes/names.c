@@ -613,20 +613,17 @@ char *rh_without_md_devices(const char *text)
     return NULL;
 }
 
-static int fix_md(struct rh_fix_job *j, rh_error **err)
+/* Those of the files (NULL-ended) that are there, as `edit` has them; where it
+ * gives NULL they stay. */
+static int edit_each(struct rh_fix_job *j, const char *const *paths,
+                     char *(*edit)(const char *text), const char *what,
+                     rh_error **err)
 {
-    static const char *const paths[] = {"/etc/mdadm.conf",
-                                        "/etc/mdadm/mdadm.conf"};
-
-    for (size_t i = 0; i < RH_COUNT(paths); i++) {
+    for (size_t i = 0; paths[i]; i++) {
         RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, paths[i], NULL);
-        RH_AUTO(rh_freep)
-        char *after = text ? rh_without_md_devices(text) : NULL;
+        RH_AUTO(rh_freep) char *after = text ? edit(text) : NULL;
 
-        if (after && rh_fix_put(j, paths[i], after, strlen(after), 0644,
-                                _("arrays are looked for on every disk, not "
-                                  "on the old machine's names only"),
-                                err) < 0)
+        if (put_after(j, paths[i], after, what, err) < 0)
             return -1;
     }
     return 0;
@@ -637,20 +634,18 @@ int rh_fix_lvm_filter(struct rh_fix_job *j, rh_error **err)
     static const char *const paths[] = {"/etc/lvm/devices/system.devices",
                                         "/etc/lvm/cache/.cache", NULL};
     static const char *const confs[] = {"/etc/lvm/lvm.conf",
-                                        "/etc/lvm/lvmlocal.conf"};
+                                        "/etc/lvm/lvmlocal.conf", NULL};
+    static const char *const arrays[] = {"/etc/mdadm.conf",
+                                         "/etc/mdadm/mdadm.conf", NULL};
 
-    for (size_t i = 0; i < RH_COUNT(confs); i++) {
-        RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, confs[i], NULL);
-        RH_AUTO(rh_freep)
-        char *after = text ? rh_without_lvm_filters(text) : NULL;
-
-        if (after && rh_fix_put(j, confs[i], after, strlen(after), 0644,
-                                _("LVM looks at every disk, not at the old "
-                                  "machine's names only"),
-                                err) < 0)
-            return -1;
-    }
-    if (fix_md(j, err) < 0)
+    if (edit_each(j, confs, rh_without_lvm_filters,
+                  _("LVM looks at every disk, not at the old machine's names "
+                    "only"),
+                  err) < 0 ||
+        edit_each(j, arrays, rh_without_md_devices,
+                  _("arrays are looked for on every disk, not on the old "
+                    "machine's names only"),
+                  err) < 0)
         return -1;
     return drop_all(j, paths, _("remove LVM's list of the old machine's disks"),
                     err);
