@@ -184,6 +184,11 @@ struct rh_live_vm {
 struct rh_live_vm *rh_live_vm_open(rh_lib *lib, const char *url,
                                    const rh_options *options, rh_error **err);
 void rh_live_vm_free(struct rh_live_vm *vm);
+/* For platforms: what is in use is not read, but from a snapshot. */
+int rh_live_refuse_running(const struct rh_live_vm *vm,
+                           enum rh_live_state state, rh_error **err);
+void rh_live_tell_state(const struct rh_live_vm *vm, enum rh_live_state state,
+                        struct rh_findings *f);
 RH_FREEP(rh_live_vm_freep, struct rh_live_vm, rh_live_vm_free)
 /* The VM of a live package, borrowed; NULL: it is none. */
 struct rh_live_vm *rh_live_vm_of(const struct rh_package *p);

@@ -56,6 +56,37 @@ struct rh_live_vm *rh_live_vm_open(rh_lib *lib, const char *url,
     return NULL;
 }
 
+int rh_live_refuse_running(const struct rh_live_vm *vm,
+                           enum rh_live_state state, rh_error **err)
+{
+    if (!vm->options.will_read || state == RH_LIVE_OFF)
+        return 0;
+    if (state == RH_LIVE_SUSPENDED) {
+        rh_fail(err, RH_ERR_LIVE_RUNNING,
+                "the VM is suspended: its disks miss what its memory holds");
+        return rh_hint(err, "resume it, and shut it down");
+    }
+    return vm->options.snapshot
+               ? 0
+               : rh_fail(err, RH_ERR_LIVE_RUNNING, "the VM runs");
+}
+
+void rh_live_tell_state(const struct rh_live_vm *vm, enum rh_live_state state,
+                        struct rh_findings *f)
+{
+    if (state == RH_LIVE_ON)
+        rh_finding_add(f, RH_F_LIVE_RUNNING, "vm",
+                       vm->options.snapshot
+                           ? N_("the VM runs: what is copied is its state at a "
+                                "snapshot, as after a power cut; what it "
+                                "writes later is not in the result")
+                           : N_("the VM runs, and its disks are in use"));
+    if (state == RH_LIVE_SUSPENDED)
+        rh_finding_add(f, RH_F_LIVE_RUNNING, "vm",
+                       "the VM is suspended: its disks miss what its memory "
+                       "holds");
+}
+
 char *rh_live_stamp(rh_lib *lib, const char *url, const rh_options *options,
                     bool *ret_sure, rh_error **err)
 {

@@ -205,22 +205,6 @@ void rh_ntx_vm_close(struct rh_live_vm *vm)
 
 /* --- as a package's VM --------------------------------------------------- */
 
-static int refuse_running(struct rh_live_vm *vm, rh_error **err)
-{
-    const struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
-
-    if (!vm->options.will_read || v->state == RH_LIVE_OFF)
-        return 0;
-    if (v->state == RH_LIVE_SUSPENDED) {
-        rh_fail(err, RH_ERR_LIVE_RUNNING,
-                "the VM is suspended: its disks miss what its memory holds");
-        return rh_hint(err, "resume it, and shut it down");
-    }
-    return vm->options.snapshot
-               ? 0
-               : rh_fail(err, RH_ERR_LIVE_RUNNING, "the VM runs");
-}
-
 static void take_places(struct rh_ntx_vm *v, const struct rh_package *p)
 {
     const struct rh_container *c = rh_container_of(p);
@@ -233,23 +217,6 @@ static void take_places(struct rh_ntx_vm *v, const struct rh_package *p)
         to->container = rh_strndup(name, strcspn(name, "/"));
         to->folder = c->datastores.items[i].place;
     }
-}
-
-static void tell_state(const struct rh_live_vm *vm, struct rh_findings *f)
-{
-    const struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
-
-    if (v->state == RH_LIVE_ON)
-        rh_finding_add(f, RH_F_LIVE_RUNNING, "vm",
-                       vm->options.snapshot
-                           ? N_("the VM runs: what is copied is its state at a "
-                                "snapshot, as after a power cut; what it "
-                                "writes later is not in the result")
-                           : N_("the VM runs, and its disks are in use"));
-    if (v->state == RH_LIVE_SUSPENDED)
-        rh_finding_add(f, RH_F_LIVE_RUNNING, "vm",
-                       "the VM is suspended: its disks miss what its memory "
-                       "holds");
 }
 
 static void tell_not_read(const struct rh_ntx_vm *v, struct rh_findings *f,
@@ -296,7 +263,7 @@ int rh_ntx_describe(struct rh_live_vm *vm, struct rh_package *p, rh_error **err)
     struct rh_vm *config;
     size_t at;
 
-    if (refuse_running(vm, err) < 0 ||
+    if (rh_live_refuse_running(vm, rh_ntx_vm_of(vm)->state, err) < 0 ||
         rh_ntx_read(vm->live, v->doc, &f, err) < 0)
         return -1;
     take_places(v, p);
@@ -312,7 +279,7 @@ int rh_ntx_describe(struct rh_live_vm *vm, struct rh_package *p, rh_error **err)
                     RH_FROM_PRISM, f.name);
         rh_set_text(config, &d->format, "raw", RH_FROM_PRISM, f.name);
     }
-    tell_state(vm, &f.vms.items[0].findings);
+    rh_live_tell_state(vm, rh_ntx_vm_of(vm)->state, &f.vms.items[0].findings);
     tell_ways(vm, &f.vms.items[0].findings);
     f.vms.items[0].vm = NULL;
     at = rh_package_add_vm(p, config);

@@ -26,17 +26,7 @@ static void state(const struct rh_vs_vm *v, struct rh_findings *f)
     if (connection[0] && strcmp(connection, "connected"))
         rh_finding_add(f, RH_F_LIVE_STATE, "vm",
                        "the source cannot reach the VM: it is %s", connection);
-    if (v->state == RH_LIVE_ON)
-        rh_finding_add(f, RH_F_LIVE_RUNNING, "vm",
-                       v->vm->options.snapshot
-                           ? N_("the VM runs: what is copied is its state at a "
-                                "snapshot, as after a power cut; what it "
-                                "writes later is not in the result")
-                           : N_("the VM runs, and its disks are in use"));
-    if (v->state == RH_LIVE_SUSPENDED)
-        rh_finding_add(f, RH_F_LIVE_RUNNING, "vm",
-                       "the VM is suspended: its disks miss what its memory "
-                       "holds");
+    rh_live_tell_state(v->vm, v->state, f);
     if (v->encrypted)
         rh_finding_add(f, RH_F_LIVE_ENCRYPTED, "vm",
                        "the VM is encrypted on its host");

@@ -315,22 +315,6 @@ void rh_vs_vm_close(struct rh_live_vm *vm)
 /* --- as a package's VM
  * -------------------------------------------------------- */
 
-static int refuse_running(struct rh_live_vm *vm, rh_error **err)
-{
-    const struct rh_vs_vm *v = rh_vs_vm_of(vm);
-
-    if (!vm->options.will_read || v->state == RH_LIVE_OFF)
-        return 0;
-    if (v->state == RH_LIVE_SUSPENDED) {
-        rh_fail(err, RH_ERR_LIVE_RUNNING,
-                "the VM is suspended: its disks miss what its memory holds");
-        return rh_hint(err, "resume it, and shut it down");
-    }
-    return vm->options.snapshot
-               ? 0
-               : rh_fail(err, RH_ERR_LIVE_RUNNING, "the VM runs");
-}
-
 static int refuse_encrypted(struct rh_live_vm *vm, rh_error **err)
 {
     return rh_vs_vm_of(vm)->encrypted && vm->options.will_read
@@ -345,7 +329,8 @@ int rh_vs_describe(struct rh_live_vm *vm, struct rh_package *p, rh_error **err)
     RH_AUTO(rh_vm_freep) struct rh_vm *config = NULL;
     size_t at;
 
-    if (refuse_encrypted(vm, err) < 0 || refuse_running(vm, err) < 0)
+    if (refuse_encrypted(vm, err) < 0 ||
+        rh_live_refuse_running(vm, rh_vs_vm_of(vm)->state, err) < 0)
         return -1;
     config = rh_vm_new(vm->name);
     rh_vs_config(v->object, config, &findings);
