@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -76,16 +75,6 @@ static void start_of(long pid, char *ret, size_t room)
         field += *p == ' ';
     if (p && *p)
         snprintf(ret, room, "%.*s", (int)strcspn(p, " "), p);
-}
-
-static void new_token(char ret[33])
-{
-    unsigned char bytes[16];
-
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        abort(); /* 16 bytes are given whole, or the system has no random */
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
 }
 
 static void this_process(struct holder *h)
@@ -258,7 +247,7 @@ static struct rh_lease *new_lease(int dir, const char *name,
     l->dir = fcntl(dir, F_DUPFD_CLOEXEC, 0);
     l->name = rh_strdup(name);
     l->every = RH_MAX(stale_seconds / 6, 1);
-    new_token(l->token);
+    rh_random_hex(l->token, 16);
     pthread_mutex_init(&l->lock, NULL);
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);

@@ -70,6 +70,19 @@ void rh_check_hint(struct rh_checks *c, const char *fmt, ...)
     check->hint = rh_printable(text);
 }
 
+void rh_check_network(struct rh_checks *c, bool there, const char *name,
+                      const char *all)
+{
+    if (there) {
+        rh_check_good(c, "network \"%s\" is there", name);
+        return;
+    }
+    rh_check_bad(c, RH_ERR_DELIVERY_NETWORK, "the pool has no network \"%s\"",
+                 name);
+    rh_check_hint(c, "name one with --network-map '%s=NAME'; there are: %s",
+                  name, all ? all : "");
+}
+
 int rh_checks_verdict(const struct rh_checks *c, rh_lib *lib, rh_error **err)
 {
     const struct rh_check *bad = NULL;

@@ -34,6 +34,9 @@ void rh_check_caution(struct rh_checks *c, const char *fmt, ...)
     RH_PRINTF(2, 3);
 void rh_check_bad(struct rh_checks *c, enum rh_error_id id, const char *fmt,
                   ...) RH_PRINTF(3, 4);
+/* A network that the VM wants is there, or not; `all`: those that are. */
+void rh_check_network(struct rh_checks *c, bool there, const char *name,
+                      const char *all);
 /* What to do about the last one. */
 void rh_check_hint(struct rh_checks *c, const char *fmt, ...) RH_PRINTF(2, 3);
 /* The first that is bad, as an error; the log has them all. */

@@ -3,7 +3,6 @@
 #ifdef HAVE_LIBVIRT
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/bytes.h"
 #include "base/out.h"
@@ -15,13 +14,8 @@ enum { PIECE = 128 * 1024, NAME_MAX_BYTES = 64 };
 
 void rh_virt_work_init(struct rh_virt_work *w, struct rh_virt_host *h)
 {
-    unsigned char random[4] = {0};
-
     *w = (struct rh_virt_work){.host = h};
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        abort(); /* a name that others have, too, would be dangerous */
-    snprintf(w->mark, sizeof w->mark, "%02x%02x%02x%02x", random[0], random[1],
-             random[2], random[3]);
+    rh_random_hex(w->mark, 4);
 }
 
 void rh_virt_work_free(struct rh_virt_work *w)

@@ -7,7 +7,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/digest.h"
@@ -15,16 +14,6 @@
 #include "deliver/proxmox/proxmox.h"
 
 enum { PIECE = 1024 * 1024, TRIES = 5, CREATING = 60 /* seconds */ };
-
-static void random_hex(char *ret, size_t bytes)
-{
-    unsigned char random[16];
-
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        abort(); /* no entropy at all: nothing that needs it may go on */
-    for (size_t i = 0; i < bytes; i++)
-        snprintf(ret + 2 * i, 3, "%02x", random[i]);
-}
 
 /* --- upload
  * ---------------------------------------------------------------------------
@@ -133,7 +122,7 @@ static int upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
     RH_AUTO(rh_http_upload_closep) struct rh_http_upload *u = NULL;
     struct rh_http_request r = {.method = "POST", .path = path};
 
-    random_hex(boundary, 16);
+    rh_random_hex(boundary, 16);
     add_field(&head, boundary, "content", "import");
     add_field(&head, boundary, "checksum-algorithm", "sha256");
     add_field(&head, boundary, "checksum", digest);
@@ -167,7 +156,7 @@ int rh_pve_upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
 
     if (digest_of(w, file, digest, err) < 0)
         return -1;
-    random_hex(mark, 8);
+    rh_random_hex(mark, 8);
     unique = rh_printf("rehost-%s-%s", mark, name);
     volume = rh_printf("%s:import/%s", w->place->import, unique);
     if (w->journal && rh_journal_add(w->journal, "file", volume, err) < 0)

@@ -6,7 +6,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/limits.h"
 #include "deliver/xapi/xapi.h"
@@ -18,13 +17,8 @@ static const char key[] = "rehost-task", stem[] = "rehost-";
 
 void rh_xapi_disks_init(struct rh_xapi_disks *d)
 {
-    unsigned char random[8] = {0};
-
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        abort(); /* a mark that others have, too, would be dangerous */
-    snprintf(d->mark, sizeof d->mark, "%s%02x%02x%02x%02x%02x%02x%02x%02x",
-             stem, random[0], random[1], random[2], random[3], random[4],
-             random[5], random[6], random[7]);
+    memcpy(d->mark, stem, sizeof stem);
+    rh_random_hex(d->mark + sizeof stem - 1, 8);
 }
 
 void rh_xapi_disks_free(struct rh_xapi_disks *d)

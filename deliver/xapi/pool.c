@@ -241,16 +241,7 @@ static int check_networks(struct rh_xapi *x, const struct rh_ova *ova,
     for (size_t i = 0; i < ova->networks.count; i++) {
         const struct rh_ova_network *n = &ova->networks.items[i];
 
-        if (has_network(all, n)) {
-            rh_check_good(checks, "network \"%s\" is there", n->name);
-            continue;
-        }
-        rh_check_bad(checks, RH_ERR_DELIVERY_NETWORK,
-                     "the pool has no network \"%s\"", n->name);
-        rh_check_hint(checks,
-                      "name one with --network-map '%s=NAME'; there "
-                      "are: %s",
-                      n->name, names.data ? names.data : "");
+        rh_check_network(checks, has_network(all, n), n->name, names.data);
     }
     json_decref(all);
     return 0;

@@ -2,7 +2,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "base/limits.h"
@@ -16,21 +15,14 @@ enum {
 };
 #define DISK_MAX (2040 * RH_GIB)
 
-static void make_mark(char ret[40])
-{
-    unsigned char random[8] = {0};
-
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        abort(); /* a mark that others have, too, would be dangerous */
-    snprintf(ret, 40, "rehost push %02x%02x%02x%02x%02x%02x%02x%02x", random[0],
-             random[1], random[2], random[3], random[4], random[5], random[6],
-             random[7]);
-}
+/* Of a mark, before 16 hex digits. */
+static const char stem[] = "rehost push ";
 
 void rh_xo_work_init(struct rh_xo_work *w, struct rh_xo *x, const rh_options *o)
 {
     *w = (struct rh_xo_work){.xo = x, .options = rh_new0(rh_options)};
-    make_mark(w->mark);
+    memcpy(w->mark, stem, sizeof stem);
+    rh_random_hex(w->mark + sizeof stem - 1, 8);
     for (size_t i = 0; o && i < o->list.count; i++)
         if (!strcmp(o->list.items[i].key, "network-map") ||
             !strcmp(o->list.items[i].key, "name"))
@@ -188,16 +180,8 @@ static int check_networks(struct rh_xo_work *w, struct rh_checks *checks,
     for (i = 0; i < w->ova->networks.count; i++) {
         const struct rh_ova_network *n = &w->ova->networks.items[i];
 
-        if (network_of(all, n, w->pool)) {
-            rh_check_good(checks, "network \"%s\" is there", n->name);
-            continue;
-        }
-        rh_check_bad(checks, RH_ERR_DELIVERY_NETWORK,
-                     "the pool has no network \"%s\"", n->name);
-        rh_check_hint(checks,
-                      "name one with --network-map '%s=NAME'; there "
-                      "are: %s",
-                      n->name, names.data ? names.data : "");
+        rh_check_network(checks, network_of(all, n, w->pool) != NULL, n->name,
+                         names.data);
     }
     json_decref(all);
     return 0;
@@ -463,7 +447,6 @@ int rh_xo_addresses(void *work, json_t *list, rh_error **err)
  * would stand in the description of many VMs. */
 static bool is_mark(const char *mark)
 {
-    static const char stem[] = "rehost push ";
     size_t n = sizeof stem - 1;
 
     return !strncmp(mark, stem, n) && strlen(mark) == n + 16 &&
