@@ -316,6 +316,19 @@ static const struct cli_option convert_options[] = {
     {"import-storage", 0, "NAME",
      N_("--out proxmox://: where files are uploaded to until the VM is made"),
      TO_OPTIONS},
+    {"transfer", 0, "auto|upload|download",
+     N_("--out proxmox://: send the disks, or have the node fetch them from "
+        "here (with --serve)"),
+     TO_OPTIONS},
+    {"serve", 0, "ADDRESS[:PORT]",
+     N_("where the node fetches them: an address of this machine (else the "
+        "one on the way to the node)"),
+     TO_OPTIONS},
+    {"serve-cert", 0, "FILE",
+     N_("with --serve NAME: a certificate that the node trusts, which it then "
+        "checks"),
+     TO_OPTIONS},
+    {"serve-key", 0, "FILE", N_("its key"), TO_OPTIONS},
     {"keep-failed", 0, NULL, N_("--out URL: leave what a failure made"),
      TO_OPTIONS},
     SERVER_OPTIONS,
@@ -347,6 +360,19 @@ const struct cli_option cli_warm_start_options[] = {
     {"import-storage", 0, "NAME",
      N_("--out proxmox://: where files are uploaded to until the VM is made"),
      TO_OPTIONS},
+    {"transfer", 0, "auto|upload|download",
+     N_("--out proxmox://: send the disks, or have the node fetch them from "
+        "here (with --serve)"),
+     TO_OPTIONS},
+    {"serve", 0, "ADDRESS[:PORT]",
+     N_("where the node fetches them: an address of this machine (else the "
+        "one on the way to the node)"),
+     TO_OPTIONS},
+    {"serve-cert", 0, "FILE",
+     N_("with --serve NAME: a certificate that the node trusts, which it then "
+        "checks"),
+     TO_OPTIONS},
+    {"serve-key", 0, "FILE", N_("its key"), TO_OPTIONS},
     {"source-tls-ca", 0, "FILE",
      N_("the CA that signed the source's certificate"), TO_OPTIONS},
     {"source-pin", 0, "[HOST=]SHA256",

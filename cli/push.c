@@ -28,6 +28,19 @@ static const struct cli_option options[] = {
     {"import-storage", 0, "NAME",
      N_("Proxmox: where files are uploaded to until the VM is made"),
      TO_OPTIONS},
+    {"transfer", 0, "auto|upload|download",
+     N_("proxmox://: send the disks, or have the node fetch them from here "
+        "(with --serve; auto also where its /var/tmp has no room)"),
+     TO_OPTIONS},
+    {"serve", 0, "ADDRESS[:PORT]",
+     N_("where the node fetches them: an address of this machine (else the "
+        "one on the way to the node)"),
+     TO_OPTIONS},
+    {"serve-cert", 0, "FILE",
+     N_("with --serve NAME: a certificate that the node trusts, which it then "
+        "checks"),
+     TO_OPTIONS},
+    {"serve-key", 0, "FILE", N_("its key"), TO_OPTIONS},
     {"vmid", 0, "N", N_("Proxmox: the VM's number"), TO_OPTIONS},
     {"name", 0, "NAME", N_("the VM's name there"), TO_OPTIONS},
     {"disk-by-disk", 0, NULL,
@@ -49,7 +62,8 @@ static const struct cli_option options[] = {
 static const char *const not_cleaning[] = {
     "network-map", "sr",           "storage",      "import-storage",
     "vmid",        "name",         "dry-run",      "keep-failed",
-    "start",       "disk-by-disk", "wait-address", NULL};
+    "start",       "disk-by-disk", "wait-address", "transfer",
+    "serve",       "serve-cert",   "serve-key",    NULL};
 
 /* Of several outcomes: interrupted, else what may be tried again, else
  * refused, else blocked. */
@@ -138,6 +152,8 @@ const struct cli_command cli_push = {
     "~/.rehost.yaml --start\n"
     "  rehost push out/web01 --to proxmox://pve1.example.net/pve1/local-lvm "
     "--pin AB:CD:...\n"
+    "  rehost push out/web01 --to proxmox://pve1.example.net/pve1/local-lvm "
+    "--serve 192.0.2.10:8443\n"
     "  rehost push out/web01 --to libvirt:qemu+ssh://root@kvm1.example.net/"
     "system#default --network-map '*=br0'\n",
     options,

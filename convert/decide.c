@@ -230,8 +230,10 @@ bool rh_job_is_archive(const struct rh_job_target *t)
 static int check_server_options(const struct rh_job *job, bool folder,
                                 rh_error **err)
 {
-    static const char *const server[] = {"start", "wait-address", "keep-failed",
-                                         "import-storage", NULL};
+    static const char *const server[] = {
+        "start",          "wait-address", "keep-failed",
+        "import-storage", "transfer",     "serve",
+        "serve-cert",     "serve-key",    NULL};
 
     for (size_t i = 0; server[i] && folder && !job->for_report; i++)
         if (rh_option(job->options, server[i]))

@@ -37,8 +37,9 @@ static int open_kind(struct rh_push *p, const char *url, rh_error **err)
 static int check_options(const struct rh_pusher *kind, const rh_options *o,
                          rh_error **err)
 {
-    static const char *const some[] = {"sr", "storage", "import-storage",
-                                       "vmid", "disk-by-disk"};
+    static const char *const some[] = {
+        "sr",       "storage", "import-storage", "vmid",     "disk-by-disk",
+        "transfer", "serve",   "serve-cert",     "serve-key"};
     static const char *const far[] = {"login", "tls-ca", "pin", NULL};
 
     for (size_t i = 0; i < RH_COUNT(some); i++) {
@@ -70,6 +71,10 @@ rh_push *rh_push_open(rh_lib *lib, const rh_options *options, rh_error **err)
                                         "vmid",
                                         "storage",
                                         "import-storage",
+                                        "transfer",
+                                        "serve",
+                                        "serve-cert",
+                                        "serve-key",
                                         "dry-run",
                                         "keep-failed",
                                         "start",

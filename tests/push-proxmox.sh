@@ -5,55 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/lib-vm.sh"
 
-# Secrets that no message may show.
-PASSWORD=s3cr3t-Pa55
-TOKEN=11111111-2222-3333-4444-555555555555
-export REHOST_TOKEN="root@pam!full=$TOKEN" REHOST_USER='' REHOST_PASSWORD=''
-cd "$SCRATCH" || exit 1
-make_vm web01 nics=2 "disks=8388608 5242880" firmware=uefi >/dev/null
-"$REHOST" convert vm --to kvm --out kvm --no-guest-fix >/dev/null || exit 1
-RESULT=$SCRATCH/kvm/web01
-
-pve() { # [OPTION...]
-    STATE=$PWD/state
-    python3 "$TOP/tests/oracles/pve_double.py" --state "$STATE" \
-        --password "$PASSWORD" --auth-delay 0 --task-delay 0.1 "$@" \
-        >ready 2>double.err &
-    SERVER=$!
-    trap 'kill $SERVER 2>/dev/null' EXIT
-    for _ in $(seq 100); do
-        grep -q ^ready ready && break
-        sleep 0.1
-    done
-    HOST=$(sed -n 's|^ready https://\([^ ]*\).*|\1|p' ready)
-    URL=proxmox://$HOST/pve1/local-lvm
-    cp -r "$RESULT" web01
-}
-push() { # [OPTION...]: to $URL
-    run timeout 100 "$REHOST" push web01 --to "$URL" \
-        --tls-ca "$STATE/cert.pem" "$@"
-    expect_secrets_kept
-}
-expect_secrets_kept() {
-    local secret
-    for secret in "$PASSWORD" "$TOKEN"; do
-        ! grep -rqF -- "$secret" .stdout .stderr web01 ||
-            fail "a secret was shown in: $(grep -rlF -- "$secret" .stdout .stderr web01)"
-    done
-    held
-}
-# No VM, no disk, no uploaded file, no half upload, no journal.
-expect_nothing_left() {
-    local folder
-    for folder in conf images local/import nfs/import tmp; do
-        expect_empty "$STATE/$folder"
-    done
-    expect_empty web01/.push
-}
-setting() { # VMID KEY
-    sed -n "s/^$2: //p" "$STATE/conf/$1.conf"
-}
-
+. "$TOP/tests/lib-pve.sh"
 test_a_vm_arrives_whole() {
     pve
     push --json

@@ -7,7 +7,7 @@
 
 #include "deliver/proxmox/proxmox.h"
 
-enum { POLL_FIRST = 50, POLL_MAX = 1000 /* ms */, LAST_LINES = 6 };
+enum { POLL_FIRST = 50, POLL_MAX = 1000 /* ms */, LAST_LINES = 6, ENDING = 20 };
 
 const char *rh_pve_text(const json_t *record, const char *field)
 {
@@ -249,6 +249,21 @@ static json_t *task_log(struct rh_pve *p, const char *node, const char *upid)
                        NULL);
 }
 
+/* A text of a task, without what is nobody's business. */
+static char *without_secret(const struct rh_pve *p, const char *text)
+{
+    struct rh_buf b = {0};
+    const char *hit;
+
+    while (p->hidden && (hit = strstr(text, p->hidden))) {
+        rh_buf_add(&b, text, (size_t)(hit - text));
+        rh_buf_puts(&b, "/...");
+        text = hit + strlen(p->hidden);
+    }
+    rh_buf_puts(&b, text);
+    return rh_buf_take(&b);
+}
+
 static int say_task(struct rh_pve *p, const char *node, const char *upid,
                     const char *status, rh_error **err)
 {
@@ -256,9 +271,13 @@ static int say_task(struct rh_pve *p, const char *node, const char *upid,
     size_t n = json_array_size(log);
     RH_AUTO(rh_buf_free) struct rh_buf b = {0};
 
-    for (size_t i = n > LAST_LINES ? n - LAST_LINES : 0; i < n; i++)
-        rh_buf_printf(&b, "%s%.200s", b.length ? " | " : "",
-                      rh_pve_text(json_array_get(log, i), "t"));
+    for (size_t i = n > LAST_LINES ? n - LAST_LINES : 0; i < n; i++) {
+        RH_AUTO(rh_freep)
+        char *line =
+            without_secret(p, rh_pve_text(json_array_get(log, i), "t"));
+
+        rh_buf_printf(&b, "%s%.200s", b.length ? " | " : "", line);
+    }
     json_decref(log);
     rh_fail(err,
             strstr(status, "already exists")  ? RH_ERR_DELIVERY_TAKEN
@@ -275,7 +294,7 @@ static int judge(struct rh_pve *p, const char *node, const char *upid,
     RH_AUTO(rh_freep) char *path = task_path(node, upid, "/status");
     json_t *status = rh_pve_call(p, "GET", path, NULL, err);
     RH_AUTO(rh_freep)
-    char *text = rh_strdup(rh_pve_text(status, "exitstatus"));
+    char *text = without_secret(p, rh_pve_text(status, "exitstatus"));
     bool running = status && strcmp(rh_pve_text(status, "status"), "stopped");
     json_t *log;
 
@@ -289,16 +308,43 @@ static int judge(struct rh_pve *p, const char *node, const char *upid,
     log = task_log(p, node, upid);
     if (running)
         tell_progress(p, log, stage);
-    for (size_t i = 0; !running && i < json_array_size(log); i++)
-        if (strstr(rh_pve_text(json_array_get(log, i), "t"), "WARN"))
-            rh_log(p->remote->lib, RH_LOG_WARN, "%s",
-                   rh_pve_text(json_array_get(log, i), "t"));
+    for (size_t i = 0; !running && i < json_array_size(log); i++) {
+        RH_AUTO(rh_freep)
+        char *line =
+            without_secret(p, rh_pve_text(json_array_get(log, i), "t"));
+
+        if (strstr(line, "WARN"))
+            rh_log(p->remote->lib, RH_LOG_WARN, "%s", line);
+    }
     json_decref(log);
     return running;
 }
 
-int rh_pve_wait(struct rh_pve *p, const char *node, const char *upid,
-                const char *stage, rh_error **err)
+/* End it, and see that it has ended: what it makes can be taken away only
+ * then. */
+static void stop_task(struct rh_pve *p, const char *node, const char *upid)
+{
+    RH_AUTO(rh_freep) char *path = task_path(node, upid, "");
+    RH_AUTO(rh_freep) char *status_path = task_path(node, upid, "/status");
+    unsigned ms = POLL_FIRST;
+
+    rh_http_set_lib(p->remote->http, NULL);
+    json_decref(rh_pve_call(p, "DELETE", path, NULL, NULL));
+    for (unsigned n = 0; n < ENDING; n++) {
+        json_t *status = rh_pve_call(p, "GET", status_path, NULL, NULL);
+        bool running = !strcmp(rh_pve_text(status, "status"), "running");
+
+        json_decref(status);
+        if (!running)
+            break;
+        rh_remote_pause(&ms, POLL_MAX);
+    }
+    rh_http_set_lib(p->remote->http, p->remote->lib);
+}
+
+int rh_pve_wait_with(struct rh_pve *p, const char *node, const char *upid,
+                     const char *stage, rh_pve_tick *tick, void *user,
+                     rh_error **err)
 {
     unsigned ms = POLL_FIRST;
     int more;
@@ -307,17 +353,19 @@ int rh_pve_wait(struct rh_pve *p, const char *node, const char *upid,
         return rh_fail(err, RH_ERR_DELIVERY_FAILED, "the server names no task");
     while ((more = judge(p, node, upid, stage, err)) > 0) {
         rh_remote_pause(&ms, POLL_MAX);
-        if (rh_go_on(p->remote->lib, err) < 0) {
-            more = -1;
-            break;
+        if (rh_go_on(p->remote->lib, err) < 0 ||
+            (tick && tick(user, err) < 0)) {
+            stop_task(p, node, upid);
+            return -1;
         }
     }
-    if (more < 0 && err && *err && rh_error_number(*err) == RH_ERR_CANCELLED) {
-        RH_AUTO(rh_freep) char *path = task_path(node, upid, "");
-
-        rh_http_set_lib(p->remote->http, NULL);
-        json_decref(rh_pve_call(p, "DELETE", path, NULL, NULL));
-        rh_http_set_lib(p->remote->http, p->remote->lib);
-    }
+    if (more < 0 && err && *err && rh_error_number(*err) == RH_ERR_CANCELLED)
+        stop_task(p, node, upid);
     return more;
+}
+
+int rh_pve_wait(struct rh_pve *p, const char *node, const char *upid,
+                const char *stage, rh_error **err)
+{
+    return rh_pve_wait_with(p, node, upid, stage, NULL, NULL, err);
 }

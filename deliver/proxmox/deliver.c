@@ -1,8 +1,8 @@
 /* deliver.c - `convert --out proxmox://HOST/NODE/STORAGE`.
  *
  * The API takes a disk as a whole file of a known length only, so each disk is
- * written to a temporary file, uploaded, and gone before the next one begins;
- * the VM is made of them when all are there. */
+ * written to a temporary file, sent (or fetched by the node), and gone before
+ * the next one begins; the VM is made of them when all are there. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <stdlib.h>

@@ -23,6 +23,7 @@ void rh_pve_place_free(struct rh_pve_place *p)
     free(p->storage);
     free(p->import);
     free(p->vmid);
+    rh_serve_close(p->serve);
     *p = (struct rh_pve_place){0};
 }
 
@@ -219,7 +220,7 @@ static int check_import(struct look *l, rh_error **err)
                      "not room for %llu bytes",
                      l->place->import, (unsigned long long)l->wish->file_bytes);
     else
-        rh_check_good(l->checks, "files are uploaded to storage \"%s\"",
+        rh_check_good(l->checks, "files go to storage \"%s\" first",
                       l->place->import);
     return 0;
 }
@@ -271,6 +272,15 @@ static void check_vm_rights(struct look *l)
         want(l, vm, rights[i]);
     if (rh_option_yes(l->pve->remote->options, "start"))
         want(l, vm, "VM.PowerMgmt");
+}
+
+/* To have the node open a connection: the new right, or the old ones. */
+static bool may_fetch(const struct look *l)
+{
+    RH_AUTO(rh_freep) char *node = rh_printf("/nodes/%s", l->place->node);
+
+    return may(l, node, "Sys.AccessNetwork") ||
+           (may(l, "/", "Sys.Audit") && may(l, "/", "Sys.Modify"));
 }
 
 static void check_rights(struct look *l)
@@ -424,7 +434,10 @@ static int look(struct look *l, rh_error **err)
     if (labs(l->pve->skew) > SKEW)
         rh_check_caution(l->checks, "the node's clock is %ld seconds off ours",
                          l->pve->skew);
-    return check_bridges(l, err);
+    if (check_bridges(l, err) < 0)
+        return -1;
+    return rh_pve_choose_way(l->pve, l->wish, may_fetch(l), l->place, l->checks,
+                             err);
 }
 
 int rh_pve_look(struct rh_pve *p, const struct rh_pve_wish *w,

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/digest.h"
 #include "base/io.h"
 #include "deliver/proxmox/proxmox.h"
 
@@ -146,6 +145,31 @@ static int upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
     return finish_upload(w, u, &r, err);
 }
 
+/* A node that does not come for it is sent it. */
+static int bring(struct rh_pve_work *w, struct rh_io *file, const char *name,
+                 const char *digest, rh_error **err)
+{
+    rh_error *e = NULL;
+
+    if (!w->place->serve)
+        return upload(w, file, name, digest, err);
+    if (rh_pve_fetch(w, file, name, digest, &e) == 0)
+        return 0;
+    if (rh_error_number(e) != RH_ERR_DELIVERY_UNREACHED ||
+        !w->place->may_upload) {
+        if (err && !*err)
+            *err = RH_TAKE(e);
+        rh_error_free(e);
+        return -1;
+    }
+    rh_log(w->pve->remote->lib, RH_LOG_WARN,
+           "%s: the disks are uploaded instead", rh_error_message(e));
+    rh_error_free(e);
+    rh_serve_close(w->place->serve);
+    w->place->serve = NULL;
+    return upload(w, file, name, digest, err);
+}
+
 /* An upload overwrites: the name is one that nobody else has. */
 int rh_pve_upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
                   char **ret_volume, rh_error **err)
@@ -162,7 +186,7 @@ int rh_pve_upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
     if (w->journal && rh_journal_add(w->journal, "file", volume, err) < 0)
         return -1;
     *rh_vec_add(&w->files) = rh_strdup(volume);
-    if (upload(w, file, unique, digest, err) < 0)
+    if (bring(w, file, unique, digest, err) < 0)
         return rh_error_context(err, _("uploading %s"), name);
     *ret_volume = RH_TAKE(volume);
     return 0;

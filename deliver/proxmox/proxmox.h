@@ -11,14 +11,18 @@
 
 #include <jansson.h>
 
+#include "base/digest.h"
+#include "base/serve.h"
 #include "deliver/server.h"
 
 /* --- calls
  * -------------------------------------------------------------------- */
 struct rh_pve {
     struct rh_remote *remote;
-    char *token; /* its name, "user@realm!id"; NULL: a ticket */
-    long skew;   /* seconds that the node's clock is ahead of ours */
+    char *token;        /* its name, "user@realm!id"; NULL: a ticket */
+    long skew;          /* seconds that the node's clock is ahead of ours */
+    const char *hidden; /* a secret that tasks' logs show, but not ours: a URL's
+                           path; or NULL */
 };
 int rh_pve_login(struct rh_pve *p, struct rh_remote *r, rh_error **err);
 void rh_pve_logout(struct rh_pve *p);
@@ -34,6 +38,12 @@ uint64_t rh_pve_number(const json_t *record, const char *field);
  * reason.  A cancel stops it.  `stage` names its progress. */
 int rh_pve_wait(struct rh_pve *p, const char *node, const char *upid,
                 const char *stage, rh_error **err);
+/* The same, asking `tick` each time whether to go on: a failure of it ends the
+ * task like a cancel. */
+typedef int rh_pve_tick(void *user, rh_error **err);
+int rh_pve_wait_with(struct rh_pve *p, const char *node, const char *upid,
+                     const char *stage, rh_pve_tick *tick, void *user,
+                     rh_error **err);
 
 /* --- the configuration, as proxmox.conf says
  * ---------------------------------------- */
@@ -75,7 +85,7 @@ json_t *rh_pve_conf_params(const struct rh_pve_conf *c, const char *storage,
 struct rh_pve_result {
     struct rh_place *place;
     struct rh_pve_conf conf; /* with its disks' files, and as options say */
-    uint64_t file_bytes, virtual_bytes;
+    uint64_t file_bytes, largest_file, virtual_bytes;
     char *note; /* of the VM's description: the receipt's digest */
 };
 int rh_pve_result_open(const char *dir, const json_t *receipt,
@@ -94,17 +104,28 @@ struct rh_pve_place {
         *import; /* where disks go; where files are uploaded */
     char *vmid;
     bool vmid_asked;
-    bool drop_startup; /* no right to set it */
+    bool drop_startup;      /* no right to set it */
+    struct rh_serve *serve; /* the node fetches the disks from it; NULL: they
+                               are uploaded */
+    bool verified;          /* its certificate is checked there, too */
+    bool may_upload;        /* when the node does not come */
 };
 void rh_pve_place_free(struct rh_pve_place *p);
 struct rh_pve_wish {
     struct rh_pve_conf *conf;
-    uint64_t virtual_bytes, file_bytes; /* file_bytes 0: not known */
+    uint64_t virtual_bytes, file_bytes, largest_file; /* files 0: not known */
 };
 /* Look at everything that could stand in the way. */
 int rh_pve_look(struct rh_pve *p, const struct rh_pve_wish *w,
                 struct rh_pve_place *ret, struct rh_checks *checks,
                 rh_error **err);
+
+/* How the disks go there (options "transfer", "serve", "serve-cert",
+ * "serve-key"): uploaded, or fetched by the node (`may_fetch`: we have the
+ * right to tell it so). */
+int rh_pve_choose_way(struct rh_pve *p, const struct rh_pve_wish *w,
+                      bool may_fetch, struct rh_pve_place *place,
+                      struct rh_checks *checks, rh_error **err);
 
 /* --- doing
  * ----------------------------------------------------------------------------
@@ -118,9 +139,14 @@ struct rh_pve_work {
     char *note;           /* of the VM's description, to know it by */
     uint64_t sent;
 };
-/* Upload one disk's file; *ret_volume is "STORAGE:import/NAME". */
+/* Bring one disk's file there, whichever way; *ret_volume is
+ * "STORAGE:import/NAME". */
 int rh_pve_upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
                   char **ret_volume, rh_error **err);
+/* Have the node fetch it from us as `name`.  DELIVERY_UNREACHED when it does
+ * not come. */
+int rh_pve_fetch(struct rh_pve_work *w, struct rh_io *file, const char *name,
+                 const char digest[RH_DIGEST_HEX], rh_error **err);
 int rh_pve_create(struct rh_pve_work *w, const struct rh_pve_conf *conf,
                   rh_error **err);
 /* What stands there now, for the receipt; compared with what was sent. */

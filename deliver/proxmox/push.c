@@ -26,9 +26,12 @@ static void plan(struct rh_push_item *p, const struct item *i)
         if (i->result.conf.list.items[n].file)
             rh_push_plan(p,
                          "POST https://%s/api2/json/nodes/%s/storage/%s/"
-                         "upload (%s)",
+                         "%s (%s%s%s)",
                          host, i->where.node, i->where.import,
-                         i->result.conf.list.items[n].file);
+                         i->where.serve ? "download-url" : "upload",
+                         i->result.conf.list.items[n].file,
+                         i->where.serve ? ", sha256, from " : "",
+                         i->where.serve ? rh_serve_name(i->where.serve) : "");
     rh_push_plan(p,
                  "POST https://%s/api2/json/nodes/%s/qemu (vmid %s, "
                  "storage %s)",
@@ -53,6 +56,7 @@ static int look(struct rh_push_item *p, rh_error **err)
     p->bytes = i->result.file_bytes;
     wish.virtual_bytes = i->result.virtual_bytes;
     wish.file_bytes = p->bytes;
+    wish.largest_file = i->result.largest_file;
     if (rh_pve_look(p->server->state, &wish, &i->where, &p->checks, err) < 0)
         return -1;
     plan(p, i);
@@ -110,8 +114,9 @@ static void item_free(struct rh_push_item *p)
     free(i);
 }
 
-static const char *const own_options[] = {"storage", "import-storage", "vmid",
-                                          NULL};
+static const char *const own_options[] = {
+    "storage", "import-storage", "vmid",      "transfer",
+    "serve",   "serve-cert",     "serve-key", NULL};
 
 const struct rh_pusher rh_push_proxmox = {
     .server = &rh_server_proxmox,

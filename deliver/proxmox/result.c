@@ -63,6 +63,7 @@ static int find_disks(struct rh_pve_result *r, const json_t *receipt,
             return -1;
         s->file = rh_strdup(file);
         r->file_bytes += io->size;
+        r->largest_file = RH_MAX(r->largest_file, io->size);
         r->virtual_bytes += rh_pve_number(disk, "virtual_size");
     }
     return 0;

@@ -328,7 +328,8 @@ RH_PUBLIC int rh_result_verify_with(rh_lib *, const char *source,
  * proxmox://HOST[:PORT]/NODE[/STORAGE], libvirt:URI[#POOL],
  * proxmox-local:STORAGE), "login" (a
  * file), "tls-ca", "pin" (repeat), "network-map" (repeat), "name", "sr" (xapi,
- * xo), "storage" (proxmox, libvirt), "import-storage", "vmid" (proxmox),
+ * xo), "storage" (proxmox, libvirt), "import-storage", "vmid", "transfer"
+ * (auto, upload, download), "serve", "serve-cert", "serve-key" (proxmox),
  * "dry-run", "start",
  * "keep-failed"; they must live as long as the object.  Where there is no login
  * file the environment is asked (REHOST_USER, REHOST_PASSWORD, REHOST_TOKEN),

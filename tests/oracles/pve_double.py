@@ -28,7 +28,6 @@ import tarfile
 import threading
 import time
 import urllib.parse
-import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SAFE = r"[a-zA-Z0-9\-\.\+\=\_]"
@@ -54,6 +53,38 @@ class Failure(Exception):
 def encoded(key, value):
     """a description's line ends, as the file keeps them"""
     return value.replace("%", "%25").replace("\n", "%0A") if key == "description" else value
+
+
+def cut_relay(port, after):
+    """a port that leads to `port`; its first connection breaks after so many bytes"""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(a, b, limit):
+        try:
+            while limit > 0:
+                piece = a.recv(min(limit, 1 << 16))
+                if not piece:
+                    break
+                b.sendall(piece)
+                limit -= len(piece)
+        except OSError:
+            pass
+        for s in (a, b):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def run():
+        limit = after
+        while True:
+            near = listener.accept()[0]
+            far = socket.create_connection(("127.0.0.1", port))
+            threading.Thread(target=pump, args=(near, far, 1 << 60), daemon=True).start()
+            threading.Thread(target=pump, args=(far, near, limit), daemon=True).start()
+            limit = 1 << 60
+    threading.Thread(target=run, daemon=True).start()
+    return listener.getsockname()[1]
 
 
 class Cluster:
@@ -198,12 +229,16 @@ class Cluster:
             self.tasks[upid] = task
 
         def run():
-            time.sleep(self.o.hang if kind == self.o.hang_task else self.o.task_delay)
+            end = time.time() + (self.o.hang if kind == self.o.hang_task else self.o.task_delay)
+            while time.time() < end and not task.get("stopped"):
+                time.sleep(0.05)
             try:
+                if task.get("stopped") and kind == "download":
+                    raise RuntimeError("received interrupt")
                 if kind == self.o.fail_task:
                     self.undo_create(kind, number)
                     raise RuntimeError("told to fail")
-                work(task["log"])
+                work(task["log"], task) if getattr(work, "wants_task", False) else work(task["log"])
                 task["exitstatus"] = "OK"
                 task["log"].append("TASK OK")
             except Exception as error:                             # noqa: BLE001
@@ -646,9 +681,11 @@ class Server:
                 return [{"type": "node", "node": "pve1", "id": "node/pve1", "status": "online"}]
             if template == "/nodes/{node}/status":
                 c.need(user, "/nodes/pve1", ["Sys.Audit"])
-                return {"cpuinfo": {"cpus": 8, "model": "x"}, "memory": {"total": 64 << 30}, "pveversion": "pve-manager/" + c.o.pve}
+                return {"cpuinfo": {"cpus": 8, "model": "x"}, "memory": {"total": 64 << 30}, "pveversion": "pve-manager/" + c.o.pve,
+                        "rootfs": {"avail": c.o.root_free or 1 << 40}}
             if template == "/nodes/{node}/network":
-                return [{"iface": "vmbr0", "type": "bridge", "active": 1, "bridge_vlan_aware": 1}, {"iface": "vmbr1", "type": "bridge", "active": 1}]
+                return [{"iface": "vmbr0", "type": "bridge", "active": 1, "bridge_vlan_aware": 1, "address": "127.0.0.1"},
+                        {"iface": "vmbr1", "type": "bridge", "active": 1}]
             if template == "/nodes/{node}/storage":
                 return [self.storage(n) for n in sorted(c.storages) if "content" not in p or
                         set(p["content"].split(",")) <= c.storages[n]["content"]]
@@ -683,7 +720,13 @@ class Server:
                     c.need(user, "/nodes/pve1", ["Sys.Audit"])
                 if template.endswith("/log"):
                     return [{"n": i + 1, "t": line} for i, line in enumerate(task["log"])]
-                return {k: v for k, v in task.items() if k != "log"}
+                if method == "DELETE":
+                    # Only a download hears it here; the others end by themselves.
+                    task["stopped"] = True
+                    if task.get("process"):
+                        task["process"].terminate()
+                    return None
+                return {k: v for k, v in task.items() if k not in ("log", "process", "stopped")}
         raise Failure(501, "Method '%s %s' not implemented" % (method, path))
 
     def storage(self, name):
@@ -711,35 +754,57 @@ class Server:
         return out
 
     def download(self, user, p):
+        """PVE::Tools::download_file_from_url: the node's wget, then the checksum"""
         c = self.c
         c.need(user, "/storage/" + p["storage"], ["Datastore.AllocateTemplate"])
         if not (c.may(user, "/", "Sys.Audit") and c.may(user, "/", "Sys.Modify")) and not c.may(user, "/nodes/pve1", "Sys.AccessNetwork"):
             raise Failure(403, "Permission check failed")
-        host = urllib.parse.urlsplit(p["url"]).hostname
-        if host not in ("127.0.0.1", "localhost", "::1"):
+        url = p["url"]
+        if urllib.parse.urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"):
             raise Failure(500, "this stand-in fetches from loopback only")
+        unverified = str(p.get("verify-certificates", "1")).lower() in ("0", "false", "no", "off")
+        # The real one would take it; nobody of ours may ask for it.
+        if "checksum" not in p and (unverified or not url.startswith("https")):
+            raise Failure(400, "Parameter verification failed.\n", {"checksum": "neither a certificate nor a checksum: told to refuse that"})
         dest, form = c.target(p["storage"], p["content"], p["filename"])
+        with open(os.path.join(c.o.state, "urls"), "a", encoding="utf-8") as f:
+            f.write(url + "\n")
+        if c.o.no_route:
+            url = "https://127.0.0.1:1" + urllib.parse.urlsplit(url).path
+        if c.o.cut_fetch:
+            url = "https://127.0.0.1:%d%s" % (cut_relay(urllib.parse.urlsplit(url).port, c.o.cut_fetch), urllib.parse.urlsplit(url).path)
 
-        def work(log):
+        def work(log, task):
+            log.append("downloading %s to %s" % (p["url"], dest))
             if os.path.exists(dest):
                 raise RuntimeError("refusing to override existing file '%s'" % dest)
             tmp = dest + ".tmp_dwnl.1"
-            context = ssl.create_default_context()
-            if str(p.get("verify-certificates", "1")) in ("0", "false"):
-                context = ssl._create_unverified_context()          # noqa: SLF001
+            command = ["wget", "--progress=dot:giga", "-O", tmp, url] + (["--no-check-certificate"] if unverified else []) + \
+                ([] if unverified or not c.o.trust else ["--ca-certificate=" + c.o.trust]) + \
+                (["--limit-rate=" + c.o.wget_rate] if c.o.wget_rate else [])
             try:
-                with urllib.request.urlopen(p["url"], context=context if p["url"].startswith("https") else None, timeout=900) as source, \
-                        open(tmp, "wb") as out:
-                    total = source.headers.get("Content-Length")
-                    for piece in iter(lambda: source.read(1 << 20), b""):
-                        out.write(piece)
-                    if total and out.tell() != int(total):
-                        raise RuntimeError("download failed: exit code 8")
-            except OSError as error:
+                with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                      env={"PATH": os.environ["PATH"], "LC_ALL": "C"}) as wget:
+                    task["process"] = wget
+                    for line in wget.stderr:
+                        log.append(line.rstrip("\n"))
+                if task.get("stopped"):
+                    raise RuntimeError("received interrupt")
+                if wget.returncode:
+                    raise RuntimeError("download failed: exit code %d" % wget.returncode)
+                if c.o.tamper:
+                    with open(tmp, "r+b") as f:
+                        f.seek(os.path.getsize(tmp) // 2)
+                        byte = f.read(1)
+                        f.seek(-1, 1)
+                        f.write(bytes([byte[0] ^ 1]))
+            except BaseException:
                 if os.path.exists(tmp):
                     os.remove(tmp)
-                raise RuntimeError("download failed: %s" % error) from error
+                raise
             c.accept(log, tmp, dest, form, p.get("checksum"), p.get("checksum-algorithm"))
+            log.append("download of '%s' to '%s' finished" % (p["url"], dest))
+        work.wants_task = True
         return c.worker("download", p["filename"], user, work)
 
     def machine(self, user, template, method, p):
@@ -797,6 +862,12 @@ def main():
     parser.add_argument("--task-delay", type=float, default=0.5)
     parser.add_argument("--fail-task", default="", help="tasks of this type (imgcopy, qmcreate) fail")
     parser.add_argument("--guest-address", default="", help="what the agent of a running guest tells")
+    parser.add_argument("--no-route", action="store_true", help="the node reaches nobody's URL")
+    parser.add_argument("--cut-fetch", type=int, default=0, help="a download's first connection breaks after that many bytes")
+    parser.add_argument("--tamper", action="store_true", help="what the node downloads comes changed")
+    parser.add_argument("--trust", default="", help="the node's CAs")
+    parser.add_argument("--wget-rate", default="", help="bytes a second of a download")
+    parser.add_argument("--root-free", type=int, default=0, help="bytes free in the node's root file system")
     parser.add_argument("--hang-task", default="", help="tasks of this type take --hang seconds")
     parser.add_argument("--hang", type=float, default=2)
     parser.add_argument("--cut-after", type=int, default=0, help="the connection breaks after that many bytes of an upload")
