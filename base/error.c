@@ -132,7 +132,8 @@ static enum rh_error_id by_errno(enum rh_error_id id, int number)
         return RH_ERR_FILE_LIMIT;
     if (number == EMFILE || number == ENFILE)
         return RH_ERR_OPEN_FILES;
-    if (id == RH_ERR_FILE_OPEN && (number == ENOENT || number == ENOTDIR))
+    if (id == RH_ERR_FILE_OPEN &&
+        (number == ENOENT || number == ENOTDIR || number == ENAMETOOLONG))
         return RH_ERR_FILE_NOT_FOUND;
     return id;
 }
@@ -167,10 +168,26 @@ int rh_error_again(rh_error **err, const rh_error *earlier)
     return -1;
 }
 
+/* What a package calls a file can be as long as the package. */
+static char *shortened(char *text)
+{
+    enum { MOST = 1024 }; /* bytes */
+    size_t n = MOST;
+    char *rest;
+
+    if (strnlen(text, MOST + 1) <= MOST)
+        return text;
+    while (n > MOST - 4 && ((unsigned char)text[n] & 0xc0) == 0x80)
+        n--; /* not within a character */
+    rest = rh_printf("%.*s...", (int)n, text);
+    free(text);
+    return rest;
+}
+
 int(rh_error_subject)(rh_error **err, const char *subject)
 {
     if (err && *err && !(*err)->where[0] && subject)
-        keep(&(*err)->where, rh_source_shown(subject));
+        keep(&(*err)->where, shortened(rh_source_shown(subject)));
     return -1;
 }
 

@@ -940,4 +940,15 @@ test_xml_as_it_is_really_written() {
     expect_error OVF_XML 3
     expect_equal "$(LC_ALL=C grep -c '[^ -~]' .stderr)" 0 "lines with raw bytes"
 }
+# A name that no file can have: as one that is not there.
+test_a_file_of_a_name_too_long_is_not_there() {
+    descriptor 'files = [("f1", "x" * 70000)]'
+    run "$REHOST" inspect box.ovf --json
+    expect_status 0
+    run "$REHOST" convert box.ovf --to kvm --out out
+    expect_error PACKAGE_FILE_MISSING 3
+    [ "$(wc -c <.stderr)" -lt 2000 ] || fail "an error of $(wc -c <.stderr) bytes"
+    expect_equal "$(ls -A out 2>/dev/null)" ""
+}
+
 run_tests
