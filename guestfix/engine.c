@@ -121,7 +121,9 @@ static json_t *volumes_json(const struct rh_session *s)
 
 static void tell_facts(struct rh_session *s, struct rh_guest_facts *ret)
 {
-    ret->backend = rh_strdup(s->guest ? s->guest->ops->backend : "none");
+    ret->backend = rh_strdup(!s->guest      ? "none"
+                             : s->appliance ? "libguestfs"
+                                            : s->guest->ops->backend);
     ret->json = s->guest ? s->family->facts_json(s->facts)
                          : json_pack("{s:o}", "family", text(s->family_name));
     json_object_set_new(ret->json, "backend", json_string(ret->backend));
@@ -279,7 +281,9 @@ static int open_guest(struct rh_session *s, rh_error **err)
     const char *why = NULL;
     /* Looking may have made it readable in-process, by a journal's replay; but
      * there is one way for both. */
-    bool kept = s->o->appliance && *s->o->appliance, sealed = false;
+    bool kept = s->o->appliance && *s->o->appliance &&
+                rh_appliance_is_whole(*s->o->appliance);
+    bool sealed = false;
 
     if (rh_volumes_find(s->disks, s->o->vm, &s->volumes, err) < 0)
         return -1;
@@ -310,6 +314,7 @@ static void session_free(struct rh_session *s)
         s->family->facts_free(s->facts);
     if (s->guest)
         s->guest->ops->close(s->guest);
+    rh_appliance_leave(s);
     rh_volumes_free(&s->volumes);
     rh_disks_free(s->disks);
     free(s->closed_why);

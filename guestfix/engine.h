@@ -23,6 +23,11 @@ struct rh_session {
     char *closed_why; /* why a pool or Solaris' UFS was not read; or NULL */
     const struct rh_profile *profile;
     bool writing; /* fixes will follow */
+    /* Volumes whose program is not installed are read by the appliance; it, or
+     * why it did not start. */
+    bool by_appliance;
+    struct rh_appliance *appliance;
+    char *appliance_why;
 };
 
 /* A root among the volumes, in-process.  0 with s->guest == NULL and *ret_why

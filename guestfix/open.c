@@ -88,8 +88,9 @@ static void say_closed(struct rh_session *s, const struct rh_volume *v,
                                       : _("it is damaged"));
 }
 
-static int find_root(struct rh_session *s, struct candidate *best,
-                     const char **ret_why, rh_error **err)
+static int find_root_among(struct rh_session *s, bool left,
+                           struct candidate *best, const char **ret_why,
+                           rh_error **err)
 {
     for (size_t i = 0; i < s->volumes.all.count; i++) {
         struct rh_volume *v = &s->volumes.all.items[i];
@@ -98,8 +99,9 @@ static int find_root(struct rh_session *s, struct candidate *best,
         struct rh_guest *g;
         struct rh_fs *fs;
 
-        if (!holds_a_root(v))
+        if (!holds_a_root(v) || rh_left_to_appliance(s, v) != left)
             continue;
+        s->by_appliance = left;
         fs = rh_volume_open(s, v, &why, &fault);
         if (!fs) {
             say_closed(s, v, why, fault, ret_why);
@@ -115,6 +117,16 @@ static int find_root(struct rh_session *s, struct candidate *best,
         g->ops->close(g);
     }
     return 0;
+}
+
+/* The appliance takes half a minute to start: only where there is no root among
+ * what is read without it. */
+static int find_root(struct rh_session *s, struct candidate *best,
+                     const char **ret_why, rh_error **err)
+{
+    if (find_root_among(s, false, best, ret_why, err) < 0)
+        return -1;
+    return best->rank ? 0 : find_root_among(s, true, best, ret_why, err);
 }
 
 /* --- mounting the rest

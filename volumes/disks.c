@@ -22,6 +22,7 @@ struct rh_disks {
     size_t count;
     struct rh_codec *codec;
     rh_lib *lib;
+    pthread_mutex_t *lock; /* of who else uses the overlays; NULL: nobody */
     struct slot slots[SLOTS];
 };
 
@@ -45,6 +46,37 @@ void rh_disks_free(struct rh_disks *d)
         free(d->slots[i].bytes);
     rh_codec_free(d->codec);
     free(d);
+}
+
+void rh_disks_share(struct rh_disks *d, pthread_mutex_t *lock)
+{
+    d->lock = lock;
+}
+
+static int read_overlay(struct rh_disks *d, size_t disk, void *buf, size_t n,
+                        uint64_t offset, rh_error **err)
+{
+    int r;
+
+    if (d->lock)
+        pthread_mutex_lock(d->lock);
+    r = rh_reader_read(d->overlays[disk], d->codec, buf, n, offset, err);
+    if (d->lock)
+        pthread_mutex_unlock(d->lock);
+    return r;
+}
+
+static int write_overlay(struct rh_disks *d, size_t disk, const void *buf,
+                         size_t n, uint64_t offset, rh_error **err)
+{
+    int r;
+
+    if (d->lock)
+        pthread_mutex_lock(d->lock);
+    r = rh_overlay_write(d->overlays[disk], buf, n, offset, err);
+    if (d->lock)
+        pthread_mutex_unlock(d->lock);
+    return r;
 }
 
 void rh_disks_forget(struct rh_disks *d)
@@ -96,7 +128,7 @@ static struct slot *fetch(struct rh_disks *d, size_t disk, uint64_t unit,
     if (!s->bytes)
         s->bytes = rh_malloc(UNIT);
     s->used = false;
-    if (rh_reader_read(d->overlays[disk], d->codec, s->bytes, n, at, err) < 0)
+    if (read_overlay(d, disk, s->bytes, n, at, err) < 0)
         return NULL;
     s->used = true;
     s->disk = disk;
@@ -119,8 +151,7 @@ int rh_disks_read(struct rh_disks *d, size_t disk, void *buf, size_t n,
         /* Whole runs go around the cache. */
         if (!inside && n >= UNIT) {
             part = n - n % UNIT;
-            if (rh_reader_read(d->overlays[disk], d->codec, to, part, offset,
-                               err) < 0)
+            if (read_overlay(d, disk, to, part, offset, err) < 0)
                 return -1;
         } else {
             s = fetch(d, disk, offset / UNIT, err);
@@ -156,7 +187,7 @@ int rh_disks_write(struct rh_disks *d, size_t disk, const void *buf, size_t n,
                    uint64_t offset, rh_error **err)
 {
     if (check_range(d, disk, n, offset, err) < 0 ||
-        rh_overlay_write(d->overlays[disk], buf, n, offset, err) < 0)
+        write_overlay(d, disk, buf, n, offset, err) < 0)
         return -1;
     forget(d, disk, offset, n, buf);
     return 0;

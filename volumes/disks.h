@@ -4,6 +4,8 @@
 #ifndef RH_VOLUMES_DISKS_H
 #define RH_VOLUMES_DISKS_H
 
+#include <pthread.h>
+
 #include "formats/format.h"
 #include "volumes/volume.h"
 
@@ -14,6 +16,9 @@ struct rh_disks *rh_disks_new(struct rh_reader **overlays, size_t count,
 void rh_disks_free(struct rh_disks *d);
 RH_FREEP(rh_disks_freep, struct rh_disks, rh_disks_free)
 
+/* Another thread uses the overlays as well, with this lock; NULL: no longer.
+ * What it writes is not seen in what was read here before. */
+void rh_disks_share(struct rh_disks *d, pthread_mutex_t *lock);
 /* The overlays were put back: hold nothing of what was read. */
 void rh_disks_forget(struct rh_disks *d);
 rh_lib *rh_disks_lib(const struct rh_disks *d);

@@ -5,7 +5,7 @@
  * copied.  It has no network, no guest program is run in it, and it runs in
  * software emulation where /dev/kvm does not really work. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "guestfix/backends/backends.h"
+#include "guestfix/backends/appliance.h"
 
 static int no_appliance(struct rh_session *s, const char *why,
                         const char **ret_why)
@@ -20,11 +20,6 @@ static int no_appliance(struct rh_session *s, const char *why,
 
 #ifndef HAVE_LIBGUESTFS
 
-void rh_appliance_free(struct rh_appliance *a)
-{
-    (void)a; /* there never is one */
-}
-
 int rh_open_appliance(struct rh_session *s, const char **ret_why,
                       rh_error **err)
 {
@@ -37,73 +32,26 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
 
 #else
 
-#include <errno.h>
-#include <fcntl.h>
-#include <guestfs.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "base/kvm.h"
 #include "base/late.h"
-#include "base/wait.h"
-#include "guestfix/backends/nbd_server.h"
 
 /* clang-format off */
 #define CALLS(X, p) \
-    X(p, add_drive_opts) X(p, chmod) X(p, close) X(p, cp_a) \
-    X(p, create_flags) X(p, cryptsetup_open) X(p, drop_caches) X(p, findfs_label) \
-    X(p, findfs_uuid) X(p, free_statns) X(p, free_statvfs) X(p, getxattr) \
-    X(p, last_errno) X(p, last_error) X(p, launch) X(p, list_dm_devices) \
-    X(p, list_md_devices) X(p, ln_s) X(p, ls) X(p, lsetxattr) X(p, lstatns) \
-    X(p, lvm_scan) X(p, lvs) X(p, mkdir_p) X(p, mount_options) \
-    X(p, read_file) X(p, readlink) X(p, rename) X(p, rm) X(p, set_autosync) \
-    X(p, set_backend) X(p, set_backend_settings) X(p, set_error_handler) \
-    X(p, set_network) X(p, set_pgroup) X(p, set_tmpdir) X(p, setxattr) \
-    X(p, shutdown) X(p, statns) X(p, statvfs) X(p, sync) X(p, umount_all) \
-    X(p, upload) X(p, vfs_type) X(p, vfs_uuid)
+    X(p, chmod) X(p, cp_a) X(p, cryptsetup_open) X(p, drop_caches) \
+    X(p, findfs_label) X(p, findfs_uuid) X(p, free_statns) X(p, free_statvfs) \
+    X(p, getxattr) X(p, list_dm_devices) X(p, list_md_devices) X(p, ln_s) \
+    X(p, ls) X(p, lsetxattr) X(p, lstatns) X(p, lvm_scan) X(p, lvs) \
+    X(p, mkdir_p) X(p, mount_options) X(p, read_file) X(p, readlink) \
+    X(p, rename) X(p, rm) X(p, setxattr) X(p, shutdown) X(p, statns) \
+    X(p, statvfs) X(p, sync) X(p, umount_all) X(p, vfs_type) X(p, vfs_uuid)
 /* clang-format on */
 RH_LATE_TABLE(guestfs, CALLS);
-
-struct app_mount {
-    char *options, *device, *path;
-};
-
-struct rh_appliance {
-    guestfs_h *g;
-    RH_VEC(struct app_mount) mounted; /* in this order */
-    struct rh_nbd_server *server;
-    const char *no_kvm;         /* why it runs in software emulation */
-    struct rh_appliance **keep; /* where it goes instead of ending */
-    /* Of the thread that starts it, until `started`. */
-    pthread_mutex_t lock;
-    pthread_cond_t ended;
-    bool started, abandoned;
-    int result;
-};
 
 static guestfs_h *handle(struct rh_guest *g)
 {
     return ((struct rh_appliance *)g->state)->g;
-}
-
-static int failed(guestfs_h *g, const char *what, rh_error **err)
-{
-    const char *why = guestfs.last_error(g);
-
-    if (guestfs.last_errno(g) == ENOENT || guestfs.last_errno(g) == ENOTDIR ||
-        guestfs.last_errno(g) == ENODATA)
-        return rh_fail(err, RH_ERR_FILE_NOT_FOUND, "%s: not there in the guest",
-                       what);
-    if (guestfs.last_errno(g) == ENOSPC)
-        return rh_fail(err, RH_ERR_GUEST_FULL, "%s: no space left in the guest",
-                       what);
-    return rh_fail(err, RH_ERR_GUEST_APPLIANCE, "%s: %s", what,
-                   why ? why : "failed");
 }
 
 /* --- files
@@ -115,7 +63,7 @@ static int app_stat(struct rh_guest *g, const char *path, bool follow,
                                        : guestfs.lstatns(handle(g), path);
 
     if (!st)
-        return failed(handle(g), path, err);
+        return rh_appliance_failed(handle(g), path, err);
     ret->type = rh_guest_type((uint32_t)st->st_mode);
     ret->size = (uint64_t)st->st_size;
     ret->mode = (uint32_t)(st->st_mode & 07777);
@@ -133,7 +81,7 @@ static int app_list(struct rh_guest *g, const char *path, char ***ret_names,
     char **names = guestfs.ls(handle(g), path);
 
     if (!names)
-        return failed(handle(g), path, err);
+        return rh_appliance_failed(handle(g), path, err);
     *ret_names = names; /* sorted by the daemon, malloc'ed as we want it */
     return 0;
 }
@@ -154,34 +102,12 @@ static int app_read(struct rh_guest *g, const char *path, uint64_t limit,
                        path);
     bytes = guestfs.read_file(handle(g), path, &n);
     if (!bytes)
-        return failed(handle(g), path, err);
+        return rh_appliance_failed(handle(g), path, err);
     ended = rh_memdup0(bytes, n);
     free(bytes);
     *ret_bytes = ended;
     *ret_size = n;
     return 0;
-}
-
-/* Through a memory file: messages of the protocol hold 4 MB only. */
-static int upload(struct rh_guest *g, const char *path, const void *bytes,
-                  size_t n, rh_error **err)
-{
-    int fd RH_AUTO(rh_closep) = memfd_create("rehost", MFD_CLOEXEC);
-    RH_AUTO(rh_freep) char *name = rh_printf("/proc/self/fd/%d", fd);
-    const char *p = bytes;
-
-    if (fd < 0)
-        return rh_fail_errno(err, RH_ERR_MEMORY, errno, "%s", path);
-    for (size_t at = 0; at < n;) {
-        ssize_t put = write(fd, p + at, n - at);
-
-        if (put <= 0)
-            return rh_fail_errno(err, RH_ERR_MEMORY, errno, "%s", path);
-        at += (size_t)put;
-    }
-    return guestfs.upload(handle(g), name, path) < 0
-               ? failed(handle(g), path, err)
-               : 0;
 }
 
 static char *parent_of(const char *path)
@@ -211,13 +137,13 @@ static int app_write(struct rh_guest *g, const char *path, const void *bytes,
     bool is_new = app_stat(g, path, true, &st, NULL) < 0;
 
     g->changes++;
-    if (upload(g, path, bytes, n, err) < 0)
+    if (rh_appliance_upload(handle(g), path, bytes, n, err) < 0)
         return -1;
     if (!is_new)
         return 0;
     label_like_parent(g, path);
     return guestfs.chmod(handle(g), (int)mode, path) < 0
-               ? failed(handle(g), path, err)
+               ? rh_appliance_failed(handle(g), path, err)
                : 0;
 }
 
@@ -226,7 +152,7 @@ static int app_rename(struct rh_guest *g, const char *from, const char *to,
 {
     g->changes++;
     return guestfs.rename(handle(g), from, to) < 0
-               ? failed(handle(g), from, err)
+               ? rh_appliance_failed(handle(g), from, err)
                : 0;
 }
 
@@ -234,14 +160,17 @@ static int app_copy(struct rh_guest *g, const char *from, const char *to,
                     rh_error **err)
 {
     g->changes++;
-    return guestfs.cp_a(handle(g), from, to) < 0 ? failed(handle(g), from, err)
-                                                 : 0;
+    return guestfs.cp_a(handle(g), from, to) < 0
+               ? rh_appliance_failed(handle(g), from, err)
+               : 0;
 }
 
 static int app_remove(struct rh_guest *g, const char *path, rh_error **err)
 {
     g->changes++;
-    return guestfs.rm(handle(g), path) < 0 ? failed(handle(g), path, err) : 0;
+    return guestfs.rm(handle(g), path) < 0
+               ? rh_appliance_failed(handle(g), path, err)
+               : 0;
 }
 
 static int app_make_dir(struct rh_guest *g, const char *path, uint32_t mode,
@@ -254,7 +183,7 @@ static int app_make_dir(struct rh_guest *g, const char *path, uint32_t mode,
     g->changes++;
     if (guestfs.mkdir_p(handle(g), path) < 0 ||
         guestfs.chmod(handle(g), (int)mode, path) < 0)
-        return failed(handle(g), path, err);
+        return rh_appliance_failed(handle(g), path, err);
     label_like_parent(g, path);
     return 0;
 }
@@ -264,7 +193,7 @@ static int app_symlink(struct rh_guest *g, const char *target, const char *path,
 {
     g->changes++;
     if (guestfs.ln_s(handle(g), target, path) < 0)
-        return failed(handle(g), path, err);
+        return rh_appliance_failed(handle(g), path, err);
     label_like_parent(g, path);
     return 0;
 }
@@ -275,7 +204,7 @@ static int app_read_link(struct rh_guest *g, const char *path, char **ret,
     char *text = guestfs.readlink(handle(g), path);
 
     if (!text)
-        return failed(handle(g), path, err);
+        return rh_appliance_failed(handle(g), path, err);
     *ret = text;
     return 0;
 }
@@ -286,7 +215,7 @@ static int app_get_xattr(struct rh_guest *g, const char *path, const char *name,
     char *value = guestfs.getxattr(handle(g), path, name, ret_size);
 
     if (!value)
-        return failed(handle(g), path, err);
+        return rh_appliance_failed(handle(g), path, err);
     *ret_bytes = value;
     return 0;
 }
@@ -296,7 +225,7 @@ static int app_set_xattr(struct rh_guest *g, const char *path, const char *name,
 {
     g->changes++;
     return guestfs.setxattr(handle(g), name, bytes, (int)n, path) < 0
-               ? failed(handle(g), path, err)
+               ? rh_appliance_failed(handle(g), path, err)
                : 0;
 }
 
@@ -306,7 +235,7 @@ static int app_free_space(struct rh_guest *g, const char *path,
     struct guestfs_statvfs *st = guestfs.statvfs(handle(g), path);
 
     if (!st)
-        return failed(handle(g), path, err);
+        return rh_appliance_failed(handle(g), path, err);
     if (rh_mul_overflows((uint64_t)st->bavail, (uint64_t)st->bsize, ret_bytes))
         *ret_bytes = 0;
     guestfs.free_statvfs(st);
@@ -316,7 +245,7 @@ static int app_free_space(struct rh_guest *g, const char *path,
 static int app_flush(struct rh_guest *g, rh_error **err)
 {
     return guestfs.sync(handle(g)) < 0
-               ? failed(handle(g), _("writing back"), err)
+               ? rh_appliance_failed(handle(g), _("writing back"), err)
                : 0;
 }
 
@@ -335,7 +264,7 @@ static int app_take_up(struct rh_guest *g, rh_error **err)
         const struct app_mount *m = &a->mounted.items[i];
 
         if (guestfs.mount_options(a->g, m->options, m->device, m->path) < 0)
-            return failed(a->g, m->path, err);
+            return rh_appliance_failed(a->g, m->path, err);
     }
     return 0;
 }
@@ -354,40 +283,16 @@ static int app_sync(struct rh_guest *g, rh_error **err)
             return -1;
         }
         rh_error_free(why);
-        return failed(a->g, _("writing back"), err);
+        return rh_appliance_failed(a->g, _("writing back"), err);
     }
     return 0;
-}
-
-static void forget_mounts(struct rh_appliance *a)
-{
-    for (size_t i = 0; i < a->mounted.count; i++) {
-        free(a->mounted.items[i].options);
-        free(a->mounted.items[i].device);
-        free(a->mounted.items[i].path);
-    }
-    free(a->mounted.items);
-    memset(&a->mounted, 0, sizeof a->mounted);
-}
-
-void rh_appliance_free(struct rh_appliance *a)
-{
-    if (!a)
-        return;
-    if (a->g)
-        guestfs.close(a->g);
-    rh_nbd_stop(a->server);
-    forget_mounts(a);
-    pthread_cond_destroy(&a->ended);
-    pthread_mutex_destroy(&a->lock);
-    free(a);
 }
 
 static void app_close(struct rh_guest *g)
 {
     struct rh_appliance *a = g->state;
 
-    forget_mounts(a);
+    rh_appliance_forget_mounts(a);
     if (a->keep && guestfs.umount_all(a->g) == 0)
         *a->keep = a;
     else
@@ -417,175 +322,10 @@ static const struct rh_guest_ops app_ops = {
     .close = app_close,
 };
 
-/* --- starting it
- * -------------------------------------------------------------------- */
-static int configure(struct rh_session *s, struct rh_appliance *a,
-                     rh_error **err)
-{
-    static char force_tcg[] = "force_tcg";
-    char *settings[] = {force_tcg, NULL};
-
-    guestfs.set_error_handler(a->g, NULL, NULL);
-    guestfs.set_pgroup(a->g, 1); /* Ctrl-C is for us to handle */
-    guestfs.set_network(a->g, 0);
-    guestfs.set_autosync(a->g, 1);
-    if (guestfs.set_backend(a->g, "direct") < 0 ||
-        guestfs.set_tmpdir(a->g, rh_nbd_folder(a->server)) < 0)
-        return failed(a->g, _("preparing the appliance"), err);
-    if (!a->no_kvm)
-        return 0;
-    rh_log(s->o->lib, RH_LOG_INFO,
-           _("no KVM here (%s): the appliance runs in software emulation"),
-           a->no_kvm);
-    return guestfs.set_backend_settings(a->g, settings) < 0
-               ? failed(a->g, _("preparing the appliance"), err)
-               : 0;
-}
-
-static int add_disks(struct rh_session *s, struct rh_appliance *a,
-                     rh_error **err)
-{
-    for (size_t i = 0; i < s->count; i++) {
-        RH_AUTO(rh_freep)
-        char *server = rh_printf("unix:%s", rh_nbd_socket(a->server, i));
-        char *servers[] = {server, NULL};
-
-        if (guestfs.add_drive_opts(a->g, "", GUESTFS_ADD_DRIVE_OPTS_FORMAT,
-                                   "raw", GUESTFS_ADD_DRIVE_OPTS_PROTOCOL,
-                                   "nbd", GUESTFS_ADD_DRIVE_OPTS_SERVER,
-                                   servers, -1) < 0)
-            return failed(a->g, _("adding a disk to the appliance"), err);
-    }
-    return 0;
-}
-
-static void *launch_it(void *user)
-{
-    struct rh_appliance *a = user;
-    bool abandoned;
-    int result = guestfs.launch(a->g);
-
-    pthread_mutex_lock(&a->lock);
-    a->result = result;
-    a->started = true;
-    abandoned = a->abandoned;
-    pthread_cond_signal(&a->ended);
-    pthread_mutex_unlock(&a->lock);
-    if (abandoned)
-        rh_appliance_free(a);
-    return NULL;
-}
-
-/* Wait for the thread, and after a cancel only for a moment: on its first run
- * libguestfs builds its appliance, for up to a minute, and cannot be stopped
- * without leaving a half of one.  0: it ended, -1: `a` is the thread's now. */
-static int wait_for_launch(struct rh_session *s, struct rh_appliance *a)
-{
-    enum { TICK_MS = 100, PATIENCE = 12 };
-    int ticks = 0;
-    bool started;
-
-    pthread_mutex_lock(&a->lock);
-    while (!a->started && ticks < PATIENCE) {
-        rh_wait_cond(&a->ended, &a->lock, TICK_MS);
-        ticks += rh_go_on(s->o->lib, NULL) < 0;
-    }
-    started = a->started;
-    if (!started) {
-        a->abandoned = true;
-        rh_nbd_stop(RH_TAKE(a->server)); /* the disks are going away */
-    }
-    pthread_mutex_unlock(&a->lock);
-    return started ? 0 : -1;
-}
-
-static int configured(struct rh_session *s, struct rh_appliance *a,
-                      rh_error **err)
-{
-    /* At the program's end a thread may still be using it. */
-    a->g = guestfs.create_flags(GUESTFS_CREATE_NO_CLOSE_ON_EXIT);
-    /* Looking writes as well: a journal is replayed, into the overlay. */
-    if (a->g)
-        a->server = rh_nbd_serve(s->overlays, s->count, false, s->o->lib, err);
-    if (!a->g || !a->server || configure(s, a, err) < 0)
-        return -1;
-    return add_disks(s, a, err);
-}
-
-static struct rh_appliance *start(struct rh_session *s, const char *no_kvm,
-                                  rh_error **err)
-{
-    struct rh_appliance *a = rh_new0(struct rh_appliance);
-    pthread_t thread;
-
-    a->no_kvm = no_kvm;
-    pthread_mutex_init(&a->lock, NULL);
-    rh_wait_cond_init(&a->ended);
-    if (configured(s, a, err) < 0) {
-        rh_appliance_free(a);
-        return NULL;
-    }
-    if (pthread_create(&thread, NULL, launch_it, a)) {
-        rh_appliance_free(a);
-        rh_fail(err, RH_ERR_MEMORY, "no thread could be made");
-        return NULL;
-    }
-    if (wait_for_launch(s, a) < 0) {
-        pthread_detach(thread);
-        rh_go_on(s->o->lib, err);
-        return NULL;
-    }
-    pthread_join(thread, NULL);
-    if (a->result == 0)
-        return a;
-    /* Who cancels makes it fail, in one way or another. */
-    if (rh_go_on(s->o->lib, err) == 0)
-        failed(a->g, _("starting the appliance"), err);
-    rh_appliance_free(a);
-    return NULL;
-}
-
-/* A KVM that passed its try may break under the appliance all the same. */
-static struct rh_appliance *start_somehow(struct rh_session *s, rh_error **err)
-{
-    RH_AUTO(rh_error_freep) rh_error *fault = NULL;
-    struct rh_appliance *a;
-    const char *why;
-
-    rh_progress(s->o->lib, "guest", 0, 1);
-    if (!rh_kvm_works(&why))
-        return start(s, why, err);
-    a = start(s, NULL, &fault);
-    if (a)
-        return a;
-    if (rh_go_on(s->o->lib, err) < 0)
-        return NULL;
-    return start(s, _("the appliance did not start with it"), err);
-}
-
-/* The one that looking left, or one of our own. */
-static struct rh_appliance *take(struct rh_session *s, rh_error **err)
-{
-    struct rh_appliance **kept = s->o->appliance;
-    struct rh_appliance *a =
-        kept && *kept ? RH_TAKE(*kept) : start_somehow(s, err);
-
-    if (!a)
-        return NULL;
-    a->keep = s->writing ? NULL : kept;
-    if (a->no_kvm)
-        rh_finding_add(
-            s->o->findings, RH_F_GUEST_NO_KVM, "os",
-            N_("no KVM here (%s): the appliance that reads the guest runs "
-               "in software emulation, which takes some minutes"),
-            a->no_kvm);
-    return a;
-}
-
 /* --- the root
  * -------------------------------------------------------------------------- */
 /* Our volume as the appliance calls it: its disks are sda, sdb in our order. */
-static char *device_of(const struct rh_volume *v)
+char *rh_appliance_device(const struct rh_volume *v)
 {
     if (v->lv)
         return rh_printf("/dev/%s/%s", v->vg, v->lv);
@@ -606,7 +346,7 @@ static void add_unseen(struct rh_session *s, guestfs_h *g, char **devices)
 
         for (size_t k = 0; k < s->volumes.all.count; k++) {
             struct rh_volume *old = &s->volumes.all.items[k];
-            RH_AUTO(rh_freep) char *name = device_of(old);
+            RH_AUTO(rh_freep) char *name = rh_appliance_device(old);
 
             if (!name || strcmp(name, devices[i]))
                 continue;
@@ -643,7 +383,7 @@ static void open_luks(struct rh_session *s, guestfs_h *g)
 {
     for (size_t i = 0; i < s->volumes.all.count; i++) {
         const struct rh_volume *v = &s->volumes.all.items[i];
-        RH_AUTO(rh_freep) char *device = device_of(v);
+        RH_AUTO(rh_freep) char *device = rh_appliance_device(v);
         RH_AUTO(rh_freep) char *name = NULL;
 
         if (!v->fstype || strcmp(v->fstype, "crypto_LUKS") || !device ||
@@ -713,7 +453,7 @@ static const struct rh_family *try_root(struct rh_session *s,
 {
     static const char *const ways[] = {"", "subvol=@", "subvol=root",
                                        "subvol=@rootfs", NULL};
-    RH_AUTO(rh_freep) char *device = device_of(v);
+    RH_AUTO(rh_freep) char *device = rh_appliance_device(v);
     const char *name = v->span_count || v->lv ? device : v->device;
 
     for (size_t i = 0; name && ways[i]; i++) {
@@ -727,7 +467,7 @@ static const struct rh_family *try_root(struct rh_session *s,
         if (f)
             return f;
         guestfs.umount_all(handle(g));
-        forget_mounts(g->state);
+        rh_appliance_forget_mounts(g->state);
     }
     return NULL;
 }
@@ -755,7 +495,7 @@ static char *device_for(guestfs_h *g, const struct rh_mount_wish *w)
     const struct rh_volume *v = w->volume;
 
     if (v && (v->span_count || v->lv))
-        return device_of(v);
+        return rh_appliance_device(v);
     if (v)
         return rh_strdup(v->device);
     if (w->spec && !strncmp(w->spec, "UUID=", 5))
@@ -805,7 +545,9 @@ static int find_root(struct rh_session *s, struct rh_guest *g, rh_error **err)
     for (size_t i = 0; i < s->volumes.all.count; i++) {
         const struct rh_volume *v = &s->volumes.all.items[i];
 
-        if (!v->fstype)
+        /* Without regard to case, and only if Windows left it clean: one by
+         * one (appliance_ntfs.c). */
+        if (!v->fstype || !strcmp(v->fstype, "ntfs"))
             continue;
         for (size_t f = 0; rh_families[f] && !s->family; f++)
             if (rh_may_hold_root(rh_families[f], v))
@@ -829,12 +571,13 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
                             N_("libguestfs, which the guest's file system "
                                "needs, cannot be loaded"),
                             ret_why);
-    a = take(s, err);
+    a = rh_appliance_take(s, err);
     if (!a)
         return -1;
     g = rh_new0(struct rh_guest);
     g->ops = &app_ops;
     g->state = a;
+    a->whole = true;
     see_more(s, a->g);
     if (find_root(s, g, err) == 0 && s->family) {
         s->guest = g;

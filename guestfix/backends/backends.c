@@ -22,6 +22,11 @@ static bool is_ntfs(const struct rh_session *s, const struct rh_volume *v)
     return v->span_count && v->fstype && !strcmp(v->fstype, "ntfs");
 }
 
+static bool is_ntfs_left(const struct rh_session *s, const struct rh_volume *v)
+{
+    return s->by_appliance && rh_left_to_appliance(s, v);
+}
+
 static bool is_ufs(const struct rh_session *s, const struct rh_volume *v)
 {
     (void)s;
@@ -58,17 +63,25 @@ static bool is_for_a_kernel(const struct rh_session *s,
            s->o->keys[0];
 }
 
+enum { EDITS = RH_CAN_READ | RH_CAN_WRITE };
+
 const struct rh_backend rh_backends[] = {
-    {"ext", RH_CAN_READ | RH_CAN_WRITE, is_ext, rh_ext_open, NULL},
-    {"fat", RH_CAN_READ | RH_CAN_WRITE, is_fat, rh_fat_open, NULL},
-    {"ntfs", RH_CAN_READ | RH_CAN_WRITE, is_ntfs, rh_ntfs_open, NULL},
-    {"ufs", RH_CAN_READ | RH_CAN_WRITE, is_ufs, rh_ufs_open, NULL},
-    {"xfs", RH_CAN_READ, is_xfs, rh_xfs_open, NULL},
-    {"zfs", RH_CAN_READ | RH_CAN_REFUSE, is_zfs, rh_zfs_open, NULL},
-    {"appliance", RH_CAN_READ | RH_CAN_WRITE, is_for_a_kernel, NULL,
-     rh_open_appliance},
-    {NULL, 0, NULL, NULL, NULL},
+    {"ext", EDITS, is_ext, rh_ext_open, NULL, NULL},
+    {"fat", EDITS, is_fat, rh_fat_open, NULL, NULL},
+    {"ntfs-3g", EDITS, is_ntfs_left, NULL, rh_ntfs_in_appliance, NULL},
+    {"ntfs", EDITS, is_ntfs, rh_ntfs_open, NULL, NULL},
+    {"ufs", EDITS, is_ufs, rh_ufs_open, NULL, NULL},
+    {"xfs", RH_CAN_READ, is_xfs, rh_xfs_open, NULL, NULL},
+    {"zfs", RH_CAN_READ | RH_CAN_REFUSE, is_zfs, rh_zfs_open, NULL, NULL},
+    {"appliance", EDITS, is_for_a_kernel, NULL, NULL, rh_open_appliance},
+    {NULL, 0, NULL, NULL, NULL, NULL},
 };
+
+bool rh_left_to_appliance(const struct rh_session *s, const struct rh_volume *v)
+{
+    return is_ntfs(s, v) && !s->o->no_appliance && !rh_ntfs_is_here() &&
+           rh_appliance_is_here();
+}
 
 struct rh_fs *rh_backend_open(const struct rh_backend *b, struct rh_disks *d,
                               const struct rh_volume *v, const char **ret_why,
@@ -85,8 +98,9 @@ struct rh_fs *rh_backend_open(const struct rh_backend *b, struct rh_disks *d,
  * dry run: its edits stay in memory. */
 static bool serves(const struct rh_session *s, const struct rh_backend *b)
 {
-    return b->open && (b->abilities & (RH_CAN_WRITE | RH_CAN_REFUSE) ||
-                       !s->writing || s->o->dry_run);
+    return (b->open || b->open_by) &&
+           (b->abilities & (RH_CAN_WRITE | RH_CAN_REFUSE) || !s->writing ||
+            s->o->dry_run);
 }
 
 struct rh_fs *rh_volume_open(struct rh_session *s, const struct rh_volume *v,
@@ -97,7 +111,10 @@ struct rh_fs *rh_volume_open(struct rh_session *s, const struct rh_volume *v,
 
         if (!serves(s, b) || !b->probe(s, v))
             continue;
-        fs = rh_backend_open(b, s->disks, v, ret_why, err);
+        fs = b->open ? rh_backend_open(b, s->disks, v, ret_why, err)
+                     : b->open_by(s, v, ret_why, err);
+        if (fs)
+            fs->backend = b;
         return fs && s->writing &&
                        !(b->abilities & (RH_CAN_WRITE | RH_CAN_REFUSE))
                    ? rh_scratch_new(fs)

@@ -24,7 +24,10 @@ struct rh_backend {
     unsigned abilities;
     /* By what is known without opening it. */
     bool (*probe)(const struct rh_session *s, const struct rh_volume *v);
-    rh_fs_opener *open; /* one volume; NULL: open_guest is there */
+    rh_fs_opener *open; /* one volume; NULL: one of these is there */
+    /* Likewise, by the session's appliance; its fs has go_back(). */
+    struct rh_fs *(*open_by)(struct rh_session *s, const struct rh_volume *v,
+                             const char **ret_why, rh_error **err);
     int (*open_guest)(struct rh_session *s, const char **ret_why,
                       rh_error **err);
 };
@@ -33,9 +36,23 @@ extern const struct rh_backend rh_backends[]; /* ended by name == NULL */
 struct rh_fs *rh_backend_open(const struct rh_backend *b, struct rh_disks *d,
                               const struct rh_volume *v, const char **ret_why,
                               rh_error **err);
+/* Can it be read by the appliance alone, and may that be started?  For such
+ * volumes s->by_appliance has to be set. */
+bool rh_left_to_appliance(const struct rh_session *s,
+                          const struct rh_volume *v);
 /* The volume by the first back end that reads its kind; NULL as rh_fs_opener
  * says. */
 struct rh_fs *rh_volume_open(struct rh_session *s, const struct rh_volume *v,
                              const char **ret_why, rh_error **err);
+
+/* appliance_start.c: is libguestfs here?  Did this one open a whole guest?  And
+ * the session's, at its end: to who looks next, or away. */
+bool rh_appliance_is_here(void);
+bool rh_appliance_is_whole(const struct rh_appliance *a);
+void rh_appliance_leave(struct rh_session *s);
+/* appliance_ntfs.c */
+struct rh_fs *rh_ntfs_in_appliance(struct rh_session *s,
+                                   const struct rh_volume *v,
+                                   const char **ret_why, rh_error **err);
 
 #endif

@@ -91,6 +91,8 @@ typedef struct rh_fs *rh_fs_opener(struct rh_disks *d,
 rh_fs_opener rh_ext_open, rh_fat_open, rh_ntfs_open, rh_ufs_open, rh_xfs_open,
     rh_zfs_open;
 
+bool rh_ntfs_is_here(void); /* the program that reads it */
+
 /* Changes over a file system that is only read, in memory; it takes `below`. */
 struct rh_fs *rh_scratch_new(struct rh_fs *below);
 

@@ -404,6 +404,11 @@ rh_error *rh_nbd_failure(struct rh_nbd_server *s)
     return e;
 }
 
+pthread_mutex_t *rh_nbd_lock(struct rh_nbd_server *s)
+{
+    return &s->lock;
+}
+
 void rh_nbd_stop(struct rh_nbd_server *s)
 {
     if (!s)

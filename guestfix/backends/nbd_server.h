@@ -4,6 +4,8 @@
 #ifndef RH_GUESTFIX_BACKENDS_NBD_SERVER_H
 #define RH_GUESTFIX_BACKENDS_NBD_SERVER_H
 
+#include <pthread.h>
+
 #include "formats/format.h"
 
 struct rh_nbd_server;
@@ -20,6 +22,8 @@ const char *rh_nbd_socket(const struct rh_nbd_server *s, size_t disk);
 /* The first failure of reading or writing a disk, taken; NULL: none.  The
  * appliance itself sees an input/output error only. */
 rh_error *rh_nbd_failure(struct rh_nbd_server *s);
+/* Held while an overlay is read or written. */
+pthread_mutex_t *rh_nbd_lock(struct rh_nbd_server *s);
 void rh_nbd_stop(struct rh_nbd_server *s);
 
 #endif

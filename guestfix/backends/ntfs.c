@@ -19,8 +19,8 @@
 #include "base/bytes.h"
 #include "base/data.h"
 #include "guestfix/backends/fs.h"
+#include "guestfix/backends/ntfs_state.h"
 #include "guestfix/backends/unused.h"
-#include "ntfs/protocol.h"
 
 enum {
     ROOT = 5,         /* the root folder's record in every MFT */
@@ -719,27 +719,11 @@ static int start(struct ntfs *n, const char *program, rh_error **err)
     return r ? rh_fail_errno(err, RH_ERR_SERVICE, r, "%s", program) : 0;
 }
 
-/* What keeps it from being written, most telling first. */
-static void tell_state(struct rh_fs *fs)
+bool rh_ntfs_is_here(void)
 {
-    uint64_t state = ntfs_of(fs)->state;
+    RH_AUTO(rh_freep) char *program = rh_helper_path("rehost-ntfs");
 
-    fs->read_only = state != 0;
-    if (state & RH_NTFS_HIBERNATED) {
-        fs->trouble_id = RH_F_GUEST_HIBERNATED;
-        fs->trouble = _("Windows is hibernated on it; nothing is written");
-    } else if (state & RH_NTFS_CACHED) {
-        fs->trouble_id = RH_F_WINDOWS_FAST_STARTUP;
-        fs->trouble = _("Windows kept metadata in its cache when it stopped "
-                        "(fast startup, or it was switched off); nothing is "
-                        "written");
-    } else if (state & RH_NTFS_UNCLEAN) {
-        fs->trouble = _("its log holds changes that are not done yet; nothing "
-                        "is written");
-    } else if (state & RH_NTFS_CHKDSK) {
-        fs->trouble = _("Windows wants to check it (chkdsk); nothing is "
-                        "written");
-    }
+    return program != NULL;
 }
 
 struct rh_fs *rh_ntfs_open(struct rh_disks *d, const struct rh_volume *v,
@@ -765,6 +749,6 @@ struct rh_fs *rh_ntfs_open(struct rh_disks *d, const struct rh_volume *v,
         ntfs_close(fs);
         return NULL;
     }
-    tell_state(fs);
+    rh_ntfs_tell_state(fs, n->state);
     return fs;
 }
