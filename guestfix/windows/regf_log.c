@@ -348,6 +348,13 @@ static int replay(struct replay *r, const struct rh_regf_log *from,
     return done;
 }
 
+/* By its first block or, where a write tore that, by its first bin. */
+static bool is_one(const char *p, size_t n)
+{
+    return !memcmp(p, "regf", 4) ||
+           (n > RH_REGF_BASE + 4 && !memcmp(p + RH_REGF_BASE, "hbin", 4));
+}
+
 int rh_regf_replay(const void *bytes, size_t n, const struct rh_regf_log *logs,
                    size_t count, void **ret, size_t *ret_n, size_t *ret_pages,
                    rh_error **err)
@@ -364,11 +371,13 @@ int rh_regf_replay(const void *bytes, size_t n, const struct rh_regf_log *logs,
     done = replay(&r, logs, count, err);
     if (done <= 0) {
         free(r.out);
-        return done < 0
-                   ? -1
-                   : rh_fail(err, RH_ERR_HIVE_DIRTY,
+        if (done < 0)
+            return -1;
+        return is_one(bytes, n)
+                   ? rh_fail(err, RH_ERR_HIVE_DIRTY,
                              "the registry hive was not written to its end, "
-                             "and no log beside it fits");
+                             "and no log beside it fits")
+                   : rh_fail(err, RH_ERR_HIVE_KIND, "this is no registry hive");
     }
     *ret = r.out;
     *ret_n = r.out_n;
