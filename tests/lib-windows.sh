@@ -59,3 +59,70 @@ virtio_win() { # FOLDER SIGNATURE SYSTEM...
         done
     done
 }
+
+# --- disks of scripts, and what rehost says of them
+hives=$RH_SHARED/corpus/hives
+corpus=$RH_SHARED/corpus/windows-disks
+# One disk of each kind is made; the registries of others are put into copies.
+disk() { # NAME PROFILE [VARIABLE=...]
+    local name=$1 profile=$2
+    shift 2
+    [ -e "$SCRATCH/$name.raw" ] ||
+        env SIZE_MIB=64 "$@" sh "$tools/mkwindows.sh" "$SCRATCH/$name.raw" \
+            "$profile" >"$SCRATCH/mkwindows.log" 2>&1 ||
+        fail "$(cat "$SCRATCH/mkwindows.log")"
+}
+real() { # NAME PROFILE HIVE [VARIABLE=...]
+    local name=$1 profile=$2 hive=$3 e
+    shift 3
+    need_shared "corpus/hives/$hive.xz"
+    for e in '' .LOG1 .LOG2; do
+        [ ! -e "$hives/$hive$e.xz" ] ||
+            xz -dc "$hives/$hive$e.xz" >"$SCRATCH/$name.hive$e"
+    done
+    disk "$name" "$profile" SYSTEM_HIVE="$SCRATCH/$name.hive" "$@"
+}
+report() { # NAME TARGET [OPTION...]
+    local name=$1 to=$2
+    shift 2
+    run "$REHOST" report "$SCRATCH/$name.raw" --to "$to" --set memory=2GiB \
+        --set cpus=2 "$@" --json -
+}
+convert() { # NAME TARGET [OPTION...]
+    local name=$1 to=$2
+    shift 2
+    run "$REHOST" convert "$SCRATCH/$name.raw" --to "$to" --out out \
+        --format raw --set memory=2GiB --set cpus=2 "$@"
+}
+nic='--set nic0.model=vmxnet3 --set nic0.slot=192 --set nic0.mac=00:50:56:8a:01:02'
+edited='.vms[0].targets[0].edits | map(select(.fix == "windows.boot-start") | .where | sub(".*\\\\Services\\\\";"")) | sort | join(" ")'
+guest='.vms[0].targets[0].guest'
+boot_findings='[.vms[0].targets[0].findings[].id | select(test("WINDOWS-(BOOT|VHD|SAFE|HYPERV)"))] | join(" ")'
+flat() { # NAME SECTORS
+    printf '%s\n' '# Disk DescriptorFile' 'version=1' 'CID=fffffffe' 'parentCID=ffffffff' \
+        'createType="monolithicFlat"' "RW $2 FLAT \"$1-flat.vmdk\" 0" \
+        'ddb.adapterType = "lsilogic"'
+}
+# Findings of the files given, one line each: NAME VERDICT IDS
+findings() { # FILE...
+    run "$REHOST" report "$@" --to kvm --set memory=1GiB --set cpus=1 --json -
+    jq -r '.vms[] | (.source | split("/")[-1]) + " " + .targets[0].verdict + " " +
+        ([.targets[0].findings[].id | select(test("^(WINDOWS-(?!ACTIVATION)|GUEST-(HIB|DIRTY))"))] |
+        unique | join(","))' .stdout | sort
+}
+# What these tests need; without it the script ends, visibly.
+needs_windows_tools() { # NAME
+    local tool
+    [ -x "$BUILD/rehost-ntfs" ] || {
+        skip "$1" "built without the NTFS helper"
+        finish
+        exit 0
+    }
+    for tool in ntfs-3g ntfscp ntfscat ntfsfix hivexregedit mkntfs; do
+        command -v "$tool" >/dev/null || {
+            skip "$1" "$tool is not installed"
+            finish
+            exit 0
+        }
+    done
+}
