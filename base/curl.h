@@ -7,6 +7,7 @@
 #ifdef HAVE_LIBCURL
 #include <curl/curl.h>
 
+#include "base/http.h"
 #include "base/late.h"
 #include "base/lib.h"
 
@@ -46,6 +47,9 @@ struct rh_http;
 rh_lib *rh_http_lib(const struct rh_http *h);
 struct rh_curl_trust *rh_http_trust(struct rh_http *h); /* borrowed */
 /* Its headers and cookies: secrets, to be wiped and freed. */
+/* NULL: nobody can; see rh_http_on_ended(). */
+void rh_http_renewal(const struct rh_http *h, rh_http_renew **ret,
+                     void **ret_user);
 struct curl_slist *rh_http_lines(const struct rh_http *h);
 
 /* Load the library.  Any thread. */

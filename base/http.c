@@ -67,6 +67,8 @@ struct rh_http {
     RH_VEC(struct rh_secret *) headers;
     RH_VEC(struct cookie) cookies;
     CURL *curl;
+    rh_http_renew *renew; /* or NULL */
+    void *renew_user;
 };
 
 /* One request under way. */
@@ -372,6 +374,19 @@ struct curl_slist *rh_http_lines(const struct rh_http *h)
 
     add_secrets(h, &lines);
     return lines;
+}
+
+void rh_http_on_ended(struct rh_http *h, rh_http_renew *renew, void *user)
+{
+    h->renew = renew;
+    h->renew_user = user;
+}
+
+void rh_http_renewal(const struct rh_http *h, rh_http_renew **ret,
+                     void **ret_user)
+{
+    *ret = h->renew;
+    *ret_user = h->renew_user;
 }
 
 rh_lib *rh_http_lib(const struct rh_http *h)

@@ -61,6 +61,14 @@ void rh_http_add_basic(struct rh_http *h, const struct rh_secret *user,
 /* Cookies that the server sets are sent back to it; this sets one, too. */
 void rh_http_set_cookie(struct rh_http *h, const char *name, const char *value);
 void rh_http_forget(struct rh_http *h); /* headers and cookies */
+/* For what is read by rh_http_io(): its session ended while it was read (401).
+ * Log in anew, unless somebody has since the log-in number *login, which is set
+ * to the new one; then call read(arg) while the client is at rest.  With `read`
+ * NULL only the number is told.  False: a log-in was refused, and is not tried
+ * again. */
+typedef bool rh_http_renew(void *user, unsigned *login, void (*read)(void *),
+                           void *arg);
+void rh_http_on_ended(struct rh_http *h, rh_http_renew *renew, void *user);
 
 /* --- requests ---------------------------------------------------------------
  */

@@ -82,7 +82,12 @@ struct http {
     rh_lib *lib;
     struct rh_curl_trust own_trust, *trust;
     struct curl_slist *session; /* headers of a session, secrets; or NULL */
-    bool follow;                /* redirects */
+    struct rh_http *client;     /* whose session it is */
+    rh_http_renew *renew;       /* or NULL */
+    void *renew_user;
+    unsigned login; /* the client's, of `session` */
+    bool renewed;   /* and nothing has come since */
+    bool follow;    /* redirects */
     bool log_in;                /* as the environment says */
     char *url;                  /* may hold a password */
     char *shown;                /* for messages */
@@ -266,6 +271,7 @@ static int take_piece(struct transfer *t, const void *bytes, size_t n)
     pthread_mutex_lock(&t->h->lock);
     w->got += n;
     w->tries = 0;
+    t->h->renewed = false;
     pthread_mutex_unlock(&t->h->lock);
     keep_some(t->h, w, false);
     return 0;
@@ -355,12 +361,18 @@ static int open_handle(struct transfer *t, struct http *h, rh_error **err)
     return 0;
 }
 
+static void drop_lines(struct curl_slist *lines)
+{
+    for (struct curl_slist *l = lines; l; l = l->next)
+        rh_wipe(l->data, strlen(l->data));
+    if (lines)
+        rh_curl.slist_free_all(lines);
+}
+
 static void drop_headers(struct transfer *t)
 {
     rh_curl.easy_setopt(t->curl, CURLOPT_HTTPHEADER, NULL);
-    for (struct curl_slist *l = t->headers; l; l = l->next)
-        rh_wipe(l->data, strlen(l->data));
-    rh_curl.slist_free_all(t->headers);
+    drop_lines(t->headers);
     t->headers = NULL;
 }
 
@@ -768,11 +780,47 @@ static void drive(struct http *h, bool wait)
     pthread_cond_broadcast(&h->news);
 }
 
+static void take_session(void *user)
+{
+    struct http *h = user;
+    struct curl_slist *lines = rh_http_lines(h->client), *old;
+
+    pthread_mutex_lock(&h->lock);
+    old = h->session;
+    h->session = lines;
+    pthread_mutex_unlock(&h->lock);
+    drop_lines(old);
+}
+
+/* Its session has ended, not its right to read: once until something comes. */
+static bool log_in_again(struct http *h, const struct window *w)
+{
+    bool good;
+    long status = 0;
+
+    if (w->code == CURLE_HTTP_RETURNED_ERROR)
+        rh_curl.easy_getinfo(w->t.curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status != 401 || !h->renew || h->renewed || w->t.error)
+        return false;
+    h->renewed = true;
+    h->driving = true; /* nobody starts anything with the old one */
+    pthread_mutex_unlock(&h->lock);
+    good = h->renew(h->renew_user, &h->login, take_session, h);
+    pthread_mutex_lock(&h->lock);
+    h->driving = false;
+    pthread_cond_broadcast(&h->news);
+    return good;
+}
+
 /* What broke is asked for again from where it broke, after a while. */
 static int take_up(struct http *h, struct window *w, rh_error **err)
 {
     int failed;
 
+    if (log_in_again(h, w)) {
+        w->state = QUEUED;
+        return 0;
+    }
     if (w->t.error || !rh_curl_may_pass(w->t.curl, w->code) ||
         w->tries >= RH_CURL_TRIES) {
         say(&w->t, w->code, err);
@@ -887,10 +935,7 @@ static void http_free(struct http *h)
         rh_fetched_free(h->kept);
     if (h->multi)
         rh_curl.multi_cleanup(h->multi);
-    for (struct curl_slist *l = h->session; l; l = l->next)
-        rh_wipe(l->data, strlen(l->data));
-    if (h->session)
-        rh_curl.slist_free_all(h->session);
+    drop_lines(h->session);
     pthread_cond_destroy(&h->news);
     pthread_mutex_destroy(&h->lock);
     rh_curl_trust_free(&h->own_trust);
@@ -999,6 +1044,10 @@ static struct http *of_client(struct rh_http *client, const char *path,
         return NULL;
     h->trust = rh_http_trust(client);
     h->session = rh_http_lines(client);
+    h->client = client;
+    rh_http_renewal(client, &h->renew, &h->renew_user);
+    if (h->renew)
+        h->renew(h->renew_user, &h->login, NULL, NULL);
     h->follow = false;
     if (shown) {
         free(h->shown);

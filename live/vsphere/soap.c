@@ -210,12 +210,26 @@ static bool log_in_again(struct rh_vs *s, unsigned was, bool cleanup)
 
 static unsigned logins_of(struct rh_vs *s)
 {
-    unsigned n;
+    return atomic_load(&s->logins);
+}
 
-    pthread_mutex_lock(&s->login_lock);
-    n = s->logins;
-    pthread_mutex_unlock(&s->login_lock);
-    return n;
+/* For files that are read while the session ends: rh_http_on_ended(). */
+static bool renew(void *user, unsigned *login, void (*read)(void *), void *arg)
+{
+    struct rh_vs *s = user;
+    unsigned now = logins_of(s);
+
+    if (!read) {
+        *login = now;
+        return true;
+    }
+    if (now == *login && !log_in_again(s, now, false))
+        return false;
+    pthread_mutex_lock(&s->live->lock);
+    *login = logins_of(s);
+    read(arg);
+    pthread_mutex_unlock(&s->live->lock);
+    return true;
 }
 
 xmlDoc *rh_vs_call(struct rh_vs *s, struct rh_vs_call *c, rh_error **err)
@@ -465,6 +479,7 @@ int rh_vs_open(struct rh_live *live, rh_error **err)
     if (check_login(live, err) < 0 || meet(s, err) < 0 ||
         check_version(s, err) < 0 || log_in(s, false, err) < 0)
         return -1;
+    rh_http_on_ended(live->remote.http, renew, s);
     start_beating(s);
     return 0;
 }

@@ -20,6 +20,7 @@
 #define RH_LIVE_VSPHERE_VSPHERE_H
 
 #include <libxml/tree.h>
+#include <stdatomic.h>
 
 #include "live/live.h"
 
@@ -83,7 +84,7 @@ struct rh_vs {
     char *speaks; /* the API's version in our calls; NULL: 6.0 */
     struct rh_vs_ref root, collector, sessions, views, search, rights;
     pthread_mutex_t login_lock;
-    unsigned logins;  /* again, after sessions that had ended */
+    atomic_uint logins; /* again, after sessions that had ended */
     bool refused;     /* the last of them: asking again might lock the user */
     pthread_t thread; /* keeps the session and leases alive */
     pthread_mutex_t beats_lock;
