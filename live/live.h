@@ -123,6 +123,9 @@ struct rh_live_platform {
     int (*changed)(struct rh_live_vm *vm, size_t disk, const char *snapshot,
                    const char *since, rh_live_area_fn *area, void *user,
                    rh_error **err);
+    /* What changed since a mark is told only as long as its snapshot is there.
+     */
+    bool marks_hold;
     /* Is change tracking on for all disks?  Switch it on or off. */
     int (*tracking)(struct rh_live_vm *vm, bool *ret_on, rh_error **err);
     int (*track)(struct rh_live_vm *vm, bool on, rh_error **err);

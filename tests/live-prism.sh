@@ -57,8 +57,8 @@ no_image_left() {
     [ -z "$(ls "$STATE" | grep ^image-)" ] || fail "an image was left there"
     held
 }
-curl_v() { # URL
-    curl -s --cacert "$STATE/cert.pem" -u "admin:$SECRET" "https://$1"
+curl_v() { # URL [OPTION...]
+    curl -s --cacert "$STATE/cert.pem" -u "admin:$SECRET" "https://$1" "${@:2}"
 }
 
 # What is said of the VM, without where it came from and what its disks are
@@ -356,6 +356,79 @@ test_what_changed_between_two_snapshots() {
         "source-tls-ca=$STATE/cert.pem" -- true
     expect_status 1
     expect_stderr 'LIVE_UNTRACKED'
+}
+
+# --- a move while it runs --------------------------------------------------------
+warm() { # COMMAND ARGUMENT...
+    XDG_STATE_HOME=$PWD/kept run timeout 100 "$REHOST" warm "$@"
+    ! grep -rqF -- "$SECRET" .stdout .stderr || fail "a secret was shown"
+}
+start_move() {
+    warm start "prism://$PE/runs" --to kvm --format raw --out out --no-guest-fix \
+        --set firmware=bios --job j --source-tls-ca "$STATE/cert.pem" \
+        --datastore-map "default-container=$STATE/nfs/default-container"
+    expect_status 0
+}
+guest_writes() { # OFFSET BYTES
+    head -c "$2" /dev/urandom |
+        curl_v "$PE/_sim/write?vm=runs&offset=$1" --data-binary @- >/dev/null
+}
+snapshots_there() {
+    find "$STATE/nfs" -path '*.snapshot*' -type f | wc -l
+}
+# One snapshot of ours stays between rounds: what changed is told against it.
+test_rounds_by_changed_regions() {
+    prism
+    start_move
+    expect_equal "$(snapshots_there)" 1 snapshots
+    for at in 131072 1048576; do
+        guest_writes $at 70000
+        warm sync j
+        expect_status 0
+        expect_stdout '\(changes\)'
+        expect_equal "$(snapshots_there)" 1 snapshots
+    done
+    warm status j --json
+    expect_json '.snapshots | length' 1
+    expect_json '[.rounds[1:][].bytes_sent] | max < 400000' true
+    expect_schema .stdout rehost.warm-1.json
+    guest_writes 4096 512
+    warm cutover j --power-off --shutdown-timeout 1s
+    expect_status 0
+    curl_v "$PE/_sim/raw?vm=runs" >now
+    expect_same_file out/runs/disk0.raw now
+    expect_equal "$(snapshots_there)" 0 "snapshots left"
+}
+# Whoever died before he knew the snapshot's id: it is found by its name.
+test_a_snapshot_of_one_that_died() {
+    prism
+    start_move
+    job=out/.rehost-warm/j/job.json
+    jq '.snapshot_name = .held[0][0] | .held = []' $job >job.json
+    cp job.json $job
+    warm sync j
+    expect_status 0
+    expect_equal "$(snapshots_there)" 1 snapshots
+    warm abort j
+    expect_status 0
+    expect_equal "$(snapshots_there)" 0 "snapshots left"
+}
+# It expired, or somebody removed it: all is compared.
+test_a_snapshot_that_somebody_removed() {
+    prism
+    start_move
+    curl_v "$PE/api/nutanix/v3/vm_snapshots/$(jq -r '.held[0][1]' \
+        out/.rehost-warm/j/job.json)" -X DELETE >/dev/null
+    expect_equal "$(snapshots_there)" 0 snapshots
+    guest_writes 65536 4096
+    warm sync j
+    expect_status 0
+    expect_stdout '\(compare\)'
+    guest_writes 65536 4096
+    warm sync j
+    expect_stdout '\(changes\)'
+    warm abort j
+    expect_status 0
 }
 
 test_no_regions_told_are_not_none() {

@@ -285,6 +285,16 @@ static json_t *rounds_json(const struct rh_warm_journal *j)
     return list;
 }
 
+static json_t *held_json(const struct rh_warm_journal *j)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < j->held.count; i++)
+        json_array_append_new(list, json_pack("[s, s]", j->held.items[i].name,
+                                              j->held.items[i].id));
+    return list;
+}
+
 static json_t *options_json(const rh_options *o)
 {
     json_t *list = json_array();
@@ -305,7 +315,7 @@ static json_t *to_json(const struct rh_warm_journal *j)
         "disks", disks_json(j), "rounds", rounds_json(j));
     json_t *more = json_pack(
         "{s:I, s:b, s:I, s:I, s:I, s:I, s:f, s:s?, s:s?, s:b, s:b, s:b, s:f, "
-        "s:s?, s:s?, s:s?, s:b, s:b}",
+        "s:s?, s:s?, s:s?, s:b, s:b, s:b, s:o}",
         "rounds_forgotten", (json_int_t)j->rounds_forgotten, "in_round",
         j->in_round, "at_disk", (json_int_t)j->at_disk, "at", (json_int_t)j->at,
         "round_changed", (json_int_t)j->round_changed, "round_sent",
@@ -314,7 +324,7 @@ static json_t *to_json(const struct rh_warm_journal *j)
         "tracking_by_us", j->tracking_by_us, "renamed", j->renamed, "shut_down",
         j->shut_down, "fix_seconds", j->fix_seconds, "result", j->result,
         "mark", j->mark, "delivered_as", j->delivered_as, "started", j->started,
-        "staged", j->staged);
+        "staged", j->staged, "snapshot_ended", j->snapshot_ended, "held", held_json(j));
 
     if (doc && more)
         json_object_update(doc, more);
@@ -422,11 +432,28 @@ static void read_options(struct rh_warm_journal *j, const json_t *list)
     }
 }
 
+static void read_held(struct rh_warm_journal *j, const json_t *list)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach (list, i, item) {
+        const char *name = json_string_value(json_array_get(item, 0));
+        const char *id = json_string_value(json_array_get(item, 1));
+
+        if (name && id)
+            *rh_vec_add(&j->held) =
+                (struct rh_warm_snapshot){rh_strdup(name), rh_strdup(id)};
+    }
+}
+
 static void read_rest(struct rh_warm_journal *j, const json_t *doc)
 {
     j->rounds_forgotten = number_of(doc, "rounds_forgotten");
     j->direct = yes(doc, "direct");
     j->staged = yes(doc, "staged");
+    j->snapshot_ended = yes(doc, "snapshot_ended");
+    read_held(j, json_object_get(doc, "held"));
     j->in_round = yes(doc, "in_round");
     j->at_disk = (size_t)number_of(doc, "at_disk");
     j->at = number_of(doc, "at");
@@ -595,6 +622,11 @@ void rh_warm_journal_close(struct rh_warm_journal *j)
     }
     for (size_t i = 0; i < j->rounds.count; i++)
         free(j->rounds.items[i].how);
+    for (size_t i = 0; i < j->held.count; i++) {
+        free(j->held.items[i].name);
+        free(j->held.items[i].id);
+    }
+    free(j->held.items);
     free(j->disks.items);
     free(j->rounds.items);
     free(j->name);

@@ -50,6 +50,9 @@ struct rh_warm_disk {
     fixed; /* ranges with the guest's edits, which
               the next round takes back */
 };
+struct rh_warm_snapshot {
+    char *name, *id;
+};
 struct rh_warm_round {
     char *how; /* "full", "changes", "compare" */
     uint64_t changed, sent;
@@ -85,6 +88,9 @@ struct rh_warm_journal {
     /* On the platform: ours, to be taken away. */
     char *snapshot_name; /* being made, or made */
     char *snapshot;      /* its id, once it is known */
+    bool snapshot_ended; /* the marks of the last round are its */
+    /* Of earlier rounds, where their marks hold no longer than they do. */
+    RH_VEC(struct rh_warm_snapshot) held;
     bool tracking_by_us, renamed, shut_down;
     double fix_seconds; /* what looking and fixing took when it was tried */
     char *result;       /* where it stands, once it is handed over */

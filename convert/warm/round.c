@@ -425,6 +425,7 @@ static void end(rh_warm *w, const char *how, bool last, double seconds)
         d->mark = RH_TAKE(d->next_mark);
     }
     w->j.in_round = false;
+    w->j.snapshot_ended = w->j.snapshot != NULL;
     w->j.at_disk = 0;
     w->j.at = 0;
     w->j.round_changed = w->j.round_sent = 0;

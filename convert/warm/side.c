@@ -151,8 +151,62 @@ static int drop_snapshot(rh_warm *w, struct rh_warm_side *s, rh_error **err)
         return -1;
     free(w->j.snapshot);
     free(w->j.snapshot_name);
+    w->j.snapshot_ended = false;
     w->j.snapshot = w->j.snapshot_name = NULL;
     return rh_warm_journal_save(&w->j, err);
+}
+
+/* --- snapshots that marks stand on: the first of them is that of the last round
+ * -- */
+
+static int release(rh_warm *w, struct rh_warm_side *s, size_t keep,
+                   rh_error **err)
+{
+    while (w->j.held.count > keep) {
+        struct rh_warm_snapshot *h = &w->j.held.items[w->j.held.count - 1];
+
+        if (on(s)->unsnapshot(s->vm, h->id, err) < 0)
+            return -1;
+        free(h->name);
+        free(h->id);
+        w->j.held.count--;
+        if (rh_warm_journal_save(&w->j, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* It is needed as long as its marks are. */
+static int hold(rh_warm *w, rh_error **err)
+{
+    if (!w->j.snapshot)
+        return 0;
+    w->j.snapshot_ended = false;
+    *rh_vec_add(&w->j.held) = (struct rh_warm_snapshot){
+        RH_TAKE(w->j.snapshot_name), RH_TAKE(w->j.snapshot)};
+    return rh_warm_journal_save(&w->j, err);
+}
+
+/* Of the round's first try, which the next one goes on from? */
+static bool is_first_try(const rh_warm *w)
+{
+    const struct rh_warm_disk *d =
+        w->j.disks.count ? &w->j.disks.items[0] : NULL;
+
+    return w->j.in_round && d && d->part_mark && d->next_mark &&
+           !strcmp(d->part_mark, d->next_mark);
+}
+
+/* What a round that ended, or was broken off, leaves. */
+static int put_away(rh_warm *w, struct rh_warm_side *s, rh_error **err)
+{
+    if (!on(s)->marks_hold)
+        return drop_snapshot(w, s, err);
+    if (w->j.in_round)
+        return is_first_try(w) ? hold(w, err) : drop_snapshot(w, s, err);
+    if (!w->j.snapshot_ended) /* nothing has come of it; or the VM was off */
+        return drop_snapshot(w, s, err);
+    return release(w, s, 0, err) < 0 ? -1 : hold(w, err);
 }
 
 static int switch_tracking_on(rh_warm *w, struct rh_warm_side *s,
@@ -179,6 +233,7 @@ static int take_snapshot(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 
     if (check_space(w, s, err) < 0 || switch_tracking_on(w, s, err) < 0)
         return -1;
+    w->j.snapshot_ended = false;
     w->j.snapshot_name =
         rh_printf("rehost-%s-%zu-%llx", w->j.name, w->j.rounds.count + 1,
                   (unsigned long long)time(NULL));
@@ -225,7 +280,7 @@ int rh_warm_side_freeze(rh_warm *w, struct rh_warm_side *s, bool last,
 
     if (!s->vm)
         return 0;
-    if (drop_snapshot(w, s, err) < 0 || refresh(s, &off, err) < 0)
+    if (put_away(w, s, err) < 0 || refresh(s, &off, err) < 0)
         return -1;
     if (last && !off)
         return rh_fail(err, RH_ERR_WARM_RUNNING,
@@ -237,7 +292,7 @@ int rh_warm_side_freeze(rh_warm *w, struct rh_warm_side *s, bool last,
 
 int rh_warm_side_thaw(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 {
-    return s->vm ? drop_snapshot(w, s, err) : 0;
+    return s->vm ? put_away(w, s, err) : 0;
 }
 
 /* --- disks
@@ -398,7 +453,7 @@ int rh_warm_side_clean(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 {
     if (!s->vm)
         return 0;
-    if (drop_snapshot(w, s, err) < 0)
+    if (drop_snapshot(w, s, err) < 0 || release(w, s, 0, err) < 0)
         return -1;
     if (!w->j.tracking_by_us || !on(s)->track)
         return 0;

@@ -43,6 +43,11 @@ static json_t *snapshots(const rh_warm *w)
         json_array_append_new(list, json_pack("{s:s, s:s?}", "name",
                                               w->j.snapshot_name, "id",
                                               w->j.snapshot));
+    for (size_t i = 0; i < w->j.held.count; i++)
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s}", "name",
+                                        w->j.held.items[i].name, "id",
+                                        w->j.held.items[i].id));
     return list;
 }
 
@@ -115,6 +120,9 @@ static char *to_text(const rh_warm *w)
     if (w->j.snapshot_name)
         rh_buf_printf(&b, _("  snapshot of ours at the source: %s\n"),
                       w->j.snapshot_name);
+    for (size_t i = 0; i < w->j.held.count; i++)
+        rh_buf_printf(&b, _("  snapshot of ours at the source: %s\n"),
+                      w->j.held.items[i].name);
     if (json_is_real(estimate))
         rh_buf_printf(&b, _("  expected downtime: %.0f seconds\n"),
                       json_real_value(estimate));

@@ -526,8 +526,9 @@ static int still_there(const rh_warm *w, rh_error **err)
                    "%s is still at the source: run `rehost warm abort %s` "
                    "again when it can be reached; if it is gone for good, "
                    "remove %s",
-                   w->j.snapshot_name ? w->j.snapshot_name
-                                      : "changed block tracking",
+                   w->j.snapshot_name  ? w->j.snapshot_name
+                   : w->j.held.count ? w->j.held.items[0].name
+                                     : "changed block tracking",
                    w->j.name, w->j.path);
 }
 
@@ -579,7 +580,7 @@ int rh_warm_abort(rh_warm *w, rh_error **err)
         return -1;
     look_if_possible(w);
     off = w->j.shut_down && w->j.state < RH_WARM_HANDED;
-    if ((w->j.snapshot_name || w->j.tracking_by_us) &&
+    if ((w->j.snapshot_name || w->j.held.count || w->j.tracking_by_us) &&
         (rh_warm_side_open(w, &s, err) < 0 ||
          rh_warm_side_clean(w, &s, err) < 0))
         return still_there(w, err);

@@ -2,8 +2,8 @@
  * version 3 of Prism Element; their bytes lie in the container, mounted here.
  *
  * A mark is the path of a disk's file in a snapshot: the regions that changed
- * since are told only as long as that snapshot is there.  So a snapshot that is
- * given up stays until the VM is closed; and each expires in the end. */
+ * since are told only as long as that snapshot is there (marks_hold).  Each
+ * expires in the end. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -119,17 +119,56 @@ int rh_ntx_delete_snapshot(struct rh_live_vm *vm, const char *id,
     return rh_ntx_ask(vm->live, &r, NULL, &missing, NULL, err);
 }
 
-/* What changed since is told only while its files are there: they go when the
- * VM is closed. */
 int rh_ntx_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err)
 {
-    struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
+    return rh_ntx_delete_snapshot(vm, id, err) < 0
+               ? rh_error_subject(err, vm->name)
+               : 0;
+}
 
-    (void)err;
-    for (size_t i = 0; i < v->doomed.count; i++)
-        if (!strcmp(v->doomed.items[i], id))
+/* By its name and its VM. */
+static const char *id_in(const json_t *page, const char *name, const char *vm)
+{
+    const json_t *list = rh_ntx_at(page, "entities");
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *s = json_array_get(list, i);
+        const char *its = rh_ntx_text(s, "status/name");
+        const char *of = rh_ntx_text(s, "status/resources/entity_uuid");
+
+        if (its && !strcmp(its, name) && of && !strcmp(of, vm))
+            return rh_ntx_text(s, "metadata/uuid");
+    }
+    return NULL;
+}
+
+int rh_ntx_find_snapshot(struct rh_live_vm *vm, const char *name, char **ret_id,
+                         rh_error **err)
+{
+    enum { PAGE = 500, SNAPSHOTS_MAX = 1000000 };
+    RH_AUTO(rh_freep) char *path = rh_printf("%s/vm_snapshots/list", rh_ntx_v3);
+    size_t count = PAGE;
+    bool missing;
+
+    *ret_id = NULL;
+    for (int at = 0; count == PAGE && at < SNAPSHOTS_MAX; at += PAGE) {
+        RH_AUTO(rh_ntx_json_free)
+        json_t *body = json_pack("{s:s, s:i, s:i}", "kind", "vm_snapshot",
+                                 "length", PAGE, "offset", at);
+        RH_AUTO(rh_ntx_json_free) json_t *page = NULL;
+        struct rh_ntx_request r = {.path = path, .body = body, .again = true};
+        const char *id;
+
+        /* Where it can't be asked for, it expires by itself. */
+        if (rh_ntx_ask(vm->live, &r, &page, &missing, NULL, err) < 0)
+            return -1;
+        id = id_in(page, name, vm->id);
+        if (id) {
+            *ret_id = rh_strdup(id);
             return 0;
-    *rh_vec_add(&v->doomed) = rh_strdup(id);
+        }
+        count = json_array_size(rh_ntx_at(page, "entities"));
+    }
     return 0;
 }
 

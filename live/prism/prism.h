@@ -101,7 +101,6 @@ struct rh_ntx_vm {
     RH_VEC(struct rh_ntx_place) places;
     char *ours;            /* a snapshot of ours, read from while the VM runs */
     char *last;            /* likewise, made of the VM when it was off */
-    RH_VEC(char *) doomed; /* snapshots to delete at the end */
 };
 static inline struct rh_ntx *rh_ntx_of(const struct rh_live *live)
 {
@@ -139,6 +138,8 @@ struct rh_io *rh_ntx_file(struct rh_live_vm *vm, const char *container,
 int rh_ntx_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
                     char **ret_id, bool *ret_quiesced, rh_error **err);
 int rh_ntx_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err);
+int rh_ntx_find_snapshot(struct rh_live_vm *vm, const char *name, char **ret_id,
+                         rh_error **err);
 int rh_ntx_delete_snapshot(struct rh_live_vm *vm, const char *id,
                            rh_error **err);
 /* "/CONTAINER/.snapshot/..." of a disk in a snapshot; the caller frees. */

@@ -181,11 +181,6 @@ void rh_ntx_vm_close(struct rh_live_vm *vm)
         return;
     remove_snapshot(vm, v->ours);
     remove_snapshot(vm, v->last);
-    for (size_t i = 0; i < v->doomed.count; i++) {
-        remove_snapshot(vm, v->doomed.items[i]);
-        free(v->doomed.items[i]);
-    }
-    free(v->doomed.items);
     for (size_t i = 0; i < v->disks.count; i++) {
         free(v->disks.items[i].source);
         free(v->disks.items[i].vdisk);

@@ -500,6 +500,11 @@ class Handler(BaseHTTPRequestHandler):
                 p.task("create_snapshot", ready, [("vm_snapshot", key)])
                 self.reply(202, p.snaps[key])
                 return
+            if m == "POST" and part[1:] == ["list"]:
+                rows = [s for s in p.snaps.values()]
+                at, n = body.get("offset", 0), min(body.get("length", 20), 500)
+                self.reply(200, {"entities": rows[at:at + n], "metadata": {"kind": "vm_snapshot", "total_matches": len(rows)}})
+                return
             snap = p.snaps.get(part[1]) if len(part) > 1 else None
             if snap is None:
                 raise Failure(404, "no such snapshot", "ENTITY_NOT_FOUND")
