@@ -59,6 +59,7 @@ struct transfer {
     bool has_range;
     uint64_t range_start, range_total;
     struct curl_slist *headers;
+    unsigned login;  /* of these headers */
     rh_error *error; /* why the callback stopped it */
 };
 
@@ -85,15 +86,15 @@ struct http {
     struct rh_http *client;     /* whose session it is */
     rh_http_renew *renew;       /* or NULL */
     void *renew_user;
-    unsigned login; /* the client's, of `session` */
-    bool renewed;   /* and nothing has come since */
-    bool follow;    /* redirects */
-    bool log_in;                /* as the environment says */
-    char *url;                  /* may hold a password */
-    char *shown;                /* for messages */
-    char *validator;            /* for If-Range, or NULL */
-    bool loose;                 /* it does not tell every change */
-    struct rh_fetched *kept;    /* by earlier tries and this one; or NULL */
+    unsigned login;          /* the client's, of `session` */
+    bool renewed;            /* and nothing has come since */
+    bool follow;             /* redirects */
+    bool log_in;             /* as the environment says */
+    char *url;               /* may hold a password */
+    char *shown;             /* for messages */
+    char *validator;         /* for If-Range, or NULL */
+    bool loose;              /* it does not tell every change */
+    struct rh_fetched *kept; /* by earlier tries and this one; or NULL */
     uint64_t size;
     pthread_mutex_t lock; /* over all below but `multi` */
     pthread_cond_t news;
@@ -386,6 +387,7 @@ static int start_transfer(struct transfer *t, rh_error **err)
     t->got = 0;
     t->has_range = false;
     t->etag[0] = t->modified[0] = t->date[0] = '\0';
+    t->login = t->h->login;
     for (struct curl_slist *l = t->h->session; l; l = l->next)
         t->headers = rh_curl.slist_append(t->headers, l->data);
     if (t->h->validator) {
@@ -795,18 +797,24 @@ static void take_session(void *user)
 /* Its session has ended, not its right to read: once until something comes. */
 static bool log_in_again(struct http *h, const struct window *w)
 {
+    unsigned login = h->login;
     bool good;
     long status = 0;
 
     if (w->code == CURLE_HTTP_RETURNED_ERROR)
         rh_curl.easy_getinfo(w->t.curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status != 401 || !h->renew || h->renewed || w->t.error)
+    if (status != 401 || !h->renew || w->t.error)
+        return false;
+    if (w->t.login != h->login) /* it was asked for by the old one */
+        return true;
+    if (h->renewed)
         return false;
     h->renewed = true;
     h->driving = true; /* nobody starts anything with the old one */
     pthread_mutex_unlock(&h->lock);
-    good = h->renew(h->renew_user, &h->login, take_session, h);
+    good = h->renew(h->renew_user, &login, take_session, h);
     pthread_mutex_lock(&h->lock);
+    h->login = login;
     h->driving = false;
     pthread_cond_broadcast(&h->news);
     return good;

@@ -154,6 +154,20 @@ test_a_broken_connection_goes_on_by_range() {
     expect_same_file out/web01/disk0.raw "$SCRATCH/a.raw"
 }
 
+# Twice: each time one log-in, and the bytes go on where they were.
+test_a_session_that_ends_while_files_are_read() {
+    simulate esx
+    (for _ in 1 2; do
+        sleep 1.5
+        curl -sk "https://$HOST/_sim/expire" -X POST
+    done) &
+    live convert esxi://$HOST/web01 --to kvm --out out --format raw \
+        --no-guest-fix --transport folder --bandwidth 8M
+    expect_status 0
+    wait $!
+    expect_same_file out/web01/disk0.raw "$SCRATCH/a.raw"
+    expect_clean web01
+}
 # What a killed run has fetched of a VM that is off is not fetched again.
 test_what_came_before_a_kill_does_not_travel_again() {
     cp "$SCRATCH/vms.json" "$SCRATCH/all.json"

@@ -324,7 +324,8 @@ static json_t *to_json(const struct rh_warm_journal *j)
         "tracking_by_us", j->tracking_by_us, "renamed", j->renamed, "shut_down",
         j->shut_down, "fix_seconds", j->fix_seconds, "result", j->result,
         "mark", j->mark, "delivered_as", j->delivered_as, "started", j->started,
-        "staged", j->staged, "snapshot_ended", j->snapshot_ended, "held", held_json(j));
+        "staged", j->staged, "snapshot_ended", j->snapshot_ended, "held",
+        held_json(j));
 
     if (doc && more)
         json_object_update(doc, more);

@@ -156,7 +156,8 @@ static int drop_snapshot(rh_warm *w, struct rh_warm_side *s, rh_error **err)
     return rh_warm_journal_save(&w->j, err);
 }
 
-/* --- snapshots that marks stand on: the first of them is that of the last round
+/* --- snapshots that marks stand on: the first of them is that of the last
+ * round
  * -- */
 
 static int release(rh_warm *w, struct rh_warm_side *s, size_t keep,

@@ -44,10 +44,9 @@ static json_t *snapshots(const rh_warm *w)
                                               w->j.snapshot_name, "id",
                                               w->j.snapshot));
     for (size_t i = 0; i < w->j.held.count; i++)
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s}", "name",
-                                        w->j.held.items[i].name, "id",
-                                        w->j.held.items[i].id));
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name",
+                                              w->j.held.items[i].name, "id",
+                                              w->j.held.items[i].id));
     return list;
 }
 

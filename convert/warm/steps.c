@@ -526,9 +526,9 @@ static int still_there(const rh_warm *w, rh_error **err)
                    "%s is still at the source: run `rehost warm abort %s` "
                    "again when it can be reached; if it is gone for good, "
                    "remove %s",
-                   w->j.snapshot_name  ? w->j.snapshot_name
-                   : w->j.held.count ? w->j.held.items[0].name
-                                     : "changed block tracking",
+                   w->j.snapshot_name ? w->j.snapshot_name
+                   : w->j.held.count  ? w->j.held.items[0].name
+                                      : "changed block tracking",
                    w->j.name, w->j.path);
 }
 

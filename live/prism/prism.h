@@ -99,8 +99,8 @@ struct rh_ntx_vm {
     enum rh_live_state state;
     RH_VEC(struct rh_ntx_disk) disks; /* in the package's order */
     RH_VEC(struct rh_ntx_place) places;
-    char *ours;            /* a snapshot of ours, read from while the VM runs */
-    char *last;            /* likewise, made of the VM when it was off */
+    char *ours; /* a snapshot of ours, read from while the VM runs */
+    char *last; /* likewise, made of the VM when it was off */
 };
 static inline struct rh_ntx *rh_ntx_of(const struct rh_live *live)
 {

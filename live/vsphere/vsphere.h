@@ -85,8 +85,8 @@ struct rh_vs {
     struct rh_vs_ref root, collector, sessions, views, search, rights;
     pthread_mutex_t login_lock;
     atomic_uint logins; /* again, after sessions that had ended */
-    bool refused;     /* the last of them: asking again might lock the user */
-    pthread_t thread; /* keeps the session and leases alive */
+    bool refused;       /* the last of them: asking again might lock the user */
+    pthread_t thread;   /* keeps the session and leases alive */
     pthread_mutex_t beats_lock;
     pthread_cond_t beats_news;
     bool beating, ending;
