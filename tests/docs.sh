@@ -38,7 +38,7 @@ test_japanese_man_pages_are_current() {
     run msgfmt --check -o /dev/null "$TOP/docs/man/po/ja.po"
     expect_status 0
     for page in "$TOP"/docs/man/ja/*; do
-        run groff -mandoc -mja -Kutf8 -Tutf8 -wmac -Wbreak -z "$page"
+        run groff -mandoc -Kutf8 -Tutf8 -wmac -wbreak -z "$page"
         expect_status 0
         expect_silent
     done
