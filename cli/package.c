@@ -307,6 +307,8 @@ static const struct cli_option convert_options[] = {
         "there: the same command, interrupted, goes on with it"),
      TO_LIB},
     {"fetched-most", 0, "SIZE", N_("of that at most (else all)"), TO_LIB},
+    {"done", 0, "TARGET/NAME",
+     N_("leave this one out: an earlier run has made it (repeat)"), TO_OPTIONS},
     {"cluster-size", 0, "SIZE", N_("of a qcow2"), TO_OPTIONS},
     {"xva-sum", 0, "sha1|xxhash", N_("checksums in an XVA"), TO_OPTIONS},
     {"start", 0, NULL, N_("--out URL: start the VM afterwards"), TO_OPTIONS},

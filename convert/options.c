@@ -20,6 +20,7 @@ static const char *const known[] = {
     "devices",
     "drivers",
     "disk-by-disk",
+    "done",
     "dry-run",
     "fill",
     "fix",

@@ -27,6 +27,7 @@ struct run {
     uint32_t cluster_size;
     struct rh_receipt_disk *disks;
     struct rh_receipt_archive whole;
+    rh_error *error; /* it is over for this target; or NULL */
 };
 
 /* All targets of one VM: its disks are read once for them together. */
@@ -37,6 +38,36 @@ struct runs {
     size_t count;
     uint64_t done, total; /* progress over all disks; total 0: not known */
 };
+
+/* --- targets succeed and fail on their own
+ * ------------------------------------- */
+
+/* Takes `why`.  -1: no target is left, or the user's cancel ends them all. */
+static int over_for(struct runs *runs, struct run *run, rh_error *why,
+                    rh_error **err)
+{
+    bool left = false;
+
+    run->error = why;
+    for (size_t r = 0; r < runs->count; r++)
+        left |= !runs->items[r].error;
+    return left && rh_error_status(why) != 130 ? 0 : rh_error_again(err, why);
+}
+
+/* Calls fn for each target for which it is not over. */
+static int for_each(struct runs *runs, int (*fn)(struct run *, rh_error **),
+                    rh_error **err)
+{
+    for (size_t r = 0; r < runs->count; r++) {
+        struct run *run = &runs->items[r];
+        rh_error *why = NULL;
+
+        if (!run->error && fn(run, &why) < 0 &&
+            over_for(runs, run, why, err) < 0)
+            return -1;
+    }
+    return 0;
+}
 
 /* --- digests: the manifest, in the same pass
  * ---------------------------------------- */
@@ -257,14 +288,35 @@ static int rewind_disk(struct runs *runs, size_t i, struct rh_tee **ret_tee,
     return v->disks[i] ? 0 : -1;
 }
 
+/* What a copy has brought to the runs that own its sinks. */
+static int close_disks(struct runs *runs, size_t i, const struct rh_copy *c,
+                       struct run **owners, rh_error **err)
+{
+    int failed = 0;
+
+    for (size_t s = 0; s < c->sink_count; s++) {
+        struct run *run = owners[s];
+        rh_error *why = RH_TAKE(c->sinks[s].error);
+
+        rh_job_note_problems(&run->target->findings, runs->vm->disks[i],
+                             runs->vm->order[i]);
+        if (!why)
+            close_disk(run, i, c, &c->sinks[s], &why);
+        if (why && over_for(runs, run, why, failed ? NULL : err) < 0)
+            failed = -1;
+    }
+    return failed;
+}
+
 static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
-                     struct rh_tee *tee, rh_error **err)
+                     struct run **owners, size_t count, struct rh_tee *tee,
+                     rh_error **err)
 {
     __attribute__((cleanup(digests_free))) struct digests digests = {0};
     struct rh_copy c = {.lib = runs->job->lib,
                         .source = runs->vm->disks[i],
                         .sinks = sinks,
-                        .sink_count = runs->count,
+                        .sink_count = count,
                         .want_content = true,
                         .done_before = runs->total ? runs->done : 0,
                         .total = runs->total};
@@ -274,18 +326,16 @@ static int copy_disk(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
     c.digests = digests.items;
     c.digest_count = digests.count;
     c.trusted = digests.count > 0 || digests.watched;
-    if (rh_copy_run(&c, err) < 0 ||
-        check_digests(runs, runs->vm->order[i], &digests, err) < 0 ||
-        (tee && rh_tee_check(tee, runs->job->package, err) < 0))
+    if (rh_copy_run(&c, err) < 0)
         return -1;
-    runs->done += c.data_bytes;
-    for (size_t r = 0; r < runs->count; r++) {
-        rh_job_note_problems(&runs->items[r].target->findings,
-                             runs->vm->disks[i], runs->vm->order[i]);
-        if (close_disk(&runs->items[r], i, &c, &sinks[r], err) < 0)
-            return -1;
+    if (check_digests(runs, runs->vm->order[i], &digests, err) < 0 ||
+        (tee && rh_tee_check(tee, runs->job->package, err) < 0)) {
+        for (size_t s = 0; s < count; s++)
+            rh_error_drop(&sinks[s].error);
+        return -1;
     }
-    return 0;
+    runs->done += c.data_bytes;
+    return close_disks(runs, i, &c, owners, err);
 }
 
 /* 1: the keeper had it, and it is the result's now. */
@@ -310,17 +360,24 @@ static int give_disk(struct runs *runs, size_t i, rh_error **err)
     return 1;
 }
 
-static int write_disk(struct runs *runs, size_t i, rh_error **err)
+/* A sink for each target that is left; how many, or -1. */
+static int open_sinks(struct runs *runs, size_t i, struct rh_copy_sink *sinks,
+                      struct run **owners, rh_error **err)
 {
-    struct rh_copy_sink *sinks = rh_calloc(runs->count, sizeof *sinks);
-    RH_AUTO(rh_tee_freep) struct rh_tee *tee = NULL;
-    int failed = rewind_disk(runs, i, &tee, err);
+    int count = 0;
 
-    for (size_t r = 0; r < runs->count && !failed; r++) {
+    for (size_t r = 0; r < runs->count; r++) {
         struct run *run = &runs->items[r];
+        rh_error *why = NULL;
 
-        failed = open_disk(run, i, err);
-        sinks[r] = (struct rh_copy_sink){
+        if (run->error)
+            continue;
+        if (open_disk(run, i, &why) < 0) {
+            if (over_for(runs, run, why, err) < 0)
+                return -1;
+            continue;
+        }
+        sinks[count] = (struct rh_copy_sink){
             .view = source_of(run, i),
             .writer = run->writer,
             .compress = run->archive ? RH_COMPRESS_NONE : run->compress,
@@ -328,12 +385,26 @@ static int write_disk(struct runs *runs, size_t i, rh_error **err)
             .frame = run->archive && run->compress == RH_COMPRESS_ZSTD
                          ? NULL
                          : run->frame};
+        owners[count++] = run;
     }
-    if (!failed)
-        failed = copy_disk(runs, i, sinks, tee, err);
+    return count;
+}
+
+static int write_disk(struct runs *runs, size_t i, rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    struct rh_copy_sink *sinks = rh_calloc(runs->count, sizeof *sinks);
+    RH_AUTO(rh_freep)
+    struct run **owners = rh_calloc(runs->count, sizeof(struct run *));
+    RH_AUTO(rh_tee_freep) struct rh_tee *tee = NULL;
+    int failed = rewind_disk(runs, i, &tee, err);
+    int count = failed ? -1 : open_sinks(runs, i, sinks, owners, err);
+
+    failed = count < 0
+                 ? -1
+                 : copy_disk(runs, i, sinks, owners, (size_t)count, tee, err);
     for (size_t r = 0; r < runs->count; r++)
         drop_disk(&runs->items[r]);
-    free(sinks);
     return failed;
 }
 
@@ -515,23 +586,20 @@ static void run_free(struct run *run)
     rh_frame_sum_free(run->frame);
     rh_delivery_close(RH_TAKE(run->target->delivery));
     free(run->disks);
+    rh_error_free(run->error);
 }
 
 static int write_all(struct runs *runs, rh_error **err)
 {
-    for (size_t r = 0; r < runs->count; r++)
-        if (begin(&runs->items[r], err) < 0)
-            return -1;
+    if (for_each(runs, begin, err) < 0)
+        return -1;
     for (size_t i = 0; i < runs->vm->disk_count; i++) {
         int given = give_disk(runs, i, err);
 
         if (given < 0 || (!given && write_disk(runs, i, err) < 0))
             return -1;
     }
-    for (size_t r = 0; r < runs->count; r++)
-        if (end(&runs->items[r], err) < 0)
-            return -1;
-    return 0;
+    return for_each(runs, end, err);
 }
 
 static void failed(struct rh_job_target *t, const rh_error *why)
@@ -540,13 +608,15 @@ static void failed(struct rh_job_target *t, const rh_error *why)
     rh_error_again(&t->error, why);
 }
 
-/* Until here all targets fail together; a name is given to each alone. */
+/* A name is given to each alone. */
 static void commit(struct runs *runs)
 {
     for (size_t r = 0; r < runs->count; r++) {
         struct run *run = &runs->items[r];
         struct rh_job_target *t = run->target;
 
+        if (run->error)
+            continue;
         if (rh_delivery_commit(t->delivery, &t->error) < 0) {
             t->state = RH_OUTCOME_FAILED;
             continue;
@@ -591,6 +661,19 @@ static bool is_blocked(const struct rh_job_target *t, rh_error **why)
     return false;
 }
 
+/* --done TARGET/NAME: an earlier run has made it. */
+static bool is_there(const struct rh_job *job, const struct rh_job_target *t)
+{
+    size_t n = strlen(t->target->name);
+    const char *done;
+
+    for (size_t i = 0; (done = rh_option_at(job->options, "done", i)); i++)
+        if (!strncmp(done, t->target->name, n) && done[n] == '/' &&
+            !strcmp(done + n + 1, t->vm->name))
+            return true;
+    return false;
+}
+
 /* A target that is blocked does not keep the VM from the others. */
 static void add_runs(struct rh_job *job, struct rh_job_vm *v, struct runs *runs)
 {
@@ -598,6 +681,10 @@ static void add_runs(struct rh_job *job, struct rh_job_vm *v, struct runs *runs)
         struct rh_job_target *t = &v->targets[i];
         RH_AUTO(rh_error_freep) rh_error *why = NULL;
 
+        if (is_there(job, t)) {
+            rh_delivery_close(RH_TAKE(t->delivery));
+            continue;
+        }
         if (is_blocked(t, &why)) {
             failed(t, why);
             rh_delivery_close(RH_TAKE(t->delivery));
@@ -623,7 +710,9 @@ void rh_job_run_vm(struct rh_job *job, struct rh_job_vm *v)
     if (done)
         commit(&runs);
     for (size_t r = 0; r < runs.count; r++) {
-        if (!done)
+        if (runs.items[r].error)
+            failed(runs.items[r].target, runs.items[r].error);
+        else if (!done)
             failed(runs.items[r].target, why);
         run_free(&runs.items[r]);
     }

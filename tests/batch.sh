@@ -76,7 +76,7 @@ test_errors_name_the_line() {
 }
 test_every_option_of_convert_is_a_key() {
     local option argument value
-    local not_here=" out name results-at fetched-dir fetched-most json lang progress threads memory bandwidth verbose help "
+    local not_here=" out name results-at fetched-dir fetched-most done json lang progress threads memory bandwidth verbose help "
     "$REHOST" convert --help |
         sed -nE 's/^ +(-., )?--([a-z-]+)( ([^ ]+))?  .*/\2 \4/p' >"$SCRATCH/options"
     [ "$(wc -l <"$SCRATCH/options")" -gt 20 ] || fail "no options: $(cat "$SCRATCH/options")"
@@ -217,6 +217,60 @@ test_what_is_blocked_is_exit_4() {
     batch run
     expect_status 4
     expect_equal "$(states)" "blocked 1"
+}
+# Of a VM that goes to two targets each is there, or not, by itself.
+of_targets() { # NAME: "kvm done, xen failed PLAN_BLOCKED"
+    state_of "$1" '[.targets[] | "\(.target) \(.state)\(if .code then " " + .code else "" end)"] | sort | join(", ")'
+}
+test_a_target_that_is_blocked_leaves_the_other_there() {
+    jobs "  - {source: ../exports/vm1.ova, to: [xen, kvm], set: {os: solaris}, no-guest-fix: true}" \
+        "  - {source: ../exports/vm2.ova, after: vm1}"
+    batch run
+    expect_status 4
+    expect_stdout 'vm1: blocked: .*PLAN_BLOCKED\]; there: kvm/vm1$'
+    expect_equal "$(states)" "waiting 1, blocked 1"
+    expect_equal "$(of_targets vm1)" "kvm done, xen failed PLAN_BLOCKED"
+    expect_equal "$(state_of vm1 '.results | join(" ")')" import/kvm/vm1
+    "$REHOST" batch status jobs.yaml --json >status.json
+    expect_schema status.json rehost.batch-1.json
+    expect_equal "$(cd import && echo .[!.]* *)" ".rehost kvm"
+    grep -q 'not there: xen/vm1: .*PLAN_BLOCKED' import/.rehost/runbook/vm1.txt ||
+        fail "$(cat import/.rehost/runbook/vm1.txt)"
+    grep -q 'there: kvm/vm1' import/.rehost/status.html || fail "not on the page"
+    first=$(stat -c %i import/kvm/vm1)
+    batch resume
+    expect_status 4
+    expect_equal "$(stat -c %i import/kvm/vm1)" "$first" "the one that was there"
+    run "$REHOST" verify ../exports/vm1.ova import/kvm/vm1
+    expect_status 0
+    nothing_left
+}
+test_only_the_target_that_failed_is_done_again() {
+    jobs "  - {source: ../exports/vm1.ova, to: [xen, kvm]}"
+    mkdir -p import/xen/vm1
+    echo mine >import/xen/vm1/notes
+    batch run
+    expect_status 1
+    expect_equal "$(states)" "failed 1"
+    expect_equal "$(of_targets vm1)" "kvm done, xen failed FILE_EXISTS"
+    expect_equal "$(cat import/xen/vm1/notes)" mine
+    first=$(stat -c %i import/kvm/vm1)
+    rm -r import/xen
+    batch resume
+    expect_status 0
+    expect_equal "$(states)" "done 1"
+    expect_equal "$(of_targets vm1)" "kvm done, xen done"
+    expect_equal "$(state_of vm1 '.results | sort | join(" ")')" \
+        "import/kvm/vm1 import/xen/vm1"
+    expect_equal "$(stat -c %i import/kvm/vm1)" "$first" "the one that was there"
+    batch resume
+    expect_equal "$(stat -c %i import/kvm/vm1)" "$first" "the one that was there"
+    # One that somebody has taken away is made again, a changed source wholly.
+    rm -r import/xen/vm1
+    batch resume
+    expect_status 0
+    expect_file import/xen/vm1/receipt.json
+    nothing_left
 }
 test_waves_and_order() {
     HEAD="jobs: 4" jobs "  - {source: ../exports/vm1.ova, wave: 2}" \

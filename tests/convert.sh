@@ -328,6 +328,40 @@ test_a_blocked_target_leaves_the_others() {
     both
     expect_error FILE_EXISTS 1
 }
+test_a_target_that_fails_leaves_the_others() {
+    mkdir -p out/kvm/web01
+    echo mine >out/kvm/web01/notes
+    run "$REHOST" convert "$OVA" --to kvm --to xen --out out --json
+    expect_status 1
+    expect_json '[.vms[] | .target + " " + .state + " " + (.code // "")] | join(", ")' \
+        "kvm failed FILE_EXISTS, xen done "
+    expect_equal "$(cat out/kvm/web01/notes)" mine
+    run "$REHOST" verify "$OVA" out/xen/web01
+    expect_status 0
+    # What an earlier run has made is left out.
+    rm -r out/kvm
+    run "$REHOST" convert "$OVA" --to kvm --to xen --out out --json --done xen/web01
+    expect_status 0
+    expect_json '[.vms[] | .target + " " + .state] | join(", ")' "kvm done, xen pending"
+    expect_json '.results | length' 1
+}
+# In the middle of the copy: that target's disk is full, the other's is not.
+test_a_full_target_leaves_the_others() {
+    unshare -rm true 2>/dev/null || skip_test "no user namespaces here"
+    cat >inside.sh <<'SH'
+mkdir -p out/xen
+mount -t tmpfs -o size=64k none out/xen
+"$1" convert "$2" --to kvm --to xen --out out --compress zstd --json >json 2>words
+echo "status $?" >outcome
+ls -A out/xen >>outcome
+SH
+    run unshare -rm sh inside.sh "$REHOST" "$OVA"
+    expect_equal "$(cat outcome)" "status 1"
+    expect_equal "$(jq -r '[.vms[] | .target + " " + .state + " " + (.code // "")] | join(", ")' json)" \
+        "kvm done , xen failed NO_SPACE"
+    run "$REHOST" verify "$OVA" out/kvm/web01
+    expect_status 0
+}
 test_errors_as_json() {
     run "$REHOST" convert none.ova --to kvm --out out --json
     expect_status 1

@@ -111,6 +111,25 @@ void rh_batch_drop_fetched(rh_batch *b, size_t i);
 /* What no VM of the batch will need. */
 void rh_batch_sweep_fetched(rh_batch *b);
 
+/* --- targets.c: a VM is not all or nothing */
+/* What a worker says; results below `prefix`. */
+void rh_targets_take(struct rh_record *r, const json_t *result,
+                     const char *prefix);
+bool rh_targets_open(const struct rh_record *r); /* is one not done? */
+/* Is it the result of one that is done? */
+bool rh_targets_made(const struct rh_record *r, const char *result);
+/* What is done is what has a result; of the rest r->error is the reason. */
+void rh_targets_unmade(struct rh_record *r);
+/* Keep what is done by t->key and there. */
+void rh_targets_check(rh_batch *b, size_t i);
+/* "kvm/web01" of the n-th that is done, NULL at the end; all of them in one
+ * text, NULL: none.  The caller frees. */
+char *rh_targets_done(const struct rh_record *r, size_t n);
+char *rh_targets_text(const struct rh_record *r);
+json_t *rh_targets_json(const rh_batch *b, const struct rh_record *r);
+/* A line for each that failed. */
+void rh_targets_missing(const struct rh_record *r, struct rh_buf *t);
+
 /* --- events.c */
 int rh_events_begin(rh_batch *b, rh_error **err);
 /* `vm` may be SIZE_MAX: of the batch itself. */

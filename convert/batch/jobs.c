@@ -206,11 +206,11 @@ static const char *const settings[] = {"max-disk-size", "require-manifest",
                                        "temp-dir", "trust", NULL};
 /* The batch gives these itself, or they belong to other commands. */
 static const char *const not_here[] = {
-    "align",     "disk-by-disk", "dry-run",    "from-report", "guest",
-    "jobs",      "need",         "no-guest",   "on-event",    "only",
-    "out",       "program",      "redact",     "results-at",  "engine",
-    "partition", "time",         "screenshot", "sector-size", "size",
-    "target",    "timeout",      NULL};
+    "align",  "disk-by-disk", "done",    "dry-run",    "from-report",
+    "guest",  "jobs",         "need",    "no-guest",   "on-event",
+    "only",   "out",          "program", "redact",     "results-at",
+    "engine", "partition",    "time",    "screenshot", "sector-size",
+    "size",   "target",       "timeout", NULL};
 /* Paths, relative to the job file. */
 static const char *const paths[] = {"drivers",       "fill",     "login",
                                     "source-tls-ca", "temp-dir", "tls-ca",

@@ -33,6 +33,7 @@ void rh_record_clear(struct rh_record *r)
     free(r->holder);
     free(r->commit);
     json_decref(r->error);
+    json_decref(r->targets);
     rh_paths_free(&r->results);
     rh_paths_free(&r->earlier);
     *r = (struct rh_record){0};
@@ -202,6 +203,11 @@ static void read_state(const json_t *doc, struct rh_record *r)
         json_decref(r->error);
         r->error = NULL;
     }
+    r->targets = json_incref(json_object_get(doc, "targets"));
+    if (!json_is_array(r->targets)) {
+        json_decref(r->targets);
+        r->targets = NULL;
+    }
     texts_of(doc, "results", &r->results);
     texts_of(doc, "earlier", &r->earlier);
 }
@@ -250,14 +256,14 @@ static char *state_text(const struct rh_record *r)
 
     doc = json_pack(
         "{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:i, s:I, s:I, s:I, s:I, s:f, "
-        "s:O?, s:o, s:o}",
+        "s:O?, s:O?, s:o, s:o}",
         "schema", "rehost.batch-vm/1", "state", state_names[r->state], "key",
         r->key, "stamp", r->stamp, "reason", r->reason, "holder", r->holder,
         "commit", r->commit, "attempts", (int)r->attempts, "started",
         (json_int_t)r->started, "ended", (json_int_t)r->ended, "retry_at",
         (json_int_t)r->retry_at, "reserved", (json_int_t)r->reserved, "seconds",
-        r->seconds, "error", r->error, "results", list_of(&r->results),
-        "earlier", list_of(&r->earlier));
+        r->seconds, "error", r->error, "targets", r->targets, "results",
+        list_of(&r->results), "earlier", list_of(&r->earlier));
     text = doc ? json_dumps(doc, JSON_INDENT(1)) : NULL;
     json_decref(doc);
     return text;
@@ -377,6 +383,7 @@ int rh_batch_journal_commit(const struct rh_batch_journal *j,
                             bool *ret_missing, rh_error **err)
 {
     RH_AUTO(rh_closep) int out = open_folder(AT_FDCWD, j->out, false);
+    rh_error *first = NULL;
 
     *ret_missing = false;
     if (out < 0)
@@ -388,14 +395,19 @@ int rh_batch_journal_commit(const struct rh_batch_journal *j,
         if (is_there(j->work, from)) {
             bool over = replace || is_among(&r->earlier, path);
 
-            if (move_one(j, out, r->commit, path, over, err) < 0)
-                return -1;
+            /* One that can't be moved leaves the others alone. */
+            if (move_one(j, out, r->commit, path, over, &first) < 0)
+                continue;
             sync_parent(out, path);
         } else if (!is_there(out, path)) {
             *ret_missing = true;
         }
     }
-    return 0;
+    if (!first)
+        return 0;
+    rh_error_again(err, first);
+    rh_error_free(first);
+    return -1;
 }
 
 /* "web01.TOKEN" is of "web01", "web01.old.TOKEN" is not. */

@@ -40,6 +40,7 @@ struct rh_record {
     char *reason;      /* of WAITING */
     char *holder;      /* "pid 7 on node1" of RUNNING */
     json_t *error;     /* {"code","message","hint","subject"}, or NULL */
+    json_t *targets;   /* what came of each (targets.c), or NULL */
     rh_paths results;  /* below OUT */
     rh_paths earlier;  /* results of an earlier source, to be replaced */
     char *commit;      /* folder in work/ whose results are being moved */

@@ -103,6 +103,7 @@ void rh_batch_runbook(rh_batch *b, size_t i)
     }
     for (size_t k = 0; k < r->results.count; k++)
         one_result(b, &t, r->results.items[k]);
+    rh_targets_missing(r, &t);
     rh_buf_puts(&t, _("\nto go back:\n"
                       "  The source was not changed.  Shut the new VM down, "
                       "disconnect its network, start the old one.\n"

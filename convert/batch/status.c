@@ -64,11 +64,12 @@ static json_t *results_json(const rh_batch *b, const struct rh_record *r)
 {
     json_t *list = json_array();
 
-    for (size_t k = 0; r->state == RH_VM_DONE && k < r->results.count; k++) {
+    for (size_t k = 0; k < r->results.count; k++) {
         RH_AUTO(rh_freep)
         char *path = rh_printf("%s/%s", b->journal.out, r->results.items[k]);
 
-        json_array_append_new(list, rh_batch_name(path));
+        if (r->state == RH_VM_DONE || rh_targets_made(r, r->results.items[k]))
+            json_array_append_new(list, rh_batch_name(path));
     }
     return list;
 }
@@ -81,15 +82,16 @@ static json_t *vm_json(const rh_batch *b, size_t i, const struct seen *s)
                   s->state == RH_VM_BLOCKED || s->state == RH_VM_WAITING;
 
     return json_pack(
-        "{s:o, s:o, s:i, s:s, s:s, s:I, s:I, s:f, s:i, s:f, s:o, s:O?, s:s?, "
-        "s:s?}",
+        "{s:o, s:o, s:i, s:s, s:s, s:I, s:I, s:f, s:i, s:f, s:o, s:o, s:O?, "
+        "s:s?, s:s?}",
         "name", rh_batch_name(vm->name), "source", source_json(vm), "wave",
         (int)vm->wave, "state", rh_vm_state_name(s->state), "stage", r->stage,
         "bytes_done", (json_int_t)r->bytes_done, "bytes_total",
         (json_int_t)r->bytes_total, "rate",
         s->state == RH_VM_RUNNING ? r->rate : 0.0, "attempts", (int)r->attempts,
-        "seconds", r->seconds, "results", results_json(b, r), "error",
-        failed ? r->error : NULL, "reason", s->reason, "holder", r->holder);
+        "seconds", r->seconds, "results", results_json(b, r), "targets",
+        rh_targets_json(b, r), "error", failed ? r->error : NULL, "reason",
+        s->reason, "holder", r->holder);
 }
 
 json_t *rh_batch_json(rh_batch *b)
@@ -160,7 +162,7 @@ static char *time_text(double seconds)
 }
 
 /* "copy 42%  120 MiB/s  01:10", or why not. */
-static char *how_it_stands(const struct rh_record *r, const struct seen *s)
+static char *how_alone(const struct rh_record *r, const struct seen *s)
 {
     const char *message =
         json_string_value(json_object_get(r->error, "message"));
@@ -187,6 +189,16 @@ static char *how_it_stands(const struct rh_record *r, const struct seen *s)
     if (s->state == RH_VM_DONE)
         return time_text(r->seconds);
     return rh_strdup("");
+}
+
+/* With what is there of a VM that is not done. */
+static char *how_it_stands(const struct rh_record *r, const struct seen *s)
+{
+    RH_AUTO(rh_freep) char *how = how_alone(r, s);
+    RH_AUTO(rh_freep)
+    char *there = s->state == RH_VM_DONE ? NULL : rh_targets_text(r);
+
+    return there ? rh_printf(_("%s; there: %s"), how, there) : RH_TAKE(how);
 }
 
 static char *counts_text(rh_batch *b)

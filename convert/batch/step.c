@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -193,8 +193,10 @@ static void forget_unmoved(const rh_batch *b, struct rh_record *r)
         else
             free(r->results.items[k]);
     }
-    if (r->commit)
+    if (r->commit) {
         r->results.count = kept;
+        rh_targets_unmade(r);
+    }
     set_text(&r->commit, NULL);
 }
 
@@ -429,6 +431,7 @@ static void begin_convert(rh_batch *b, size_t i)
     const struct rh_job_vm *vm = vm_of(b, i);
     struct arguments a = {0};
     rh_error *e = NULL;
+    char *there;
 
     t->step = RH_STEP_CONVERT;
     add_word(&a, rh_strdup("rehost"));
@@ -449,6 +452,10 @@ static void begin_convert(rh_batch *b, size_t i)
                                b->journal.out, vm->folder));
         add_word(&a, rh_printf("--fetched-most=%llu",
                                (unsigned long long)t->fetched_most));
+    }
+    for (size_t k = 0; (there = rh_targets_done(&t->record, k)); k++) {
+        add_word(&a, rh_printf("--done=%s", there));
+        free(there);
     }
     if (vm->named)
         add_word(&a, rh_printf("--name=%s", vm->name));
@@ -594,8 +601,18 @@ static void done(rh_batch *b, size_t i)
     settle(b, i, RH_VM_DONE, "vm-done");
 }
 
+/* Some targets are there, `status` is of those that are not. */
+static void done_in_part(rh_batch *b, size_t i, int status)
+{
+    struct rh_task *t = &b->tasks[i];
+
+    set_text(&t->record.commit, NULL);
+    rh_batch_runbook(b, i);
+    failed(b, i, json_incref(t->record.error), status);
+}
+
 /* Results are whole in work/: write that down, then move them. */
-static void commit(rh_batch *b, size_t i)
+static void commit(rh_batch *b, size_t i, int status)
 {
     struct rh_task *t = &b->tasks[i];
     const struct rh_job_vm *vm = vm_of(b, i);
@@ -620,57 +637,82 @@ static void commit(rh_batch *b, size_t i)
         failed_with(b, i, e);
         return;
     }
-    done(b, i);
+    if (status)
+        done_in_part(b, i, status);
+    else
+        done(b, i);
 }
 
-/* The worker's {"results": [DIR...]}, as paths below the staging folder. */
-static void take_results(rh_batch *b, size_t i)
+static char *staging_prefix(const rh_batch *b, size_t i)
+{
+    const char *staging = b->tasks[i].staging;
+
+    return rh_printf("%s/.rehost/work/%s/", b->journal.out,
+                     staging ? staging : "");
+}
+
+/* The worker's {"results": [DIR...]}, as paths below the staging folder; how
+ * many there are. */
+static size_t take_results(rh_batch *b, size_t i)
 {
     struct rh_task *t = &b->tasks[i];
-    RH_AUTO(rh_freep)
-    char *prefix = rh_printf("%s/.rehost/work/%s/", b->journal.out, t->staging);
+    RH_AUTO(rh_freep) char *prefix = staging_prefix(b, i);
     json_t *doc = rh_worker_result(&t->worker), *item;
-    size_t k;
+    size_t k, made = 0;
 
+    rh_targets_take(&t->record, doc, prefix);
     json_array_foreach (json_object_get(doc, "results"), k, item) {
         const char *path = json_string_value(item);
 
-        if (path && !strncmp(path, prefix, strlen(prefix)))
+        if (path && !strncmp(path, prefix, strlen(prefix))) {
             *rh_vec_add(&t->record.results) = rh_strdup(path + strlen(prefix));
+            made++;
+        }
     }
     json_decref(doc);
+    return made;
 }
 
+/* All but those of targets that are done, and stay. */
 static void results_become_earlier(struct rh_record *r)
 {
+    size_t kept = 0;
+
     for (size_t k = 0; k < r->results.count; k++)
-        *rh_vec_add(&r->earlier) = r->results.items[k];
-    free(r->results.items);
-    r->results = (rh_paths){0};
+        if (rh_targets_made(r, r->results.items[k]))
+            r->results.items[kept++] = r->results.items[k];
+        else
+            *rh_vec_add(&r->earlier) = r->results.items[k];
+    r->results.count = kept;
 }
 
 static void converted(rh_batch *b, size_t i)
 {
     struct rh_task *t = &b->tasks[i];
     int status = rh_worker_status(&t->worker);
+    /* Who was killed has told nothing of what it made. */
+    bool told = WIFEXITED(t->worker.status) && status != 130;
+    size_t made;
 
-    if (status) {
+    if (status && !told) {
         failed(b, i, rh_worker_error(&t->worker), status);
         return;
     }
-    if (vm_of(b, i)->deliver) {
+    if (!vm_of(b, i)->deliver)
+        results_become_earlier(&t->record);
+    made = take_results(b, i);
+    set_text(&t->record.key, rh_strdup(t->key));
+    if (vm_of(b, i)->deliver && !status) {
         done(b, i);
         return;
     }
-    results_become_earlier(&t->record);
-    take_results(b, i);
-    if (!t->record.results.count) {
-        failed(b, i, rh_worker_error(&t->worker), 1);
+    if (vm_of(b, i)->deliver || (status ? !made : !t->record.results.count)) {
+        failed(b, i, rh_worker_error(&t->worker), status ? status : 1);
         return;
     }
+    set_error(t, status ? rh_worker_error(&t->worker) : NULL);
     set_text(&t->record.commit, rh_strdup(t->staging));
-    set_text(&t->record.key, rh_strdup(t->key));
-    commit(b, i);
+    commit(b, i, status);
 }
 
 static void planned(rh_batch *b, size_t i)
@@ -772,6 +814,10 @@ static bool complete_commit(rh_batch *b, size_t i)
                                 &missing, &e) < 0 ||
         missing) {
         rh_error_free(e);
+        return false;
+    }
+    if (rh_targets_open(&t->record)) { /* those are to be tried again */
+        set_text(&t->record.commit, NULL);
         return false;
     }
     done(b, i);
@@ -915,8 +961,10 @@ bool rh_task_begin(rh_batch *b, size_t i)
     if (!b->dry_run && complete_commit(b, i))
         return false;
     forget_unmoved(b, &t->record);
-    if (!b->dry_run)
+    if (!b->dry_run) {
+        rh_targets_check(b, i);
         rh_batch_journal_sweep(&b->journal, vm_of(b, i)->folder);
+    }
     start_turn(b, i);
     return t->step != RH_STEP_NONE;
 }

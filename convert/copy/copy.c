@@ -168,17 +168,75 @@ static int write_pieces(const struct rh_copy_lane *lane, rh_error **err)
     return write_run(out, &run, err);
 }
 
-/* A pipe takes its bytes in the order of the places, one unit after another. */
-static int place_lane(struct rh_copy_worker *w, size_t n, rh_error **err)
+/* --- a sink that fails
+ * ---------------------------------------------------------- */
+
+/* Under the lock. */
+static bool any_left(const struct rh_copy *c)
 {
-    struct rh_copy_lane *lane = &w->lanes[n];
+    for (size_t i = 0; i < c->sink_count; i++)
+        if (!c->sinks[i].error)
+            return true;
+    return false;
+}
+
+/* The others go on without it.  -1: there are none, or it is no matter of a
+ * sink's.  Under the lock; takes `why` where it returns 0. */
+static int give_up_sink(struct rh_copy_job *j, struct rh_copy_lane *lane,
+                        rh_error **why)
+{
+    if (j->copy->sink_count == 1 || rh_error_number(*why) == RH_ERR_CANCELLED)
+        return -1;
+    lane->skipped = true;
+    if (!lane->sink->error) {
+        lane->sink->error = RH_TAKE(*why);
+        if (!any_left(j->copy)) {
+            rh_error_again(why, lane->sink->error);
+            return -1;
+        }
+    }
+    rh_error_drop(why);
+    return 0;
+}
+
+static int give_up_unlocked(struct rh_copy_job *j, struct rh_copy_lane *lane,
+                            rh_error **why)
+{
+    int failed;
+
+    pthread_mutex_lock(&j->lock);
+    failed = give_up_sink(j, lane, why);
+    pthread_mutex_unlock(&j->lock);
+    return failed;
+}
+
+static int pass_on(rh_error *why, rh_error **err)
+{
+    rh_error_again(err, why);
+    rh_error_free(why);
+    return -1;
+}
+
+/* A pipe takes its bytes in the order of the places, one unit after another. */
+static int place_units(struct rh_copy_lane *lane, rh_error **err)
+{
     struct rh_writer *writer = lane->sink->writer;
 
     for (size_t i = 0; i < lane->used; i++)
         if (writer->format->writer->place(writer, &lane->units[i], err) < 0)
             return rh_error_subject(err, writer->out->name);
-    if (!writer->out->seekable && write_pieces(lane, err) < 0)
-        return -1;
+    return writer->out->seekable ? 0 : write_pieces(lane, err);
+}
+
+static int place_lane(struct rh_copy_worker *w, size_t n, rh_error **err)
+{
+    struct rh_copy_lane *lane = &w->lanes[n];
+    rh_error *why = NULL;
+
+    lane->skipped |= lane->sink->error != NULL;
+    if (!lane->skipped && place_units(lane, &why) < 0 &&
+        give_up_sink(w->job, lane, &why) < 0)
+        return pass_on(why, err);
     if (lane->record_count)
         rh_digest_add(w->job->content[n], lane->records,
                       lane->record_count * RH_CONTENT_RECORD);
@@ -235,9 +293,28 @@ static int encode_lane(struct rh_copy_worker *w, struct rh_copy_lane *lane,
     if (rh_copy_cut(w, lane, err) < 0)
         return -1;
     take_records(w, lane);
-    for (size_t i = 0; ops->encode && i < lane->used; i++)
-        if (ops->encode(writer, &lane->units[i], err) < 0)
-            return rh_error_subject(err, writer->out->name);
+    for (size_t i = 0; ops->encode && i < lane->used; i++) {
+        rh_error *why = NULL;
+
+        if (ops->encode(writer, &lane->units[i], &why) == 0)
+            continue;
+        rh_error_subject(&why, writer->out->name);
+        return give_up_unlocked(w->job, lane, &why) < 0 ? pass_on(why, err) : 0;
+    }
+    return 0;
+}
+
+static int write_lanes(struct rh_copy_worker *w, rh_error **err)
+{
+    for (size_t i = 0; i < w->job->copy->sink_count; i++) {
+        struct rh_copy_lane *lane = &w->lanes[i];
+        rh_error *why = NULL;
+
+        if (!lane->skipped && lane->sink->writer->out->seekable &&
+            write_pieces(lane, &why) < 0 &&
+            give_up_unlocked(w->job, lane, &why) < 0)
+            return pass_on(why, err);
+    }
     return 0;
 }
 
@@ -248,14 +325,13 @@ static int one_share(struct rh_copy_worker *w, rh_error **err)
     if (rh_copy_fill(w, err) < 0)
         return -1;
     for (size_t i = 0; i < j->copy->sink_count; i++)
+        w->lanes[i].skipped = false;
+    for (size_t i = 0; i < j->copy->sink_count; i++)
         if (encode_lane(w, &w->lanes[i], err) < 0)
             return -1;
-    if (take_source_records(w, err) < 0 || place_share(w, err) < 0)
+    if (take_source_records(w, err) < 0 || place_share(w, err) < 0 ||
+        write_lanes(w, err) < 0)
         return -1;
-    for (size_t i = 0; i < j->copy->sink_count; i++)
-        if (w->lanes[i].sink->writer->out->seekable &&
-            write_pieces(&w->lanes[i], err) < 0)
-            return -1;
     pthread_mutex_lock(&j->lock);
     j->done += w->length;
     pthread_mutex_unlock(&j->lock);
@@ -608,13 +684,20 @@ static void job_free(struct rh_copy_job *j)
 
 static int finish_writers(struct rh_copy *c, rh_error **err)
 {
-    for (size_t i = 0; i < c->sink_count; i++) {
-        struct rh_writer *w = c->sinks[i].writer;
+    rh_error *first = NULL;
 
-        if (w->format->writer->finish(w, &c->sinks[i].file_size, err) < 0)
-            return rh_error_subject(err, w->out->name);
+    for (size_t i = 0; i < c->sink_count; i++) {
+        struct rh_copy_sink *s = &c->sinks[i];
+
+        if (!s->error && s->writer->format->writer->finish(
+                             s->writer, &s->file_size, &s->error) < 0)
+            rh_error_subject(&s->error, s->writer->out->name);
+        if (s->error && !first)
+            first = s->error;
     }
-    return 0;
+    if (any_left(c))
+        return 0;
+    return rh_error_again(err, first);
 }
 
 static int run_and_finish(struct rh_copy_job *j, rh_error **err)
@@ -641,6 +724,8 @@ int rh_copy_run(struct rh_copy *c, rh_error **err)
 
     job_init(&j, c);
     failed = run_and_finish(&j, err);
+    for (size_t i = 0; failed && i < c->sink_count; i++)
+        rh_error_drop(&c->sinks[i].error);
     job_free(&j);
     return failed;
 }

@@ -23,6 +23,8 @@ struct rh_copy_sink {
      * content digest is taken); NULL: not wanted. */
     struct rh_frame_sum *frame;
     /* Out. */
+    rh_error *error;    /* it could not be written, the others were; or NULL;
+                           the caller frees */
     char content[65];   /* content digest (see copy.c), "" when not taken */
     uint64_t file_size; /* of the result */
 };
@@ -45,7 +47,9 @@ struct rh_copy {
 
 /* Copy the whole disk: every data byte is read once, in order, by lib->threads
  * workers within lib->memory, and goes to every sink.  The writers' tables are
- * complete after it; the caller finishes each rh_out with sink->file_size. */
+ * complete after it; the caller finishes each rh_out with sink->file_size.  A
+ * sink that can't be written leaves the others alone: its `error` says so. With
+ * no sink left, the copy fails. */
 int rh_copy_run(struct rh_copy *c, rh_error **err);
 
 /* The content digest (see copy.c) of bytes that come in order. */

@@ -56,6 +56,7 @@ struct rh_copy_lane {
     struct rh_buf packed;       /* their bytes */
     uint8_t *records;           /* content records of this share */
     size_t record_count;
+    bool skipped; /* its sink has failed: of this share it gets nothing */
 };
 
 struct rh_copy_worker {
