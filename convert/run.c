@@ -457,7 +457,10 @@ static void tell(struct run *run, uint64_t done)
                   run->vm->name, run->target->job.disk_count, size,
                   run->target->target->name);
     rh_buf_printf(b, _("  result:   %s\n"), where);
-    rh_buf_printf(b, _("  guest:    %zu files changed\n"),
+    rh_buf_printf(b,
+                  dngettext(RH_TEXT_DOMAIN, "  guest:    %zu file changed\n",
+                            "  guest:    %zu files changed\n",
+                            run->target->edits.count),
                   run->target->edits.count);
     if (!run->target->delivery->files.folder) {
         rh_buf_printf(b, _("delivered: %s as %s\n"), run->vm->name, where);

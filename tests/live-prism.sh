@@ -222,9 +222,33 @@ test_a_batch_takes_a_changed_vm_anew() {
         first=$made
         run_batch
         expect_equal "$made" "$first" "the result where nothing is known"
-        expect_stderr 'done, 1 VMs .* remove its result'
+        expect_stderr 'done, the disks of 1 VM may .* remove its result'
         rm -r import
     done
+}
+test_a_batch_takes_a_running_vm_anew_that_is_another() {
+    local first
+    cp "$SCRATCH"/b.raw .
+    SPEC=$PWD/one.json
+    jq '.[1:2]' "$SCRATCH/vms.json" >one.json
+    prism
+    CA=()
+    printf '%s\n' "schema: rehost.jobs/1" "out: import" "vms:" \
+        "  - {source: 'prism://$PC/runs', to: kvm, snapshot: true, source-tls-ca: state/cert.pem}" >jobs.yaml
+    for _ in first again; do
+        rehost batch run jobs.yaml --progress none
+        expect_status 0
+        first=${first-$(stat -c %i import/runs)}
+        expect_equal "$(stat -c %i import/runs)" "$first" "the result of a VM that runs"
+    done
+    kill $SERVER
+    wait $SERVER 2>/dev/null
+    jq '.[1:2] | .[0].cores = 4' "$SCRATCH/vms.json" >one.json
+    prism --port "${PC##*:}" --pe-port "${PE##*:}"
+    CA=()
+    rehost batch run jobs.yaml --progress none
+    expect_status 0
+    [ "$(stat -c %i import/runs)" != "$first" ] || fail "another VM was not converted anew"
 }
 
 # --- disks --------------------------------------------------------------------

@@ -171,6 +171,19 @@ int rh_batch_run(rh_batch *b, rh_error **err)
     return failed ? -1 : rh_batch_loop(b, err);
 }
 
+static void submitted_array(struct rh_buf *t, const json_t *a)
+{
+    json_int_t vms = json_integer_value(json_object_get(a, "vms"));
+
+    rh_buf_printf(t,
+                  dngettext(RH_TEXT_DOMAIN,
+                            "submitted: job %s: %lld VM of wave %lld\n",
+                            "submitted: job %s: %lld VMs of wave %lld\n",
+                            (unsigned long)vms),
+                  json_string_value(json_object_get(a, "job")), (long long)vms,
+                  (long long)json_integer_value(json_object_get(a, "wave")));
+}
+
 static char *submitted_text(const json_t *doc)
 {
     const json_t *arrays = json_object_get(doc, "arrays");
@@ -180,13 +193,13 @@ static char *submitted_text(const json_t *doc)
     size_t i;
 
     json_array_foreach (arrays, i, a)
-        rh_buf_printf(
-            &t, _("submitted: job %s: %lld VMs of wave %lld\n"),
-            json_string_value(json_object_get(a, "job")),
-            (long long)json_integer_value(json_object_get(a, "vms")),
-            (long long)json_integer_value(json_object_get(a, "wave")));
+        submitted_array(&t, a);
     if (queued)
-        rh_buf_printf(&t, _("in the queue already: %lld VMs\n"),
+        rh_buf_printf(&t,
+                      dngettext(RH_TEXT_DOMAIN,
+                                "in the queue already: %lld VM\n",
+                                "in the queue already: %lld VMs\n",
+                                (unsigned long)queued),
                       (long long)queued);
     if (!t.length)
         rh_buf_puts(&t, _("nothing is left to do\n"));

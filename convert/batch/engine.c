@@ -352,9 +352,15 @@ static void take_stock(rh_batch *b)
     }
     if (untold)
         rh_log(b->lib, RH_LOG_WARN,
-               _("of what is done, %zu VMs cannot be asked whether they have "
-                 "changed since (they run, or nothing tells): they stay as "
-                 "they are; to have one done anew, remove its result"),
+               dngettext(
+                   RH_TEXT_DOMAIN,
+                   "of what is done, the disks of %zu VM may have changed "
+                   "since (it runs, or nothing tells): it stays as it is; to "
+                   "have it done anew, remove its result",
+                   "of what is done, the disks of %zu VMs may have changed "
+                   "since (they run, or nothing tells): they stay as they "
+                   "are; to have one done anew, remove its result",
+                   untold),
                untold);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "live/prism/prism.h"
 
 /* --- opening ------------------------------------------------------------- */
@@ -118,8 +119,34 @@ static void learn_disks(struct rh_ntx_vm *v, const struct rh_vm *vm)
     }
 }
 
+/* What it is made of. */
+static int add_running(struct rh_live *live, json_t *doc, struct rh_buf *ret,
+                       rh_error **err)
+{
+    RH_AUTO(rh_fill_free) struct rh_fill f = {0};
+    RH_AUTO(rh_buf_free) struct rh_buf b = {0};
+    const struct rh_vm *vm;
+    char hex[65];
+
+    if (rh_ntx_read(live, doc, &f, err) < 0)
+        return -1;
+    vm = f.vms.items[0].vm;
+    rh_buf_printf(&b, "%llu %llu", (unsigned long long)vm->cpus.number,
+                  (unsigned long long)vm->memory_bytes.number);
+    for (size_t i = 0; i < vm->disks.count; i++)
+        rh_buf_printf(
+            &b, "\n%s %llu", rh_text_of(&vm->disks.items[i].id),
+            (unsigned long long)vm->disks.items[i].capacity_bytes.number);
+    for (size_t i = 0; i < vm->nics.count; i++)
+        rh_buf_printf(&b, "\n%s", rh_text_of(&vm->nics.items[i].mac));
+    rh_sha256_hex(b.data, b.length, hex);
+    rh_buf_printf(ret, " runs %s", hex);
+    return 0;
+}
+
 /* Each version tells by another key when the VM was changed.  What runs
- * changes its disks all the time, and our snapshots change the rest. */
+ * changes its disks all the time, and our snapshots may change that time: there
+ * count its processors, memory, disks and NICs. */
 int rh_ntx_stamp(struct rh_live *live, const char *id, char **ret,
                  bool *ret_sure, rh_error **err)
 {
@@ -137,6 +164,9 @@ int rh_ntx_stamp(struct rh_live *live, const char *id, char **ret,
         rh_buf_puts(&b, " off");
         for (size_t i = 0; i < RH_COUNT(paths); i++)
             told |= add_told(&b, rh_ntx_at(doc, paths[i]));
+    } else if (add_running(live, doc, &b, err) < 0) {
+        rh_buf_free(&b);
+        return -1;
     }
     *ret_sure = told;
     *ret = rh_buf_take(&b);

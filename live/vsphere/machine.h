@@ -79,9 +79,11 @@ struct rh_vs_vm {
 struct rh_vs_vm *rh_vs_vm_of(const struct rh_live_vm *vm);
 struct rh_vs *rh_vs_vm_session(const struct rh_live_vm *vm);
 
-/* vm.c */
+/* stamp.c */
 int rh_vs_stamp(struct rh_live *live, const char *id, char **ret,
                 bool *ret_sure, rh_error **err);
+
+/* vm.c */
 int rh_vs_vm_open(struct rh_live_vm *vm, rh_error **err);
 void rh_vs_vm_close(struct rh_live_vm *vm);
 int rh_vs_refresh(struct rh_live_vm *vm, rh_error **err);

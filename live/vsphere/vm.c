@@ -204,49 +204,6 @@ static int take_way(struct rh_vs_vm *v, rh_error **err)
     return 0;
 }
 
-/* --- has it changed?
- * ---------------------------------------------------------- */
-
-/* A VM that is off is written by whoever starts it or changes its devices: both
- * change its configuration.  One that runs changes its disks all the time, and
- * our own snapshots change its configuration. */
-int rh_vs_stamp(struct rh_live *live, const char *id, char **ret,
-                bool *ret_sure, rh_error **err)
-{
-    static const char *const identity[] = {"config.uuid",
-                                           "config.instanceUuid"},
-                             *const state[] = {"config.changeVersion",
-                                               "config.modified"};
-    static const char *const paths[] = {
-        "config.uuid",     "config.instanceUuid", "config.changeVersion",
-        "config.modified", "runtime.powerState",  NULL};
-    RH_AUTO(rh_vs_doc_freep) xmlDoc *doc = NULL;
-    const xmlNode *object =
-        rh_vs_object(live->state, "VirtualMachine", id, paths, &doc, err);
-    struct rh_buf b = {0};
-    bool told = false;
-
-    if (!object)
-        return -1;
-    rh_buf_puts(&b, id);
-    for (size_t i = 0; i < RH_COUNT(identity); i++)
-        rh_buf_printf(&b, " %s",
-                      rh_vs_text(rh_vs_property(object, identity[i])));
-    if (state_of(rh_vs_text(rh_vs_property(object, "runtime.powerState"))) ==
-        RH_LIVE_OFF) {
-        rh_buf_puts(&b, " off");
-        for (size_t i = 0; i < RH_COUNT(state); i++) {
-            const char *text = rh_vs_text(rh_vs_property(object, state[i]));
-
-            rh_buf_printf(&b, " %s", text);
-            told |= text[0] != '\0';
-        }
-    }
-    *ret_sure = told;
-    *ret = rh_buf_take(&b);
-    return 0;
-}
-
 /* --- opening and closing
  * ------------------------------------------------------ */
 
