@@ -189,12 +189,30 @@ static void free_scratch(struct rh_package *p)
     rh_arena_free(p->arena);
 }
 
+/* A zip: of its kinds RVTools' workbook alone describes VMs. */
+static bool is_workbook(const char *text, size_t n)
+{
+    return n >= 4 && !memcmp(text, "PK\3\4", 4);
+}
+
+/* Of many VMs, in a form of its own. */
+static bool is_list(const char *text, size_t n)
+{
+    const struct rh_descriptor *d = rh_descriptor_of(text, n);
+
+    return is_workbook(text, n) || (d && d->limit);
+}
+
 /* Another package's descriptor: its VMs, without its files. */
 static int read_descriptor(struct rh_fill *f, const char *text, size_t n,
                            rh_error **err)
 {
-    RH_AUTO(free_scratch) struct rh_package p = {.arena = rh_arena_new()};
-    const struct rh_descriptor *d = rh_descriptor_of(text, n);
+    RH_AUTO(free_scratch)
+    struct rh_package p = {
+        .arena = rh_arena_new(), .lib = f->lib, .place = f->place};
+    const struct rh_descriptor *d = is_workbook(text, n)
+                                        ? rh_descriptor_named("rvtools")
+                                        : rh_descriptor_of(text, n);
 
     d = d ? d
           : rh_descriptor_at(1); /* lines of a VMX, without the usual ones */
@@ -215,6 +233,8 @@ int rh_fill_read(struct rh_fill *f, const char *text, size_t n, rh_error **err)
     size_t blank;
     char first;
 
+    if (is_list(text, n)) /* it may be UTF-16, or a workbook */
+        return read_descriptor(f, text, n, err);
     if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
         text += 3;
         n -= 3;
@@ -268,15 +288,27 @@ static bool owns_file(const struct rh_vm *vm, const struct rh_vm *of)
     return false;
 }
 
-static struct rh_fill_vm *describer(struct rh_fill *f, const struct rh_vm *vm)
+/* By its UUID, which is one VM's alone; else by its name.  *ret_count: how many
+ * are called so. */
+static struct rh_fill_vm *describer(struct rh_fill *f, const struct rh_vm *vm,
+                                    size_t *ret_count)
 {
+    struct rh_fill_vm *found = NULL;
+
+    *ret_count = 0;
+    for (size_t i = 0; vm->uuid.text && i < f->vms.count; i++)
+        if (is_called(f->vms.items[i].vm, vm->uuid.text))
+            return &f->vms.items[i];
     for (size_t i = 0; i < f->vms.count; i++) {
         const struct rh_vm *other = f->vms.items[i].vm;
 
-        if (is_called(other, vm->name.text) || is_called(other, vm->id) ||
-            (vm->uuid.text && is_called(other, vm->uuid.text)))
-            return &f->vms.items[i];
+        if (!is_called(other, vm->name.text) && !is_called(other, vm->id))
+            continue;
+        found = found ? found : &f->vms.items[i];
+        ++*ret_count;
     }
+    if (found)
+        return found;
     for (size_t i = 0; i < f->vms.count; i++) {
         if (owns_file(f->vms.items[i].vm, vm))
             return &f->vms.items[i];
@@ -295,6 +327,14 @@ static int no_such_vm(const struct rh_fill *f, const char *name, rh_error **err)
                           : f->vms.items[i].vm->id);
     rh_fail(err, RH_ERR_FILL_VM, "it describes no VM \"%s\"; it describes: %s",
             name, names.length ? names.data : _("none"));
+    return rh_error_subject(err, f->name);
+}
+
+static int several_vms(const struct rh_fill *f, const char *name, size_t count,
+                       rh_error **err)
+{
+    rh_fail(err, RH_ERR_FILL_VM, "it describes %zu VMs \"%s\"", count, name);
+    rh_hint(err, "name one by its UUID or id: --fill FILE#UUID");
     return rh_error_subject(err, f->name);
 }
 
@@ -321,16 +361,24 @@ static int apply(struct rh_package *p, struct rh_fill *f, const char *asked,
     for (size_t i = 0; i < p->vms.count; i++) {
         struct rh_vm *vm = p->vms.items[i];
         struct rh_fill_vm *from = NULL;
+        size_t count = 0;
 
         if (asked) {
-            for (size_t j = 0; !from && j < f->vms.count; j++) {
-                if (is_called(f->vms.items[j].vm, asked))
-                    from = &f->vms.items[j];
+            for (size_t j = 0; j < f->vms.count; j++) {
+                if (!is_called(f->vms.items[j].vm, asked))
+                    continue;
+                from = from ? from : &f->vms.items[j];
+                count++;
             }
             if (!from)
                 return no_such_vm(f, asked, err);
+            if (count > 1)
+                return several_vms(f, asked, count, err);
         } else {
-            from = describer(f, vm);
+            from = describer(f, vm, &count);
+            if (count > 1)
+                return several_vms(f, vm->name.text ? vm->name.text : vm->id,
+                                   count, err);
         }
         if (!from && one && f->vms.count == 1)
             from = &f->vms.items[0];
@@ -357,6 +405,18 @@ static char *split_name(const char *file, const char **ret_asked)
     return rh_strndup(file, (size_t)(hash - file));
 }
 
+/* A list of VMs may be larger than what describes one. */
+static uint64_t limit_of(struct rh_io *io)
+{
+    enum { HEAD = 4096 };
+    char head[HEAD + 1] = "";
+    size_t n = (size_t)RH_MIN(io->size, (uint64_t)HEAD);
+
+    return rh_io_read(io, head, n, 0, NULL) == 0 && is_list(head, n)
+               ? RH_LIMIT_INVENTORY
+               : RH_LIMIT_DESCRIPTOR;
+}
+
 int rh_config_fill(struct rh_package *p, const char *file, rh_error **err)
 {
     RH_AUTO(rh_fill_free) struct rh_fill f = {.arena = rh_arena_new()};
@@ -365,11 +425,18 @@ int rh_config_fill(struct rh_package *p, const char *file, rh_error **err)
     RH_AUTO(rh_io_unrefp)
     struct rh_io *io = rh_io_file_at(AT_FDCWD, path, 0, err);
     RH_AUTO(rh_freep) char *text = NULL;
+    RH_AUTO(rh_freep) char *folder = NULL;
+    RH_AUTO(rh_place_closep) struct rh_place *place = NULL;
     size_t n;
 
-    if (!io || rh_io_slurp(io, RH_LIMIT_DESCRIPTOR, &text, &n, err))
+    if (!io || rh_io_slurp(io, limit_of(io), &text, &n, err))
         return rh_error_subject(err, path);
     slash = strrchr(path, '/');
+    folder =
+        slash ? rh_strndup(path, (size_t)(slash - path + 1)) : rh_strdup(".");
+    place = rh_place_folder(folder, NULL);
+    f.lib = p->lib;
+    f.place = place;
     f.name = rh_arena_strdup(f.arena, slash ? slash + 1 : path);
     if (rh_fill_read(&f, text, n, err))
         return rh_error_subject(err, path);

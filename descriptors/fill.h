@@ -19,6 +19,8 @@ struct rh_fill {
     const char *kind;  /* "Prism v3", "acli", "overlay" ... */
     enum rh_from from; /* of the values; 0: RH_FROM_FILL (Prism's alone) */
     struct rh_arena *arena;
+    rh_lib *lib;            /* who may cancel; or NULL */
+    struct rh_place *place; /* of the files beside it; or NULL; borrowed */
     RH_VEC(struct rh_fill_vm) vms;
 };
 struct rh_fill_vm *rh_fill_add(struct rh_fill *f, const char *id);

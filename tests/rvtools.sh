@@ -133,6 +133,43 @@ test_batch_init_makes_a_job_file_by_verdict() {
     expect_same_file jobs.yaml again.yaml
 }
 
+test_a_list_fills_in_what_a_disk_does_not_say() {
+    need_all
+    local fill
+    make_files xlsx a.xlsx
+    make_files csv csv
+    truncate -s 4M web01.raw twin.raw other.raw
+    for fill in a.xlsx csv/RVTools_tabvInfo.csv; do
+        run "$REHOST" inspect web01.raw --fill $fill --json
+        expect_status 0
+        expect_json '.vms[0] | .cpus, .memory_bytes, .firmware, .nics[0].mac, .nics[0].network' \
+            $'4\n8589934592\nuefi\n00:50:56:aa:00:01\nFront & back'
+        expect_json '.vms[0].provenance.cpus.from' "fill:${fill##*/}"
+    done
+    # By its name, but not where two have it, nor where none has.
+    run "$REHOST" inspect twin.raw --fill a.xlsx
+    expect_error FILL_VM 2
+    expect_stderr 'describes 2 VMs "twin"'
+    run "$REHOST" inspect other.raw --fill a.xlsx
+    expect_error FILL_VM 2
+    run "$REHOST" inspect other.raw --fill a.xlsx#web01 --json
+    expect_json '.vms[0].nics[0].mac' 00:50:56:aa:00:01
+    printf 'PK\3\4junk' >bad.xlsx
+    run "$REHOST" inspect other.raw --fill bad.xlsx
+    expect_status 3
+}
+test_batch_init_takes_a_folder_of_csv_files() {
+    need_all
+    make_files xlsx a.xlsx
+    make_files csv csv
+    run "$REHOST" batch init a.xlsx --to kvm
+    expect_status 0
+    grep -o 'source: .*' .stdout >want
+    run "$REHOST" batch init csv --to kvm
+    expect_status 0
+    grep -o 'source: .*' .stdout >found
+    [ "$(wc -l <found)" = 5 ] || fail "$(cat found)"
+}
 test_hostile_files_are_refused() {
     need_all
     make_files hostile bad

@@ -3,6 +3,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
 #include <jansson.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -373,6 +374,21 @@ static bool is_list(const char *source)
            (rh_same_word(dot, ".xlsx") || rh_same_word(dot, ".csv"));
 }
 
+/* RVTools' CSV files: that of the tab vInfo is among them. */
+static bool holds_list(const char *source)
+{
+    DIR *d = strstr(source, "://") ? NULL : opendir(source);
+    struct dirent *entry;
+    bool any = false;
+
+    while (d && !any && (entry = readdir(d)))
+        any = entry->d_name[0] != '.' && is_list(entry->d_name) &&
+              strcasestr(entry->d_name, "vInfo");
+    if (d)
+        closedir(d);
+    return any;
+}
+
 /* All of them are looked at: a list names VMs, and its waves go by what can be
  * said of them. */
 static char *from_lists(rh_lib *lib, const char *const *sources, size_t count,
@@ -411,7 +427,7 @@ char *rh_batch_init(rh_lib *lib, const char *const *sources, size_t count,
         return NULL;
     }
     for (size_t i = 0; i < count; i++)
-        if (is_list(sources[i]))
+        if (is_list(sources[i]) || holds_list(sources[i]))
             return from_lists(lib, sources, count, options, err);
     return report ? from_document(load_report(report, err), options)
                   : from_sources(lib, sources, count, options, err);
