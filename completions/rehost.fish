@@ -124,6 +124,7 @@ complete -c rehost -n '__rehost_is convert' -l overwrite -d 'replace an earlier 
 complete -c rehost -n '__rehost_is convert' -l results-at -r -d 'write DIR instead of --out where a result names its own place: it will be moved there'
 complete -c rehost -n '__rehost_is convert' -l fetched-dir -r -d 'keep there what comes from the source’s server until the result is there: the same command, interrupted, goes on with it'
 complete -c rehost -n '__rehost_is convert' -l fetched-most -r -d 'of that at most (else all)'
+complete -c rehost -n '__rehost_is convert' -l done -r -d 'leave this one out: an earlier run has made it (repeat)'
 complete -c rehost -n '__rehost_is convert' -l cluster-size -r -d 'of a qcow2'
 complete -c rehost -n '__rehost_is convert' -l xva-sum -x -a 'sha1 xxhash' -d 'checksums in an XVA'
 complete -c rehost -n '__rehost_is convert' -l start -d '--out URL: start the VM afterwards'
