@@ -425,7 +425,8 @@ static int lane_init(struct rh_copy_lane *lane, const struct rh_copy_job *j,
     size_t unit = (size_t)rh_round_up(j->unit, RH_CONTENT_UNIT);
 
     lane->sink = sink;
-    lane->unit_count = (size_t)(j->unit / w->unit);
+    lane->unit_count =
+        j->scattered ? RH_COPY_SPANS : (size_t)(j->unit / w->unit);
     lane->units = rh_calloc(lane->unit_count, sizeof *lane->units);
     for (size_t i = 0; i < lane->unit_count; i++) {
         struct rh_unit *u = &lane->units[i];
@@ -604,6 +605,18 @@ static int run_job(struct rh_copy_job *j, rh_error **err)
  * -------------------------------------------------------------------------------
  */
 
+/* Nobody wants the zeros around the data: no digest of whole units, and no
+ * writer that takes whole units, or needs room for each. */
+static bool can_scatter(const struct rh_copy_job *j)
+{
+    const struct rh_copy *c = j->copy;
+    const struct rh_writer *w = c->sinks[0].writer;
+
+    return c->sink_count == 1 && !c->want_content && !j->forward &&
+           !j->every_unit && w->any_order && w->room <= 1 &&
+           j->unit % w->piece == 0 && !keeps(j, &c->sinks[0]);
+}
+
 static void job_init(struct rh_copy_job *j, struct rh_copy *c)
 {
     *j = (struct rh_copy_job){.copy = c,
@@ -619,6 +632,7 @@ static void job_init(struct rh_copy_job *j, struct rh_copy *c)
         j->unit = RH_MAX(j->unit, c->sinks[i].writer->unit);
         j->every_unit |= c->sinks[i].writer->every_unit;
     }
+    j->scattered = can_scatter(j);
     if (!c->want_content)
         return;
     if (j->forward) {

@@ -7,7 +7,11 @@
 
 #include "convert/copy/copy.h"
 
-enum { RH_CONTENT_UNIT = 1024 * 1024, RH_CONTENT_RECORD = 8 + 16 };
+enum {
+    RH_CONTENT_UNIT = 1024 * 1024,
+    RH_CONTENT_RECORD = 8 + 16,
+    RH_COPY_SPANS = 6, /* few: a reader keeps some tables in memory, not many */
+};
 
 /* The unit of the content digest that a forward source is in. */
 struct rh_copy_gather {
@@ -34,6 +38,7 @@ struct rh_copy_job {
     struct rh_digest *source_content;
     bool every_unit; /* a writer wants the empty ones, too */
     bool forward;    /* the source is read by next() */
+    bool scattered;  /* shares hold data alone, of several places */
     bool have_piece, at_end;
     struct rh_piece piece; /* read ahead: belongs to the next unit */
     struct rh_copy_gather gather;
@@ -46,10 +51,16 @@ struct rh_copy_pending {
     size_t at, size; /* in worker->packed; size 0: plain bytes of `length` */
 };
 
+/* Data of a scattered share: within one unit of the disk. */
+struct rh_copy_span {
+    uint64_t offset;
+    size_t length, at; /* in worker->data */
+};
+
 /* A worker's memory for one sink: the units that its share is cut into. */
 struct rh_copy_lane {
     struct rh_copy_sink *sink;
-    struct rh_unit *units; /* unit/writer->unit of them */
+    struct rh_unit *units; /* unit/writer->unit of them, or one for each span */
     size_t unit_count, used;
     uint8_t *patched;           /* the bytes with this sink's edits, or NULL */
     struct rh_packed *clusters; /* with keep, else NULL */
@@ -63,8 +74,10 @@ struct rh_copy_worker {
     struct rh_copy_job *job;
     pthread_t thread;
     uint64_t ticket;
-    uint64_t offset; /* of the share */
-    size_t length;
+    uint64_t offset;                          /* of the share */
+    size_t length;                            /* of its bytes */
+    struct rh_copy_span spans[RH_COPY_SPANS]; /* of a scattered one */
+    size_t span_count;
     uint8_t *data; /* its plain bytes */
     struct rh_codec *codec;
     struct rh_buf packed; /* a forward source's waiting bytes */

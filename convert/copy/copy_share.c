@@ -51,6 +51,62 @@ static int claim_by_map(struct rh_copy_job *j, struct rh_copy_worker *w,
     return 0;
 }
 
+/* What of the next unit with data is data: from its first to its last byte.
+ * False at the end. */
+static int next_span(struct rh_copy_job *j, struct rh_copy_span *ret,
+                     bool *ret_more, rh_error **err)
+{
+    uint64_t piece = j->copy->sinks[0].writer->piece;
+    uint64_t start = UINT64_MAX, end = 0, stop = j->source->size;
+
+    while (j->position < stop) {
+        struct rh_extent e;
+
+        if (extent_of_all(j, &e, err) < 0)
+            return -1;
+        if (e.kind == RH_EXTENT_DATA && start == UINT64_MAX) {
+            start = j->position / piece * piece;
+            stop = RH_MIN((j->position / j->unit + 1) * j->unit, stop);
+        }
+        j->position += e.length;
+        if (e.kind == RH_EXTENT_DATA)
+            end = RH_MIN(j->position, stop);
+    }
+    *ret_more = start != UINT64_MAX;
+    if (!*ret_more)
+        return 0;
+    j->position = stop;
+    end = RH_MIN(rh_round_up(end, piece), stop);
+    *ret = (struct rh_copy_span){start, (size_t)(end - start), 0};
+    return 0;
+}
+
+/* Little data in many places is one share: what goes from hand to hand for
+ * each would cost more than the data. */
+static int claim_spans(struct rh_copy_job *j, struct rh_copy_worker *w,
+                       bool *ret, rh_error **err)
+{
+    w->length = 0;
+    for (w->span_count = 0; w->span_count < RH_COPY_SPANS; w->span_count++) {
+        struct rh_copy_span *s = &w->spans[w->span_count];
+        uint64_t before = j->position;
+        bool more;
+
+        if (next_span(j, s, &more, err) < 0)
+            return -1;
+        if (!more)
+            break;
+        if (s->length > j->unit - w->length) { /* the next share's */
+            j->position = before;
+            break;
+        }
+        s->at = w->length;
+        w->length += s->length;
+    }
+    *ret = w->span_count > 0;
+    return 0;
+}
+
 static void take_piece(struct rh_copy_worker *w, const struct rh_piece *p)
 {
     struct rh_copy_pending *item = rh_vec_add(&w->pending);
@@ -120,8 +176,9 @@ int rh_copy_claim(struct rh_copy_worker *w, bool *ret_more, rh_error **err)
     if (j->failed == UINT64_MAX) {
         failed = rh_go_on(j->copy->lib, err);
         if (!failed)
-            failed = j->forward ? claim_forward(j, w, ret_more, err)
-                                : claim_by_map(j, w, ret_more, err);
+            failed = (j->forward     ? claim_forward
+                      : j->scattered ? claim_spans
+                                     : claim_by_map)(j, w, ret_more, err);
         if (failed || *ret_more)
             j->next_ticket++;
     }
@@ -176,7 +233,15 @@ int rh_copy_fill(struct rh_copy_worker *w, rh_error **err)
     }
     if (all_keep(w))
         return 0;
-    return rh_reader_read(from, w->codec, w->data, w->length, w->offset, err);
+    if (!j->scattered)
+        return rh_reader_read(from, w->codec, w->data, w->length, w->offset,
+                              err);
+    for (const struct rh_copy_span *s = w->spans; s < w->spans + w->span_count;
+         s++)
+        if (rh_reader_read(from, w->codec, w->data + s->at, s->length,
+                           s->offset, err) < 0)
+            return -1;
+    return 0;
 }
 
 /* --- clusters that are kept packed
@@ -264,23 +329,18 @@ static int patched_bytes(struct rh_copy_worker *w, struct rh_copy_lane *lane,
                             err);
 }
 
-int rh_copy_cut(struct rh_copy_worker *w, struct rh_copy_lane *lane,
-                rh_error **err)
+/* Bytes of the disk that lie side by side, as the sink's units. */
+static void cut_units(struct rh_copy_worker *w, struct rh_copy_lane *lane,
+                      uint8_t *data, size_t length, uint64_t offset)
 {
     size_t unit = (size_t)lane->sink->writer->unit;
-    uint8_t *data;
 
-    if (lane->clusters && keep_clusters(w, lane, err) < 0)
-        return -1;
-    if (patched_bytes(w, lane, &data, err) < 0)
-        return -1;
-    lane->used = 0;
-    for (size_t at = 0, n; at < w->length; at += n) {
+    for (size_t at = 0, n; at < length; at += n) {
         struct rh_unit *u = &lane->units[lane->used++];
 
-        /* A forward source's share may start inside a unit. */
-        n = RH_MIN(unit - (size_t)((w->offset + at) % unit), w->length - at);
-        u->offset = w->offset + at;
+        /* It may start inside a unit. */
+        n = RH_MIN(unit - (size_t)((offset + at) % unit), length - at);
+        u->offset = offset + at;
         u->length = n;
         u->data = data + at;
         u->codec = w->codec;
@@ -289,5 +349,24 @@ int rh_copy_cut(struct rh_copy_worker *w, struct rh_copy_lane *lane,
                         : NULL;
         u->iov_count = 0;
     }
+}
+
+int rh_copy_cut(struct rh_copy_worker *w, struct rh_copy_lane *lane,
+                rh_error **err)
+{
+    uint8_t *data;
+
+    lane->used = 0;
+    if (w->job->scattered) {
+        for (size_t i = 0; i < w->span_count; i++)
+            cut_units(w, lane, w->data + w->spans[i].at, w->spans[i].length,
+                      w->spans[i].offset);
+        return 0;
+    }
+    if (lane->clusters && keep_clusters(w, lane, err) < 0)
+        return -1;
+    if (patched_bytes(w, lane, &data, err) < 0)
+        return -1;
+    cut_units(w, lane, data, w->length, w->offset);
     return 0;
 }

@@ -200,7 +200,7 @@ static int vhd_create(struct rh_writer *w, const struct rh_create_options *o,
     w->unit = BLOCK;
     w->room = sizeof(struct block_room);
     w->iov_max = RUNS + 3;
-    w->any_order = o->may_seek;
+    w->any_order = o->may_seek && v->seed;
     w->piece = PAGE;
     if (make_tables(w, v, err) < 0 || (v->seed && make_pages(v, err) < 0) ||
         (v->forward && plan_forward(w, o->source, err) < 0)) {
