@@ -41,4 +41,22 @@ test_no_other_folder_names_a_target() {
     grep -v '/convert/boot/boot' .stdout >found
     expect_equal "$(cat found)" ""
 }
+# A misspelt expectation would check nothing.
+test_what_tests_expect_is_there() {
+    grep -rhoE '\bexpect_[a-z0-9_]+\(\)' "$TOP/tests" | tr -d '()' | sort -u >there
+    grep -rhoE '^ *expect_[a-z0-9_]+( |$)' --include='*.sh' "$TOP/tests" |
+        tr -d ' ' | sort -u >used
+    expect_equal "$(comm -13 there used)" "" "helpers that are called, and are not there"
+}
+test_a_misspelt_expectation_fails_its_test() {
+    # Indented, and in two words: no test and no call of this file.
+    sed 's/^ *//; s/ANY/of_any/' >t.sh <<END
+        . "$TOP/tests/lib.sh"
+        test_it() { expect_equal 1 1; (expect_nothing_ANY_kind 1); expect_equal 1 1; }
+        run_tests
+END
+    run bash t.sh
+    expect_stdout '^not ok it'
+    expect_stdout 'there is no expect_nothing_of_any_kind'
+}
 run_tests

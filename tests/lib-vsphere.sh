@@ -17,6 +17,21 @@ _build_sim() {
 }
 _build_sim
 
+# Its own port stands in its addresses, so it must be told one: 1 where somebody
+# else has taken that in between.
+_start_sim() { # PORT OPTION...
+    local port=$1
+    shift
+    TMPDIR=$PWD "$SIM" -spec "$SCRATCH/vms.json" -l "127.0.0.1:$port" \
+        -pass "$SECRET" -task-delay 100ms -cert-out cert.pem "$@" \
+        >ready 2>sim.err &
+    SERVER=$!
+    trap 'kill $SERVER 2>/dev/null; wait $SERVER 2>/dev/null' EXIT
+    while ! grep -q ^ready ready; do
+        kill -0 $SERVER 2>/dev/null || return 1
+        sleep 0.1
+    done
+}
 # Start one: $HOST, its certificate in cert.pem; it ends with the test.
 simulate() { # esx|vcenter [OPTION...]
     need curl jq openssl
@@ -24,16 +39,11 @@ simulate() { # esx|vcenter [OPTION...]
     [ -x "$SIM" ] || skip_test "no vSphere simulator (make check-live builds it)"
     local mode=$1 port
     shift
-    port=$(python3 -c 'import socket
+    for _ in 1 2 3 4 5; do
+        port=$(python3 -c 'import socket
 s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    TMPDIR=$PWD "$SIM" -spec "$SCRATCH/vms.json" -mode "$mode" \
-        -l "127.0.0.1:$port" -pass "$SECRET" -task-delay 100ms \
-        -cert-out cert.pem "$@" >ready 2>sim.err &
-    SERVER=$!
-    trap 'kill $SERVER 2>/dev/null; wait $SERVER 2>/dev/null' EXIT
-    for _ in $(seq 100); do
-        grep -q ^ready ready && break
-        sleep 0.1
+        _start_sim "$port" -mode "$mode" "$@" && break
+        grep -q 'in use' sim.err || break
     done
     grep -q ^ready ready || fail "the simulator did not start" "$(cat sim.err)"
     HOST=127.0.0.1:$port

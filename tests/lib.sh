@@ -64,15 +64,29 @@ held() {
     : >"$SCRATCH/.held"
 }
 
+# A helper whose name is misspelt must not pass for one whose words held.  Bash
+# calls this in a process of its own, which cannot end the test.
+command_not_found_handle() { # COMMAND...
+    case $1 in
+    expect_* | need | need_*) echo "$1" >>"$SCRATCH/.unknown" ;;
+    esac
+    echo "$1: command not found" >&2
+    return 127
+}
+
 _try() { # NAME COMMAND...
     local name=$1 out=$SCRATCH/.out status
     shift
-    rm -f "$SCRATCH/.held" "$SCRATCH/.skip"
+    rm -f "$SCRATCH/.held" "$SCRATCH/.skip" "$SCRATCH/.unknown"
     mkdir -p "$SCRATCH/$name"
     (cd "$SCRATCH/$name" && "$@") >"$out" 2>&1
     status=$?
     if [ $status = 0 ] && [ ! -e "$SCRATCH/.held" ]; then
         echo "  nothing was expected in this test" >>"$out"
+        status=1
+    fi
+    if [ -e "$SCRATCH/.unknown" ]; then
+        sed 's/^/  there is no /' "$SCRATCH/.unknown" >>"$out"
         status=1
     fi
     case $status in
