@@ -86,9 +86,11 @@ static int help_command(const char *title, const struct cli_command *c)
 
 static int help_all(void)
 {
-    puts(_("usage: rehost COMMAND ...\n\n"
-           "Turn VMware and Nutanix VM exports into VMs that boot on Xen\n"
-           "(XCP-ng) or KVM (Proxmox VE, libvirt).\n\nCommands:"));
+    puts(_(
+        "usage: rehost COMMAND ...\n\n"
+        "Turn VMware and Nutanix VMs, from exports or from a vCenter, an ESXi\n"
+        "host or a Nutanix cluster, into VMs that boot on Xen\n"
+        "(XCP-ng) or KVM (Proxmox VE, libvirt).\n\nCommands:"));
     for (size_t i = 0; i < COMMANDS; i++) {
         char title[32];
 
