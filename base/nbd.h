@@ -35,9 +35,10 @@ struct rh_io *rh_nbd_io(rh_lib *lib, const char *uri, const char *ca_file,
 /* To write into, `size` bytes of it; what lies behind them becomes zeros, as
  * does all that is not written.  An export that starts with something is
  * FILE_EXISTS unless `replace`.  Where the server can make zeros at once the
- * sink is seekable; else it takes bytes in their order. */
-struct rh_out *rh_nbd_out(rh_lib *lib, const char *uri, uint64_t size,
-                          bool replace, rh_error **err);
+ * sink is seekable; else it takes bytes in their order.  `ca_file`: see above.
+ */
+struct rh_out *rh_nbd_out(rh_lib *lib, const char *uri, const char *ca_file,
+                          uint64_t size, bool replace, rh_error **err);
 
 /* --- for nbd_io.c and nbd_out.c --------------------------------------------
  */

@@ -146,13 +146,13 @@ static int clear(struct rh_nbd *n, bool *ret_done, rh_error **err)
     return 0;
 }
 
-struct rh_out *rh_nbd_out(rh_lib *lib, const char *uri, uint64_t size,
-                          bool replace, rh_error **err)
+struct rh_out *rh_nbd_out(rh_lib *lib, const char *uri, const char *ca_file,
+                          uint64_t size, bool replace, rh_error **err)
 {
     static const struct rh_out_ops ops = {
         .write = out_write, .finish = out_finish, .close = out_close};
     RH_AUTO(rh_nbd_closep)
-    struct rh_nbd *n = rh_nbd_open(lib, uri, NULL, RH_NBD_WRITE, err);
+    struct rh_nbd *n = rh_nbd_open(lib, uri, ca_file, RH_NBD_WRITE, err);
     bool cleared = false;
     struct sink *s;
 

@@ -146,7 +146,8 @@ static int not_connected(const char *uri, rh_error **err)
     return strncasecmp(uri, "nbds", 4)
                ? -1
                : rh_hint(err,
-                         "for TLS, name the CA (--source-tls-ca FILE, or "
+                         "for TLS, name the CA (--source-tls-ca FILE, for an "
+                         "output --tls-ca FILE, or "
                          "?tls-certificates=FOLDER with its ca-cert.pem) or a "
                          "file with the shared key "
                          "(?tls-psk-file=FILE) in the address");

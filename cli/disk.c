@@ -253,6 +253,9 @@ static const struct cli_option convert_options[] = {
      TO_OPTIONS},
     {"cluster-size", 0, "SIZE", N_("of a qcow2, 4 KiB to 2 MiB"), TO_OPTIONS},
     {"overwrite", 0, NULL, N_("replace OUT when it is there"), TO_OPTIONS},
+    {"tls-ca", 0, "FILE",
+     N_("OUT is nbds://: the CA that signed its server's certificate"),
+     TO_OPTIONS},
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,6 +57,7 @@ struct job {
     rh_disk *d;
     const char *format; /* NULL: by the output's name */
     bool overwrite, strict, resector, skip_free;
+    const char *ca_file; /* whom an nbds:// output is believed by; or NULL */
     struct rh_create_options o;
     /* Views of the disk, or NULL. */
     struct rh_reader *skipped, *edited, *grown, *moved;
@@ -108,8 +110,9 @@ static int read_options(struct job *j, const rh_options *options,
                         rh_error **err)
 {
     static const char *const names[] = {
-        "align",       "cluster-size", "compress",  "format", "overwrite",
-        "sector-size", "size",         "skip-free", "strict", NULL};
+        "align",     "cluster-size", "compress", "format",
+        "overwrite", "sector-size",  "size",     "skip-free",
+        "strict",    "tls-ca",       NULL};
     const char *sector = rh_option(options, "sector-size");
 
     if (rh_options_only(options, names, "rh_disk_convert", err) < 0)
@@ -118,6 +121,7 @@ static int read_options(struct job *j, const rh_options *options,
     j->overwrite = rh_option_yes(options, "overwrite");
     j->strict = rh_option_yes(options, "strict");
     j->skip_free = rh_option_yes(options, "skip-free");
+    j->ca_file = rh_option(options, "tls-ca");
     j->resector = sector != NULL;
     if (sector && strcmp(sector, "512")) {
         rh_fail(err, RH_ERR_USAGE, "--sector-size cannot be \"%s\"", sector);
@@ -375,7 +379,7 @@ static int copy_to_nbd(struct job *j, const char *uri, rh_error **err)
                      "disk is stored");
         return rh_error_subject(err, uri);
     }
-    out = rh_nbd_out(j->d->lib, uri, j->o.size, j->overwrite, err);
+    out = rh_nbd_out(j->d->lib, uri, j->ca_file, j->o.size, j->overwrite, err);
     return out ? copy_to(j, out, err) : -1;
 }
 
@@ -462,6 +466,9 @@ static int copy_to_path(struct job *j, const char *path, rh_error **err)
 {
     struct stat st = {0};
 
+    if (j->ca_file && (!rh_is_nbd(path) || strncasecmp(path, "nbds", 4)))
+        return rh_fail(err, RH_ERR_USAGE,
+                       "--tls-ca is for an output that is nbds://");
     if (!strcmp(path, "-")) {
         j->format = j->format ? j->format : "qcow2";
         return copy_to_pipe(j, err);

@@ -346,6 +346,25 @@ test_certificates() {
     expect_json '.vms[0].disks[0].capacity_bytes' 12582912
     run "$REHOST" disk convert "nbd://localhost:$port/" no.raw
     expect_error NBD_FAILED 1
+    # The other side of a copy: whom to believe is an option of its own.
+    cp ../a.raw into.raw
+    truncate -s 0 into.raw
+    truncate -r ../a.raw into.raw
+    port=$((port + 1))
+    nbdkit -f -p $port -i 127.0.0.1 --tls=require --tls-certificates=pki \
+        file into.raw 2>/dev/null &
+    trap 'kill %1 %2 2>/dev/null' EXIT
+    sleep 0.5
+    run "$REHOST" disk convert ../a.raw "nbds://localhost:$port/"
+    expect_error NBD_FAILED 1
+    expect_stderr '--tls-ca FILE'
+    run "$REHOST" disk convert ../a.raw "nbds://localhost:$port/" \
+        --tls-ca ca/ca-cert.pem
+    expect_status 0
+    expect_same_file into.raw ../a.raw
+    run "$REHOST" disk convert ../a.raw o.qcow2 --tls-ca ca/ca-cert.pem
+    expect_error USAGE 2
+    expect_empty tmp
 }
 test_a_shared_key() {
     need nbdkit
