@@ -140,6 +140,20 @@ static void redact(rh_report *r, const rh_options *o)
         free(words[i]);
 }
 
+/* A mistake of the caller's quotes what it was made with: a value, a file's
+ * name. */
+static void redact_error(rh_error **err)
+{
+    enum rh_error_id id;
+
+    if (!err || !*err || rh_error_status(*err) != 2)
+        return;
+    id = rh_error_number(*err);
+    rh_error_drop(err);
+    rh_fail(err, id,
+            "what was given is refused; it is not repeated here (--redact)");
+}
+
 rh_report *rh_report_run(rh_lib *lib, const char *const *sources, size_t count,
                          const rh_options *options, rh_error **err)
 {
@@ -154,6 +168,8 @@ rh_report *rh_report_run(rh_lib *lib, const char *const *sources, size_t count,
         if (rh_option_yes(options, "redact"))
             redact(r, options);
     } else {
+        if (rh_option_yes(options, "redact"))
+            redact_error(err);
         rh_report_free(r);
         r = NULL;
     }

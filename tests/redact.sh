@@ -75,6 +75,19 @@ test_an_address_that_fails() {
     expect_no_stdout 'corp|vc01|Osaka|Payroll'
     expect_equal "$(grep -E 'corp|vc01|Osaka|Payroll' .stderr)" "" "standard error"
 }
+# A mistake in what was given ends the report; it may be a name, too.
+test_a_value_that_is_refused() {
+    echo 'memory: Kunde Meier' >geheim.yaml
+    for wrong in "--fill geheim.yaml" "--set kunde=1" "--network-map kunde"; do
+        # shellcheck disable=SC2086 # two words
+        report $wrong
+        expect_status 2
+        cat .stdout .stderr >out
+        none_left out
+    done
+    report --set memory=Meier
+    expect_stderr 'is not repeated here .--redact. .CONFIG_VALUE.$'
+}
 test_what_is_no_name_stays() {
     report --json a.json
     run "$REHOST" report "$SCRATCH"/geheim/*.ova --to all --json b.json \
