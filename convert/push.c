@@ -125,8 +125,8 @@ int rh_push_clean(rh_push *p, const char *dir, rh_error **err)
  * ---------------------------------------------------------------------- */
 
 /* receipt.json with one more member, in place of the old one. */
-static int note_delivery(const char *dir, json_t *receipt, const json_t *vm,
-                         rh_error **err)
+static int note_delivery(const char *dir, bool sealed, json_t *receipt,
+                         const json_t *vm, rh_error **err)
 {
     RH_AUTO(rh_freep) char *path = rh_printf("%s/receipt.json", dir);
     RH_AUTO(rh_freep) char *text = NULL;
@@ -139,7 +139,9 @@ static int note_delivery(const char *dir, json_t *receipt, const json_t *vm,
         json_object_set_new(receipt, "delivery", list);
     }
     json_array_append(list, (json_t *)vm);
-    text = rh_receipt_text(receipt);
+    /* What nobody vouched for before gets no seal by being delivered. */
+    text =
+        sealed ? rh_receipt_text(receipt) : json_dumps(receipt, JSON_INDENT(2));
     f = rh_outfile_new(path, true, &out, err);
     if (!f || rh_out_write(out, text, strlen(text), 0, err) < 0 ||
         rh_out_finish(out, strlen(text), err) < 0)
@@ -165,21 +167,25 @@ static void item_free(const struct rh_pusher *kind, struct rh_push_item *i)
 
 /* It is sealed anew with the delivery in it: what was changed by others must
  * not get a good seal by that. */
-static int check_seal(const char *dir, rh_error **err)
+static int check_seal(struct rh_push_item *i, rh_error **err)
 {
-    RH_AUTO(rh_place_closep) struct rh_place *place = rh_place_folder(dir, err);
+    RH_AUTO(rh_place_closep)
+    struct rh_place *place = rh_place_folder(i->dir, err);
     RH_AUTO(rh_io_unrefp)
     struct rh_io *io = place ? rh_place_open(place, "receipt.json", err) : NULL;
     RH_AUTO(rh_freep) char *text = NULL;
-    bool has_seal;
     size_t n;
 
     if (!io || rh_io_slurp(io, RH_LIMIT_DESCRIPTOR, &text, &n, err) < 0)
         return -1;
-    if (rh_receipt_sealed(text, n, &has_seal))
-        return 0;
-    return rh_fail(err, RH_ERR_DELIVERY_RESULT,
-                   "receipt.json was changed since: its seal is broken");
+    if (!rh_receipt_sealed(text, n, &i->sealed))
+        return rh_fail(err, RH_ERR_DELIVERY_RESULT,
+                       "receipt.json was changed since: its seal is broken");
+    if (!i->sealed)
+        rh_check_caution(&i->checks,
+                         "receipt.json has no seal: whether it was changed "
+                         "since cannot be told");
+    return 0;
 }
 
 static int check_result(const struct rh_pusher *kind, struct rh_push_item *i,
@@ -323,7 +329,8 @@ static int deliver(const struct rh_pusher *kind, struct rh_push_item *i,
         send(kind, i, err) < 0)
         return -1;
     *ret_vm = entry_json(i, &begun);
-    if (note_delivery(i->dir, (json_t *)i->receipt, *ret_vm, err) == 0 &&
+    if (note_delivery(i->dir, i->sealed, (json_t *)i->receipt, *ret_vm, err) ==
+            0 &&
         start(i, *ret_vm, err) == 0)
         return 0;
     return rh_error_context(err, _("the VM was delivered as %s, but"),
@@ -348,8 +355,7 @@ static int push(const struct rh_pusher *kind, struct rh_push_item *i,
     int failed;
 
     i->receipt = rh_result_json(i->dir, "receipt.json", err);
-    if (!i->receipt || check_seal(i->dir, err) < 0 ||
-        check_result(kind, i, err) < 0)
+    if (!i->receipt || check_seal(i, err) < 0 || check_result(kind, i, err) < 0)
         return -1;
     if (rh_option_yes(i->server->options, "dry-run"))
         return look_only(kind, i, ret_json, ret_text, err);

@@ -23,6 +23,7 @@ struct rh_push_item {
     const char *dir;
     const char *name;      /* of the VM in the result */
     const json_t *receipt; /* borrowed */
+    bool sealed;           /* the receipt has a seal, which is whole */
     struct rh_journal *journal;
     struct rh_checks checks;
     RH_VEC(char *) plan; /* requests that send() would make, for people */

@@ -458,6 +458,13 @@ test_a_result_of_another_kind() {
     push
     expect_error DELIVERY_RESULT 3
     expect_stderr 'seal is broken'
+    # Nor does one that has none get one: that is told, each time.
+    sed -i '/^  "seal": /d' web01/receipt.json
+    push
+    expect_status 0
+    expect_stderr 'receipt.json has no seal'
+    expect_json '.delivery | length' 1 web01/receipt.json
+    expect_json '.seal' null web01/receipt.json
     run "$REHOST" push nowhere --to "$URL" --tls-ca "$STATE/cert.pem"
     expect_error FILE_NOT_FOUND 1
 }
