@@ -44,7 +44,6 @@ const char *rh_curl_pin(const struct rh_curl_trust *t);
 
 /* http.c: what a client's own requests carry, for others that work with it. */
 struct rh_http;
-rh_lib *rh_http_lib(const struct rh_http *h);
 struct rh_curl_trust *rh_http_trust(struct rh_http *h); /* borrowed */
 /* Its headers and cookies: secrets, to be wiped and freed. */
 /* NULL: nobody can; see rh_http_on_ended(). */

@@ -117,7 +117,7 @@ static bool is_fingerprint(const char *hex)
 }
 
 /* "Host=AB:CD..." -> "Host=abcd..." */
-static char *plain_pin(const char *pin, rh_error **err)
+static char *plain_pin(const char *pin, const char *said, rh_error **err)
 {
     const char *equals = strrchr(pin, '=');
     RH_AUTO(rh_buf_free) struct rh_buf b = {0};
@@ -132,10 +132,17 @@ static char *plain_pin(const char *pin, rh_error **err)
     rh_buf_puts(&b, "");
     if (is_fingerprint(b.data + start))
         return rh_buf_take(&b);
-    rh_fail(err, RH_ERR_USAGE, "--pin %s is no SHA-256 fingerprint", pin);
+    rh_fail(err, RH_ERR_USAGE, "%s %s is no SHA-256 fingerprint", said, pin);
     rh_hint(err, "`openssl x509 -in CERT -noout -fingerprint -sha256` on the "
                  "server shows it: 64 hex digits, with colons or without");
     return NULL;
+}
+
+int rh_http_check_pin(const char *pin, const char *said, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *plain = plain_pin(pin, said, err);
+
+    return plain ? 0 : -1;
 }
 
 static int take_pins(struct rh_http *h, const char *const *pins, rh_error **err)
@@ -146,7 +153,7 @@ static int take_pins(struct rh_http *h, const char *const *pins, rh_error **err)
         n++;
     h->trust.pins = rh_calloc(n + 1, sizeof *h->trust.pins);
     for (size_t i = 0; i < n; i++) {
-        h->trust.pins[i] = plain_pin(pins[i], err);
+        h->trust.pins[i] = plain_pin(pins[i], "--pin", err);
         if (!h->trust.pins[i])
             return -1;
     }

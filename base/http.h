@@ -33,6 +33,8 @@ struct rh_http_site {
                                 or NULL.  A server that a pin names must show
                                 that certificate, and needs no CA then. */
 };
+/* Is it one?  `said` names it in the error: "--pin". */
+int rh_http_check_pin(const char *pin, const char *said, rh_error **err);
 struct rh_http;
 struct rh_http *rh_http_new(const struct rh_http_site *site, rh_error **err);
 /* Another server with the same trust ("HOST[:PORT]"), without our secrets. */
@@ -52,6 +54,7 @@ char *rh_http_host_alone(const char *authority);
 /* Whose cancel, log and progress hold; NULL: nobody's, for cleaning up after a
  * cancel. */
 void rh_http_set_lib(struct rh_http *h, rh_lib *lib);
+rh_lib *rh_http_lib(const struct rh_http *h);
 
 /* Send "Name: value" with every request; takes `line`.  NULL is ignored. */
 void rh_http_add_header(struct rh_http *h, struct rh_secret *line);

@@ -133,6 +133,27 @@ static size_t collect_pins(const struct side *s, const rh_options *o,
     return s->common ? add_pins(o, "pin", to, n) : n;
 }
 
+static int check_pins_of(const rh_options *o, const char *key, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *said = rh_printf("--%s", key);
+    const char *value;
+
+    for (size_t i = 0; (value = rh_option_at(o, key, i)); i++)
+        if (rh_http_check_pin(value, said, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Each by the name under which it was given. */
+static int check_pins(const struct side *s, const rh_options *o,
+                      const char *pin, rh_error **err)
+{
+    if (check_pins_of(o, s->pins, err) < 0 ||
+        (s->common && check_pins_of(o, "pin", err) < 0))
+        return -1;
+    return pin ? rh_http_check_pin(pin, _("the log-in file's pin"), err) : 0;
+}
+
 /* The caller's pins, and the log-in file's for this host. */
 static const char **all_pins(const struct side *s, const rh_options *o,
                              const char *pin)
@@ -170,12 +191,13 @@ static int connect_to(struct rh_remote *r, const struct side *side,
                     : rh_printf("https://%s:%u", authority, port);
     RH_AUTO(rh_freep)
     char *pin = r->login.pin ? rh_printf("%s=%s", host, r->login.pin) : NULL;
-    const char **pins = all_pins(side, r->options, pin);
-    struct rh_http_site site = {.lib = r->lib,
-                                .url = url,
-                                .ca_file = ca_file(side, r->options),
-                                .pins = pins};
+    const char **pins = NULL;
+    struct rh_http_site site = {
+        .lib = r->lib, .url = url, .ca_file = ca_file(side, r->options)};
 
+    if (check_pins(side, r->options, r->login.pin, err) < 0)
+        return -1;
+    site.pins = pins = all_pins(side, r->options, pin);
     r->http = rh_http_new(&site, err);
     free(pins);
     return r->http ? 0 : -1;
@@ -243,11 +265,16 @@ void rh_remote_close(struct rh_remote *r)
     *r = (struct rh_remote){0};
 }
 
-void rh_remote_pause(unsigned *ms, unsigned most)
+void rh_remote_pause(rh_lib *lib, unsigned *ms, unsigned most)
 {
-    struct timespec t = {.tv_sec = *ms / 1000,
-                         .tv_nsec = (long)(*ms % 1000) * 1000000L};
+    enum { STEP = 100 };
 
-    nanosleep(&t, NULL);
+    for (unsigned left = *ms; left && rh_go_on(lib, NULL) == 0;) {
+        unsigned part = RH_MIN(left, (unsigned)STEP);
+        struct timespec t = {.tv_nsec = (long)part * 1000000L};
+
+        nanosleep(&t, NULL);
+        left -= part;
+    }
     *ms = RH_MIN(*ms * 2, most);
 }

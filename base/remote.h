@@ -51,7 +51,8 @@ int rh_remote_open_source(struct rh_remote *r, rh_lib *lib, const char *url,
                           unsigned port, bool wants_token,
                           const rh_options *options, rh_error **err);
 void rh_remote_close(struct rh_remote *r);
-/* Wait *ms before asking again, and twice as long the next time. */
-void rh_remote_pause(unsigned *ms, unsigned most);
+/* Wait *ms before asking again, and twice as long the next time; no longer than
+ * until `lib` (NULL: nobody) is cancelled, which the next question tells. */
+void rh_remote_pause(rh_lib *lib, unsigned *ms, unsigned most);
 
 #endif

@@ -67,7 +67,7 @@ json_t *rh_address_wait(rh_lib *lib, unsigned seconds, rh_address_look *look,
                    seconds);
             break;
         }
-        rh_remote_pause(&ms, LOOK_MOST);
+        rh_remote_pause(lib, &ms, LOOK_MOST);
     }
     return list;
 }

@@ -28,6 +28,13 @@ cat >"$SCRATCH/vms.json" <<JSON
   "disks": [], "nics": []}]
 JSON
 
+test_a_pin_is_called_by_its_option() {
+    run "$REHOST" inspect prism://127.0.0.1:1/x --source-pin nonsense
+    expect_error USAGE 2
+    expect_stderr 'error: .*--source-pin nonsense is no SHA-256 fingerprint'
+    run "$REHOST" inspect prism://127.0.0.1:1/x --pin nonsense
+    expect_stderr 'error: .*--pin nonsense is no SHA-256 fingerprint'
+}
 prism() { # [OPTION...]
     need qemu-img openssl
     STATE=$PWD/state

@@ -337,7 +337,7 @@ static void stop_task(struct rh_pve *p, const char *node, const char *upid)
         json_decref(status);
         if (!running)
             break;
-        rh_remote_pause(&ms, POLL_MAX);
+        rh_remote_pause(NULL, &ms, POLL_MAX);
     }
     rh_http_set_lib(p->remote->http, p->remote->lib);
 }
@@ -352,7 +352,7 @@ int rh_pve_wait_with(struct rh_pve *p, const char *node, const char *upid,
     if (!upid || !upid[0])
         return rh_fail(err, RH_ERR_DELIVERY_FAILED, "the server names no task");
     while ((more = judge(p, node, upid, stage, err)) > 0) {
-        rh_remote_pause(&ms, POLL_MAX);
+        rh_remote_pause(p->remote->lib, &ms, POLL_MAX);
         if (rh_go_on(p->remote->lib, err) < 0 ||
             (tick && tick(user, err) < 0)) {
             stop_task(p, node, upid);

@@ -164,7 +164,7 @@ int rh_xapi_import_end(struct rh_xapi_import *i, rh_error **err)
             return -1;
         }
         if (more > 0)
-            rh_remote_pause(&ms, POLL_MAX);
+            rh_remote_pause(i->x->remote->lib, &ms, POLL_MAX);
     }
     return more;
 }
@@ -419,7 +419,7 @@ static int stop_task(struct rh_xapi *x, const char *task, json_t **ret_record,
         if (time(NULL) - start > PENDING)
             return rh_fail(err, RH_ERR_DELIVERY_LEFT,
                            "the server's task does not end");
-        rh_remote_pause(&ms, POLL_MAX);
+        rh_remote_pause(rh_http_lib(x->http), &ms, POLL_MAX);
     }
 }
 

@@ -250,6 +250,6 @@ int rh_xapi_vdi_write(struct rh_xapi *x, const struct rh_xapi_place *place,
         rh_log(x->remote->lib, RH_LOG_WARN, "%s; the piece is sent again",
                rh_error_message(e));
         rh_error_free(e);
-        rh_remote_pause(&ms, PAUSE_MAX);
+        rh_remote_pause(x->remote->lib, &ms, PAUSE_MAX);
     }
 }

@@ -517,7 +517,7 @@ static int take_late(struct rh_xo_work *w)
         settled |= seen > 0;
         if (time(NULL) > end)
             return -1;
-        rh_remote_pause(&ms, POLL_MAX);
+        rh_remote_pause(NULL, &ms, POLL_MAX);
     }
 }
 
