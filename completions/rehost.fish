@@ -288,6 +288,7 @@ complete -c rehost -n '__rehost_is disk convert' -l skip-free -d 'leave out bloc
 complete -c rehost -n '__rehost_is disk convert' -l strict -d 'refuse a disk of which a problem is known (else each is a warning)'
 complete -c rehost -n '__rehost_is disk convert' -l cluster-size -r -d 'of a qcow2, 4 KiB to 2 MiB'
 complete -c rehost -n '__rehost_is disk convert' -l overwrite -d 'replace OUT when it is there'
+complete -c rehost -n '__rehost_is disk convert' -l tls-ca -r -d 'OUT is nbds://: the CA that signed its server’s certificate'
 complete -c rehost -n '__rehost_is disk convert' -l json -d 'results and errors as JSON'
 complete -c rehost -n '__rehost_is disk convert' -l lang -x -a 'en ja' -d 'language of messages (else the locale’s)'
 complete -c rehost -n '__rehost_is disk convert' -l progress -x -a 'auto bar json none' -d 'a bar on a terminal; JSON lines for services'
