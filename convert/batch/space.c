@@ -6,6 +6,7 @@
  * gives way to results. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -192,7 +193,9 @@ uint64_t rh_batch_fetched_most(rh_batch *b, size_t i, uint64_t *ret_more)
         return 0;
     mkdirat(b->journal.dir, "fetched", 0777);
     dir = open_fetched(b);
-    if (dir < 0)
+    /* While it is there, nobody who is done takes "fetched" away. */
+    if (dir < 0 ||
+        (mkdirat(dir, vm_of(b, i)->folder, 0700) < 0 && errno != EEXIST))
         return 0;
     have = bytes_in(dir, vm_of(b, i)->folder);
     more = t->need_fetched > have ? t->need_fetched - have : 0;
