@@ -1,5 +1,5 @@
-/* ufs.c - any bytes as a UFS: walked, read, edited in place; what was written
- * must be read back. */
+/* ufs.c - any bytes as a UFS, a BSD's and Solaris': walked, read, edited in
+ * place; what was written must be read back. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
@@ -26,12 +26,14 @@ static void edit_in_place(struct rh_fs *fs, uint64_t dir)
     rh_names_free(&names);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void walk(const uint8_t *data, size_t size, const char *label)
 {
     struct guest_disk g;
     struct rh_span span = {.length = size - size % 512};
-    struct rh_volume v = {
-        .device = "/dev/sda1", .spans = &span, .span_count = 1};
+    struct rh_volume v = {.device = "/dev/sda1",
+                          .spans = &span,
+                          .span_count = 1,
+                          .label_of = label};
     unsigned left = 200;
     const char *why;
     struct rh_fs *fs;
@@ -46,5 +48,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     }
     guest_disk_close(&g);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    walk(data, size, NULL);
+    walk(data, size, "solaris");
     return 0;
 }

@@ -97,11 +97,14 @@ report_guest() { # FILTER EXPECTED
 }
 
 test_each_system_is_seen() {
-    make fb freebsd && make ob openbsd && make nb netbsd
+    make fb freebsd && make nb netbsd
+    mkdir -p extra/etc
+    printf 'stty com0 115200\nset tty com0\n' >extra/etc/boot.conf
+    make ob openbsd
     report_guest fb '[.family,.version,.hostname,.root,.profile,.arch,.nics[0].name]|join(" ")' \
         "freebsd 13.2 vmw-freebsd /dev/da0p2 freebsd-13 x86_64 vmx0"
-    report_guest ob '[.family,.version,.hostname,.root,.nics[0].name]|join(" ")' \
-        "openbsd 7.4 vmw-openbsd /dev/sd0a vmx0"
+    report_guest ob '[.family,.version,.hostname,.root,.nics[0].name,.console]|join(" ")' \
+        "openbsd 7.4 vmw-openbsd /dev/sd0a vmx0 com0"
     report_guest nb '[.family,.version,.hostname,.root,.nics[0].name]|join(" ")' \
         "netbsd 9.3 vmw-netbsd /dev/sd0a vmx0"
 }

@@ -14,7 +14,7 @@ freebsd_tree() { # [VERSION]
     mkdir -p t/etc t/boot/kernel t/bin t/cf t/usr
     printf '#!/bin/sh\nUSERLAND_VERSION="%s-RELEASE"\n' "${1-13.2}" >t/bin/freebsd-version
     printf 'kernel\n' >t/boot/kernel/kernel
-    printf 'zfs_load="YES"\nif_vmx_load="YES"\n' >t/boot/loader.conf
+    printf 'zfs_load="YES"\nif_vmx_load="YES"\nconsole="comconsole"\n' >t/boot/loader.conf
     printf '# Device\n/dev/da0p3 none swap sw 0 0\n' >t/etc/fstab
     printf 'hostname="zbox"\nifconfig_vmx0="inet 10.0.0.5/24"\ndefaultrouter="10.0.0.1"\n' >t/etc/rc.conf
 }
@@ -73,8 +73,8 @@ guest() { # FILTER
 test_a_zfs_root_is_read() {
     freebsd_tree && on_zfs
     report
-    expect_equal "$(guest '[.family,.version,.hostname,.swap,.profile,.backend,.modules[1]]|join(" ")')" \
-        "freebsd 13.2 zbox /dev/da0p3 freebsd-13 direct if_vmx"
+    expect_equal "$(guest '[.family,.version,.hostname,.root,.swap,.profile,.backend,.modules[1],.console]|join(" ")')" \
+        "freebsd 13.2 zbox zroot/ROOT/default /dev/da0p3 freebsd-13 direct if_vmx comconsole"
     expect_equal "$(guest '.nics[]|[.name,.becomes,.addresses[0],.gateways[0]]|join(" ")')" \
         "vmx0 vtnet0 10.0.0.5/24 10.0.0.1"
     expect_equal "$(guest '.volumes[]|select(.root).device')" /dev/sda1

@@ -63,7 +63,8 @@ struct rh_zfs_label {
     /* Its volumes among the VM's disks, this one among them. */
     const struct rh_volume *const *here;
     size_t here_count;
-    void *reader; /* of who reads its files, kept as long as the label */
+    const char *root; /* "zroot/ROOT/default"; NULL: not read */
+    void *reader;     /* of who reads its files, kept as long as the label */
     void (*reader_free)(void *reader);
 };
 /* Fills v->zfs and v->label; leaves them where the label is damaged. */

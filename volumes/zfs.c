@@ -276,4 +276,5 @@ void rh_zfs_forget(struct rh_zfs_label *l)
         return;
     l->reader_free(l->reader);
     l->reader = NULL;
+    l->root = NULL;
 }

@@ -564,8 +564,7 @@ static const char *found(const struct zfs *z, const struct rh_zfs_label *l,
                            (unsigned long long)l->version);
 }
 
-static int read_pool(struct zfs *z, const struct rh_zfs_label *l,
-                     rh_error **err)
+static int read_pool(struct zfs *z, struct rh_zfs_label *l, rh_error **err)
 {
     struct choice best = {0};
 
@@ -578,6 +577,8 @@ static int read_pool(struct zfs *z, const struct rh_zfs_label *l,
     if (take_root(z, best.dataset, err) < 0)
         return -1;
     z->found = found(z, l, &best);
+    l->root = rh_arena_printf(z->arena, "%s%s%s", l->pool,
+                              *best.dataset ? "/" : "", best.dataset);
     return 0;
 }
 

@@ -43,7 +43,8 @@ struct rh_bsd {
     const char *derivative; /* "pfSense", "OPNsense"; NULL: none */
     const char *arch;       /* "x86_64", "i386", "arm64" */
     const char *hostname, *clock, *clock_where, *timezone;
-    const char *root, *swap; /* as fstab names them */
+    const char *root, *swap; /* as fstab names them, or a dataset of ZFS */
+    const char *console;     /* as its configuration says; NULL: nothing said */
     bool tools;              /* open-vm-tools start with the system */
     bool illumos;            /* a Solaris, and a free one */
     bool guessed;            /* NICs went by their order, not by slot */
@@ -91,6 +92,8 @@ struct rh_bsd_nic *rh_bsd_use(struct rh_bsd *b, const char *name, size_t n);
 void rh_bsd_addresses(struct rh_bsd *b, struct rh_bsd_nic *nic,
                       const char *text);
 void rh_bsd_find_arch(struct rh_bsd *b, struct rh_session *s, const char *path);
+/* A root on ZFS by its dataset, where no file names it. */
+void rh_bsd_find_dataset(struct rh_bsd *b, const struct rh_session *s);
 
 /* --- solaris.c
  * ---------------------------------------------------------------- */

@@ -425,6 +425,46 @@ static void find_modules(struct rh_bsd *b, struct rh_session *s)
     }
 }
 
+/* FreeBSD: console="comconsole" in loader.conf; OpenBSD and NetBSD: "set tty
+ * com0", "consdev=com0" in boot.conf, boot.cfg. */
+static void find_console(struct rh_bsd *b, struct rh_session *s)
+{
+    static const struct {
+        const char *path, *key;
+    } places[] = {{"/boot/loader.conf", "console="},
+                  {"/boot/loader.conf.local", "console="},
+                  {"/etc/boot.conf", "set tty "},
+                  {"/boot.cfg", "consdev="}};
+
+    for (size_t i = 0; i < RH_COUNT(places); i++) {
+        RH_AUTO(rh_freep) char *text = rh_bsd_read(s, places[i].path);
+        char *rest = text, *line;
+
+        while (rest && (line = strsep(&rest, "\n"))) {
+            const char *p = line + strspn(line, " \t");
+            size_t n = strlen(places[i].key);
+
+            if (strncmp(p, places[i].key, n))
+                continue;
+            p += n + strspn(p + n, "\"' \t");
+            n = strcspn(p, "\"' \t\r;");
+            if (n && n < 64)
+                b->console = rh_bsd_keep(b, p, n);
+        }
+    }
+}
+
+void rh_bsd_find_dataset(struct rh_bsd *b, const struct rh_session *s)
+{
+    const struct rh_zfs_label *l =
+        s->guest && s->guest->root_volume < s->volumes.all.count
+            ? s->volumes.all.items[s->guest->root_volume].zfs
+            : NULL;
+
+    if (!b->root && l && l->root)
+        b->root = rh_bsd_keep(b, l->root, strlen(l->root));
+}
+
 int rh_bsd_detect(struct rh_bsd *b, struct rh_session *s, rh_error **err)
 {
     static const char *const words[] = {"FreeBSD", "OpenBSD", "NetBSD"};
@@ -437,6 +477,8 @@ int rh_bsd_detect(struct rh_bsd *b, struct rh_session *s, rh_error **err)
     rh_bsd_find_arch(b, s, "/bin/sh");
     find_clock(b, s);
     read_fstab(b, s);
+    rh_bsd_find_dataset(b, s);
+    find_console(b, s);
     if (!b->pretty)
         b->pretty = rh_arena_printf(b->arena, "%s%s%s", words[b->system],
                                     b->version ? " " : "",
@@ -509,12 +551,12 @@ json_t *rh_bsd_json(const void *facts)
     const struct rh_bsd *b = facts;
 
     return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
         "family", rh_bsd_names[b->system], "version", rh_json_text(b->version),
         "name", rh_json_text(b->pretty), "derivative",
         rh_json_text(b->derivative), "arch", rh_json_text(b->arch), "hostname",
         rh_json_text(b->hostname), "root", rh_json_text(b->root), "swap",
-        rh_json_text(b->swap), "modules",
+        rh_json_text(b->swap), "console", rh_json_text(b->console), "modules",
         list_json(b->modules.items, b->modules.count), "nics", nics_json(b),
         "disks", disks_json(b), "tools", b->tools);
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """mkzfs.py - a small ZFS pool from folders, by the on-disk specification: one
 disk or a mirror, nothing compressed, every block with its checksum.  GRUB's
-reader and zdb read it (tests/boot/bsd-zfs.sh lets ZFS itself look at it).
+reader, which checks them, reads it; what ZFS itself writes is tried in
+tests/boot/bsd-zfs.sh.
 
   mkzfs.py POOL VERSION SIZE-MIB IMAGE:OFFSET... -- DATASET=FOLDER[,MTIME]...
 
