@@ -138,6 +138,25 @@ test_of_a_ghost_and_a_card_the_card_gets_its_addresses() {
     report r7 kvm --devices emulated --set nic0.slot=33 --set nic0.mac=00:50:56:8a:01:02
     expect_json "$guest.nics[] | select(.nic == 0) | .addresses[0]" 192.168.1.123/24
 }
+test_a_card_with_dhcp_keeps_what_is_set_on_it_beside() {
+    local id='{5245484F-5354-4000-8000-0000000000E0}'
+    printf 'Windows Registry Editor Version 5.00\n\n[%s\\%s]\n%s\n%s\n%s\n%s\n\n[-%s]\n\n[%s\\Tcpip_%s]\n%s\n' \
+        '\ControlSet001\Services\Tcpip\Parameters\Interfaces' $id '"EnableDHCP"=dword:00000001' \
+        '"NameServer"=""' '"Domain"=""' '"MTU"=dword:00002328' \
+        '\ControlSet001\Control\Nsi\{eb004a01-9b1a-11d4-9123-0050047759bc}\10' \
+        '\ControlSet001\Services\NetBT\Parameters\Interfaces' $id '"NetbiosOptions"=dword:00000002' >more.reg
+    disk dhcp win2019 SIZE_MIB=16 SYSTEM_MORE="$PWD/more.reg"
+    convert dhcp kvm $nic
+    expect_status 0
+    volume out/dhcp/disk0.raw
+    ntfscat -f ntfs Windows/rehost-firstboot/network.txt | tr -d '\r' >steps
+    expect_equal "$(cut -d'|' -f2- steps | sed 's/|name|/NAME/; s/|guid|/GUID/; s/HKLM.*Interfaces/KEY/')" \
+'optional|reg add KEY\Tcpip_GUID /v NetbiosOptions /t REG_DWORD /d 2 /f
+optional|netsh interface ipv4 set subinterface NAME mtu=9000 store=persistent
+optional|netsh interface set interface name=NAME newname="Ethernet0"'
+    run "$REHOST" report out/dhcp/disk0.raw --to kvm --set memory=2GiB $nic --json -
+    expect_json '.vms[0].targets[0].edits | length' 0
+}
 test_a_card_that_cannot_be_told_keeps_what_it_has() {
     real r7 win7-32 system/win7-sp1-x86-vmware.SYSTEM
     report r7 kvm --devices emulated --set nic0.mac=00:50:56:8a:01:02

@@ -233,6 +233,25 @@ static const char *const ipv4_values[] = {"IPAddress", "SubnetMask",
                                           "DefaultGateway",
                                           "DefaultGatewayMetric", "NameServer"};
 
+/* What was set by hand beside addresses; defaults stay. */
+static int drop_options(struct rh_hive_edit *e, const char *path,
+                        const struct rh_win_nic *n, rh_error **err)
+{
+    const struct {
+        bool is_set;
+        const char *value;
+    } all[] = {{n->suffix != NULL, "Domain"},
+               {n->metric != 0, "InterfaceMetric"},
+               {n->mtu != 0, "MTU"},
+               {n->unregistered, "RegistrationEnabled"},
+               {n->by_name, "RegisterAdapterName"}};
+
+    for (size_t i = 0; i < RH_COUNT(all); i++)
+        if (all[i].is_set && rh_hive_drop_value(e, path, all[i].value, err) < 0)
+            return -1;
+    return 0;
+}
+
 static int drop_ipv4(struct rh_hive_edit *e, const char *set,
                      const struct rh_win_nic *n, rh_error **err)
 {
@@ -247,7 +266,7 @@ static int drop_ipv4(struct rh_hive_edit *e, const char *set,
     for (size_t i = 0; i < RH_COUNT(ipv4_values); i++)
         if (rh_hive_drop_value(e, path, ipv4_values[i], err) < 0)
             return -1;
-    return 0;
+    return drop_options(e, path, n, err);
 }
 
 /* IPv6's servers, and WINS: left there, a second run would take the card for
@@ -262,9 +281,10 @@ static int drop_servers(struct rh_hive_edit *e, const char *set,
     char *netbt = rh_printf(
         "%s\\Services\\NetBT\\Parameters\\Interfaces\\Tcpip_%s", set, n->guid);
 
-    return rh_hive_drop_value(e, six, "NameServer", err) < 0
-               ? -1
-               : rh_hive_drop_value(e, netbt, "NameServerList", err);
+    if (rh_hive_drop_value(e, six, "NameServer", err) < 0 ||
+        rh_hive_drop_value(e, netbt, "NameServerList", err) < 0)
+        return -1;
+    return n->netbios ? rh_hive_drop_value(e, netbt, "NetbiosOptions", err) : 0;
 }
 
 /* What the network store keeps by the card's LUID: its addresses (10) and its
@@ -358,6 +378,13 @@ static bool has_settings(const struct rh_win_nic *n)
             is_ipv6(n->gateways.items[n->gateways.count - 1]));
 }
 
+/* A card with DHCP may have its own metric or suffix all the same. */
+static bool has_options(const struct rh_win_nic *n)
+{
+    return n->suffix || n->metric || n->mtu || n->netbios || n->unregistered ||
+           n->by_name;
+}
+
 static bool shares_address(const struct rh_win_nic *a,
                            const struct rh_win_nic *b)
 {
@@ -414,7 +441,7 @@ int rh_win_move_addresses(struct rh_hive_edit *e, struct rh_win_job *job,
         const struct rh_win_nic *n = &w->nics.items[i];
         bool in_the_way = false;
 
-        if (!has_settings(n))
+        if (!has_settings(n) && (n->nic == SIZE_MAX || !has_options(n)))
             continue;
         if (n->nic != SIZE_MAX) {
             if (move_one(e, n, job, err) < 0)
