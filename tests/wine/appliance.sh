@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$TOP/tests/lib-windows.sh"
 
-for need in guestfish ntfs-3g ntfscat ntfsfix mkntfs hivexregedit getfattr; do
+for need in ntfs-3g ntfscat ntfsfix mkntfs hivexregedit getfattr; do
     command -v "$need" >/dev/null || {
         skip "appliance" "$need is not installed"
         finish
