@@ -36,7 +36,7 @@ look_into() { # RAW OUT
     (cd mnt && find . | sort | while read -r f; do
         [ ! -f "$f" ] || sha256sum "$f"
         for a in acl attrib; do
-            echo "$f $(getfattr -h --absolute-names -e hex -n system.ntfs_$a "$f" | grep =)"
+            echo "$f $(getfattr -h --absolute-names -e hex -n system.ntfs_$a "$f" | grep '=')"
         done
     done)
     fusermount -u mnt
@@ -73,8 +73,8 @@ test_the_appliance_does_what_the_helper_does() {
     REHOST_LIBEXEC=/nonexistent run "$REHOST" report w2019.raw --to kvm $machine --json - \
         --devices virtio --drivers drv $nic --remove-vmware-tools
     jq '[.vms[0].targets[0].edits[] | {where, what, fix}]' .stdout >dry
-    jq '[.[] | {where, what, fix}]' appliance/edits >done
-    expect_same_file dry done
+    jq '[.[] | {where, what, fix}]' appliance/edits >did
+    expect_same_file dry did
     REHOST_LIBEXEC=/nonexistent run "$REHOST" report appliance/out/w2019/disk0.raw --to kvm \
         $machine --json - --devices virtio --drivers drv $nic
     expect_json '.vms[0].targets[0].edits | length' 0
