@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +21,13 @@
 #include "deliver/local/local.h"
 #include "formats/format.h"
 
-enum { PIECE = 1024 * 1024, NOBODY = 65534, MESSAGE = 1024 };
+enum {
+    PIECE = 1024 * 1024,
+    NOBODY = 65534,
+    MESSAGE = 1024,
+    BLOCK_LEAST = 4096,
+    BLOCK_MOST = 1024 * 1024 * 1024, /* dm-thin's own limit */
+};
 
 struct work {
     rh_lib *lib;
@@ -29,8 +36,10 @@ struct work {
     int volume;
     uint64_t volume_size;
     bool device;
+    uint64_t block; /* that the device has or has not as a whole; 0: a file */
     enum rh_local_zeros zeros;
     uint64_t written;
+    uint64_t end; /* of the data that was written last */
 };
 
 /* --- the child
@@ -71,14 +80,13 @@ static int drop_rights(const struct work *w, int pipe, rh_error **err)
     return 0;
 }
 
-static int put_zeros(struct work *w, uint64_t offset, uint64_t length,
-                     rh_error **err)
+static int write_zeros(struct work *w, uint64_t offset, uint64_t length,
+                       rh_error **err)
 {
     uint64_t range[2] = {offset, length};
     static const uint8_t zeros[65536];
 
-    if (w->zeros == RH_LOCAL_SKIP ||
-        (w->device && ioctl(w->volume, BLKZEROOUT, range) == 0))
+    if (!length || (w->device && ioctl(w->volume, BLKZEROOUT, range) == 0))
         return 0;
     while (length) {
         size_t n = (size_t)RH_MIN(length, (uint64_t)sizeof zeros);
@@ -88,6 +96,46 @@ static int put_zeros(struct work *w, uint64_t offset, uint64_t length,
         offset += n;
         length -= n;
     }
+    return 0;
+}
+
+static int put_zeros(struct work *w, uint64_t offset, uint64_t length,
+                     rh_error **err)
+{
+    return w->zeros == RH_LOCAL_SKIP ? 0 : write_zeros(w, offset, length, err);
+}
+
+/* A thin pool may give out blocks with what others have left in them
+ * (lvcreate -Zn): one that holds data is written whole.  Data come at `next`.
+ */
+static int fill_blocks(struct work *w, uint64_t next, rh_error **err)
+{
+    uint64_t from = w->end, to;
+
+    if (!w->block || w->zeros != RH_LOCAL_SKIP)
+        return 0;
+    to = RH_MIN(rh_round_up(from, w->block), next);
+    if (write_zeros(w, from, to - from, err) < 0)
+        return -1;
+    from = RH_MAX(to, next - next % w->block);
+    return write_zeros(w, from, next - from, err);
+}
+
+static int fill_last_block(struct work *w, uint64_t size, rh_error **err)
+{
+    uint64_t end = w->block ? rh_round_up(w->end, w->block) : 0;
+
+    return fill_blocks(w, RH_MIN(end, size), err);
+}
+
+static int put_data(struct work *w, const uint8_t *piece, size_t n,
+                    uint64_t offset, rh_error **err)
+{
+    if (fill_blocks(w, offset, err) < 0 ||
+        rh_pwrite_all(w->volume, piece, n, offset, "volume", err) < 0)
+        return -1;
+    w->end = offset + n;
+    w->written += n;
     return 0;
 }
 
@@ -102,11 +150,9 @@ static int copy_data(struct work *w, struct rh_reader *r,
         if (rh_reader_read(r, codec, piece, n, offset, err) < 0)
             return -1;
         zero = rh_all_zero(piece, n);
-        if (zero
-                ? put_zeros(w, offset, n, err) < 0
-                : rh_pwrite_all(w->volume, piece, n, offset, "volume", err) < 0)
+        if (zero ? put_zeros(w, offset, n, err) < 0
+                 : put_data(w, piece, n, offset, err) < 0)
             return -1;
-        w->written += zero ? 0 : n;
         offset += n;
         length -= n;
     }
@@ -138,6 +184,8 @@ static int copy_all(struct work *w, rh_error **err)
     /* Behind the disk, too, a guest could read what others have left. */
     if (r->size < w->volume_size &&
         put_zeros(w, r->size, w->volume_size - r->size, err) < 0)
+        return -1;
+    if (fill_last_block(w, w->volume_size, err) < 0)
         return -1;
     if (fsync(w->volume) < 0)
         return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
@@ -210,6 +258,25 @@ static int run_child(struct work *w, uint64_t *ret_bytes, rh_error **err)
     return failed;
 }
 
+/* A thin volume's block, a ZFS volume's: what a discard gives back as a whole.
+ */
+static uint64_t block_of(const struct stat *st)
+{
+    RH_AUTO(rh_freep)
+    char *path = rh_printf("/sys/dev/block/%u:%u/queue/discard_granularity",
+                           major(st->st_rdev), minor(st->st_rdev));
+    RH_AUTO(rh_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char text[32] = "";
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    uint64_t block = 0;
+
+    if (n > 0)
+        text[strcspn(text, "\n")] = '\0';
+    if (!rh_parse_u64(text, &block) || block > BLOCK_MOST)
+        return 0;
+    return RH_MAX(block, (uint64_t)BLOCK_LEAST);
+}
+
 static int size_of(struct work *w, const char *path, rh_error **err)
 {
     struct stat st;
@@ -218,6 +285,7 @@ static int size_of(struct work *w, const char *path, rh_error **err)
         return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot look at it");
     w->device = S_ISBLK(st.st_mode);
     w->volume_size = (uint64_t)st.st_size;
+    w->block = w->device ? block_of(&st) : 0;
     if (w->device && ioctl(w->volume, BLKGETSIZE64, &w->volume_size) < 0)
         return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
                              "cannot learn the device's size");
