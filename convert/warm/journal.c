@@ -83,6 +83,7 @@ static int put_file(int dir, const char *name, const char *text, rh_error **err)
     return 0;
 }
 
+/* NULL: none, or no JSON. */
 static json_t *read_json(int dir, const char *name)
 {
     RH_AUTO(rh_freep) char *text = NULL;
@@ -543,6 +544,16 @@ static int from_json(struct rh_warm_journal *j, const json_t *doc,
     j->state = (enum rh_warm_state)known;
     j->named = true;
     return 0;
+}
+
+int rh_warm_journal_read(struct rh_warm_journal *j, const char *text, size_t n,
+                         rh_error **err)
+{
+    json_t *doc = json_loadb(text, n, 0, NULL);
+    int bad = from_json(j, doc, err);
+
+    json_decref(doc);
+    return bad;
 }
 
 int rh_warm_journal_open(struct rh_warm_journal *j, const char *job,

@@ -113,6 +113,10 @@ void rh_warm_journal_leave(const struct rh_warm_journal *j);
 /* `job`: a name, or the folder's path.  WARM_JOB when there is none. */
 int rh_warm_journal_open(struct rh_warm_journal *j, const char *job,
                          rh_error **err);
+/* job.json: a state that another version wrote, or somebody else, is refused.
+ */
+int rh_warm_journal_read(struct rh_warm_journal *j, const char *text, size_t n,
+                         rh_error **err);
 /* On the medium when it returns.  WARM_BUSY when another has taken it over. */
 int rh_warm_journal_save(struct rh_warm_journal *j, rh_error **err);
 /* The folder and all in it, and the name; WARM_JOURNAL when some of it stays.
