@@ -177,9 +177,11 @@ CURL *rh_curl_new(struct rh_curl_trust *trust, rh_error **err)
 /* --- what a failure means ----------------------------------------------------
  */
 
+/* A handshake that broke may do so because the server is just ending; one that
+ * can't be done at all is tried twice then. */
 bool rh_curl_not_sent(CURLcode code)
 {
-    return code == CURLE_COULDNT_CONNECT ||
+    return code == CURLE_COULDNT_CONNECT || code == CURLE_SSL_CONNECT_ERROR ||
            code == CURLE_COULDNT_RESOLVE_HOST ||
            code == CURLE_COULDNT_RESOLVE_PROXY;
 }
@@ -195,6 +197,7 @@ bool rh_curl_may_pass(CURL *c, CURLcode code)
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PARTIAL_FILE:
     case CURLE_OPERATION_TIMEDOUT:
     case CURLE_GOT_NOTHING:

@@ -123,6 +123,11 @@ char *rh_http_escape(const char *text);
  * thread.  HTTP_FAILED when the server has no ranges. */
 struct rh_io *rh_http_io(struct rh_http *client, const char *path,
                          const char *shown, const char *state, rh_error **err);
+/* Of an io of rh_http_io(): where data lies, as rh_io_ops.data_after tells it;
+ * nothing else is fetched ahead. */
+typedef void rh_http_map(void *user, uint64_t offset, uint64_t *ret_start,
+                         uint64_t *ret_end);
+void rh_http_io_map(struct rh_io *io, rh_http_map *map, void *user);
 
 /* A resource that is sent once, from front to back. */
 struct rh_stream *rh_http_stream(struct rh_http *client, const char *path,

@@ -86,8 +86,10 @@ struct http {
     struct rh_http *client;     /* whose session it is */
     rh_http_renew *renew;       /* or NULL */
     void *renew_user;
-    unsigned login;          /* the client's, of `session` */
-    bool renewed;            /* and nothing has come since */
+    unsigned login;   /* the client's, of `session` */
+    bool renewed;     /* and nothing has come since */
+    rh_http_map *map; /* or NULL */
+    void *map_user;
     bool follow;             /* redirects */
     bool log_in;             /* as the environment says */
     char *url;               /* may hold a password */
@@ -629,10 +631,32 @@ static size_t how_much(const struct http *h, uint64_t offset, size_t need)
     return RH_MIN(RH_MAX(ask, need), (size_t)WINDOW_MAX);
 }
 
+/* To where data ends, or where a hole that somebody wants to see does. */
+static size_t cut_to_data(const struct http *h, uint64_t offset, size_t n)
+{
+    uint64_t start, end;
+
+    if (!h->map)
+        return n;
+    h->map(h->map_user, offset, &start, &end);
+    end = start > offset ? start : end;
+    return end > offset ? (size_t)RH_MIN((uint64_t)n, end - offset) : n;
+}
+
+static uint64_t next_data(const struct http *h, uint64_t offset)
+{
+    uint64_t start = offset, end;
+
+    if (h->map && offset < h->size)
+        h->map(h->map_user, offset, &start, &end);
+    return RH_MAX(start, offset);
+}
+
 /* As much of it as nobody has asked for. */
 static size_t cut_to_fit(const struct http *h, uint64_t offset, size_t n)
 {
     n = (size_t)RH_MIN((uint64_t)n, h->size - offset);
+    n = cut_to_data(h, offset, n);
     if (h->kept)
         n = (size_t)RH_MIN((uint64_t)n,
                            rh_fetched_next(h->kept, offset) - offset);
@@ -704,7 +728,7 @@ static bool is_kept(const struct http *h, uint64_t offset)
 /* Whoever reads in a large window will want what follows it. */
 static void look_ahead(struct http *h, const struct window *from)
 {
-    uint64_t offset = from->offset + from->want;
+    uint64_t offset = next_data(h, from->offset + from->want);
     size_t ask = from->ask;
 
     for (size_t i = 0; ask >= AHEAD_FROM && i < AHEAD && offset < h->size;
@@ -717,7 +741,7 @@ static void look_ahead(struct http *h, const struct window *from)
         if (!next)
             break;
         next->used = ++h->clock; /* not to be dropped before it is read */
-        offset = next->offset + next->want;
+        offset = next_data(h, next->offset + next->want);
     }
 }
 
@@ -1085,6 +1109,18 @@ struct rh_io *rh_http_io(struct rh_http *client, const char *path,
     return io;
 }
 
+void rh_http_io_map(struct rh_io *io, rh_http_map *map, void *user)
+{
+    struct http *h = io->ops == &http_ops ? io->state : NULL;
+
+    if (!h)
+        return;
+    pthread_mutex_lock(&h->lock);
+    h->map = map;
+    h->map_user = user;
+    pthread_mutex_unlock(&h->lock);
+}
+
 struct rh_stream *rh_http_stream(struct rh_http *client, const char *path,
                                  const char *shown, rh_error **err)
 {
@@ -1127,6 +1163,11 @@ struct rh_io *rh_http_io(struct rh_http *client, const char *path,
             "addresses cannot be read from: libcurl was not there when this "
             "was built");
     return NULL;
+}
+
+void rh_http_io_map(struct rh_io *io, rh_http_map *map, void *user)
+{
+    (void)io, (void)map, (void)user;
 }
 
 struct rh_stream *rh_http_stream(struct rh_http *client, const char *path,

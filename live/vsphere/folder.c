@@ -37,14 +37,12 @@ static int thin_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
     return rh_io_read(t->file, buf, n, offset, err);
 }
 
-static int thin_data_after(struct rh_io *io, uint64_t offset,
-                           uint64_t *ret_start, uint64_t *ret_end,
-                           rh_error **err)
+static void find_data(void *user, uint64_t offset, uint64_t *ret_start,
+                      uint64_t *ret_end)
 {
-    const struct rh_vs_areas *areas = ((const struct thin *)io->state)->areas;
+    const struct rh_vs_areas *areas = user;
     size_t low = 0, high = areas->list.count;
 
-    (void)err;
     while (low < high) { /* the first that ends behind it */
         size_t mid = low + (high - low) / 2;
 
@@ -53,11 +51,20 @@ static int thin_data_after(struct rh_io *io, uint64_t offset,
         else
             high = mid;
     }
-    *ret_start = *ret_end = io->size;
+    *ret_start = *ret_end = areas->capacity;
     if (low < areas->list.count) {
         *ret_start = RH_MAX(areas->list.items[low].start, offset);
         *ret_end = areas->list.items[low].end;
     }
+}
+
+static int thin_data_after(struct rh_io *io, uint64_t offset,
+                           uint64_t *ret_start, uint64_t *ret_end,
+                           rh_error **err)
+{
+    (void)err;
+    find_data((void *)((const struct thin *)io->state)->areas, offset,
+              ret_start, ret_end);
     return 0;
 }
 
@@ -79,6 +86,7 @@ static struct rh_io *thin_io(struct rh_io *file,
 
     t->file = file;
     t->areas = areas;
+    rh_http_io_map(file, find_data, (void *)areas);
     return rh_io_make(&ops, file->name, file->size, t);
 }
 

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""A connection's middle: bytes pass, are counted, and are cut at random moments.
+
+  cut_proxy.py TARGET-HOST:PORT --count FILE [--seed N --every S --away S]
+
+Prints `ready HOST:PORT`.  FILE holds the bytes that came from the target.  With --every all connections
+are cut after up to twice that many seconds, again and again, and nobody is let in for up to twice --away.
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+import argparse
+import asyncio
+import random
+
+
+class Proxy:
+    def __init__(self, o):
+        self.o, self.count, self.open, self.shut = o, 0, set(), False
+        self.host, port = o.target.rsplit(":", 1)
+        self.port = int(port)
+
+    async def pump(self, reader, writer, counted):
+        try:
+            while data := await reader.read(65536):
+                if counted:
+                    self.count += len(data)
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def accept(self, reader, writer):
+        if self.shut:
+            writer.transport.abort()
+            return
+        try:
+            there = await asyncio.open_connection(self.host, self.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = (writer.transport, there[1].transport)
+        self.open.add(pair)
+        await asyncio.gather(self.pump(reader, there[1], False), self.pump(there[0], writer, True))
+        self.open.discard(pair)
+
+    async def cut(self):
+        r = random.Random(self.o.seed)
+        while True:
+            await asyncio.sleep(r.random() * 2 * self.o.every)
+            self.shut = True
+            for pair in list(self.open):
+                for transport in pair:
+                    transport.abort()
+            await asyncio.sleep(r.random() * 2 * self.o.away)
+            self.shut = False
+
+    async def tell(self):
+        while True:
+            with open(self.o.count, "w", encoding="ascii") as f:
+                f.write("%d\n" % self.count)
+            await asyncio.sleep(0.1)
+
+    async def run(self):
+        server = await asyncio.start_server(self.accept, "127.0.0.1", 0)
+        print("ready 127.0.0.1:%d" % server.sockets[0].getsockname()[1], flush=True)
+        jobs = [self.tell(), server.serve_forever()]
+        await asyncio.gather(*jobs, *([self.cut()] if self.o.every else []))
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("target")
+parser.add_argument("--count", required=True)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--every", type=float, default=0)
+parser.add_argument("--away", type=float, default=0.3)
+asyncio.run(Proxy(parser.parse_args()).run())
