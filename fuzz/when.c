@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "convert/warm/when.h"
 
@@ -16,8 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size < 4 || size > 256)
         return 0;
-    now = (time_t)(data[0] | data[1] << 8 | data[2] << 16 |
-                   (uint32_t)data[3] << 24);
+    now = (time_t)rh_le32(data);
     text = rh_strndup((const char *)data + 4, size - 4);
     if (rh_parse_duration(text, &seconds) && !(seconds > 0))
         abort();
