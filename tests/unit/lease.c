@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -225,30 +226,36 @@ static void one_of_many_takes_over(void **state)
 
     (void)state;
     for (int round = 0; round < ROUNDS; round++) {
-        int won = 0, go[2];
+        int won = 0, go[2], stay[2];
 
         plant(foreign, 90);
         assert_int_equal(pipe(go), 0);
+        assert_int_equal(pipe(stay), 0);
         for (int i = 0; i < MANY; i++) {
             if (fork() == 0) {
                 struct rh_lease *l = NULL;
+                struct pollfd others = {.fd = stay[0]};
                 char byte;
 
                 close(go[1]);
+                close(stay[1]);
                 if (read(go[0], &byte, 1) != 0) /* until the parent closes */
                     _exit(9);
                 if (take(&l, NULL) != 1)
                     _exit(0);
-                usleep(100000);
+                poll(&others, 1, 10000); /* until all others have tried */
                 rh_lease_release(l);
                 _exit(1);
             }
         }
         close(go[0]);
         close(go[1]);
+        close(stay[0]);
         for (int i = 0; i < MANY; i++) {
             int status;
 
+            if (i == MANY - 1)
+                close(stay[1]);
             assert_true(wait(&status) > 0);
             assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
             won += WEXITSTATUS(status);
