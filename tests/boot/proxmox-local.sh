@@ -105,7 +105,7 @@ compare() { # STORAGE NUMBER
         [ "$1" != zfs ] || set -- "$1" "$2" /zvol/vm-$2-disk-$i-*
         size=$(stat -c %s /source/$i.raw)
         whole=$(blockdev --getsize64 "$3")
-        cmp -n "$size" "/source/$i.raw" "$3" && echo "RESULT $1 disk $i same"
+        cmp -s -n "$size" "/source/$i.raw" "$3" && echo "RESULT $1 disk $i same"
         tail -c $((whole - size)) "$3" | tr -d '\0' | wc -c |
             { read -r n; echo "RESULT $1 disk $i behind $n of $((whole - size))"; }
     done
