@@ -14,7 +14,7 @@
 #include "base/bytes.h"
 #include "base/out.h"
 
-enum { SIZE = 3 * 1024 * 1024 + 777, STEP = 8, STEPS_MOST = 64 };
+enum { SIZE = 300 * 1024 + 777, STEP = 8, STEPS_MOST = 64 };
 
 /* One for all inputs of this process. */
 static const char *folder(void)
@@ -38,7 +38,7 @@ static void content(uint64_t offset, uint8_t *ret, size_t n)
     for (size_t i = 0; i < n; i++) {
         uint64_t at = offset + i;
 
-        ret[i] = at % 700000 < 300000 ? 0 : (uint8_t)(at * 131 / 17);
+        ret[i] = at % 70000 < 30000 ? 0 : (uint8_t)(at * 131 / 17);
     }
 }
 
