@@ -51,8 +51,10 @@ struct rh_lib {
     char *(*ask)(void *user, const char *question, int hidden);
     void *ask_user;
     atomic_uint_least64_t progress_last; /* monotonic ns of the last report */
-    rh_lib *of;           /* whom this one works for: it keeps; or NULL */
-    pthread_mutex_t lock; /* zeroed is unlocked; guards what follows */
+    int broker;            /* to the process that kept root's rights; 0: none */
+    unsigned broker_calls; /* so far (deliver/local) */
+    rh_lib *of;            /* whom this one works for: it keeps; or NULL */
+    pthread_mutex_t lock;  /* zeroed is unlocked; guards what follows */
     RH_VEC(struct rh_kept) kept;
     RH_VEC(struct rh_custom *) customs; /* custom.c */
 };

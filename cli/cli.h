@@ -72,6 +72,10 @@ int cli_save(const struct cli *cli, const char *path, const char *text);
 int cli_add_disks(struct cli *cli, rh_error **err);
 extern const struct cli_option cli_warm_start_options[];
 
+/* split.c: before anything is read.  -1: go on; else all is done, with this
+ * exit status. */
+int cli_split(struct cli *cli);
+
 /* progress.c */
 int cli_progress_start(struct cli *cli, const char *mode);
 void cli_progress_end(void);

@@ -264,6 +264,9 @@ static int run_report(struct cli *cli)
                                 "would be printed"));
     if (cli_given(cli, "one-vm") && cli_add_disks(cli, &e) < 0)
         return cli_fail(cli, e);
+    status = cli_split(cli);
+    if (status >= 0)
+        return status;
     r = rh_report_run(cli->lib, cli->words,
                       cli_given(cli, "one-vm") ? 1 : cli->word_count,
                       cli->options, &e);
@@ -292,8 +295,9 @@ const struct cli_command cli_report = {
 static const struct cli_option convert_options[] = {
     {"out", 'o', "DIR",
      N_("where the results appear, as DIR/NAME (- for an XVA: standard "
-        "output; xapi://HOST[/SR], xo://HOST[/SR], proxmox://HOST/NODE[/STORAGE], "
-        "libvirt:URI[#POOL]: there)"),
+        "output; xapi://HOST[/SR], xo://HOST[/SR], "
+        "proxmox://HOST/NODE[/STORAGE], libvirt:URI[#POOL], on a Proxmox node "
+        "proxmox-local:STORAGE: there)"),
      TO_OPTIONS},
     {"name", 0, "NAME", N_("the result's name instead of the VM's"),
      TO_OPTIONS},
@@ -332,6 +336,10 @@ static const struct cli_option convert_options[] = {
      TO_OPTIONS},
     {"serve-key", 0, "FILE", N_("its key"), TO_OPTIONS},
     {"keep-failed", 0, NULL, N_("--out URL: leave what a failure made"),
+     TO_OPTIONS},
+    {"run-as", 0, "USER",
+     N_("--out proxmox-local: who reads the source, without root's rights "
+        "(nobody)"),
      TO_OPTIONS},
     SERVER_OPTIONS,
     LIVE_OPTIONS,
@@ -476,7 +484,9 @@ static int convert(struct cli *cli, rh_package *p, rh_error **err)
 
 static int run_convert(struct cli *cli)
 {
-    return run_on(cli, convert);
+    int status = cli_split(cli);
+
+    return status < 0 ? run_on(cli, convert) : status;
 }
 
 const struct cli_command cli_convert = {

@@ -53,7 +53,9 @@ static const struct cli_option options[] = {
     {"wait-address", 0, "SECONDS",
      N_("wait so long for the started guest to tell its address"), TO_OPTIONS},
     {"keep-failed", 0, NULL, N_("leave what a failure made"), TO_OPTIONS},
-    {"clean", 0, NULL, N_("take away what an interrupted push has left"),
+    {"clean", 0, NULL,
+     N_("take away what an interrupted push has left (without a RESULT-DIR: "
+        "what conversions with --out URL have)"),
      TO_COMMAND},
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
@@ -80,17 +82,19 @@ static int worse(int a, int b)
 static int clean_all(struct cli *cli, rh_push *push)
 {
     int status = 0;
+    size_t i = 0;
 
-    for (size_t i = 0; i < cli->word_count; i++) {
+    do { /* without a result: what conversions straight to it have left */
+        const char *dir = cli->words[i];
         rh_error *e = NULL;
-        int n = rh_push_clean(push, cli->words[i], &e);
+        int n = rh_push_clean(push, dir, &e);
 
         if (n < 0)
             status = worse(status, cli_fail(cli, e));
         else if (!cli->json)
             printf(_("cleaned: %s (%d things of an earlier run)\n"),
-                   cli->words[i], n);
-    }
+                   dir ? dir : cli_given(cli, "to"), n);
+    } while (++i < cli->word_count);
     if (cli->json && !status)
         puts("{\"cleaned\": true}");
     return status;
@@ -128,7 +132,7 @@ static int run(struct cli *cli)
     rh_push *push;
     int status;
 
-    if (!cli->word_count)
+    if (!cli->word_count && !cli_given(cli, "clean"))
         return cli_usage(cli, _("a result folder is needed"));
     for (const char *const *name = not_cleaning;
          cli_given(cli, "clean") && *name; name++)

@@ -71,10 +71,29 @@ static void choose_devices(const struct rh_job_vm *v, struct rh_job_target *t,
 /* --- what the target is told
  * -------------------------------------------------- */
 
+/* What was asked for; else where the VM goes may take another form only than
+ * the target's usual one. */
+static const char *format_for(const struct rh_job *job,
+                              const struct rh_target *target)
+{
+    const char *asked = rh_option(job->options, "format");
+    const char *out =
+        rh_option(job->options, job->for_report ? "target" : "out");
+    const struct rh_deliverer *kind =
+        out && out[0] ? rh_deliverer_of(out) : NULL;
+    bool archive =
+        target->archive && !strcmp(target->format, target->archive->format);
+
+    if (asked || !kind || !kind->formats || !kind->disks ||
+        rh_deliverer_check(kind, target->format, archive, NULL) == 0)
+        return asked;
+    return kind->formats[0];
+}
+
 static void fill_options(const struct rh_job *job, struct rh_job_target *t)
 {
     t->options.given = job->options;
-    t->options.format = rh_option(job->options, "format");
+    t->options.format = format_for(job, t->target);
     t->options.compress = rh_option(job->options, "compress");
     t->options.networks = job->networks;
     t->options.network_count = job->network_count;
@@ -257,12 +276,6 @@ static int check_url(const struct rh_job *job, const char *out, rh_error **err)
 
     if (check_server_options(job, folder, err) < 0)
         return -1;
-    if (folder && !strncmp(out, "proxmox-local:", 14)) {
-        rh_fail(err, RH_ERR_DELIVERY_URL,
-                "\"%.14s\" is no delivery that convert knows", out);
-        return rh_hint(err, "convert into a folder, then `rehost push` that "
-                            "where it is known, or run its import.sh");
-    }
     if (!folder || (!rest && !job->for_report))
         return 0;
     return rh_fail(err, RH_ERR_DELIVERY_URL,

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cores.h"
 #include "base/codec.h"
@@ -56,6 +57,8 @@ void rh_lib_free(rh_lib *lib)
     rh_fetched_drop(lib);
     rh_custom_drop(lib);
     rh_rate_free(lib->rate);
+    if (lib->broker > 0)
+        close(lib->broker);
     free(lib);
 }
 

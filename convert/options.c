@@ -42,6 +42,7 @@ static const char *const known[] = {
     "quiesce",
     "redact",
     "results-at",
+    "run-as",
     "remove-vmware-tools",
     "screenshot",
     "sector-size",

@@ -111,7 +111,7 @@ void rh_push_close(rh_push *p)
 /* --- what an interrupted one has left
  * ------------------------------------------------ */
 
-int rh_push_clean(rh_push *p, const char *dir, rh_error **err)
+static int clean_result(struct rh_push *p, const char *dir, rh_error **err)
 {
     size_t count = 0;
     RH_AUTO(rh_journal_closep)
@@ -119,6 +119,15 @@ int rh_push_clean(rh_push *p, const char *dir, rh_error **err)
         rh_server_journal(&p->server, dir, p->server.remote.text, &count, err);
 
     return j ? (int)count : -1;
+}
+
+int rh_push_clean(rh_push *p, const char *dir, rh_error **err)
+{
+    size_t count = 0;
+
+    if (dir)
+        return clean_result(p, dir, err);
+    return rh_server_clean_all(&p->server, &count, err) < 0 ? -1 : (int)count;
 }
 
 /* --- the receipt

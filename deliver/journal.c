@@ -4,6 +4,7 @@
  * A file of JSON lines, one for each thing; locked while its run lives, gone
  * when nothing is left. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -19,8 +20,12 @@
 
 struct rh_journal {
     char *folder, *path;
+    char *key; /* "URL NAME" of a delivery without a result; or NULL */
     int fd;
 };
+
+/* The first line of a journal without a result says whose it is. */
+static const char head_kind[] = "delivery";
 
 /* DIR/.push, or below the user's state when there is no DIR to write to. */
 static char *state_folder(void)
@@ -71,6 +76,13 @@ static int open_in(struct rh_journal *j, char *folder, const char *name)
     return j->fd;
 }
 
+static bool is_head(const json_t *line)
+{
+    const char *kind = json_string_value(json_object_get(line, "kind"));
+
+    return kind && !strcmp(kind, head_kind);
+}
+
 /* The lines of an earlier run; one that was cut short is left out. */
 static json_t *read_left(int fd, rh_error **err)
 {
@@ -91,8 +103,9 @@ static json_t *read_left(int fd, rh_error **err)
         size_t length = strcspn(p, "\n");
         json_t *line = p[length] ? json_loadb(p, length, 0, NULL) : NULL;
 
-        if (line)
-            json_array_append_new(left, line);
+        if (line && !is_head(line))
+            json_array_append(left, line);
+        json_decref(line);
         p += length + (p[length] == '\n');
     }
     return left;
@@ -108,6 +121,7 @@ struct rh_journal *rh_journal_open(const char *dir, const char *url,
     struct stat st;
 
     j->fd = -1;
+    j->key = rh_strdup(dir ? NULL : url);
     /* A result that is gone is not made again to have a journal. */
     if ((!dir || access(dir, F_OK) < 0 ||
          open_in(j, rh_printf("%s/.push", dir), name) < 0) &&
@@ -178,8 +192,73 @@ struct rh_journal *rh_journal_begin(rh_lib *lib, const char *dir,
     return RH_TAKE(j);
 }
 
-int rh_journal_add(struct rh_journal *j, const char *kind, const char *id,
-                   rh_error **err)
+/* --- all of a URL
+ * --------------------------------------------------------------------- */
+
+static void dir_freep(DIR **d)
+{
+    if (*d)
+        closedir(*d);
+}
+
+/* "URL NAME", of which the URL is the asked one; NULL: another's. */
+static char *key_in(int folder, const char *name, const char *url)
+{
+    char text[4096];
+    RH_AUTO(rh_closep)
+    int fd =
+        openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    json_t *line;
+    const char *key;
+    char *ret = NULL;
+
+    if (n <= 0)
+        return NULL;
+    text[n] = '\0';
+    line = json_loadb(text, strcspn(text, "\n"), 0, NULL);
+    key = is_head(line) ? json_string_value(json_object_get(line, "id")) : NULL;
+    if (key && !strncmp(key, url, strlen(url)) && key[strlen(url)] == ' ')
+        ret = rh_strdup(key);
+    json_decref(line);
+    return ret;
+}
+
+static int clean_key(rh_lib *lib, const char *key, rh_journal_clean *clean,
+                     void *state, size_t *ret_count, rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *e = NULL;
+    size_t count = 0;
+    RH_AUTO(rh_journal_closep)
+    struct rh_journal *j =
+        rh_journal_begin(lib, NULL, key, clean, state, &count, &e);
+
+    *ret_count += count;
+    if (j || rh_error_number(e) == RH_ERR_HTTP_BUSY) /* it is at work */
+        return 0;
+    return rh_error_again(err, e);
+}
+
+int rh_journal_clean_all(rh_lib *lib, const char *url, rh_journal_clean *clean,
+                         void *state, size_t *ret_count, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *folder = state_folder();
+    RH_AUTO(dir_freep) DIR *d = opendir(folder);
+    struct dirent *entry;
+    int failed = 0;
+
+    *ret_count = 0;
+    while (d && (entry = readdir(d))) {
+        RH_AUTO(rh_freep) char *key = key_in(dirfd(d), entry->d_name, url);
+
+        if (key)
+            failed |= clean_key(lib, key, clean, state, ret_count, err);
+    }
+    return failed;
+}
+
+static int add_line(const struct rh_journal *j, const char *kind,
+                    const char *id, rh_error **err)
 {
     json_t *line = json_pack("{s:s, s:s}", "kind", kind, "id", id);
     RH_AUTO(rh_freep) char *text = json_dumps(line, JSON_COMPACT);
@@ -191,6 +270,17 @@ int rh_journal_add(struct rh_journal *j, const char *kind, const char *id,
         return 0;
     rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "cannot write the journal");
     return rh_error_subject(err, j->path);
+}
+
+int rh_journal_add(struct rh_journal *j, const char *kind, const char *id,
+                   rh_error **err)
+{
+    struct stat st;
+
+    if (j->key && fstat(j->fd, &st) == 0 && st.st_size == 0 &&
+        add_line(j, head_kind, j->key, err) < 0)
+        return -1;
+    return add_line(j, kind, id, err);
 }
 
 void rh_journal_close(struct rh_journal *j)
@@ -206,6 +296,7 @@ void rh_journal_close(struct rh_journal *j)
     rh_closep(&j->fd);
     free(j->folder);
     free(j->path);
+    free(j->key);
     free(j);
 }
 

@@ -8,6 +8,7 @@
     X(pipe)              \
     X(custom)            \
     X(libvirt)           \
+    X(local)             \
     X(proxmox)           \
     X(xapi)              \
     X(xo)                \

@@ -77,6 +77,10 @@ struct rh_journal *rh_journal_begin(rh_lib *lib, const char *dir,
                                     const char *url, rh_journal_clean *clean,
                                     void *state, size_t *ret_count,
                                     rh_error **err);
+/* The same for all deliveries to that URL that had no result: *ret_count things
+ * of runs that are not at work just now. */
+int rh_journal_clean_all(rh_lib *lib, const char *url, rh_journal_clean *clean,
+                         void *state, size_t *ret_count, rh_error **err);
 /* On the disk when it returns. */
 int rh_journal_add(struct rh_journal *j, const char *kind, const char *id,
                    rh_error **err);

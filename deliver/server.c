@@ -60,6 +60,12 @@ struct rh_journal *rh_server_journal(struct rh_server *s, const char *dir,
     return rh_journal_begin(s->lib, dir, key, clean, s, ret_count, err);
 }
 
+int rh_server_clean_all(struct rh_server *s, size_t *ret_count, rh_error **err)
+{
+    return rh_journal_clean_all(s->lib, s->remote.text, clean, s, ret_count,
+                                err);
+}
+
 int rh_server_start(struct rh_server *s, void *work, json_t **ret_addresses,
                     rh_error **err)
 {

@@ -64,6 +64,9 @@ const char *rh_server_place(const struct rh_server *s, const char *option);
 struct rh_journal *rh_server_journal(struct rh_server *s, const char *dir,
                                      const char *key, size_t *ret_count,
                                      rh_error **err);
+/* What deliveries to its URL that had no result have left, also under other
+ * names. */
+int rh_server_clean_all(struct rh_server *s, size_t *ret_count, rh_error **err);
 /* Options "start" and "wait-address". *ret_addresses: an array, or NULL where
  * nobody waits for them. */
 int rh_server_start(struct rh_server *s, void *work, json_t **ret_addresses,

@@ -231,6 +231,8 @@ test_every_other_call_twice_and_from_four_threads() {
     expect_stdout '^of the job: ok'
     expect_stdout '^of the job: [A-Z]'
     expect_stdout '^cause again: ok'
+    expect_stdout '^0 7 split: ok'
+    expect_stdout '^-1 7 split: DELIVERY_URL'
     expect_stdout '^verify: ok .*'
     # Every public call is in one of these programs.
     grep -o '\<rh_[a-z_]*;' "$TOP/librehost.map" | tr -d ';' | while read -r call; do

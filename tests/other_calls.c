@@ -244,6 +244,25 @@ static void option_names(struct text *t)
     rh_error_free(NULL);
 }
 
+/* Nothing to split: the process goes on as it was. */
+static void splits(struct text *t, rh_lib *lib)
+{
+    static const char *const outs[] = {NULL, "out", "proxmox-local:a b"};
+
+    for (size_t i = 0; i < sizeof outs / sizeof outs[0]; i++) {
+        rh_options *o = rh_options_new();
+        rh_error *e = NULL;
+        int status = 7, ret;
+
+        if (outs[i])
+            rh_options_add(o, "out", outs[i], NULL);
+        ret = rh_lib_split(lib, o, &status, &e);
+        fprintf(t->f, "%d %d ", ret, status);
+        say(t, "split", NULL, e);
+        rh_options_free(o);
+    }
+}
+
 static void on_log(void *user, int level, const char *line)
 {
     (void)level;
@@ -276,6 +295,7 @@ static char *once(rh_lib *lib)
     reports(&t, lib);
     results(&t, lib);
     option_names(&t);
+    splits(&t, lib);
     fclose(t.f);
     return t.data;
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# rehost push --to proxmox-local:STORAGE, with stubs of pvesm, qm and pvesh that
-# keep volumes as files.
+# proxmox-local:STORAGE for rehost push and for rehost convert, with stubs of
+# pvesm, qm, pvesh and lvmconfig that keep volumes as files.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/lib-vm.sh"
@@ -64,8 +64,19 @@ start) echo running >"$PVE/running" ;;
 guest) echo '[{"name":"eth0","ip-addresses":[{"ip-address":"10.0.0.5"}]}]' ;;
 esac
 SH
-printf '#!/bin/sh\nn=100\nwhile [ -e "$PVE/conf/$n" ]; do n=$((n + 1)); done\necho $n\n' >bin/pvesh
+cat >bin/pvesh <<'SH'
+#!/bin/sh
+# get /cluster/nextid [--vmid N]
+n=${4-100}
+while [ -e "$PVE/conf/$n" ]; do
+    [ -z "${4-}" ] || { echo "VM $n already exists" >&2; exit 255; }
+    n=$((n + 1))
+done
+echo $n
+SH
+printf '#!/bin/sh\ncat "$PVE/lvm" 2>/dev/null\n' >bin/lvmconfig
 chmod +x bin/*
+chmod -R a+rX "$SCRATCH" # for whoever reads without root's rights
 
 node() {
     export PVE=$PWD/pve PATH=$SCRATCH/bin:$PATH
@@ -162,9 +173,6 @@ test_checked_before() {
     expect_status 0
     expect_stdout 'would: .*qm create 100'
     expect_nothing_left
-    # A folder of that name is not what was meant.
-    run "$REHOST" convert "$SCRATCH/vm" --to kvm --out proxmox-local:tank
-    expect_error DELIVERY_URL 2
     PATH=/usr/bin:/bin run "$REHOST" push web01 --to proxmox-local:tank
     expect_error DELIVERY_PLACE 4
     expect_stderr 'no Proxmox VE'
@@ -224,5 +232,257 @@ test_cleaning_leaves_others_alone() {
     expect_status 0
     expect_equal "$(ls pve/volumes | wc -l)" 2 "volumes"
     expect_empty web01/.push
+}
+
+# --- convert --out: one pass, by two processes
+
+as_root() {
+    [ "$(id -u)" = 0 ] || skip_test "not root"
+}
+convert() {
+    export XDG_STATE_HOME=$PWD/state
+    run timeout 60 "$REHOST" convert "$SCRATCH/vm" --to kvm \
+        --out proxmox-local:tank --no-guest-fix --network-map '*=lo' "$@"
+}
+expect_no_volumes() {
+    expect_empty pve/volumes
+    expect_empty pve/conf
+    expect_empty state/rehost
+}
+test_a_vm_is_converted_in_one_pass() {
+    node
+    convert --start --wait-address 5
+    expect_status 0
+    expect_stdout '^delivered: web01 as 100 at proxmox-local:tank, address 10.0.0.5$'
+    for i in 0 1; do
+        run cmp "$SCRATCH/$i.raw" "$(volume $i)"
+        expect_status 0
+        expect_equal $(($(stat -c %b "$(volume $i)") * 512 <= \
+            $(stat -c %b "$SCRATCH/$i.raw") * 512 + 1048576)) 1 "sparse"
+    done
+    run grep -E '^(scsi0|net0|efidisk0|description)' pve/conf/100
+    expect_stdout '^scsi0: tank:vm-100-disk-0-[0-9a-f]{8},discard=on,iothread=1$'
+    expect_stdout '^net0: virtio=00:50:56:AA:BB:00,bridge=lo,firewall=1$'
+    expect_stdout '^efidisk0: tank:1,efitype=4m'
+    expect_stdout '^description: .*rehost receipt sha256:[0-9a-f]{64}'
+    expect_file pve/running
+    expect_empty state/rehost
+}
+test_converted_into_a_volume_with_old_data() {
+    node
+    PVE_TYPE=lvm PVE_DIRTY=1 convert
+    expect_status 0
+    run cmp "$SCRATCH/0.raw" "$(volume 0)"
+    expect_status 0
+    run cmp -n 5242880 "$SCRATCH/1.raw" "$(volume 1)"
+    expect_status 0
+    run cmp -n 3145728 -i 5242880:0 "$(volume 1)" /dev/zero
+    expect_status 0
+}
+# Whoever opens the source has become nobody, and may not become anybody again;
+# the other opens nothing of it.
+test_the_converter_has_no_rights() {
+    need strace
+    as_root
+    node
+    run "${STRACE[@]}" -e trace=setresuid,prctl,openat,open,execve \
+        "$REHOST" convert "$SCRATCH/vm" --to kvm --out proxmox-local:tank \
+        --network-map '*=lo' --no-guest-fix
+    expect_status 0
+    pid=$(grep -m 1 'setresuid(65534, 65534, 65534) *= 0' trace | cut -d' ' -f1)
+    expect_equal $(($(grep -c "^$pid .*PR_SET_NO_NEW_PRIVS, 1.* = 0" trace) > 0)) \
+        1 "no new rights"
+    grep "$SCRATCH/vm" trace | grep open | cut -d' ' -f1 | sort -u >readers
+    awk -v p="$pid" '$1 == p && /setresuid\(65534/ { on = 1 } on && $1 == p' \
+        trace | grep -c "$SCRATCH/vm" >after
+    expect_equal "$(cat readers)" "$pid" "who opens the source"
+    expect_equal $(($(cat after) > 0)) 1 "opened after"
+    # Neither does it run the node's programs, nor open a volume.
+    expect_equal "$(grep "^$pid " trace | grep -cE 'execve.*(pvesm|qm)"')" 0 "programs"
+    expect_equal "$(grep "^$pid " trace | grep -c 'pve/volumes')" 0 "volumes"
+}
+test_a_source_that_only_root_can_read() {
+    as_root
+    node
+    cp -r "$SCRATCH/vm" own
+    chmod 700 own
+    export XDG_STATE_HOME=$PWD/state
+    run "$REHOST" convert own --to kvm --out proxmox-local:tank
+    expect_error USAGE 2
+    expect_stderr 'run-as'
+    run "$REHOST" convert own --to kvm --out proxmox-local:tank --run-as root
+    expect_error USAGE 2
+    run "$REHOST" convert own --to kvm --out proxmox-local:tank --run-as no-such
+    expect_error USAGE 2
+    chown -R daemon own
+    run "$REHOST" convert own --to kvm --out proxmox-local:tank --run-as daemon \
+        --network-map '*=lo' --no-guest-fix
+    expect_status 0
+    run "$REHOST" convert own --to kvm --out x --run-as daemon
+    expect_error PLAN_OPTION 2
+    expect_empty state/rehost
+}
+test_converted_and_checked_before() {
+    node
+    run "$REHOST" convert "$SCRATCH/vm" --to kvm --out proxmox-local:none
+    expect_error DELIVERY_PLACE 4
+    run "$REHOST" convert "$SCRATCH/vm" --to kvm --out 'proxmox-local:a b'
+    expect_error DELIVERY_URL 2
+    convert --network-map '*=vmbr99' --network-map '*=vmbr99'
+    expect_error PLAN_BLOCKED 4
+    PVE_TYPE=lvm PVE_FREE=100 convert
+    expect_error PLAN_BLOCKED 4
+    expect_stderr 'bytes short'
+    convert --vmid 7
+    expect_error TARGET_OPTION 2
+    convert --format qcow2
+    expect_error PLAN_OPTION 2
+    touch pve/conf/100
+    convert --vmid 100
+    expect_error PLAN_BLOCKED 4
+    expect_stderr '100 is there already'
+    rm pve/conf/100
+    expect_no_volumes
+}
+test_a_conversion_whose_create_fails() {
+    node
+    PVE_FAIL=1 convert
+    expect_error DELIVERY_FAILED 1
+    expect_stderr 'told to fail'
+    expect_no_volumes
+}
+# The one that converts is killed: the other one takes everything away.
+test_a_converter_that_is_killed() {
+    node
+    convert_slowly KILL
+    expect_status 1
+    expect_stderr 'was killed'
+    expect_no_volumes
+}
+# A pipe that never ends keeps the conversion at its first disk.
+convert_slowly() { # SIGNAL [broker]
+    local pid child n=0
+    export XDG_STATE_HOME=$PWD/state
+    mkfifo pipe.img
+    chmod a+r pipe.img
+    exec 9<>pipe.img
+    head -c 1048576 /dev/zero >&9 &
+    printf '#!/bin/sh\nwhile [ -e "%s/wait" ]; do sleep 0.1; done\nexec %s "$@"\n' \
+        "$PWD" "$SCRATCH/bin/pvesm" >slow
+    mkdir slowbin
+    cat >slowbin/pvesm <<SH
+#!/bin/bash
+"$SCRATCH/bin/pvesm" "\$@" || exit
+[ "\$1" != path ] || while [ -e "$PWD/wait" ]; do sleep 0.1; done
+SH
+    chmod +x slowbin/pvesm
+    touch wait
+    PATH=$PWD/slowbin:$PATH timeout 60 "$REHOST" convert "$SCRATCH/vm" --to kvm \
+        --out proxmox-local:tank --no-guest-fix --network-map '*=lo' \
+        >.stdout 2>.stderr </dev/null &
+    pid=$!
+    while [ -z "$(ls pve/volumes)" ] && [ $n -lt 200 ]; do
+        sleep 0.05
+        n=$((n + 1))
+    done
+    broker=$(pgrep -P $pid)
+    child=$(pgrep -P "$broker" rehost)
+    [ "${2-}" = broker ] && child=$broker
+    kill -"$1" "$child"
+    [ "${2-}" != broker ] || sleep 0.5
+    rm wait
+    wait $pid
+    status=$?
+    exec 9>&-
+    ran="convert, signal $1"
+    stderr=$(cat .stderr)
+}
+test_a_conversion_that_is_interrupted() {
+    node
+    convert_slowly INT
+    expect_status 130
+    expect_no_volumes
+}
+test_a_signal_to_the_first_process() {
+    node
+    convert_slowly TERM broker
+    expect_status 130
+    expect_no_volumes
+}
+# The one with the rights is killed: its journal knows what it left.
+test_both_killed_and_cleaned() {
+    node
+    export XDG_STATE_HOME=$PWD/state
+    touch pve/volumes/vm-100-disk-0-0a1b2c3d # another's
+    PVE_KILL=1 convert
+    expect_status 137
+    expect_equal "$(ls pve/volumes | wc -l)" 2 "volumes left"
+    expect_equal "$(ls state/rehost | wc -l)" 1 "journal"
+    run timeout 60 "$REHOST" push --to proxmox-local:tank --clean
+    expect_status 0
+    expect_stdout '^cleaned: proxmox-local:tank \(1 things'
+    expect_equal "$(ls pve/volumes)" vm-100-disk-0-0a1b2c3d "volumes"
+    expect_empty state/rehost
+    # Or the next run does.
+    rm pve/volumes/*
+    PVE_KILL=1 convert
+    expect_equal "$(ls pve/volumes | wc -l)" 1 "volumes left"
+    convert
+    expect_status 0
+    expect_stderr 'an earlier run was interrupted'
+    expect_equal "$(ls pve/volumes | wc -l)" 2 "volumes"
+}
+test_what_lvm_must_leave_alone() {
+    node
+    export XDG_STATE_HOME=$PWD/state
+    lvm() { # TYPE SETTINGS
+        printf '%s\n' "$2" >pve/lvm
+        PVE_TYPE=$1 run timeout 60 "$REHOST" push web01 --to proxmox-local:tank \
+            --network-map '*=lo' --dry-run
+        expect_status 0
+    }
+    lvm zfspool 'scan_lvs=0
+global_filter=["a|.*|"]'
+    expect_stdout 'caution: .*global_filter=\["r\|/dev/zd\.\*\|"\].*lvm.conf'
+    lvm zfspool 'scan_lvs=0
+global_filter=["r|/dev/zd.*|","r|/dev/rbd.*|"]'
+    expect_stdout 'good: .*LVM does not look into'
+    lvm zfspool 'global_filter=["a|/dev/zd|","r|/dev/zd.*|"]'
+    expect_stdout 'caution: .*global_filter'
+    lvm rbd 'global_filter=["r|/dev/zd.*|"]'
+    expect_stdout 'caution: .*r\|/dev/rbd'
+    lvm lvmthin 'scan_lvs=1'
+    expect_stdout 'caution: .*scan_lvs=0'
+    lvm lvmthin 'scan_lvs=0'
+    expect_stdout 'good: .*LVM does not look into'
+    lvm dir 'scan_lvs=1'
+    expect_no_stdout 'LVM'
+    printf 'global_filter=["a|.*|"]\n' >pve/lvm
+    convert
+    expect_status 0
+    run "$REHOST" report "$SCRATCH/vm" --to kvm --target proxmox-local:tank --json
+    expect_json '[.vms[0].targets[0].findings[] | select(.message | test("zd")) | .id] | join(" ")' \
+        DELIVERY-NOTE
+}
+# Each VM of a batch is converted by a process, and so a pair, of its own.
+test_a_batch_delivers_to_the_node() {
+    node
+    export XDG_STATE_HOME=$PWD/state
+    cp -r "$SCRATCH/vm" vm2
+    cat >jobs.yaml <<YAML
+schema: rehost.jobs/1
+out: results
+jobs: 2
+defaults: {to: kvm, no-guest-fix: true, network-map: {"*": lo}, deliver: "proxmox-local:tank"}
+vms:
+  - {source: $SCRATCH/vm, name: one}
+  - {source: vm2, name: two}
+YAML
+    run timeout 100 "$REHOST" batch run jobs.yaml --progress none
+    expect_status 0
+    expect_equal "$(ls pve/conf | tr '\n' ' ')" "100 101 " "VMs"
+    expect_equal "$(ls pve/volumes | wc -l)" 4 "volumes"
+    run "$REHOST" batch status jobs.yaml --json
+    expect_json '[.vms[].state] | join(" ")' "done done"
 }
 run_tests

@@ -25,10 +25,13 @@ struct rh_node_facts {
     bool files;    /* volumes are files with an extension */
     uint64_t room; /* bytes free in it */
     char *vmid;
+    bool reserved; /* other runs on this node take another one: */
+    int lock;
     bool taken; /* a VM of that number is there */
     char *lvm;  /* what lvmconfig says of scan_lvs and global_filter; "" */
 };
-/* `vmid`: the one that was asked for; NULL: the next that is free. */
+/* `vmid`: the one that was asked for; NULL: the next that is free, which other
+ * runs on this node leave alone until the facts are freed. */
 int rh_node_look(rh_lib *lib, const char *storage, const char *vmid,
                  struct rh_node_facts *ret, rh_error **err);
 void rh_node_facts_free(struct rh_node_facts *f);
@@ -52,14 +55,16 @@ struct rh_node_vm {
     char mark[9];               /* of this run, in its volumes' names */
     struct rh_journal *journal; /* borrowed */
     RH_VEC(char *) volumes;     /* as the journal names them */
+    RH_VEC(char *) ids;         /* the same, as the storage calls them */
     char *note;                 /* of its description, to know it by */
     bool made;                  /* the VM stands, as far as we know */
 };
 void rh_node_vm_init(struct rh_node_vm *v, rh_lib *lib, const char *storage,
                      const struct rh_node_facts *f);
 void rh_node_vm_free(struct rh_node_vm *v);
-/* A new raw volume; noted in the journal before it is made. */
-int rh_node_alloc(struct rh_node_vm *v, uint64_t size, char **ret_volume,
+/* A new raw volume; noted in the journal before it is made. *ret_volume is
+ * borrowed. */
+int rh_node_alloc(struct rh_node_vm *v, uint64_t size, const char **ret_volume,
                   rh_error **err);
 /* Where the node has it: an absolute path. */
 char *rh_node_path(rh_lib *lib, const char *volume, rh_error **err);

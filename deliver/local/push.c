@@ -87,10 +87,15 @@ static int write_all(struct rh_push_item *p, struct item *i, rh_error **err)
 {
     for (size_t n = 0; n < i->result.conf.list.count; n++) {
         struct rh_pve_setting *s = &i->result.conf.list.items[n];
+        const char *volume;
 
-        if (s->file && (rh_node_alloc(&i->vm, size_of(p->receipt, s->key),
-                                      &s->volume, err) < 0 ||
-                        write_disk(p, i, s, err) < 0))
+        if (!s->file)
+            continue;
+        if (rh_node_alloc(&i->vm, size_of(p->receipt, s->key), &volume, err) <
+            0)
+            return -1;
+        s->volume = rh_strdup(volume);
+        if (write_disk(p, i, s, err) < 0)
             return -1;
         rh_progress(p->server->lib, "send", n + 1, i->result.conf.list.count);
     }

@@ -65,6 +65,7 @@ typedef struct rh_error rh_error;     /* why a call failed and what to do */
 typedef struct rh_package rh_package; /* one opened export: VMs + disks */
 typedef struct rh_disk rh_disk;       /* a virtual disk, readable anywhere */
 typedef struct rh_job rh_job;         /* a conversion: decided, then run */
+typedef struct rh_options rh_options; /* a list of key, value */
 typedef struct rh_report rh_report;   /* dry runs of one or many packages */
 typedef struct rh_job_target rh_outcome; /* one VM on one target, by a job */
 typedef struct rh_finding rh_finding;    /* what a person should know */
@@ -126,6 +127,15 @@ RH_PUBLIC void rh_lib_on_ask(rh_lib *, rh_ask_fn *, void *user);
 /* The running call, and each later one, fails with CANCELLED and leaves nothing
  * half-made; for more work make a new rh_lib. */
 RH_PUBLIC void rh_lib_cancel(rh_lib *);
+/* For "out" or "target" proxmox-local:STORAGE, on a Proxmox VE node, before
+ * anything else is done with the library and before a thread is started: the
+ * process becomes two.  0: go on; this one has no root's rights any more (it
+ * is the user "run-as", else nobody), or there was nothing to split.  1: the
+ * other one has done it all and ended, and this one, which kept the rights and
+ * served it, has nothing to do but to end with *ret_status.  It changes how
+ * signals are handled in the one that serves.  Options: those of rh_job_new. */
+RH_PUBLIC int rh_lib_split(rh_lib *, const rh_options *, int *ret_status,
+                           rh_error **);
 /* i-th name of "formats", "targets", "profiles", "fixes", "findings"; NULL at
  * the end. */
 RH_PUBLIC const char *rh_lib_name(rh_lib *, const char *what, size_t i);
@@ -175,7 +185,6 @@ RH_PUBLIC int rh_lib_add_sink(rh_lib *, const char *name, rh_sink_open_fn *open,
  * "guest" ("yes": inspect looks into the guest); of live sources "login",
  * "source-pin" (repeat), "source-tls-ca", "transport" ("auto folder lease"),
  * "snapshot" and "quiesce" (a running VM is copied from a snapshot). */
-typedef struct rh_options rh_options; /* a list of key, value */
 RH_PUBLIC rh_options *rh_options_new(void);
 RH_PUBLIC int rh_options_add(rh_options *, const char *key, const char *value,
                              rh_error **);
@@ -221,7 +230,8 @@ RH_PUBLIC char *rh_inventory(rh_lib *, const char *source, const rh_options *,
  * "no-guest-fix", "fix" (repeat), "no-fix" (repeat), "drivers", "network-map"
  * (repeat), "storage", "vmid", "sr", "xva-sum", "overwrite", "key" (repeat;
  * file:PATH or env:NAME), "need" (repeat), "cluster-size", "target-version",
- * "skip-free"; of reports "redact" ("yes": names and addresses are replaced).
+ * "skip-free", "run-as" (rh_lib_split); of reports "redact" ("yes": names and
+ * addresses are replaced).
  */
 #define RH_JOB_NEW    0
 #define RH_JOB_READY  1
@@ -341,8 +351,8 @@ RH_PUBLIC rh_push *rh_push_open(rh_lib *, const rh_options *, rh_error **);
  * fails.  Yours to free; NULL otherwise.  On failure nothing is left there. */
 RH_PUBLIC int rh_push_result(rh_push *, const char *result_dir, char **ret_json,
                              char **ret_text, rh_error **);
-/* Take away what an interrupted push of that result has left; how many things
- * there were, or -1. */
+/* Take away what an interrupted push of that result has left (NULL: conversions
+ * straight to that URL); how many things there were, or -1. */
 RH_PUBLIC int rh_push_clean(rh_push *, const char *result_dir, rh_error **);
 /* Compare the disks that stand there, as the receipt's last delivery to this
  * URL names them, with the receipt; *ret_text says what was alike.

@@ -1,0 +1,286 @@
+/* deliver.c - `convert --out proxmox-local:STORAGE`, on a Proxmox VE node: each
+ * disk goes straight into its volume while it is made.  One copy, no temporary
+ * file, and nothing that reads the source has root's rights (split.c). */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "deliver/deliver.h"
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "deliver/local/broker.h"
+
+struct state {
+    const char *storage;
+    struct rh_node_facts facts;
+    struct rh_pve_conf conf;
+    char *vmid, *note;
+};
+
+static bool claims(const char *out)
+{
+    return !strncmp(out, "proxmox-local:", 14);
+}
+
+/* --- before
+ * ----------------------------------------------------------------------------
+ */
+
+static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
+{
+    struct state *s = d->state;
+    const char *vmid = rh_option(d->request.options, "vmid");
+    uint64_t bytes = 0;
+
+    if (rh_broker_look(d->request.lib, vmid, &s->facts, err) < 0 ||
+        rh_pve_conf_of_job(d->request.job, &s->conf, &bytes, err) < 0)
+        return -1;
+    rh_node_judge(&s->facts, s->storage,
+                  s->facts.thick ? bytes : d->request.data_bytes, &s->conf,
+                  checks);
+    return 0;
+}
+
+static int preflight(struct rh_delivery *d, struct rh_findings *findings,
+                     rh_error **err)
+{
+    struct rh_checks checks = {0};
+    int failed;
+
+    if (!rh_broker_is_there(d->request.lib)) {
+        rh_fail(err, RH_ERR_UNAVAILABLE,
+                "proxmox-local: is for a process that has given up root's "
+                "rights before it read anything");
+        return rh_hint(err, "use `rehost convert`, or call rh_lib_split() "
+                            "first; a result in a folder can be pushed");
+    }
+    failed = look(d, &checks, err);
+    rh_checks_find(&checks, findings);
+    rh_checks_free(&checks);
+    return failed;
+}
+
+static int begin(struct rh_delivery *d, rh_error **err)
+{
+    struct state *s = d->state;
+
+    return rh_broker_begin(d->request.lib, d->request.job->name,
+                           rh_option(d->request.options, "vmid"), &s->vmid,
+                           err);
+}
+
+/* --- disks
+ * ------------------------------------------------------------------------------
+ */
+
+static int fd_of(const struct rh_out *o)
+{
+    return (int)(intptr_t)o->state;
+}
+
+static int volume_write(struct rh_out *o, const void *buf, size_t n,
+                        uint64_t offset, rh_error **err)
+{
+    return rh_pwrite_all(fd_of(o), buf, n, offset, o->name, err);
+}
+
+static int volume_finish(struct rh_out *o, uint64_t size, rh_error **err)
+{
+    (void)size;
+    if (fsync(fd_of(o)) == 0)
+        return 0;
+    rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                  "the volume could not be written");
+    return rh_error_subject(err, o->name);
+}
+
+static void volume_close(struct rh_out *o)
+{
+    close(fd_of(o));
+}
+
+static int write_zeros(rh_lib *lib, int fd, uint64_t size, const char *name,
+                       rh_error **err)
+{
+    static const uint8_t zeros[65536];
+
+    for (uint64_t at = 0; at < size; at += sizeof zeros)
+        if (rh_go_on(lib, err) < 0 ||
+            rh_pwrite_all(fd, zeros,
+                          (size_t)RH_MIN(size - at, (uint64_t)sizeof zeros), at,
+                          name, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* A new volume of such a storage may hold what others have left, which a guest
+ * would read where the disk is empty, and behind its end. */
+static int make_empty(rh_lib *lib, int fd, const char *name, rh_error **err)
+{
+    enum { STEP = 256 * 1024 * 1024 };
+    struct stat st;
+    uint64_t size;
+
+    if (fstat(fd, &st) < 0)
+        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot look at it");
+    if (!S_ISBLK(st.st_mode))
+        return write_zeros(lib, fd, (uint64_t)st.st_size, name, err);
+    if (ioctl(fd, BLKGETSIZE64, &size) < 0)
+        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
+                             "cannot learn the device's size");
+    for (uint64_t at = 0; at < size; at += STEP) {
+        uint64_t range[2] = {at, RH_MIN(size - at, (uint64_t)STEP)};
+
+        if (rh_go_on(lib, err) < 0)
+            return -1;
+        if (ioctl(fd, BLKZEROOUT, range) < 0) {
+            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                          "the volume cannot be emptied");
+            return rh_error_subject(err, name);
+        }
+    }
+    return 0;
+}
+
+static struct rh_out *disk(struct rh_delivery *d, size_t i, const char *name,
+                           uint64_t size, rh_error **err)
+{
+    static const struct rh_out_ops ops = {
+        .write = volume_write, .finish = volume_finish, .close = volume_close};
+    struct state *s = d->state;
+    struct rh_pve_setting *setting =
+        rh_pve_conf_find(&s->conf, d->request.job->disks[i].bus);
+    RH_AUTO(rh_closep) int fd = -1;
+    int taken;
+
+    (void)name;
+    if (rh_broker_alloc(d->request.lib, size, &setting->volume, &fd, err) < 0 ||
+        (s->facts.thick &&
+         make_empty(d->request.lib, fd, setting->volume, err) < 0))
+        return NULL;
+    taken = fd;
+    fd = -1;
+    return rh_out_make(&ops, setting->volume, true, (void *)(intptr_t)taken);
+}
+
+/* Nothing is kept but the receipt's digest, by which the VM is known. */
+static int put(struct rh_delivery *d, const char *name, const void *bytes,
+               size_t n, bool executable, rh_error **err)
+{
+    struct state *s = d->state;
+    char hex[65];
+
+    (void)executable;
+    (void)err;
+    if (strcmp(name, "receipt.json") != 0)
+        return 0;
+    rh_sha256_hex(bytes, n, hex);
+    free(s->note);
+    s->note = rh_printf("rehost receipt sha256:%s", hex);
+    return 0;
+}
+
+/* --- the end
+ * -----------------------------------------------------------------------------
+ */
+
+static int commit(struct rh_delivery *d, rh_error **err)
+{
+    struct state *s = d->state;
+    json_t *params =
+        rh_pve_conf_params(&s->conf, s->storage, s->note, RH_PVE_ATTACH);
+    int failed = rh_broker_create(d->request.lib, s->note, params, err);
+
+    json_decref(params);
+    if (failed || rh_broker_keep(d->request.lib, err) < 0)
+        return -1;
+    d->where = rh_printf(_("%s at %s"), s->vmid, d->request.out);
+    return 0;
+}
+
+static int look_for_addresses(void *state, json_t *list, rh_error **err)
+{
+    const struct rh_delivery *d = state;
+
+    return rh_broker_addresses(d->request.lib, list, err);
+}
+
+static int start(struct rh_delivery *d, rh_error **err)
+{
+    const rh_options *o = d->request.options;
+    RH_AUTO(rh_freep) char *text = NULL;
+    unsigned seconds;
+    json_t *list;
+
+    if (!rh_option_yes(o, "start"))
+        return 0;
+    if (rh_address_seconds(o, &seconds, err) < 0 ||
+        rh_broker_start(d->request.lib, err) < 0) {
+        rh_hint(err, "the VM stays as it was delivered: look there why it does "
+                     "not start");
+        return rh_error_context(err, _("the VM was delivered as %s, but"),
+                                d->where);
+    }
+    if (!seconds)
+        return 0;
+    list = rh_address_wait(d->request.lib, seconds, look_for_addresses, d);
+    text = rh_address_text(list);
+    json_decref(list);
+    if (text[0]) {
+        RH_AUTO(rh_freep) char *where = d->where;
+
+        d->where = rh_printf(_("%s, address %s"), where, text);
+    }
+    return 0;
+}
+
+static void abort_delivery(struct rh_delivery *d)
+{
+    rh_broker_drop(d->request.lib, NULL);
+}
+
+static void close_delivery(struct rh_delivery *d)
+{
+    struct state *s = d->state;
+
+    rh_pve_conf_free(&s->conf);
+    rh_node_facts_free(&s->facts);
+    free(s->vmid);
+    free(s->note);
+    free(s);
+}
+
+static int open_delivery(struct rh_delivery *d, rh_error **err)
+{
+    static const struct rh_delivery_ops ops = {.preflight = preflight,
+                                               .begin = begin,
+                                               .disk = disk,
+                                               .put = put,
+                                               .commit = commit,
+                                               .start = start,
+                                               .abort = abort_delivery,
+                                               .close = close_delivery};
+    struct state *s = rh_new0(struct state);
+
+    d->ops = &ops;
+    d->state = s;
+    s->storage = rh_node_storage_in(d->request.out, err);
+    return s->storage ? 0 : -1;
+}
+
+static const char *const formats[] = {"raw", NULL};
+
+const struct rh_deliverer rh_deliver_local = {
+    .name = "proxmox-local",
+    .about = N_("volumes of the Proxmox VE node that it runs on (--out "
+                "proxmox-local:STORAGE)"),
+    .claims = claims,
+    .formats = formats,
+    .disks = true,
+    .open = open_delivery,
+};
