@@ -29,6 +29,7 @@ struct rh_keep {
 
 struct rh_custom;
 struct rh_fetched_store;
+struct rh_receiver;
 struct rh_rate;
 struct rh_lib {
     atomic_bool cancelled;
@@ -56,7 +57,8 @@ struct rh_lib {
     rh_lib *of;            /* whom this one works for: it keeps; or NULL */
     pthread_mutex_t lock;  /* zeroed is unlocked; guards what follows */
     RH_VEC(struct rh_kept) kept;
-    RH_VEC(struct rh_custom *) customs; /* custom.c */
+    RH_VEC(struct rh_custom *) customs;     /* custom.c */
+    RH_VEC(struct rh_receiver *) receivers; /* receiver.c */
 };
 
 /* 0, or -1 with CANCELLED. */

@@ -15,6 +15,7 @@
 #include "base/lib.h"
 #include "base/limits.h"
 #include "base/rate.h"
+#include "base/receiver.h"
 #include "convert/documents.h"
 #include "formats/format.h"
 #include "profiles/profile.h"
@@ -56,6 +57,7 @@ void rh_lib_free(rh_lib *lib)
     rh_lib_drop(lib);
     rh_fetched_drop(lib);
     rh_custom_drop(lib);
+    rh_receiver_drop(lib);
     rh_rate_free(lib->rate);
     if (lib->broker > 0)
         close(lib->broker);

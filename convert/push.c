@@ -17,7 +17,7 @@
 #include "base/out.h"
 #include "convert/documents.h"
 #include "convert/options.h"
-#include "convert/result.h"
+#include "deliver/result.h"
 #include "deliver/push.h"
 #include "rehost/rehost.h"
 
@@ -207,7 +207,7 @@ static int check_result(const struct rh_pusher *kind, struct rh_push_item *i,
     if (!i->name || !target || rh_check_name(i->name, NULL) < 0)
         return rh_fail(err, RH_ERR_DELIVERY_RESULT,
                        "the receipt names no VM and target");
-    if (!strcmp(target, kind->target))
+    if (!kind->target || !strcmp(target, kind->target))
         return 0;
     rh_fail(err, RH_ERR_DELIVERY_RESULT, "it is a result for %s, not for %s",
             target, kind->target);

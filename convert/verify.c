@@ -14,7 +14,7 @@
 #include "convert/documents.h"
 #include "convert/frame.h"
 #include "convert/job.h"
-#include "convert/result.h"
+#include "deliver/result.h"
 #include "rehost/rehost.h"
 
 /* --- one disk

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "convert/copy/copy.h"
-#include "convert/result.h"
+#include "deliver/result.h"
 #include "deliver/push.h"
 #include "rehost/rehost.h"
 

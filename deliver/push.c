@@ -3,7 +3,8 @@
 #include "deliver/push.h"
 
 /* One line per server. */
-#define RH_PUSHERS(X) X(libvirt) X(proxmox) X(proxmox_local) X(xapi) X(xo)
+#define RH_PUSHERS(X) \
+    X(app) X(libvirt) X(proxmox) X(proxmox_local) X(xapi) X(xo)
 
 #define DECLARE(name) extern const struct rh_pusher rh_push_##name;
 RH_PUSHERS(DECLARE)

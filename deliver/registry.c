@@ -7,6 +7,7 @@
 #define RH_DELIVERERS(X) \
     X(pipe)              \
     X(custom)            \
+    X(app)               \
     X(libvirt)           \
     X(local)             \
     X(proxmox)           \

@@ -16,6 +16,19 @@ test_convert_makes_a_vm() {
     expect_same_disk disk.raw out/ex1/disk0.qcow2
     expect_file out/ex1/proxmox.conf out/ex1/libvirt.xml out/ex1/import.sh
 }
+test_receive_gets_the_disks() {
+    make_ova ex1.ova
+    mkdir shelf
+    run "$BUILD/examples/receive" ex1.ova kvm shelf
+    expect_status 0
+    expect_json '.vm.name' ex1
+    expect_same_file disk.raw shelf/disk0.raw
+    # What is there already is not written over, nor taken away.
+    run "$BUILD/examples/receive" ex1.ova kvm shelf
+    expect_status 1
+    expect_stderr 'did not empty a disk'
+    expect_same_file disk.raw shelf/disk0.raw
+}
 test_convert_says_what_is_wrong() {
     run "$BUILD/examples/convert" none.ova kvm out
     expect_status 1

@@ -10,7 +10,7 @@
 #include "base/kvm.h"
 #include "base/limits.h"
 #include "convert/documents.h"
-#include "convert/result.h"
+#include "deliver/result.h"
 #include "rehost/rehost.h"
 
 /* --- what the folder holds

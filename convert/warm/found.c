@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "convert/result.h"
+#include "deliver/result.h"
 #include "convert/warm/warm.h"
 #include "deliver/deliver.h"
 #include "deliver/server.h"

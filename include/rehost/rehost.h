@@ -175,6 +175,41 @@ RH_PUBLIC int rh_lib_add_sink(rh_lib *, const char *name, rh_sink_open_fn *open,
                               rh_sink_write_fn *write, rh_sink_close_fn *close,
                               rh_sink_end_fn *end, void *user, rh_error **);
 
+/* A place where whole VMs go, by your functions: "app-vm:NAME" is then a job's
+ * "out" and the "to" of rh_push_open.  A VM comes by these calls, in this
+ * order; those that give an int give 0, or an errno.
+ *
+ *   begin   `vm` is rehost.receive/1: what the VM is, its target's name, and
+ *           its disks, in order, with their sizes and places.  What it gives is
+ *           handed to the others; NULL refuses
+ *   zero    a disk begins: `n` bytes from `offset` on, all of it, read as zeros
+ *           from here on.  May be NULL, where disks begin empty by themselves
+ *   write   n bytes of a disk; runs of zeros are left out.  From any thread of
+ *           the library, side by side, in any order
+ *   flush   all of that disk has come.  May be NULL
+ *   finish  all has come, and was verified; `receipt` is rehost.receipt/1.
+ *           0: the VM is yours
+ *   abort   instead: it will not be complete (also when one of the others has
+ *           failed, or was cancelled).  What is there is to be thrown away
+ *   why     asked after a failure of the others: words for it, borrowed until
+ *           the next call; NULL: the errno alone tells.  May be NULL
+ *
+ * The error of the call that delivered names the place ("app-vm:NAME") and has
+ * these words. */
+typedef void *rh_vm_begin_fn(void *user, const char *vm);
+typedef int rh_vm_write_fn(void *vm, size_t disk, const void *buf, size_t n,
+                           uint64_t offset);
+typedef int rh_vm_zero_fn(void *vm, size_t disk, uint64_t n, uint64_t offset);
+typedef int rh_vm_flush_fn(void *vm, size_t disk);
+typedef int rh_vm_finish_fn(void *vm, const char *receipt);
+typedef void rh_vm_abort_fn(void *vm);
+typedef const char *rh_vm_why_fn(void *user);
+RH_PUBLIC int rh_lib_add_receiver(rh_lib *, const char *name, rh_vm_begin_fn *,
+                                  rh_vm_write_fn *, rh_vm_zero_fn *,
+                                  rh_vm_flush_fn *, rh_vm_finish_fn *,
+                                  rh_vm_abort_fn *, rh_vm_why_fn *, void *user,
+                                  rh_error **);
+
 /* --- packages
  * ------------------------------------------------------------------- */
 /* `source`: OVA, OVF, VMX, folder, bare disk, "-" (standard input), URL, a VM
@@ -336,7 +371,7 @@ RH_PUBLIC int rh_result_verify_with(rh_lib *, const char *source,
 /* Results that stand in folders go to a hypervisor: one log-in for all of them.
  * Options: "to" (xapi://HOST[:PORT][/SR], xo://HOST[:PORT][/SR],
  * proxmox://HOST[:PORT]/NODE[/STORAGE], libvirt:URI[#POOL],
- * proxmox-local:STORAGE), "login" (a
+ * proxmox-local:STORAGE, app-vm:NAME), "login" (a
  * file), "tls-ca", "pin" (repeat), "network-map" (repeat), "name", "sr" (xapi,
  * xo), "storage" (proxmox, libvirt), "import-storage", "vmid", "transfer"
  * (auto, upload, download), "serve", "serve-cert", "serve-key" (proxmox),

@@ -1,7 +1,7 @@
 /* result.h - read back what convert left in a folder. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef RH_CONVERT_RESULT_H
-#define RH_CONVERT_RESULT_H
+#ifndef RH_DELIVER_RESULT_H
+#define RH_DELIVER_RESULT_H
 
 #include <jansson.h>
 

@@ -1,6 +1,6 @@
 /* result.c - a result folder's documents and disks. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "convert/result.h"
+#include "deliver/result.h"
 
 #include <string.h>
 
