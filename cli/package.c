@@ -337,6 +337,9 @@ static const struct cli_option convert_options[] = {
     {"serve-key", 0, "FILE", N_("its key"), TO_OPTIONS},
     {"keep-failed", 0, NULL, N_("--out URL: leave what a failure made"),
      TO_OPTIONS},
+    {"receipt", 0, "FILE",
+     N_("--out URL: keep a receipt here, for `rehost verify --receipt`"),
+     TO_OPTIONS},
     {"run-as", 0, "USER",
      N_("--out proxmox-local: who reads the source, without root's rights "
         "(nobody)"),

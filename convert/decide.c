@@ -3,6 +3,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "convert/estimate.h"
 #include "convert/job.h"
@@ -267,6 +268,25 @@ static int check_server_options(const struct rh_job *job, bool folder,
     return rh_hint(err, "take the old VM away there first");
 }
 
+/* One file, of one VM; what is there stays. */
+static int check_receipt(const struct rh_job *job, bool folder, rh_error **err)
+{
+    const char *path = rh_option(job->options, "receipt");
+
+    if (!path || job->for_report)
+        return 0;
+    if (folder)
+        return rh_fail(err, RH_ERR_PLAN_OPTION,
+                       "--receipt is for --out URL: a folder has its own");
+    if (job->vms.count * job->target_count != 1)
+        return rh_fail(err, RH_ERR_PLAN_OPTION,
+                       "--receipt is for one VM and one --to");
+    if (access(path, F_OK) < 0)
+        return 0;
+    rh_fail(err, RH_ERR_FILE_EXISTS, "it is there already");
+    return rh_error_subject(err, path);
+}
+
 /* A folder could be named so, but is not meant. */
 static int check_url(const struct rh_job *job, const char *out, rh_error **err)
 {
@@ -274,7 +294,8 @@ static int check_url(const struct rh_job *job, const char *out, rh_error **err)
     bool folder = !strcmp(kind->name, "folder");
     const char *rest = strstr(out, "://");
 
-    if (check_server_options(job, folder, err) < 0)
+    if (check_server_options(job, folder, err) < 0 ||
+        check_receipt(job, folder, err) < 0)
         return -1;
     if (!folder || (!rest && !job->for_report))
         return 0;

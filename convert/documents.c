@@ -181,6 +181,28 @@ bool rh_receipt_sealed(const char *text, size_t n, bool *ret_has_seal)
     return memcmp(hex, seal, 64) == 0;
 }
 
+int rh_receipt_write(const char *path, bool replace, bool sealed,
+                     json_t *receipt, const json_t *delivery, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *text = NULL;
+    RH_AUTO(rh_outfile_closep) struct rh_outfile *f = NULL;
+    json_t *list = json_object_get(receipt, "delivery");
+    struct rh_out *out;
+
+    if (!list) {
+        list = json_array();
+        json_object_set_new(receipt, "delivery", list);
+    }
+    json_array_append(list, (json_t *)(uintptr_t)delivery);
+    text =
+        sealed ? rh_receipt_text(receipt) : json_dumps(receipt, JSON_INDENT(2));
+    f = rh_outfile_new(path, replace, &out, err);
+    if (!f || rh_out_write(out, text, strlen(text), 0, err) < 0 ||
+        rh_out_finish(out, strlen(text), err) < 0)
+        return -1;
+    return rh_outfile_commit(f, err);
+}
+
 static json_t *archive_json(const struct rh_receipt_archive *a)
 {
     return a->size ? json_pack("{s:I, s:s?}", "bytes", (json_int_t)a->size,
@@ -265,6 +287,8 @@ int rh_write_documents(struct rh_job *job, struct rh_job_vm *v,
         return -1;
     receipt = receipt_json(job, v, t, disks, archive);
     text = rh_receipt_text(receipt);
+    if (rh_option(job->options, "receipt"))
+        t->receipt = json_incref(receipt);
     json_decref(receipt);
     if (!text)
         return rh_fail(err, RH_ERR_BUG, "the receipt cannot be written");

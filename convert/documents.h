@@ -26,6 +26,10 @@ char *rh_receipt_text(json_t *receipt);
 /* Is the seal the text's?  True also where there is none (older ones). */
 bool rh_receipt_sealed(const char *text, size_t n, bool *ret_has_seal);
 
+/* receipt.json with one more delivery in it, at `path`. */
+int rh_receipt_write(const char *path, bool replace, bool sealed,
+                     json_t *receipt, const json_t *delivery, rh_error **err);
+
 /* Put them into t->delivery. */
 int rh_write_documents(struct rh_job *job, struct rh_job_vm *v,
                        struct rh_job_target *t,

@@ -37,6 +37,7 @@ struct rh_job_target {
     struct rh_edits edits;
     struct rh_guest_facts guest;
     struct rh_delivery *delivery; /* NULL: it was not said where to */
+    json_t *receipt;              /* where one is to be kept here; or NULL */
     struct rh_judgement judgement;
     uint64_t output_bytes, seconds; /* estimates */
     int state;                      /* RH_OUTCOME_... */

@@ -281,6 +281,7 @@ int rh_job_look(struct rh_job *job, struct rh_job_vm *v, rh_error **err)
 static void target_free(struct rh_job_target *t)
 {
     rh_delivery_close(t->delivery);
+    json_decref(t->receipt);
     rh_job_free_overlays(t->overlays, t->job.disk_count);
     free(t->job.disks);
     rh_findings_free(&t->findings);

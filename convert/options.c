@@ -40,6 +40,7 @@ static const char *const known[] = {
     "overwrite",
     "pin",
     "quiesce",
+    "receipt",
     "redact",
     "results-at",
     "run-as",

@@ -133,29 +133,14 @@ int rh_push_clean(rh_push *p, const char *dir, rh_error **err)
 /* --- the receipt
  * ---------------------------------------------------------------------- */
 
-/* receipt.json with one more member, in place of the old one. */
+/* receipt.json with one more member, in place of the old one.  What nobody
+ * vouched for before gets no seal by being delivered. */
 static int note_delivery(const char *dir, bool sealed, json_t *receipt,
                          const json_t *vm, rh_error **err)
 {
     RH_AUTO(rh_freep) char *path = rh_printf("%s/receipt.json", dir);
-    RH_AUTO(rh_freep) char *text = NULL;
-    RH_AUTO(rh_outfile_closep) struct rh_outfile *f = NULL;
-    struct rh_out *out;
-    json_t *list = json_object_get(receipt, "delivery");
 
-    if (!list) {
-        list = json_array();
-        json_object_set_new(receipt, "delivery", list);
-    }
-    json_array_append(list, (json_t *)vm);
-    /* What nobody vouched for before gets no seal by being delivered. */
-    text =
-        sealed ? rh_receipt_text(receipt) : json_dumps(receipt, JSON_INDENT(2));
-    f = rh_outfile_new(path, true, &out, err);
-    if (!f || rh_out_write(out, text, strlen(text), 0, err) < 0 ||
-        rh_out_finish(out, strlen(text), err) < 0)
-        return -1;
-    return rh_outfile_commit(f, err);
+    return rh_receipt_write(path, true, sealed, receipt, vm, err);
 }
 
 /* --- one result

@@ -572,7 +572,8 @@ static int end(struct run *run, rh_error **err)
 {
     if (run->archive && end_archive(run, err) < 0)
         return -1;
-    if (!run->target->delivery->ops->put)
+    if (!run->target->delivery->ops->put &&
+        !rh_option(run->job->options, "receipt"))
         return 0;
     if (run->target->target->emit(&run->target->job, err) < 0)
         return -1;
@@ -611,6 +612,30 @@ static void failed(struct rh_job_target *t, const rh_error *why)
     rh_error_again(&t->error, why);
 }
 
+/* A receipt for who keeps no result: `verify --at` needs it. */
+static int keep_receipt(const struct run *run, rh_error **err)
+{
+    struct rh_job_target *t = run->target;
+    const char *path = rh_option(run->job->options, "receipt");
+    json_t *entry;
+    int failed;
+
+    if (!path)
+        return 0;
+    if (!t->receipt || !t->delivery->delivered)
+        return rh_fail(err, RH_ERR_UNAVAILABLE,
+                       "it could not be learnt what stands there: there is no "
+                       "receipt");
+    entry = json_pack("{s:s, s:s}", "name", run->vm->name, "url",
+                      t->delivery->request.out);
+    json_object_update(entry, t->delivery->delivered);
+    json_object_set_new(entry, "bytes_sent", json_integer(0));
+    json_object_set_new(entry, "seconds", json_real(0));
+    failed = rh_receipt_write(path, false, true, t->receipt, entry, err);
+    json_decref(entry);
+    return failed;
+}
+
 /* A name is given to each alone. */
 static void commit(struct runs *runs)
 {
@@ -620,7 +645,10 @@ static void commit(struct runs *runs)
 
         if (run->error)
             continue;
-        if (rh_delivery_commit(t->delivery, &t->error) < 0) {
+        if (rh_delivery_commit(t->delivery, &t->error) < 0 ||
+            (keep_receipt(run, &t->error) < 0 &&
+             rh_error_context(&t->error, _("the VM was delivered as %s, but"),
+                              t->delivery->where) < 0)) {
             t->state = RH_OUTCOME_FAILED;
             continue;
         }

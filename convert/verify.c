@@ -14,6 +14,7 @@
 #include "convert/documents.h"
 #include "convert/frame.h"
 #include "convert/job.h"
+#include "convert/verify.h"
 #include "deliver/result.h"
 #include "rehost/rehost.h"
 
@@ -170,13 +171,7 @@ static size_t vm_of(const struct rh_package *p, const json_t *receipt)
     return 0;
 }
 
-/* The disks that the receipt names, as they were converted. */
-struct sources {
-    struct rh_reader **disks;
-    size_t count;
-};
-
-static void sources_free(struct sources *s)
+void rh_verify_sources_free(struct rh_verify_sources *s)
 {
     rh_job_free_overlays(s->disks, s->count);
 }
@@ -194,13 +189,17 @@ static struct rh_reader *open_source(struct rh_package *p, size_t vm,
     return NULL;
 }
 
-static int open_sources(struct rh_package *p, size_t vm, const json_t *receipt,
-                        struct sources *ret, rh_error **err)
+int rh_verify_sources(struct rh_package *p, const json_t *receipt,
+                      struct rh_verify_sources *ret, rh_error **err)
 {
     const json_t *disks = json_object_get(receipt, "disks");
     struct rh_findings told = {0};
+    size_t vm = vm_of(p, receipt);
     int failed = 0;
 
+    *ret = (struct rh_verify_sources){0};
+    if (p->vms.count == 0)
+        return rh_fail(err, RH_ERR_PLAN_NO_VM, "no VM was found in it");
     ret->count = json_array_size(disks);
     ret->disks = rh_calloc(ret->count + 1, sizeof(void *));
     for (size_t i = 0; i < ret->count; i++) {
@@ -222,7 +221,7 @@ struct verification {
     size_t vm;
     const char *dir;
     const json_t *receipt;
-    struct sources sources;
+    struct rh_verify_sources sources;
     struct rh_frame_disk *disks; /* those of the archive, kept open */
     size_t disk_count;
     struct rh_buf *text;
@@ -330,8 +329,8 @@ static int verify_all(struct rh_package *p, const char *dir,
         return rh_fail(err, RH_ERR_PLAN_NO_VM, "no VM was found in it");
     if (verify_files(&v, err) < 0) /* they are small */
         return -1;
-    if (open_sources(p, v.vm, receipt, &v.sources, err) < 0) {
-        sources_free(&v.sources);
+    if (rh_verify_sources(p, receipt, &v.sources, err) < 0) {
+        rh_verify_sources_free(&v.sources);
         return -1;
     }
     v.disks = rh_calloc(v.disk_count + 1, sizeof *v.disks);
@@ -339,7 +338,7 @@ static int verify_all(struct rh_package *p, const char *dir,
     for (size_t i = 0; i < v.disk_count; i++)
         rh_reader_close(v.disks[i].reader);
     free(v.disks);
-    sources_free(&v.sources);
+    rh_verify_sources_free(&v.sources);
     if (!failed)
         rh_buf_puts(text, _("verified\n"));
     return failed;

@@ -140,6 +140,7 @@ void rh_delivery_close(struct rh_delivery *d)
     for (size_t i = 0; i < d->put.count; i++)
         free(d->put.items[i].name);
     free(d->put.items);
+    json_decref(d->delivered);
     free(d->where);
     free(d);
 }

@@ -116,6 +116,9 @@ struct rh_delivery {
     char *where;
     struct rh_target_files files; /* job->out while the job runs */
     RH_VEC(struct rh_delivery_file) put;
+    /* What stands there since commit(), as push has it: "id", "uuid", "disks",
+     * "nics"; NULL where nobody asked, or it could not be learnt. */
+    json_t *delivered;
     enum { RH_DELIVERY_NEW, RH_DELIVERY_BEGUN, RH_DELIVERY_DONE } stage;
     void *state;
 };

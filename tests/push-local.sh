@@ -485,4 +485,72 @@ YAML
     run "$REHOST" batch status jobs.yaml --json
     expect_json '[.vms[].state] | join(" ")' "done done"
 }
+# --- verify by the source and a receipt alone
+
+verify_there() { # [OPTION...]
+    run timeout 60 "$REHOST" verify ../g.ova --receipt g.json --at proxmox-local:tank "$@"
+}
+# A guest in which files are changed, delivered with nothing kept here.
+test_what_a_conversion_delivered_is_verified() {
+    need mke2fs sfdisk debugfs
+    node
+    export XDG_STATE_HOME=$PWD/state
+    if [ ! -e ../g.ova ]; then
+        python3 "$TOP/tests/guestfix/mkguest.py" --with /dev/null debian ../g.raw &&
+            python3 "$TOP/tests/guests/mkova.py" --mac 00:50:56:8a:12:34 --name g \
+                ../g.ova ../g.raw >/dev/null || fail mkguest
+    fi
+    mkdir keep
+    [ "$(id -u)" != 0 ] || chown nobody keep
+    run timeout 100 "$REHOST" convert ../g.ova --to kvm --out proxmox-local:tank \
+        --network-map '*=lo' --receipt keep/g.json
+    expect_status 0
+    mv keep/g.json .
+    expect_schema g.json rehost.receipt-1.json
+    expect_json '.delivery[0].url' proxmox-local:tank g.json
+    verify_there
+    expect_status 0
+    expect_stdout '^disk 0 there: as the source, but for [1-9][0-9]* bytes of the guest.s edits; content digest'
+    expect_stdout "^verified; the VM's configuration there was not compared"
+    verify_there --json
+    expect_json .verified true
+    # A byte where nothing was to be changed, one within an edit, one behind.
+    at=$(jq '.disks[0].changed[0][0]' g.json)
+    swap() { # OFFSET
+        printf x | dd of="$(volume 0)" bs=1 seek="$1" conv=notrunc status=none
+    }
+    cp "$(volume 0)" good
+    swap $((at - 1))
+    verify_there
+    expect_error VERIFY_DIFFERS 1
+    expect_stderr "$(printf '0x%x' $((at - 1))), where nothing was to be changed"
+    cp good "$(volume 0)"
+    swap "$at"
+    verify_there
+    expect_error VERIFY_DIFFERS 1
+    expect_stderr 'is not what was sent'
+    cp good "$(volume 0)"
+    # Another source, another receipt, no delivery there.
+    run "$REHOST" verify "$SCRATCH/vm" --receipt g.json --at proxmox-local:tank
+    expect_error VERIFY_DIFFERS 1
+    run "$REHOST" verify ../g.ova --receipt g.json --at proxmox-local:other
+    expect_error VERIFY_RECEIPT 3
+    sed 's/"changed": \[/"changed": [ /' g.json >bad.json
+    run "$REHOST" verify ../g.ova --receipt bad.json --at proxmox-local:tank
+    expect_error VERIFY_RECEIPT 3
+    run "$REHOST" verify ../g.ova --receipt g.json
+    expect_error USAGE 2
+    run "$REHOST" verify ../g.ova proxmox-local://tank
+    expect_error USAGE 2
+    expect_stderr 'changed in the guest'
+}
+test_a_receipt_is_for_a_server() {
+    node
+    touch there.json
+    convert --receipt there.json
+    expect_error FILE_EXISTS 1
+    run "$REHOST" convert "$SCRATCH/vm" --to kvm --out out --receipt r.json
+    expect_error PLAN_OPTION 2
+    expect_no_volumes
+}
 run_tests

@@ -504,6 +504,18 @@ test_one_pass_keeps_nothing_here() {
     expect_error PLAN_BLOCKED 4
     expect_stderr DELIVERY-TAKEN
 }
+test_one_pass_and_a_receipt() {
+    xapi
+    run timeout 100 "$REHOST" convert "$SCRATCH/vm" --to xen --no-guest-fix \
+        --out "$URL" --tls-ca "$STATE/cert.pem" --receipt r.json
+    expect_status 0
+    expect_schema r.json rehost.receipt-1.json
+    run "$REHOST" verify "$SCRATCH/vm" --receipt r.json --at "$URL" \
+        --tls-ca "$STATE/cert.pem"
+    expect_status 0
+    expect_stdout '^disk 1 there: as the source, but for 0 bytes'
+    expect_secrets_kept
+}
 test_the_guest_tells_its_address() {
     xapi --guest-address 10.0.0.5
     cp -r "$SCRATCH/vm" vm

@@ -114,11 +114,9 @@ static int disk_done(struct rh_delivery *d, size_t i, uint64_t file_size,
 static int finish(struct rh_delivery *d, const char **ret_id, rh_error **err)
 {
     struct state *s = d->state;
-    json_t *there = NULL;
 
-    if (rh_virt_define(&s->work, &there, err) < 0)
+    if (rh_virt_define(&s->work, &d->delivered, err) < 0)
         return rh_error_subject(err, d->request.out);
-    json_decref(there);
     rh_journal_done(s->to.journal);
     *ret_id = s->work.domain.uuid;
     return 0;

@@ -200,6 +200,7 @@ static int commit(struct rh_delivery *d, rh_error **err)
     if (failed || rh_broker_keep(d->request.lib, err) < 0)
         return -1;
     d->where = rh_printf(_("%s at %s"), s->vmid, d->request.out);
+    d->delivered = rh_node_describe(&s->conf, s->vmid);
     return 0;
 }
 

@@ -70,6 +70,8 @@ int rh_node_alloc(struct rh_node_vm *v, uint64_t size, const char **ret_volume,
 char *rh_node_path(rh_lib *lib, const char *volume, rh_error **err);
 /* `params`: rh_pve_conf_params(), taken. */
 int rh_node_create(struct rh_node_vm *v, json_t *params, rh_error **err);
+/* What stands there, as a delivery names it. */
+json_t *rh_node_describe(const struct rh_pve_conf *conf, const char *vmid);
 int rh_node_start(rh_lib *lib, const char *vmid, rh_error **err);
 int rh_node_addresses(rh_lib *lib, const char *vmid, json_t *list,
                       rh_error **err);

@@ -106,12 +106,12 @@ static int write_all(struct rh_push_item *p, struct item *i, rh_error **err)
  * ------------------------------------------------------------------------------
  */
 
-static json_t *describe(const struct item *i)
+json_t *rh_node_describe(const struct rh_pve_conf *conf, const char *vmid)
 {
     json_t *disks = json_array(), *nics = json_array();
 
-    for (size_t n = 0; n < i->result.conf.list.count; n++) {
-        const struct rh_pve_setting *s = &i->result.conf.list.items[n];
+    for (size_t n = 0; n < conf->list.count; n++) {
+        const struct rh_pve_setting *s = &conf->list.items[n];
         RH_AUTO(rh_freep) char *bridge = rh_pve_part(s->value, "bridge");
         const char *mac = strchr(s->value, '=');
 
@@ -124,8 +124,8 @@ static json_t *describe(const struct item *i)
                                                   strcspn(mac + 1, ","),
                                                   "network", bridge));
     }
-    return json_pack("{s:s, s:n, s:o, s:o}", "id", i->facts.vmid, "uuid",
-                     "disks", disks, "nics", nics);
+    return json_pack("{s:s, s:n, s:o, s:o}", "id", vmid, "uuid", "disks", disks,
+                     "nics", nics);
 }
 
 static int make(struct rh_push_item *p, struct item *i, rh_error **err)
@@ -147,7 +147,7 @@ static int send(struct rh_push_item *p, rh_error **err)
     rh_node_vm_init(&i->vm, p->server->lib, storage_of(p->server), &i->facts);
     if (make(p, i, err) < 0)
         return -1;
-    p->delivered = describe(i);
+    p->delivered = rh_node_describe(&i->result.conf, i->facts.vmid);
     rh_journal_done(p->journal);
     return 0;
 }

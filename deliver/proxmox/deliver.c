@@ -125,13 +125,11 @@ static int put(struct rh_delivery *d, const char *name, const void *bytes,
 static int finish(struct rh_delivery *d, const char **ret_id, rh_error **err)
 {
     struct state *s = d->state;
-    json_t *there = NULL;
 
     if (rh_pve_create(&s->work, &s->conf, err) < 0)
         return -1;
-    there = rh_pve_describe(&s->work, &s->conf, err);
-    json_decref(there);
-    if (!there)
+    d->delivered = rh_pve_describe(&s->work, &s->conf, err);
+    if (!d->delivered)
         return -1;
     rh_pve_settle(&s->work);
     *ret_id = s->place.vmid;

@@ -92,6 +92,24 @@ static int end_import(struct state *s, rh_error **err)
     return rh_xapi_disks_vm(disks, &s->ova, s->xml, err);
 }
 
+/* For the receipt that was asked for; where it can't be learnt, that is told
+ * there. */
+static json_t *describe(struct rh_delivery *d, const char *vm)
+{
+    struct state *s = d->state;
+    json_t *disks = NULL, *nics = NULL, *ret = NULL;
+    RH_AUTO(rh_freep) char *uuid = NULL;
+
+    if (rh_option(d->request.options, "receipt") &&
+        rh_xapi_describe(s->to.server.state, vm, &disks, &nics, &uuid, NULL) ==
+            0)
+        ret = json_pack("{s:s, s:s, s:s, s:O, s:O}", "id", uuid, "uuid", uuid,
+                        "as", s->ova.name, "disks", disks, "nics", nics);
+    json_decref(disks);
+    json_decref(nics);
+    return ret;
+}
+
 static int finish(struct rh_delivery *d, const char **ret_id, rh_error **err)
 {
     struct state *s = d->state;
@@ -101,6 +119,7 @@ static int finish(struct rh_delivery *d, const char **ret_id, rh_error **err)
     if (!rh_xapi_made(&s->work)->vm)
         return rh_fail(err, RH_ERR_DELIVERY_FAILED,
                        "the task names no VM that it made");
+    d->delivered = describe(d, rh_xapi_made(&s->work)->vm);
     rh_xapi_settle(&s->work);
     *ret_id = s->ova.uuid;
     return 0;

@@ -237,8 +237,8 @@ static int compare(const struct item *i, const json_t *disks,
     return 0;
 }
 
-static int describe(struct rh_xapi *x, const char *vm_ref, json_t **ret_disks,
-                    json_t **ret_nics, char **ret_uuid, rh_error **err)
+int rh_xapi_describe(struct rh_xapi *x, const char *vm_ref, json_t **ret_disks,
+                     json_t **ret_nics, char **ret_uuid, rh_error **err)
 {
     rh_error *e = NULL;
     json_t *vm =
@@ -269,7 +269,7 @@ static int tell(struct rh_push_item *p, struct item *i, rh_error **err)
     if (!vm)
         return rh_fail(err, RH_ERR_DELIVERY_FAILED,
                        "the task names no VM that it made");
-    failed = describe(x, vm, &disks, &nics, &uuid, err);
+    failed = rh_xapi_describe(x, vm, &disks, &nics, &uuid, err);
     if (!failed)
         failed = compare(i, disks, nics, err);
     if (failed) {

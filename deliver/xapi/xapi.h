@@ -139,6 +139,10 @@ int rh_xapi_import_end(struct rh_xapi_import *i, rh_error **err);
 /* Break it off and wait until nothing of it is left. */
 void rh_xapi_import_abort(struct rh_xapi_import *i);
 void rh_xapi_import_free(struct rh_xapi_import *i);
+/* A VM that stands there: its disks and NICs as a delivery names them.  They
+ * are the caller's also when it failed. */
+int rh_xapi_describe(struct rh_xapi *x, const char *vm_ref, json_t **ret_disks,
+                     json_t **ret_nics, char **ret_uuid, rh_error **err);
 /* What a journal names: a task that was left alone, with what it made ("j", or
  * NULL, notes the disks); a disk whose VM went without it. */
 int rh_xapi_clean_task(struct rh_xapi *x, struct rh_journal *j,

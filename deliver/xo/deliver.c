@@ -86,6 +86,9 @@ static int finish(struct rh_delivery *d, const char **ret_id, rh_error **err)
 
     if (rh_xo_end(&s->work, err) < 0)
         return -1;
+    d->delivered = json_pack("{s:s, s:s, s:s, s:O, s:O}", "id", s->work.vm,
+                             "uuid", s->work.vm, "as", s->ova.name, "disks",
+                             s->work.disks, "nics", s->work.nics);
     rh_journal_done(s->to.journal);
     *ret_id = s->work.vm;
     return 0;

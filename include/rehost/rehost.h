@@ -265,7 +265,8 @@ RH_PUBLIC char *rh_inventory(rh_lib *, const char *source, const rh_options *,
  * "no-guest-fix", "fix" (repeat), "no-fix" (repeat), "drivers", "network-map"
  * (repeat), "storage", "vmid", "sr", "xva-sum", "overwrite", "key" (repeat;
  * file:PATH or env:NAME), "need" (repeat), "cluster-size", "target-version",
- * "skip-free", "run-as" (rh_lib_split); of reports "redact" ("yes": names and
+ * "skip-free", "receipt" (a file, of a job to a server), "run-as"
+ * (rh_lib_split); of reports "redact" ("yes": names and
  * addresses are replaced).
  */
 #define RH_JOB_NEW    0
@@ -394,6 +395,14 @@ RH_PUBLIC int rh_push_clean(rh_push *, const char *result_dir, rh_error **);
  * UNAVAILABLE where the server lets nobody read a disk. */
 RH_PUBLIC int rh_push_verify(rh_push *, const char *result_dir, char **ret_text,
                              rh_error **);
+/* The same without a result: by its source (options as of
+ * rh_result_verify_with) and the file of its receipt (option "receipt" of the
+ * job, or a result's receipt.json).  Each byte of each disk there is the
+ * source's, or one of the edits that the receipt names and has the digest of.
+ */
+RH_PUBLIC int rh_push_verify_source(rh_push *, const char *source,
+                                    const char *receipt, const rh_options *,
+                                    char **ret_text, rh_error **);
 RH_PUBLIC void rh_push_close(rh_push *); /* ends the session */
 /* --- batches: many sources by a job file (rehost.jobs/1), resumable
  * ------------------------------------------------------------------------ */
