@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -242,23 +241,13 @@ void rh_node_facts_free(struct rh_node_facts *f)
 /* --- volumes
  * -------------------------------------------------------------------------- */
 
-static void make_mark(char ret[9])
-{
-    unsigned char random[4] = {0};
-
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        abort(); /* a name that others have, too, would be dangerous */
-    snprintf(ret, 9, "%02x%02x%02x%02x", random[0], random[1], random[2],
-             random[3]);
-}
-
 void rh_node_vm_init(struct rh_node_vm *v, rh_lib *lib, const char *storage,
                      const struct rh_node_facts *f)
 {
     *v = (struct rh_node_vm){.lib = lib, .storage = storage};
     v->vmid = rh_strdup(f->vmid);
     v->files = f->files;
-    make_mark(v->mark);
+    rh_random_hex(v->mark, 4);
 }
 
 void rh_node_vm_free(struct rh_node_vm *v)
