@@ -316,8 +316,7 @@ static int deliver(const struct rh_pusher *kind, struct rh_push_item *i,
     struct timespec begun;
 
     clock_gettime(CLOCK_MONOTONIC, &begun);
-    i->journal =
-        rh_server_journal(i->server, i->dir, i->server->remote.text, NULL, err);
+    i->journal = rh_server_resume(i->server, i->dir, i->receipt, err);
     if (!i->journal || kind->look(i, err) < 0 ||
         rh_checks_verdict(&i->checks, i->server->lib, err) < 0 ||
         send(kind, i, err) < 0)

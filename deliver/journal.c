@@ -164,20 +164,22 @@ static int clean_all(struct rh_journal *j, const json_t *left,
     return 0;
 }
 
-struct rh_journal *rh_journal_begin(rh_lib *lib, const char *dir,
-                                    const char *url, rh_journal_clean *clean,
-                                    void *state, size_t *ret_count,
-                                    rh_error **err)
+struct rh_journal *rh_journal_resume(rh_lib *lib, const char *dir,
+                                     const char *url, rh_journal_keep *keep,
+                                     rh_journal_clean *clean, void *state,
+                                     size_t *ret_count, rh_error **err)
 {
     json_t *left = NULL;
     RH_AUTO(rh_journal_closep)
     struct rh_journal *j = rh_journal_open(dir, url, &left, err);
     size_t count = json_array_size(left);
+    bool kept;
     int failed;
 
     if (!j)
         return NULL;
-    if (count)
+    kept = count && keep && keep(state, left);
+    if (count && !kept)
         rh_log(lib, RH_LOG_WARN,
                "%s: an earlier run was interrupted; what it left is taken "
                "away first",
@@ -186,10 +188,19 @@ struct rh_journal *rh_journal_begin(rh_lib *lib, const char *dir,
     json_decref(left);
     if (failed)
         return NULL;
-    rh_journal_done(j);
+    if (!kept)
+        rh_journal_done(j);
     if (ret_count)
         *ret_count = count;
     return RH_TAKE(j);
+}
+
+struct rh_journal *rh_journal_begin(rh_lib *lib, const char *dir,
+                                    const char *url, rh_journal_clean *clean,
+                                    void *state, size_t *ret_count,
+                                    rh_error **err)
+{
+    return rh_journal_resume(lib, dir, url, NULL, clean, state, ret_count, err);
 }
 
 /* --- all of a URL

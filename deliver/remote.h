@@ -77,6 +77,13 @@ struct rh_journal *rh_journal_begin(rh_lib *lib, const char *dir,
                                     const char *url, rh_journal_clean *clean,
                                     void *state, size_t *ret_count,
                                     rh_error **err);
+/* The same, but `keep` sees what is left (an array) first.  True: what `clean`
+ * is then told to leave goes on in this run, and all stays noted. */
+typedef bool rh_journal_keep(void *state, const json_t *left);
+struct rh_journal *rh_journal_resume(rh_lib *lib, const char *dir,
+                                     const char *url, rh_journal_keep *keep,
+                                     rh_journal_clean *clean, void *state,
+                                     size_t *ret_count, rh_error **err);
 /* The same for all deliveries to that URL that had no result: *ret_count things
  * of runs that are not at work just now. */
 int rh_journal_clean_all(rh_lib *lib, const char *url, rh_journal_clean *clean,

@@ -60,6 +60,37 @@ struct rh_journal *rh_server_journal(struct rh_server *s, const char *dir,
     return rh_journal_begin(s->lib, dir, key, clean, s, ret_count, err);
 }
 
+/* A push that begins, perhaps once more. */
+struct resume {
+    struct rh_server *server;
+    const json_t *receipt;
+};
+
+static bool keep_left(void *state, const json_t *left)
+{
+    const struct resume *r = state;
+
+    return r->server->kind->keep &&
+           r->server->kind->keep(r->server, left, r->receipt);
+}
+
+static int clean_left(void *state, struct rh_journal *j, const char *kind,
+                      const char *id, rh_error **err)
+{
+    const struct resume *r = state;
+
+    return clean(r->server, j, kind, id, err);
+}
+
+struct rh_journal *rh_server_resume(struct rh_server *s, const char *dir,
+                                    const json_t *receipt, rh_error **err)
+{
+    struct resume r = {s, receipt};
+
+    return rh_journal_resume(s->lib, dir, s->remote.text, keep_left, clean_left,
+                             &r, NULL, err);
+}
+
 int rh_server_clean_all(struct rh_server *s, size_t *ret_count, rh_error **err)
 {
     return rh_journal_clean_all(s->lib, s->remote.text, clean, s, ret_count,

@@ -34,6 +34,10 @@ struct rh_server_kind {
      * noted on the way goes into `j`. */
     int (*clean)(struct rh_server *s, struct rh_journal *j, const char *kind,
                  const char *id, rh_error **err);
+    /* Optional: can a push of the result with this receipt go on with what an
+     * earlier run of it has left?  clean() then leaves that alone. */
+    bool (*keep)(struct rh_server *s, const json_t *left,
+                 const json_t *receipt);
     int (*start)(void *work, rh_error **err);
     rh_address_look *addresses; /* of `work`; or NULL: it can't tell */
     /* Take away what was made, also after a cancel; the journal is empty
@@ -64,6 +68,10 @@ const char *rh_server_place(const struct rh_server *s, const char *option);
 struct rh_journal *rh_server_journal(struct rh_server *s, const char *dir,
                                      const char *key, size_t *ret_count,
                                      rh_error **err);
+/* The same for a push of the result `dir`, which may go on where that stopped.
+ */
+struct rh_journal *rh_server_resume(struct rh_server *s, const char *dir,
+                                    const json_t *receipt, rh_error **err);
 /* What deliveries to its URL that had no result have left, also under other
  * names. */
 int rh_server_clean_all(struct rh_server *s, size_t *ret_count, rh_error **err);

@@ -338,11 +338,41 @@ test_disk_by_disk_that_fails() {
     expect_stderr 'SR_BACKEND_FAILURE_46'
     expect_nothing_left
 }
+kill_disk_by_disk() { # N: at the N-th line of its journal
+    strace -f -qq -o /dev/null -e trace=fdatasync \
+        -e inject=fdatasync:signal=KILL:when="$1" "$REHOST" push web01 --to "$URL" \
+        --tls-ca "$STATE/cert.pem" --disk-by-disk >/dev/null 2>&1
+}
+# What was sent whole before is not sent again.
+test_disk_by_disk_goes_on() {
+    xapi
+    kill_disk_by_disk 2
+    expect_equal "$(db '[.VM // {}, .VDI] | map(length) | join(" ")')" "0 1" "left"
+    push --disk-by-disk
+    expect_status 0
+    expect_stderr 'disk 0 stands there whole'
+    expect_disks
+    expect_equal "$(grep -c '"/import_raw_vdi"' "$STATE/log.jsonl")" 2 "disks sent"
+    expect_equal "$(db '[.VM, .VDI] | map(length) | join(" ")')" "1 2" "VMs, disks"
+    expect_empty web01/.push
+}
+# Unless the result is another, or it does not go by disks any more; and what is
+# kept goes when this run fails, too.
+test_disk_by_disk_that_does_not_go_on() {
+    xapi
+    kill_disk_by_disk 3
+    expect_equal "$(db '.VDI | length')" 2 "left"
+    sed -i 's/\("id": *"1 [^ ]* \)./\1x/' web01/.push/*.jsonl
+    kill_disk_by_disk 2 # of disk 1: disk 0 is noted already
+    expect_equal "$(db '.VDI | length')" 2 "left again"
+    push
+    expect_status 0
+    expect_stderr 'taken away first'
+    expect_equal "$(db '[.VM, .VDI] | map(length) | join(" ")')" "1 2" "VMs, disks"
+}
 test_disk_by_disk_that_is_killed() {
     xapi
-    strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:signal=KILL:when=2 \
-        "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" \
-        --disk-by-disk >/dev/null 2>&1
+    kill_disk_by_disk 4
     expect_equal "$(db '[.VM // {}, .VDI] | map(length) | join(" ")')" "0 2" "left"
     push --clean
     expect_status 0

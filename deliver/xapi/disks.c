@@ -15,8 +15,14 @@
 
 static const char key[] = "rehost-task", stem[] = "rehost-";
 
-void rh_xapi_disks_init(struct rh_xapi_disks *d)
+void rh_xapi_disks_init(struct rh_xapi_disks *d, const struct rh_xapi *x)
 {
+    const char *kept = rh_xapi_kept_mark(x);
+
+    if (kept) {
+        snprintf(d->mark, sizeof d->mark, "%s", kept);
+        return;
+    }
     memcpy(d->mark, stem, sizeof stem);
     rh_random_hex(d->mark + sizeof stem - 1, 8);
 }
@@ -98,13 +104,46 @@ static int find_data(struct rh_reader *r, uint64_t at, uint64_t end,
     return 0;
 }
 
+/* An earlier run has sent it. */
+static bool take_over(struct rh_xapi_disks *d, size_t i)
+{
+    const json_t *kept = rh_xapi_kept_disk(d->x, i);
+    struct rh_xapi_disk *disk;
+
+    if (!kept || strcmp(rh_xapi_text(kept, "SR"), d->place->sr))
+        return false;
+    disk = rh_vec_add(&d->list);
+    disk->ref = rh_strdup(rh_xapi_text(kept, "ref"));
+    disk->uuid = rh_strdup(rh_xapi_text(kept, "uuid"));
+    rh_log(d->x->remote->lib, RH_LOG_WARN,
+           "disk %zu stands there whole since an earlier run: it is not sent "
+           "again",
+           i);
+    return true;
+}
+
+/* So that a later run finds it. */
+static int note_whole(const struct rh_xapi_disks *d, size_t i,
+                      const char *digest, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *id = NULL;
+
+    if (!d->journal || !digest)
+        return 0;
+    id = rh_printf("%zu %s %s", i, d->list.items[i].uuid, digest);
+    return rh_journal_add(d->journal, "disk", id, err);
+}
+
 int rh_xapi_disks_send(struct rh_xapi_disks *d, const struct rh_ova *ova,
-                       size_t i, struct rh_reader *disk, rh_error **err)
+                       size_t i, struct rh_reader *disk, const char *digest,
+                       rh_error **err)
 {
     if (disk->size > ova->disks.items[i])
         return rh_fail(err, RH_ERR_DELIVERY_RESULT,
                        "disk %zu is larger than ova.xml says", i);
-    if (!i && d->journal &&
+    if (take_over(d, i))
+        return 0;
+    if (!i && d->journal && !rh_xapi_kept_mark(d->x) &&
         rh_journal_add(d->journal, "vdis", d->mark, err) < 0)
         return -1;
     if (make_disk(d, ova, i, err) < 0)
@@ -123,7 +162,7 @@ int rh_xapi_disks_send(struct rh_xapi_disks *d, const struct rh_ova *ova,
             return -1;
         rh_progress(d->x->remote->lib, "send", end, disk->size);
     }
-    return 0;
+    return note_whole(d, i, digest, err);
 }
 
 /* --- the VM
@@ -178,6 +217,7 @@ int rh_xapi_clean_marked(struct rh_xapi *x, const char *mark, rh_error **err)
 
     json_object_foreach (all, ref, vdi) {
         if (!strcmp(rh_xapi_disk_mark(vdi), mark) &&
+            !json_object_get(x->kept, rh_xapi_text(vdi, "uuid")) &&
             !json_array_size(json_object_get(vdi, "VBDs")))
             failed |= rh_xapi_do(x, "VDI.destroy", json_pack("[s]", ref),
                                  failed ? NULL : err);
@@ -190,6 +230,7 @@ void rh_xapi_disks_abort(struct rh_xapi_disks *d)
 {
     int failed = 0;
 
+    rh_xapi_forget(d->x);
     rh_http_set_lib(d->x->http, NULL); /* also after a cancel */
     if (d->vm.task)
         failed = rh_xapi_clean_task(d->x, d->journal, d->vm.task, NULL);

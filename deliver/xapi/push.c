@@ -107,7 +107,7 @@ static int look(struct rh_push_item *p, rh_error **err)
     struct rh_xapi *x = p->server->state;
 
     p->work = &i->work;
-    rh_xapi_disks_init(&i->work.disks);
+    rh_xapi_disks_init(&i->work.disks, x);
     if (open_result(p, i, err) < 0)
         return -1;
     p->bytes = i->xva.file_bytes;
@@ -295,6 +295,13 @@ static int send_archive(struct rh_push_item *p, struct item *i, rh_error **err)
     return tell(p, i, err);
 }
 
+static const char *digest_of(const struct rh_push_item *p, size_t n)
+{
+    return json_string_value(
+        json_object_get(json_array_get(json_object_get(p->receipt, "disks"), n),
+                        "content_digest"));
+}
+
 static int send_disks(struct rh_push_item *p, struct item *i, rh_error **err)
 {
     i->work.disks.x = p->server->state;
@@ -303,8 +310,8 @@ static int send_disks(struct rh_push_item *p, struct item *i, rh_error **err)
     for (size_t n = 0; n < i->xva.ova.disks.count; n++) {
         RH_AUTO(rh_reader_closep) struct rh_reader *r = open_disk(p, i, n, err);
 
-        if (!r ||
-            rh_xapi_disks_send(&i->work.disks, &i->xva.ova, n, r, err) < 0)
+        if (!r || rh_xapi_disks_send(&i->work.disks, &i->xva.ova, n, r,
+                                     digest_of(p, n), err) < 0)
             return -1;
     }
     p->sent = i->work.disks.sent;
@@ -330,6 +337,7 @@ static void item_free(struct rh_push_item *p)
 
     if (!i)
         return;
+    rh_xapi_forget(p->server->state);
     rh_xapi_work_free(&i->work);
     rh_xapi_place_free(&i->place);
     rh_xva_close(&i->xva);

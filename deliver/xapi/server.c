@@ -17,6 +17,7 @@ static int log_in(struct rh_server *s, rh_error **err)
 
 static void log_out(struct rh_server *s)
 {
+    rh_xapi_forget(s->state);
     rh_xapi_logout(s->state);
     free(s->state);
 }
@@ -90,6 +91,7 @@ const struct rh_server_kind rh_server_xapi = {
     .open = log_in,
     .close = log_out,
     .clean = clean,
+    .keep = rh_xapi_keep,
     .start = start,
     .addresses = addresses,
     .undo = undo,

@@ -24,6 +24,7 @@ struct rh_xapi {
     struct rh_http *own;
     struct rh_secret *session;
     unsigned calls;
+    json_t *kept; /* disks of an earlier run, by their UUIDs; or NULL */
 };
 /* Log in, following a slave's word to the master. */
 int rh_xapi_login(struct rh_xapi *x, struct rh_remote *r, rh_error **err);
@@ -192,10 +193,22 @@ struct rh_xapi_disks {
     struct rh_xapi_import vm; /* of the metadata */
     uint64_t sent;
 };
-void rh_xapi_disks_init(struct rh_xapi_disks *d); /* sets the mark */
-/* Make VDI i (they come in ova's order) and fill it. */
+/* Sets the mark: a new one, or that of the disks which are kept. */
+void rh_xapi_disks_init(struct rh_xapi_disks *d, const struct rh_xapi *x);
+/* Make VDI i (they come in ova's order) and fill it, unless an earlier run has
+ * left it whole.  `digest` of its content is noted, or NULL. */
 int rh_xapi_disks_send(struct rh_xapi_disks *d, const struct rh_ova *ova,
-                       size_t i, struct rh_reader *disk, rh_error **err);
+                       size_t i, struct rh_reader *disk, const char *digest,
+                       rh_error **err);
+/* Whole disks that an earlier run of this push has left: rh_server_kind.keep.
+ * They are told by the journal, by the receipt's content digest, and by what
+ * the pool says of them. */
+bool rh_xapi_keep(struct rh_server *s, const json_t *left,
+                  const json_t *receipt);
+void rh_xapi_forget(struct rh_xapi *x); /* that any are kept */
+/* NULL: none is. */
+const char *rh_xapi_kept_mark(const struct rh_xapi *x);
+const json_t *rh_xapi_kept_disk(const struct rh_xapi *x, size_t i);
 /* The VM around them; d->vm.vm is its reference. */
 int rh_xapi_disks_vm(struct rh_xapi_disks *d, const struct rh_ova *ova,
                      const char *xml, rh_error **err);
