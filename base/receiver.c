@@ -7,7 +7,7 @@
 
 #include "rehost/rehost.h"
 
-static const char prefix[] = "app-vm:";
+enum { PREFIX = sizeof "app-vm:" - 1 };
 
 struct rh_receiver {
     char *name;
@@ -45,7 +45,7 @@ static const struct rh_receiver *find(rh_lib *lib, const char *name)
 static const struct rh_receiver *must_find(rh_lib *lib, const char *url,
                                            rh_error **err)
 {
-    const struct rh_receiver *r = find(lib, url + sizeof prefix - 1);
+    const struct rh_receiver *r = find(lib, url + PREFIX);
 
     if (r)
         return r;
