@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -78,14 +79,58 @@ static int begin(struct rh_delivery *d, rh_error **err)
  * ------------------------------------------------------------------------------
  */
 
+/* The sink of one volume. */
+struct sink {
+    int fd;
+    uint64_t block, size; /* of a thin volume; block 0: any other */
+    uint8_t *touched;     /* a bit for each block */
+    pthread_mutex_t lock;
+};
+
 static int fd_of(const struct rh_out *o)
 {
-    return (int)(intptr_t)o->state;
+    const struct sink *s = o->state;
+
+    return s->fd;
+}
+
+/* A thin pool may give out blocks with what others have left in them (lvcreate
+ * -Zn): one that gets some data is emptied first. */
+static int touch(struct sink *s, uint64_t block, rh_error **err)
+{
+    uint64_t at = block * s->block;
+    uint64_t range[2] = {at, RH_MIN(s->block, s->size - at)};
+    uint8_t bit = (uint8_t)(1 << block % 8);
+
+    if (s->touched[block / 8] & bit)
+        return 0;
+    if (ioctl(s->fd, BLKZEROOUT, range) < 0)
+        return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
+                             "the volume cannot be emptied");
+    s->touched[block / 8] |= bit;
+    return 0;
+}
+
+static int touch_all(struct sink *s, size_t n, uint64_t offset, rh_error **err)
+{
+    int failed = 0;
+
+    if (!s->block || !n)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    for (uint64_t b = offset / s->block;
+         b <= (offset + n - 1) / s->block && b * s->block < s->size && !failed;
+         b++)
+        failed = touch(s, b, err);
+    pthread_mutex_unlock(&s->lock);
+    return failed;
 }
 
 static int volume_write(struct rh_out *o, const void *buf, size_t n,
                         uint64_t offset, rh_error **err)
 {
+    if (touch_all(o->state, n, offset, err) < 0)
+        return rh_error_subject(err, o->name);
     return rh_pwrite_all(fd_of(o), buf, n, offset, o->name, err);
 }
 
@@ -101,7 +146,12 @@ static int volume_finish(struct rh_out *o, uint64_t size, rh_error **err)
 
 static void volume_close(struct rh_out *o)
 {
-    close(fd_of(o));
+    struct sink *s = o->state;
+
+    close(s->fd);
+    free(s->touched);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
 }
 
 static int write_zeros(rh_lib *lib, int fd, uint64_t size, const char *name,
@@ -147,6 +197,28 @@ static int make_empty(rh_lib *lib, int fd, const char *name, rh_error **err)
     return 0;
 }
 
+static struct sink *sink_of(int fd, bool thin, rh_error **err)
+{
+    struct sink *s = rh_new0(struct sink);
+    struct stat st;
+
+    s->fd = fd;
+    pthread_mutex_init(&s->lock, NULL);
+    if (!thin || fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) ||
+        ioctl(fd, BLKGETSIZE64, &s->size) < 0)
+        return s;
+    s->block = rh_local_block(&st);
+    if (s->block)
+        s->touched = rh_alloc_big((size_t)(s->size / s->block / 8 + 1), err);
+    if (s->touched)
+        memset(s->touched, 0, (size_t)(s->size / s->block / 8 + 1));
+    if (!s->block || s->touched)
+        return s;
+    close(fd);
+    free(s);
+    return NULL;
+}
+
 static struct rh_out *disk(struct rh_delivery *d, size_t i, const char *name,
                            uint64_t size, rh_error **err)
 {
@@ -156,6 +228,7 @@ static struct rh_out *disk(struct rh_delivery *d, size_t i, const char *name,
     struct rh_pve_setting *setting =
         rh_pve_conf_find(&s->conf, d->request.job->disks[i].bus);
     RH_AUTO(rh_closep) int fd = -1;
+    struct sink *sink;
     int taken;
 
     (void)name;
@@ -165,7 +238,8 @@ static struct rh_out *disk(struct rh_delivery *d, size_t i, const char *name,
         return NULL;
     taken = fd;
     fd = -1;
-    return rh_out_make(&ops, setting->volume, true, (void *)(intptr_t)taken);
+    sink = sink_of(taken, !strcmp(s->facts.type, "lvmthin"), err);
+    return sink ? rh_out_make(&ops, setting->volume, true, sink) : NULL;
 }
 
 /* Nothing is kept but the receipt's digest, by which the VM is known. */

@@ -31,6 +31,11 @@ int rh_local_write(rh_lib *lib, struct rh_io *disk, const char *format,
                    const char *path, enum rh_local_zeros zeros,
                    uint64_t *ret_bytes, rh_error **err);
 
+/* What a device has or has not as a whole: a thin volume's block; 0: not known.
+ */
+struct stat;
+uint64_t rh_local_block(const struct stat *st);
+
 /* A volume's bytes, in order; nothing is made of them. */
 int rh_local_read(rh_lib *lib, const char *path, rh_http_sink *sink, void *user,
                   rh_error **err);

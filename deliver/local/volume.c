@@ -260,7 +260,7 @@ static int run_child(struct work *w, uint64_t *ret_bytes, rh_error **err)
 
 /* A thin volume's block, a ZFS volume's: what a discard gives back as a whole.
  */
-static uint64_t block_of(const struct stat *st)
+uint64_t rh_local_block(const struct stat *st)
 {
     RH_AUTO(rh_freep)
     char *path = rh_printf("/sys/dev/block/%u:%u/queue/discard_granularity",
@@ -285,7 +285,7 @@ static int size_of(struct work *w, const char *path, rh_error **err)
         return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot look at it");
     w->device = S_ISBLK(st.st_mode);
     w->volume_size = (uint64_t)st.st_size;
-    w->block = w->device ? block_of(&st) : 0;
+    w->block = w->device ? rh_local_block(&st) : 0;
     if (w->device && ioctl(w->volume, BLKGETSIZE64, &w->volume_size) < 0)
         return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
                              "cannot learn the device's size");
