@@ -566,7 +566,8 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
     struct rh_appliance *a;
     struct rh_guest *g;
 
-    if (RH_LATE_LOAD("libguestfs.so.0", guestfs, NULL) < 0)
+    if (!rh_appliance_is_here() ||
+        RH_LATE_LOAD("libguestfs.so.0", guestfs, NULL) < 0)
         return no_appliance(s,
                             N_("libguestfs, which the guest's file system "
                                "needs, cannot be loaded"),
