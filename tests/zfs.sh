@@ -229,6 +229,8 @@ test_a_program_that_goes_astray_is_ended() {
     done
     attack memory
     expect_equal "$(guest .backend)" none
+    attack trickle
+    expect_equal "$(guest .backend)" none
 }
 # A damaged pool is one finding, whatever is damaged.
 test_damaged_pools_are_bounded() {

@@ -1,13 +1,16 @@
 /* attacker.c - in the place of grub-fstest: what a hostile pool could make of
  * it.  What is tried goes by the folder that the program lies in. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static void try_everything(void)
@@ -29,6 +32,20 @@ static void write_off(const char *text)
         ;
 }
 
+/* One small question after another, and sleep between them. */
+static void trickle(void)
+{
+    static const struct timespec nap = {0, 100 * 1000 * 1000};
+    char question[16] = {0}, answer[64];
+    unsigned never = 0;
+
+    do
+        (void)!(write(0, question, sizeof question) > 0 &&
+                read(0, answer, sizeof answer) > 0);
+    while (syscall(SYS_futex, &never, FUTEX_WAIT, 0, &nap, NULL, 0) == 0 ||
+           errno != EPERM);
+}
+
 int main(int argc, char **argv)
 {
     volatile unsigned long turns = 0;
@@ -40,6 +57,8 @@ int main(int argc, char **argv)
         (void)!write(0, "abc", 3);
     else if (strstr(argv[0], "/flood/"))
         write_off("DIR          20240101000000 x/\n");
+    else if (strstr(argv[0], "/trickle/"))
+        trickle();
     else if (strstr(argv[0], "/spin/"))
         for (;;)
             turns++;
