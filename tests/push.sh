@@ -338,10 +338,12 @@ test_disk_by_disk_that_fails() {
     expect_stderr 'SR_BACKEND_FAILURE_46'
     expect_nothing_left
 }
-kill_disk_by_disk() { # N: at the N-th line of its journal
+kill_disk_by_disk() { # N [OPTION...]: at the N-th line of its journal
+    local n=$1
+    shift
     strace -f -qq -o /dev/null -e trace=fdatasync \
-        -e inject=fdatasync:signal=KILL:when="$1" "$REHOST" push web01 --to "$URL" \
-        --tls-ca "$STATE/cert.pem" --disk-by-disk >/dev/null 2>&1
+        -e inject=fdatasync:signal=KILL:when="$n" "$REHOST" push web01 --to "$URL" \
+        --tls-ca "$STATE/cert.pem" --disk-by-disk "$@" >/dev/null 2>&1
 }
 # What was sent whole before is not sent again.
 test_disk_by_disk_goes_on() {
@@ -369,6 +371,20 @@ test_disk_by_disk_that_does_not_go_on() {
     expect_status 0
     expect_stderr 'taken away first'
     expect_equal "$(db '[.VM, .VDI] | map(length) | join(" ")')" "1 2" "VMs, disks"
+}
+# A disk in another storage than the one that is asked for now is of no use.
+test_disk_by_disk_into_another_storage() {
+    local url
+    xapi
+    url=$URL
+    URL=${URL%/NFS}
+    kill_disk_by_disk 2 --sr NFS
+    expect_equal "$(db '.VDI | length')" 1 "left"
+    push --disk-by-disk --sr "Local storage"
+    expect_status 0
+    expect_equal "$(db '[.VM, .VDI] | map(length) | join(" ")')" "1 2" "VMs, disks"
+    URL=$url
+    expect_empty web01/.push
 }
 test_disk_by_disk_that_is_killed() {
     xapi

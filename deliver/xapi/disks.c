@@ -110,7 +110,7 @@ static bool take_over(struct rh_xapi_disks *d, size_t i)
     const json_t *kept = rh_xapi_kept_disk(d->x, i);
     struct rh_xapi_disk *disk;
 
-    if (!kept || strcmp(rh_xapi_text(kept, "SR"), d->place->sr))
+    if (!kept)
         return false;
     disk = rh_vec_add(&d->list);
     disk->ref = rh_strdup(rh_xapi_text(kept, "ref"));
@@ -141,6 +141,9 @@ int rh_xapi_disks_send(struct rh_xapi_disks *d, const struct rh_ova *ova,
     if (disk->size > ova->disks.items[i])
         return rh_fail(err, RH_ERR_DELIVERY_RESULT,
                        "disk %zu is larger than ova.xml says", i);
+    if (!i && rh_xapi_forget_elsewhere(d->x, d->place->sr) &&
+        rh_xapi_clean_marked(d->x, d->mark, err) < 0)
+        return -1;
     if (take_over(d, i))
         return 0;
     if (!i && d->journal && !rh_xapi_kept_mark(d->x) &&

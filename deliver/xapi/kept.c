@@ -33,6 +33,22 @@ const json_t *rh_xapi_kept_disk(const struct rh_xapi *x, size_t i)
     return NULL;
 }
 
+bool rh_xapi_forget_elsewhere(struct rh_xapi *x, const char *sr)
+{
+    json_t *disk;
+    const char *uuid;
+    void *next;
+    bool some = false;
+
+    json_object_foreach_safe(x->kept, next, uuid,
+                             disk) if (strcmp(rh_xapi_text(disk, "SR"), sr))
+    {
+        json_object_del(x->kept, uuid);
+        some = true;
+    }
+    return some;
+}
+
 /* Does the pool still have it as it was sent?  No VM has had it, and nobody
  * else knows its mark. */
 static bool stands(const json_t *vdi, const char *mark, const json_t *disk)

@@ -209,6 +209,8 @@ void rh_xapi_forget(struct rh_xapi *x); /* that any are kept */
 /* NULL: none is. */
 const char *rh_xapi_kept_mark(const struct rh_xapi *x);
 const json_t *rh_xapi_kept_disk(const struct rh_xapi *x, size_t i);
+/* Those outside of that storage are of no use.  True: there were some. */
+bool rh_xapi_forget_elsewhere(struct rh_xapi *x, const char *sr);
 /* The VM around them; d->vm.vm is its reference. */
 int rh_xapi_disks_vm(struct rh_xapi_disks *d, const struct rh_ova *ova,
                      const char *xml, rh_error **err);
