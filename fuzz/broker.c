@@ -15,6 +15,8 @@ static void check(const char *key, const char *value)
 {
     if (!rh_pve_conf_allows(key, value))
         abort();
+    if (strncmp(key, "description", 11) != 0 && value[0] == '-')
+        abort();
     if (strncmp(key, "description", 11) != 0 && strchr(value, '\n'))
         abort();
     if (rh_pve_conf_is_disk(key) && strncmp(value, own, strlen(own)) != 0 &&

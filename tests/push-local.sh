@@ -485,6 +485,65 @@ YAML
     run "$REHOST" batch status jobs.yaml --json
     expect_json '[.vms[].state] | join(" ")' "done done"
 }
+# --- one that has been taken over
+
+# WHAT: the converting process does it (broker_calls.c).
+attack() {
+    local san=
+    case ${REHOST_SAN-} in
+    asan) san=-fsanitize=address,undefined ;;
+    tsan) san=-fsanitize=thread ;;
+    esac
+    export XDG_STATE_HOME=$PWD/state
+    # shellcheck disable=SC2086
+    [ -e "$SCRATCH/broker_calls" ] ||
+        "${CC:-cc}" -std=c17 -D_GNU_SOURCE $san -I"$TOP/include" \
+            -o "$SCRATCH/broker_calls" "$TOP/tests/broker_calls.c" -L"$BUILD" \
+            -lrehost -Wl,-rpath,"$BUILD" || fail "no broker_calls"
+    run timeout 30 "$SCRATCH/broker_calls" proxmox-local:tank "$1"
+}
+# Behind a switch, `qm` would take it for an option of its own.
+test_a_setting_that_is_an_option() {
+    node
+    attack switch
+    expect_status 0
+    expect_stdout '^alloc: ok$'
+    expect_no_stdout '^(create|keep|start): ok$'
+    expect_no_volumes
+    [ ! -e pve/running ] || fail "started"
+    # Nor from a result that is pushed.
+    echo 'onboot: --args=-device vfio-pci' >>web01/proxmox.conf
+    push
+    expect_error DELIVERY_RESULT 3
+    expect_stderr 'reaches into the host'
+    expect_nothing_left
+}
+# What did not come to be is not kept, and no VM of others is started.
+test_a_vm_that_was_not_made_is_not_kept() {
+    node
+    PVE_FAIL=1 attack keep
+    expect_stdout '^alloc: ok$'
+    expect_no_stdout '^(create|keep|start): ok$'
+    expect_no_volumes
+    [ ! -e pve/running ] || fail "started"
+}
+# A message that brings its own sender's end would never let it end.
+test_descriptors_are_not_taken() {
+    node
+    attack fds
+    expect_status 0
+    expect_stdout '^ended: 0$'
+    expect_empty state/rehost
+}
+# It shares root's terminal, but does not type there.
+test_nothing_is_typed() {
+    node
+    attack terminal # builds it
+    python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)' \
+        timeout --foreground 30 "$SCRATCH/broker_calls" proxmox-local:tank terminal \
+        >typed </dev/null
+    expect_equal "$(grep -ao 'typed: [a-z]*' typed)" "typed: no" "at a terminal"
+}
 # --- verify by the source and a receipt alone
 
 verify_there() { # [OPTION...]

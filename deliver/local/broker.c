@@ -254,18 +254,22 @@ static int call_create(struct rh_broker *b, const char *const *words,
     params = json_object();
     for (size_t i = 1; i + 1 < count; i += 2)
         json_object_set_new(params, words[i], json_string(words[i + 1]));
-    return rh_node_create(&b->vm, params, err);
+    if (rh_node_create(&b->vm, params, err) < 0)
+        return -1;
+    b->created = true;
+    return 0;
 }
 
 static void end_vm(struct rh_broker *b)
 {
     rh_journal_close(RH_TAKE(b->journal));
     rh_node_vm_free(&b->vm);
+    b->created = false;
 }
 
 static int call_keep(struct rh_broker *b, rh_error **err)
 {
-    if (!b->journal || !b->vm.made)
+    if (!b->journal || !b->created)
         return rh_fail(err, RH_ERR_BUG, "there is no VM to keep");
     rh_journal_done(b->journal);
     free(b->kept);

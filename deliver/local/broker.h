@@ -42,6 +42,7 @@ struct rh_broker {
     struct rh_node_facts facts;
     struct rh_node_vm vm;
     struct rh_journal *journal; /* of the VM that is being made, or NULL */
+    bool created;               /* it stands, and is this caller's */
     char *kept;                 /* number of the last VM that was delivered */
 };
 /* Until the other side is gone. */

@@ -16,6 +16,10 @@ char *rh_program_run(rh_lib *lib, const char *const *argv, rh_error **err);
 /* Is it there? */
 bool rh_program_there(const char *name);
 
+/* The calling process gains no rights any more, and puts nothing into the
+ * terminal's input, which root reads. */
+int rh_local_leave_terminal(rh_error **err);
+
 /* How zeros of the disk are kept in a volume. */
 enum rh_local_zeros {
     RH_LOCAL_SKIP, /* a new volume reads as zeros there */

@@ -61,9 +61,10 @@ static int give_up(rh_lib *lib, const struct passwd *who, int socket,
     close_all_but(socket);
     if (who && become(who, err) < 0)
         return -1;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        /* Whoever is killed does not leave the other at work. */
-        prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+    if (rh_local_leave_terminal(err) < 0)
+        return -1;
+    /* Whoever is killed does not leave the other at work. */
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
         return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
                              "cannot give up rights");
     lib->broker = socket;

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -74,10 +73,7 @@ static int drop_rights(const struct work *w, int pipe, rh_error **err)
          setresuid(NOBODY, NOBODY, NOBODY) < 0))
         return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
                              "cannot give up root's rights");
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
-                             "cannot give up rights");
-    return 0;
+    return rh_local_leave_terminal(err);
 }
 
 static int write_zeros(struct work *w, uint64_t offset, uint64_t length,

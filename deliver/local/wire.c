@@ -68,21 +68,23 @@ int rh_wire_send(rh_lib *lib, int socket, const char *const *words,
 /* --- receiving
  * ----------------------------------------------------------------------- */
 
-/* At most one; the rest is closed. */
+/* At most one; the rest is closed: there is room for two, as it is rounded up.
+ */
 static int take_fd(struct msghdr *m)
 {
     int found = -1;
 
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        size_t n = c->cmsg_len - CMSG_LEN(0);
         int fd;
 
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-            c->cmsg_len != CMSG_LEN(sizeof fd))
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
-        memcpy(&fd, CMSG_DATA(c), sizeof fd);
-        if (found >= 0)
-            close(found);
-        found = fd;
+        for (size_t at = 0; at + sizeof fd <= n; at += sizeof fd) {
+            memcpy(&fd, CMSG_DATA(c) + at, sizeof fd);
+            rh_closep(&found);
+            found = fd;
+        }
     }
     return found;
 }
@@ -121,9 +123,11 @@ int rh_wire_receive(rh_lib *lib, int socket, struct rh_wire *ret,
             return -1;
         n = recvmsg(socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     } while (n < 0 && (errno == EAGAIN || errno == EINTR));
-    *ret = (struct rh_wire){.fd = n > 0 ? take_fd(&m) : -1};
-    if (n <= 0) /* a caller that was killed resets the connection */
+    *ret = (struct rh_wire){.fd = n >= 0 ? take_fd(&m) : -1};
+    if (n <= 0) { /* a caller that was killed resets the connection */
+        rh_closep(&ret->fd);
         return 0;
+    }
     if ((m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
         !rh_wire_split(bytes, (size_t)n, words, &ret->count)) {
         rh_wire_free(ret);

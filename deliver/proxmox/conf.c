@@ -108,6 +108,9 @@ bool rh_pve_conf_allows(const char *key, const char *value)
         "startup", "tablet",  "tags",      "vcpus",    "vga",
         "vmgenid", "watchdog"};
 
+    /* `qm` takes the word behind a switch (--onboot) for another option. */
+    if (value[0] == '-' && strcmp(key, "description"))
+        return false;
     for (size_t i = 0; i < RH_COUNT(plain); i++)
         if (!strcmp(key, plain[i]))
             return true;
