@@ -819,7 +819,7 @@ static void take_session(void *user)
 }
 
 /* Its session has ended, not its right to read: once until something comes. */
-static bool log_in_again(struct http *h, const struct window *w)
+static bool log_in_again(struct http *h, struct window *w)
 {
     unsigned login = h->login;
     bool good;
@@ -834,12 +834,14 @@ static bool log_in_again(struct http *h, const struct window *w)
     if (h->renewed)
         return false;
     h->renewed = true;
-    h->driving = true; /* nobody starts anything with the old one */
+    w->state = QUEUED; /* nobody else takes it up or drops it */
+    h->driving = true; /* and nobody starts anything with the old one */
     pthread_mutex_unlock(&h->lock);
     good = h->renew(h->renew_user, &login, take_session, h);
     pthread_mutex_lock(&h->lock);
     h->login = login;
     h->driving = false;
+    w->state = BROKEN; /* as before */
     pthread_cond_broadcast(&h->news);
     return good;
 }
