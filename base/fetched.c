@@ -527,7 +527,8 @@ bool rh_fetched_find(struct rh_fetched *f, uint64_t offset, uint64_t *ret_start,
     return i != SIZE_MAX;
 }
 
-bool rh_fetched_get(struct rh_fetched *f, uint64_t offset, void *ret)
+bool rh_fetched_get(struct rh_fetched *f, uint64_t offset, void *ret,
+                    uint64_t *ret_start, size_t *ret_length)
 {
     bool good = false;
     size_t i;
@@ -535,6 +536,8 @@ bool rh_fetched_get(struct rh_fetched *f, uint64_t offset, void *ret)
     pthread_mutex_lock(&f->lock);
     i = range_with(f, offset);
     if (i != SIZE_MAX) {
+        *ret_start = f->ranges.items[i].offset;
+        *ret_length = f->ranges.items[i].length;
         good = read_range(f, &f->ranges.items[i], ret);
         if (!good)
             forget(f, i);
@@ -563,8 +566,7 @@ struct rh_io *rh_fetched_io(struct rh_fetched *f, const char *name)
     size_t n;
     int fd;
 
-    while (at < f->size && rh_fetched_find(f, at, &start, &n) &&
-           rh_fetched_get(f, at, piece))
+    while (at < f->size && rh_fetched_get(f, at, piece, &start, &n))
         at = start + n;
     fd = at >= f->size ? fcntl(f->bytes, F_DUPFD_CLOEXEC, 3) : -1;
     if (fd >= 0)

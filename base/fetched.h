@@ -45,9 +45,11 @@ void rh_fetched_put(struct rh_fetched *f, const void *bytes, size_t n,
 /* The kept range with the byte at `offset`: false, there is none. */
 bool rh_fetched_find(struct rh_fetched *f, uint64_t offset, uint64_t *ret_start,
                      size_t *ret_length);
-/* Read all of that range into `ret` (room for a piece).  False: it is not what
- * it was, and is forgotten. */
-bool rh_fetched_get(struct rh_fetched *f, uint64_t offset, void *ret);
+/* Read all of that range into `ret` (room for a piece), and say which it was:
+ * another may have come since it was found.  False: there is none, or it is not
+ * what it was, and is forgotten. */
+bool rh_fetched_get(struct rh_fetched *f, uint64_t offset, void *ret,
+                    uint64_t *ret_start, size_t *ret_length);
 /* Where the first kept range begins that begins behind `offset`; the size when
  * there is none. */
 uint64_t rh_fetched_next(struct rh_fetched *f, uint64_t offset);

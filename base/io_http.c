@@ -675,8 +675,7 @@ static bool take_kept(struct http *h, struct window *w, uint64_t offset)
     uint64_t start;
     size_t n;
 
-    if (!h->kept || !rh_fetched_find(h->kept, offset, &start, &n) ||
-        !rh_fetched_get(h->kept, offset, w->bytes))
+    if (!h->kept || !rh_fetched_get(h->kept, offset, w->bytes, &start, &n))
         return false;
     w->offset = start;
     w->want = w->got = w->kept = w->ask = n;

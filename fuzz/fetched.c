@@ -85,7 +85,7 @@ static void read_all(struct rh_fetched *f, uint8_t *buf, uint8_t *want)
     size_t n;
 
     while (at < SIZE) {
-        if (rh_fetched_find(f, at, &start, &n) && rh_fetched_get(f, at, buf)) {
+        if (rh_fetched_get(f, at, buf, &start, &n)) {
             content(start, want, n);
             if (start > at || at - start >= n || memcmp(buf, want, n))
                 abort();
