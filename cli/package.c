@@ -200,6 +200,10 @@ static const struct cli_option report_options[] = {
     {"target", 0, "URL",
      N_("ask this server, too: room, networks, rights (as convert --out)"),
      TO_OPTIONS},
+    {"run-as", 0, "USER",
+     N_("--out proxmox-local: who reads the source, without root's rights "
+        "(nobody)"),
+     TO_OPTIONS},
     SERVER_OPTIONS,
     LIVE_OPTIONS,
     PLAN_OPTIONS,

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "deliver/deliver.h"
 #include "rehost/rehost.h"
 #include "targets/target.h"
 
@@ -237,4 +238,9 @@ int rh_options_check_targets(const rh_options *o, rh_error **err)
 const char *rh_default_target(void)
 {
     return rh_target_at(0)->name;
+}
+
+bool rh_out_is_parted(const char *out)
+{
+    return rh_deliverer_of(out)->parted;
 }

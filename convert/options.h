@@ -26,4 +26,8 @@ int rh_options_check_targets(const rh_options *o, rh_error **err);
 /* Where a batch goes when nobody says where. */
 const char *rh_default_target(void);
 
+/* Has whoever delivers there rights that no reader of a source may have
+ * (rh_lib_split)? */
+bool rh_out_is_parted(const char *out);
+
 #endif

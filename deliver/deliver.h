@@ -100,6 +100,8 @@ struct rh_deliverer {
     bool disks;    /* takes disks as sinks of their own */
     bool archive;  /* takes an archive of the whole VM */
     bool in_order; /* its disks go front to back */
+    bool parted;   /* who runs it has rights that no reader of a source may have
+                      (rh_lib_split) */
     /* Options of its own (beside the target's); NULL-ended or NULL. */
     const struct rh_option_row *options;
     /* Fill d->ops, d->state, and d->where when it is known by now. */

@@ -485,6 +485,32 @@ YAML
     run "$REHOST" batch status jobs.yaml --json
     expect_json '[.vms[].state] | join(" ")' "done done"
 }
+# Neither does a batch's root read a source, to plan it.
+test_a_batch_reads_without_rights() {
+    need strace
+    as_root
+    node
+    export XDG_STATE_HOME=$PWD/state
+    cp -r "$SCRATCH/vm" own
+    chown -R daemon own
+    chmod 700 own
+    cat >jobs.yaml <<YAML
+schema: rehost.jobs/1
+out: results
+defaults: {to: kvm, no-guest-fix: true, network-map: {"*": lo}, deliver: "proxmox-local:tank", run-as: daemon}
+vms:
+  - {source: own, name: one}
+YAML
+    run "${STRACE[@]}" -e trace=setresuid,openat,open \
+        "$REHOST" batch run jobs.yaml --progress none
+    expect_status 0
+    expect_equal "$(ls pve/conf)" 100 "VMs"
+    # The batch itself takes samples for its key, by another way of opening.
+    awk '/setresuid\(1, 1, 1\) *= 0/ { less[$1] = 1 }
+        /open.*(vm.ovf|disk[01].vmdk).*O_NOCTTY/ { print (less[$1] ? "daemon" : "root: " $0) }' \
+        trace | sort -u >readers
+    expect_equal "$(cat readers)" daemon "who opens the source"
+}
 # --- one that has been taken over
 
 # WHAT: the converting process does it (broker_calls.c).
@@ -602,6 +628,24 @@ test_what_a_conversion_delivered_is_verified() {
     run "$REHOST" verify ../g.ova proxmox-local://tank
     expect_error USAGE 2
     expect_stderr 'changed in the guest'
+}
+# What came behind its end since was not sent.
+test_a_source_that_has_grown_is_another() {
+    node
+    export XDG_STATE_HOME=$PWD/state
+    head -c 1048576 /dev/urandom >d.img
+    chmod a+r d.img
+    mkdir keep
+    [ "$(id -u)" != 0 ] || chown nobody keep
+    run timeout 60 "$REHOST" convert d.img --to kvm --out proxmox-local:tank \
+        --no-guest-fix --set memory=1GiB --receipt keep/r.json
+    expect_status 0
+    run "$REHOST" verify d.img --receipt keep/r.json --at proxmox-local:tank
+    expect_status 0
+    head -c 1048576 /dev/urandom >>d.img
+    run "$REHOST" verify d.img --receipt keep/r.json --at proxmox-local:tank
+    expect_error VERIFY_DIFFERS 1
+    expect_stderr 'larger than what was sent'
 }
 test_a_receipt_is_for_a_server() {
     node

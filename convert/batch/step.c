@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "convert/batch/batch.h"
 #include "convert/batch/work_key.h"
+#include "convert/options.h"
 #include "convert/source_stamp.h"
 #include "rehost/rehost.h"
 
@@ -382,11 +383,13 @@ static void begin_plan(rh_batch *b, size_t i)
                                           "skip-free",
                                           "storage",
                                           "vmid",
+                                          "run-as",
                                           "sr",
                                           "target-version",
                                           "max-disk-size",
                                           "temp-dir",
                                           NULL};
+    const char *deliver = vm_of(b, i)->deliver;
     struct arguments a = {0};
     rh_error *e = NULL;
 
@@ -397,6 +400,9 @@ static void begin_plan(rh_batch *b, size_t i)
         add_word(&a, rh_strdup("--no-guest"));
     if (vm_of(b, i)->sources.count > 1)
         add_word(&a, rh_strdup("--one-vm"));
+    /* So that it gives up its rights before it reads. */
+    if (deliver && rh_out_is_parted(deliver))
+        add_word(&a, rh_printf("--target=%s", deliver));
     add_options(&a, vm_of(b, i), planned);
     if (start(b, i, &a, open_log(b, i), &e) < 0)
         failed_with(b, i, e);

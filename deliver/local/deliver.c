@@ -357,5 +357,6 @@ const struct rh_deliverer rh_deliver_local = {
     .claims = claims,
     .formats = formats,
     .disks = true,
+    .parted = true,
     .open = open_delivery,
 };
