@@ -174,6 +174,10 @@ static int verify_disk(struct rh_server *s, const json_t *delivery, size_t i,
     if (!json_is_string(json_object_get(disk, "content_digest")) || size <= 0)
         return rh_fail(err, RH_ERR_VERIFY_RECEIPT,
                        "the receipt has no content digest of disk %zu", i);
+    if (source && source->size > c.size)
+        return rh_fail(err, RH_ERR_VERIFY_DIFFERS,
+                       "disk %zu of the source is larger than what was sent",
+                       i);
     c.codec = codec;
     c.expected = expected;
     if (check_runs(&c, err) < 0 || read_disk(s, delivery, i, disk, &c, err) < 0)
