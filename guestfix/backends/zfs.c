@@ -19,6 +19,7 @@
 enum {
     ROOT = 1,
     LISTING_MAX = 4 * 1024 * 1024,
+    LISTED_MAX = 32 * 1024 * 1024, /* of all listings: they are kept */
     ENTRIES_MAX = 65536,
     NODES_MAX = 65536,
     SYSTEMS_MAX = 32, /* boot environments that are looked at */
@@ -36,6 +37,7 @@ struct node {
 struct zfs {
     struct rh_grub *grub;
     struct rh_arena *arena;
+    uint64_t listed;             /* bytes of listings so far */
     RH_VEC(struct node) nodes;   /* the first is nobody's */
     struct rh_zfs_entries below; /* datasets below the root's */
     const char *found;           /* what to tell of it; NULL: no root ... */
@@ -123,11 +125,13 @@ static int run_ls(struct zfs *z, const char *what, struct rh_zfs_entries *ret,
 {
     RH_AUTO(rh_freep) char *path = rh_printf("(loop0)/%s", what);
     const char *const words[] = {"ls", "--", "-l", "-a", path, NULL};
+    uint64_t most = RH_MIN(LISTED_MAX - z->listed, (uint64_t)LISTING_MAX);
     struct rh_grub_output out;
     int listed;
 
-    if (rh_grub_run(z->grub, words, false, LISTING_MAX, &out, err) < 0)
+    if (rh_grub_run(z->grub, words, false, most, &out, err) < 0)
         return -1;
+    z->listed += out.size;
     listed = out.size > 0 && !out.failed;
     if (listed && strlen(out.bytes) == out.size)
         rh_zfs_listing(z->arena, out.bytes, ret);
