@@ -570,6 +570,73 @@ test_nothing_is_typed() {
         >typed </dev/null
     expect_equal "$(grep -ao 'typed: [a-z]*' typed)" "typed: no" "at a terminal"
 }
+# The source's two VMs a and b; the batch is interrupted while b is written.
+test_what_an_interrupted_batch_has_delivered_is_not_made_again() {
+    local pid n=0 name
+    node
+    export XDG_STATE_HOME=$PWD/state
+    mkdir in slowbin
+    for name in a b; do
+        make_disk $name.raw 4194304 $name
+        python3 "$TOP/tests/guests/mkova.py" --name $name in/$name.ova $name.raw >/dev/null
+    done
+    chmod -R a+rX in
+    cat >slowbin/pvesm <<SH
+#!/bin/bash
+"$SCRATCH/bin/pvesm" "\$@" || exit
+[ "\$1" = path ] && [ -n "\$(ls "$PWD/pve/conf")" ] || exit 0
+touch "$PWD/second"
+while [ -e "$PWD/wait" ]; do sleep 0.1; done
+SH
+    chmod +x slowbin/pvesm
+    cat >jobs.yaml <<YAML
+schema: rehost.jobs/1
+out: results
+defaults: {to: kvm, no-guest-fix: true, network-map: {"*": lo}, deliver: "proxmox-local:tank"}
+vms:
+  - {source: in/two.ovf, name: both}
+YAML
+    two_in_one in
+    touch wait
+    PATH=$PWD/slowbin:$PATH timeout 60 "$REHOST" batch run jobs.yaml \
+        --progress none >.stdout 2>.stderr </dev/null &
+    pid=$!
+    while [ ! -e second ] && [ $n -lt 400 ]; do
+        sleep 0.05
+        n=$((n + 1))
+    done
+    kill -INT "$(pgrep -P $pid)"
+    sleep 0.5
+    rm wait
+    wait $pid
+    status=$? ran="batch run, interrupted" stderr=$(cat .stderr)
+    expect_status 130
+    expect_equal "$(cat pve/conf/* | grep ^name)" "name: a" "VMs"
+    run timeout 60 "$REHOST" batch run jobs.yaml --progress none
+    expect_status 0
+    expect_equal "$(cat pve/conf/* | grep ^name | sort)" "name: a
+name: b" "VMs"
+}
+# DIR: its a.ova and b.ova become one package of two VMs, DIR/two.ovf.
+two_in_one() {
+    tar -C "$1" -xf "$1/a.ova" --exclude '*.mf'
+    tar -C "$1" -xf "$1/b.ova" --exclude '*.mf'
+    python3 - "$1/a.ovf" "$1/b.ovf" "$1/two.ovf" <<'PY'
+import re, sys
+a, b = (open(p).read() for p in sys.argv[1:3])
+rename = lambda s: s.replace("file1", "file2").replace("vmdisk1", "vmdisk2")
+part = lambda s, tag: re.search(r"<%s\b.*?</%s>|<%s\b[^>]*/>" % (tag, tag, tag), s, re.S)[0]
+system = rename(part(b, "VirtualSystem"))
+a = a.replace(part(a, "File"), part(a, "File") + rename(part(b, "File")))
+a = a.replace(part(a, "Disk"), part(a, "Disk") + rename(part(b, "Disk")))
+one = part(a, "VirtualSystem")
+a = a.replace(one, '<VirtualSystemCollection ovf:id="c"><Info>two</Info>%s%s'
+              "</VirtualSystemCollection>" % (one, system))
+open(sys.argv[3], "w").write(a)
+PY
+    rm "$1"/[ab].ov[af]
+    chmod -R a+rX "$1"
+}
 # --- verify by the source and a receipt alone
 
 verify_there() { # [OPTION...]

@@ -246,6 +246,20 @@ static bool let_end(rh_batch *b, size_t i)
 }
 
 static void done(rh_batch *b, size_t i);
+static size_t take_results(rh_batch *b, size_t i);
+
+/* A worker that was interrupted has told what stands on a server by then: that
+ * is not made again. */
+static void take_delivered(rh_batch *b, size_t i)
+{
+    struct rh_task *t = &b->tasks[i];
+
+    if (!vm_of(b, i)->deliver || t->step != RH_STEP_CONVERT || t->worker.pid ||
+        !WIFEXITED(t->worker.status))
+        return;
+    take_results(b, i);
+    set_text(&t->record.key, rh_strdup(t->key));
+}
 
 void rh_task_stop(rh_batch *b, size_t i, const char *reason)
 {
@@ -255,6 +269,7 @@ void rh_task_stop(rh_batch *b, size_t i, const char *reason)
         done(b, i);
         return;
     }
+    take_delivered(b, i);
     set_text(&t->record.reason, rh_strdup(reason));
     end_turn(b, i, RH_VM_PENDING);
     rh_event(b, "vm-stopped", i);
@@ -701,6 +716,7 @@ static void converted(rh_batch *b, size_t i)
     size_t made;
 
     if (status && !told) {
+        take_delivered(b, i);
         failed(b, i, rh_worker_error(&t->worker), status);
         return;
     }
