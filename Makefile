@@ -227,7 +227,7 @@ check-xen:
 	@TEST_TIMEOUT=5400 $(MAKE) run-tests DIR=tests/xen
 check-windows:
 	@scripts/deps build check windows
-	@$(MAKE) run-tests DIR=tests/wine
+	@TEST_TIMEOUT=2700 $(MAKE) run-tests DIR=tests/wine
 # The servers of live sources are built first where their packages are there.
 check-live:
 	@scripts/deps build check live

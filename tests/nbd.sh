@@ -130,7 +130,10 @@ test_a_server_that_comes_back() {
     trap 'kill $server 2>/dev/null' EXIT
     run true
     "$REHOST" disk convert "nbd+unix:///?socket=$PWD/s" o.raw 2>.stderr &
-    sleep 0.4
+    for _ in $(seq 300); do # until bytes come
+        [ -z "$(find . -name '.o.raw*.part' -printf '%b\n' | grep -vx 0)" ] || break
+        sleep 0.05
+    done
     kill -9 $server
     start
     wait %?disk

@@ -253,6 +253,10 @@ static void push_to(struct report *r, rh_lib *lib, size_t n, const char *url)
         text = NULL;
         SAY(r, "verify", rh_push_verify(p, results[i], &text, &e) == 0);
         free(text);
+        text = NULL;
+        SAY(r, "verify source",
+            rh_push_verify_source(p, none, results[i], NULL, &text, &e) == 0);
+        free(text);
     }
     rh_push_close(p);
     rh_options_free(o);

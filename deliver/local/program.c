@@ -35,6 +35,8 @@ static int start(const char *const *argv, int *ret_fd, pid_t *ret_pid,
                  rh_error **err)
 {
     posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    sigset_t none;
     int pipes[2], why;
 
     if (pipe2(pipes, O_CLOEXEC) < 0)
@@ -43,8 +45,14 @@ static int start(const char *const *argv, int *ret_fd, pid_t *ret_pid,
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&files, pipes[1], 1);
     posix_spawn_file_actions_adddup2(&files, pipes[1], 2);
-    why = posix_spawnp(ret_pid, argv[0], &files, NULL, (char *const *)argv,
-                       environ);
+    /* Who serves has signals blocked (split.c), its programs do not. */
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    why = posix_spawnp(ret_pid, argv[0], &files, &attributes,
+                       (char *const *)argv, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     close(pipes[1]);
     if (why == 0) {

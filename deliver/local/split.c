@@ -4,6 +4,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <grp.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -74,25 +75,49 @@ static int give_up(rh_lib *lib, const struct passwd *who, int socket,
 /* --- the one that serves
  * -------------------------------------------------------------- */
 
-static volatile sig_atomic_t served;
+/* Signals for the two: a terminal sends its own to both, another process to
+ * this one alone.  A thread waits for them, no handler of the program is
+ * touched. */
+struct signals {
+    sigset_t set, before;
+    pthread_t thread;
+    pid_t pid;
+    bool running;
+};
 
-/* A terminal sends its signals to both. */
-static void pass_on(int number, siginfo_t *info, void *context)
+static void *pass_on(void *user)
 {
-    (void)context;
-    if (served > 0 && info->si_code <= 0 && info->si_pid != served)
-        kill((pid_t)served, number);
+    struct signals *s = user;
+    siginfo_t info;
+
+    for (;;) {
+        int number = sigwaitinfo(&s->set, &info);
+
+        if (number > 0 && info.si_code <= 0 && info.si_pid != s->pid)
+            kill(s->pid, number);
+    }
+    return NULL;
 }
 
-static void catch_signals(pid_t pid)
+static void catch_signals(struct signals *s, pid_t pid)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_sigaction = pass_on,
-                               .sa_flags = SA_SIGINFO | SA_RESTART};
+    s->pid = pid;
+    sigemptyset(&s->set);
+    sigaddset(&s->set, SIGINT);
+    sigaddset(&s->set, SIGTERM);
+    sigaddset(&s->set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &s->set, &s->before);
+    s->running = pthread_create(&s->thread, NULL, pass_on, s) == 0;
+}
 
-    served = (sig_atomic_t)pid;
-    for (size_t i = 0; i < RH_COUNT(numbers); i++)
-        sigaction(numbers[i], &action, NULL);
+/* The process is still to be waited for: its number is nobody else's. */
+static void let_signals_go(struct signals *s)
+{
+    if (s->running) {
+        pthread_cancel(s->thread);
+        pthread_join(s->thread, NULL);
+    }
+    pthread_sigmask(SIG_SETMASK, &s->before, NULL);
 }
 
 static int serve(rh_lib *lib, const rh_options *o, const char *url, int socket,
@@ -103,14 +128,19 @@ static int serve(rh_lib *lib, const rh_options *o, const char *url, int socket,
                           .url = url,
                           .storage = strchr(url, ':') + 1,
                           .keep_failed = rh_option_yes(o, "keep-failed")};
+    struct signals signals = {.running = false};
+    siginfo_t ended;
     int status = 0;
 
-    catch_signals(pid);
+    catch_signals(&signals, pid);
     rh_broker_serve(&b);
     close(socket);
+    while (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOWAIT) < 0 &&
+           errno == EINTR)
+        ;
+    let_signals_go(&signals);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    served = 0;
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
     return rh_fail(err, RH_ERR_DELIVERY_FAILED,

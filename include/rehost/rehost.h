@@ -132,8 +132,8 @@ RH_PUBLIC void rh_lib_cancel(rh_lib *);
  * process becomes two.  0: go on; this one has no root's rights any more (it
  * is the user "run-as", else nobody), or there was nothing to split.  1: the
  * other one has done it all and ended, and this one, which kept the rights and
- * served it, has nothing to do but to end with *ret_status.  It changes how
- * signals are handled in the one that serves.  Options: those of rh_job_new. */
+ * served it, has nothing to do but to end with *ret_status; while it serves, it
+ * passes SIGINT, SIGTERM and SIGHUP on.  Options: those of rh_job_new. */
 RH_PUBLIC int rh_lib_split(rh_lib *, const rh_options *, int *ret_status,
                            rh_error **);
 /* i-th name of "formats", "targets", "profiles", "fixes", "findings"; NULL at
