@@ -46,10 +46,11 @@ bool rh_regf_is_dirty(const void *bytes, size_t n)
  * Offsets count from the first bin, as in the file. */
 struct walk {
     const char *bins;
-    uint32_t size;         /* of all bins */
-    uint8_t *starts;       /* a bit for every 8 bytes: an allocated cell */
-    uint8_t *seen;         /* likewise: its key, list or value was met */
-    RH_VEC(uint32_t) todo; /* keys still to visit */
+    uint32_t size;             /* of all bins */
+    uint8_t *starts;           /* a bit for every 8 bytes: an allocated cell */
+    uint8_t *seen;             /* likewise: its key, list or value was met */
+    RH_VEC(uint32_t) todo;     /* keys still to visit */
+    RH_VEC(uint32_t) security; /* each key's descriptor */
     struct rh_regf_facts facts;
     rh_error **err;
 };
@@ -143,6 +144,24 @@ static const char *fresh(struct walk *w, uint32_t at, size_t least,
     return p;
 }
 
+/* A name of one byte a character, or UTF-16: where libhivex cannot read one, it
+ * finds none of its neighbours either. */
+static bool is_name(const char *p, size_t n, bool narrow)
+{
+    if (narrow)
+        return true;
+    for (size_t i = 0; i + 1 < n; i += 2) {
+        uint16_t u = rh_le16(p + i);
+
+        if (u < 0xd800 || u > 0xdfff)
+            continue;
+        if (u > 0xdbff || i + 3 >= n || (rh_le16(p + i + 2) & 0xfc00) != 0xdc00)
+            return false;
+        i += 2;
+    }
+    return n % 2 == 0;
+}
+
 /* --- values ------------------------------------------------------------------
  */
 /* "db": a list of parts of 16,344 bytes, the last one shorter. */
@@ -176,7 +195,8 @@ static int check_value(struct walk *w, uint32_t at)
 
     if (!p)
         return -1;
-    if (memcmp(p, "vk", 2) || rh_le16(p + 2) > size - VK_HEAD)
+    if (memcmp(p, "vk", 2) || rh_le16(p + 2) > size - VK_HEAD ||
+        !is_name(p + VK_HEAD, rh_le16(p + 2), rh_le16(p + 16) & 1))
         return damaged(w, at, _("no value where one must be"));
     w->facts.values++;
     length = rh_le32(p + 4);
@@ -184,8 +204,6 @@ static int check_value(struct walk *w, uint32_t at)
         return (length & 0x7fffffff) <= 4
                    ? 0
                    : damaged(w, at, _("a value of an impossible length"));
-    if (!length)
-        return 0;
     if (length > w->size)
         return damaged(w, at, _("a value of an impossible length"));
     if (length > RH_REGF_BIG_VALUE && w->facts.minor > 3) {
@@ -196,7 +214,7 @@ static int check_value(struct walk *w, uint32_t at)
         if (!memcmp(data, "db", 2))
             return check_big(w, rh_le32(p + 8), length);
     }
-    /* libhivex frees it with its value: not twice. */
+    /* libhivex frees it with its value, even one of no bytes: not twice. */
     return fresh(w, rh_le32(p + 8), length, NULL) ? 0 : -1;
 }
 
@@ -248,22 +266,60 @@ static int check_subkeys(struct walk *w, uint32_t at, bool may_nest,
     return 0;
 }
 
-/* A security descriptor, and the neighbours in the list of them: libhivex
- * writes there without a look when the last key of one goes. */
-static int check_security(struct walk *w, uint32_t at, bool neighbours)
+static const char *descriptor(struct walk *w, uint32_t at)
 {
     uint32_t size;
     const char *sk = cell(w, at, SK_HEAD, &size);
 
     if (!sk)
+        return NULL;
+    if (memcmp(sk, "sk", 2) || rh_le32(sk + 16) > size - SK_HEAD ||
+        bit(w->seen, at)) {
+        damaged(w, at, _("no security descriptor"));
+        return NULL;
+    }
+    return sk;
+}
+
+/* `users` keys have it.  libhivex writes into its neighbours in the list of
+ * them, without a look, when its last key goes, which it knows by the count. */
+static int check_security(struct walk *w, uint32_t at, uint32_t users)
+{
+    const char *sk = descriptor(w, at);
+    const char *next = sk ? descriptor(w, rh_le32(sk + 4)) : NULL;
+    const char *before = next ? descriptor(w, rh_le32(sk + 8)) : NULL;
+
+    if (!before)
         return -1;
-    if (memcmp(sk, "sk", 2) || rh_le32(sk + 16) > size - SK_HEAD)
-        return damaged(w, at, _("no security descriptor"));
-    if (!neighbours)
-        return 0;
-    return check_security(w, rh_le32(sk + 4), false) < 0
-               ? -1
-               : check_security(w, rh_le32(sk + 8), false);
+    if (rh_le32(next + 8) != at || rh_le32(before + 4) != at ||
+        rh_le32(sk + 12) < users)
+        return damaged(w, at,
+                       _("a security descriptor is not linked or "
+                         "counted as its keys have it"));
+    return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static int check_all_security(struct walk *w)
+{
+    size_t n = w->security.count;
+    uint32_t *all = w->security.items;
+
+    if (n)
+        qsort(all, n, sizeof *all, by_number);
+    for (size_t i = 0, users; i < n; i += users) {
+        for (users = 1; i + users < n && all[i + users] == all[i]; users++)
+            ;
+        if (check_security(w, all[i], (uint32_t)users) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int check_key(struct walk *w, uint32_t at)
@@ -273,7 +329,8 @@ static int check_key(struct walk *w, uint32_t at)
 
     if (!p)
         return -1;
-    if (memcmp(p, "nk", 2) || rh_le16(p + 72) > size - NK_HEAD)
+    if (memcmp(p, "nk", 2) || rh_le16(p + 72) > size - NK_HEAD ||
+        !is_name(p + NK_HEAD, rh_le16(p + 72), rh_le16(p + 2) & 0x20))
         return damaged(w, at, _("no key where one must be"));
     w->facts.keys++;
     subkeys = rh_le32(p + 20);
@@ -286,8 +343,9 @@ static int check_key(struct walk *w, uint32_t at)
     class_at = rh_le32(p + 48);
     if (class_at != none && !fresh(w, class_at, rh_le16(p + 74), NULL))
         return -1;
-    return rh_le32(p + 44) == none ? 0
-                                   : check_security(w, rh_le32(p + 44), true);
+    if (rh_le32(p + 44) != none)
+        *rh_vec_add(&w->security) = rh_le32(p + 44);
+    return 0;
 }
 
 static int check_tree(struct walk *w, uint32_t root)
@@ -298,7 +356,7 @@ static int check_tree(struct walk *w, uint32_t root)
     while (w->todo.count)
         if (check_key(w, w->todo.items[--w->todo.count]) < 0)
             return -1;
-    return 0;
+    return check_all_security(w);
 }
 
 /* --- the base block ----------------------------------------------------------
@@ -354,6 +412,7 @@ int rh_regf_check(const void *bytes, size_t n, struct rh_regf_facts *ret,
     r = check_bins(&w);
     if (r == 0)
         r = check_tree(&w, rh_le32(p + AT_ROOT));
+    free(w.security.items);
     free(w.todo.items);
     if (r == 0 && ret)
         *ret = w.facts;
