@@ -120,6 +120,23 @@ static int decode_header(struct rh_patch *p, const uint8_t *h, rh_error **err)
     return 0;
 }
 
+/* On the L1 table or the refcount table. */
+static bool on_a_table(const struct patch *s, uint64_t at)
+{
+    uint64_t l1 = rh_round_up((uint64_t)s->l1_count * 8, s->cluster);
+
+    return (at >= s->l1_at && at - s->l1_at < l1) ||
+           (at >= s->reftable_at &&
+            at - s->reftable_at < s->reftable_clusters * s->cluster);
+}
+
+static int overlap(uint64_t at, rh_error **err)
+{
+    return rh_fail(err, RH_ERR_QCOW2_OVERLAP,
+                   "cluster 0x%llx of the file is used twice",
+                   (unsigned long long)at);
+}
+
 static int read_numbers(struct rh_patch *p, uint64_t at, uint64_t count,
                         uint64_t **ret, rh_error **err)
 {
@@ -151,6 +168,8 @@ static int read_l1(struct rh_patch *p, rh_error **err)
             return rh_fail(err, RH_ERR_QCOW2_TABLE,
                            "entry %llu of its L1 table is none of ours",
                            (unsigned long long)i);
+        if (at && on_a_table(s, at))
+            return overlap(at / s->cluster, err);
         if (at && !inside(p, at, 1)) {
             if (!s->dirty)
                 return rh_fail(err, RH_ERR_QCOW2_TABLE,
@@ -174,6 +193,9 @@ static int read_blocks(struct rh_patch *p, rh_error **err)
         return -1;
     while (s->block_count < count && s->blocks[s->block_count])
         s->block_count++;
+    for (uint64_t i = 0; i < s->block_count; i++)
+        if (on_a_table(s, s->blocks[i]))
+            return overlap(s->blocks[i] / s->cluster, err);
     for (uint64_t i = 0; i < count; i++)
         if (i < s->block_count ? !inside(p, s->blocks[i], 1)
                                : s->blocks[i] != 0)
@@ -197,9 +219,7 @@ static int use(struct uses *u, uint64_t cluster, uint64_t n, rh_error **err)
         uint8_t bit = (uint8_t)(1 << cluster % 8);
 
         if (cluster >= u->count || u->bits[cluster / 8] & bit)
-            return rh_fail(err, RH_ERR_QCOW2_OVERLAP,
-                           "cluster 0x%llx of the file is used twice",
-                           (unsigned long long)cluster);
+            return overlap(cluster, err);
         u->bits[cluster / 8] |= bit;
         u->last = RH_MAX(u->last, cluster);
     }
