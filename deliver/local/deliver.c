@@ -208,12 +208,13 @@ static struct sink *sink_of(int fd, bool thin, rh_error **err)
         ioctl(fd, BLKGETSIZE64, &s->size) < 0)
         return s;
     s->block = rh_local_block(&st);
-    if (s->block)
-        s->touched = rh_alloc_big((size_t)(s->size / s->block / 8 + 1), err);
-    if (s->touched)
-        memset(s->touched, 0, (size_t)(s->size / s->block / 8 + 1));
-    if (!s->block || s->touched)
+    if (!s->block)
         return s;
+    s->touched = rh_alloc_big((size_t)(s->size / s->block / 8 + 1), err);
+    if (s->touched) {
+        memset(s->touched, 0, (size_t)(s->size / s->block / 8 + 1));
+        return s;
+    }
     close(fd);
     free(s);
     return NULL;
