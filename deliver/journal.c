@@ -53,12 +53,29 @@ static int make_folders(const char *path)
     return mkdir(part, 0700) < 0 && errno != EEXIST ? -1 : 0;
 }
 
-static char *file_name(const char *dir, const char *url)
+/* In a result's own folder the URL is enough; elsewhere (`dir` is the result,
+ * or NULL) each result has a journal of its own. */
+static char *file_name(const char *url)
 {
-    RH_AUTO(rh_freep) char *both = rh_printf("%s\n%s", dir ? dir : "", url);
     char hex[65];
 
-    rh_sha256_hex(dir ? url : both, strlen(dir ? url : both), hex);
+    rh_sha256_hex(url, strlen(url), hex);
+    hex[16] = '\0';
+    return rh_printf("%s.jsonl", hex);
+}
+
+static char *name_elsewhere(const char *dir, const char *url)
+{
+    RH_AUTO(rh_freep)
+    char *here = dir && dir[0] != '/' ? getcwd(NULL, 0) : NULL;
+    RH_AUTO(rh_freep) char *real = dir ? realpath(dir, NULL) : NULL;
+    RH_AUTO(rh_freep)
+    char *both = real ? rh_printf("%s\n%s", real, url)
+                      : rh_printf("%s%s%s\n%s", here ? here : "",
+                                  here ? "/" : "", dir ? dir : "", url);
+    char hex[65];
+
+    rh_sha256_hex(both, strlen(both), hex);
     hex[16] = '\0';
     return rh_printf("%s.jsonl", hex);
 }
@@ -116,8 +133,8 @@ struct rh_journal *rh_journal_open(const char *dir, const char *url,
 {
     RH_AUTO(rh_journal_closep)
     struct rh_journal *j = rh_new0(struct rh_journal);
-    RH_AUTO(rh_freep) char *name = file_name(dir, url);
-    RH_AUTO(rh_freep) char *other = file_name(NULL, url);
+    RH_AUTO(rh_freep) char *name = file_name(url);
+    RH_AUTO(rh_freep) char *other = name_elsewhere(dir, url);
     struct stat st;
 
     j->fd = -1;
@@ -125,7 +142,7 @@ struct rh_journal *rh_journal_open(const char *dir, const char *url,
     /* A result that is gone is not made again to have a journal. */
     if ((!dir || access(dir, F_OK) < 0 ||
          open_in(j, rh_printf("%s/.push", dir), name) < 0) &&
-        open_in(j, state_folder(), dir ? name : other) < 0) {
+        open_in(j, state_folder(), other) < 0) {
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                       "cannot write the journal");
         rh_error_subject(err, j->path);
