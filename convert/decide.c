@@ -143,6 +143,18 @@ static void fill_job(const struct rh_job *job, const struct rh_job_vm *v,
 /* --- the guest
  * ---------------------------------------------------------------- */
 
+/* To mount a file system is to write into it (its journal, when and how often
+ * it was mounted): where nothing was edited, nothing of that stays. */
+static int forget_mounting(const struct rh_job *job, struct rh_job_vm *v,
+                           struct rh_job_target *t, rh_error **err)
+{
+    if (t->edits.count)
+        return 0;
+    rh_job_free_overlays(RH_TAKE(t->overlays), t->job.disk_count);
+    return rh_job_make_overlays(v, &t->overlays, t->job.disk_count, job->lib,
+                                err);
+}
+
 static int fix(struct rh_job *job, struct rh_job_vm *v, struct rh_job_target *t,
                rh_error **err)
 {
@@ -160,7 +172,7 @@ static int fix(struct rh_job *job, struct rh_job_vm *v, struct rh_job_target *t,
     failed = rh_guest_fix(t->overlays, t->job.disk_count, &o, &t->guest, err);
     rh_appliance_free(RH_TAKE(v->appliance));
     rh_job_keys_free(keys);
-    return failed;
+    return failed ? failed : forget_mounting(job, v, t, err);
 }
 
 /* A keeper takes the disks as views, also where they show no edits. */

@@ -75,6 +75,20 @@ test_encrypted_root_without_a_key_is_a_finding() {
     expect_same_file out/guest/disk0.raw guest.raw
 }
 
+# Mounting writes into a file system; of that nothing is left.
+test_a_disk_without_a_system_stays_as_it_is() {
+    need mke2fs
+    truncate -s 64M data.raw
+    mke2fs -q -t ext4 data.raw
+    run "$REHOST" convert data.raw --to kvm --out out --format raw \
+        --set memory=1GiB
+    expect_status 0
+    expect_json '.vms[0].targets[0].edits | length' 0 out/data/report.json
+    expect_same_file out/data/disk0.raw data.raw
+    expect_json '.disks[0] | .content_digest == .source_digest' true \
+        out/data/receipt.json
+}
+
 # The report reads XFS itself and keeps its edits in memory; the conversion has
 # the appliance make them.  Both must say the same, with the same contents.
 test_a_dry_run_on_xfs_says_what_the_appliance_does() {
