@@ -154,24 +154,10 @@ static void say_failed(struct rh_session *s, const struct rh_fix *f,
             f->name);
 }
 
-static void mark(struct rh_session *s)
-{
-    for (size_t i = 0; i < s->count; i++)
-        rh_overlay_mark(s->overlays[i]);
-}
-
-static void keep(struct rh_session *s)
-{
-    for (size_t i = 0; i < s->count; i++)
-        rh_overlay_keep(s->overlays[i]);
-}
-
 static int undo(struct rh_session *s, rh_error **err)
 {
     s->guest->ops->let_go(s->guest);
-    for (size_t i = 0; i < s->count; i++)
-        rh_overlay_go_back(s->overlays[i]);
-    rh_disks_forget(s->disks);
+    rh_disks_go_back(s->disks);
     return s->guest->ops->take_up(s->guest, err);
 }
 
@@ -185,7 +171,7 @@ static int settle(struct rh_session *s, const struct rh_fix *f, int r,
     if (r >= 0 && changed && s->guest->ops->flush(s->guest, fault) < 0)
         r = -1;
     if (r >= 0) {
-        keep(s);
+        rh_disks_keep(s->disks);
         *ret = r == RH_FIX_NOT_POSSIBLE ? NOT_POSSIBLE
                : changed                ? DONE
                                         : NOTHING_TO_DO;
@@ -216,7 +202,7 @@ static int run_one(struct rh_session *s, const struct chosen *c,
 
     if (rh_go_on(s->o->lib, err) < 0)
         return -1;
-    mark(s);
+    rh_disks_mark(s->disks);
     r = c->fix->run(&j, &fault);
     if (fault)
         r = -1; /* a file that could not be read is not one that is not there */

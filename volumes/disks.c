@@ -53,16 +53,26 @@ void rh_disks_share(struct rh_disks *d, pthread_mutex_t *lock)
     d->lock = lock;
 }
 
+static void lock(struct rh_disks *d)
+{
+    if (d->lock)
+        pthread_mutex_lock(d->lock);
+}
+
+static void unlock(struct rh_disks *d)
+{
+    if (d->lock)
+        pthread_mutex_unlock(d->lock);
+}
+
 static int read_overlay(struct rh_disks *d, size_t disk, void *buf, size_t n,
                         uint64_t offset, rh_error **err)
 {
     int r;
 
-    if (d->lock)
-        pthread_mutex_lock(d->lock);
+    lock(d);
     r = rh_reader_read(d->overlays[disk], d->codec, buf, n, offset, err);
-    if (d->lock)
-        pthread_mutex_unlock(d->lock);
+    unlock(d);
     return r;
 }
 
@@ -71,12 +81,34 @@ static int write_overlay(struct rh_disks *d, size_t disk, const void *buf,
 {
     int r;
 
-    if (d->lock)
-        pthread_mutex_lock(d->lock);
+    lock(d);
     r = rh_overlay_write(d->overlays[disk], buf, n, offset, err);
-    if (d->lock)
-        pthread_mutex_unlock(d->lock);
+    unlock(d);
     return r;
+}
+
+static void each_overlay(struct rh_disks *d, void (*fn)(struct rh_reader *))
+{
+    lock(d);
+    for (size_t i = 0; i < d->count; i++)
+        fn(d->overlays[i]);
+    unlock(d);
+}
+
+void rh_disks_mark(struct rh_disks *d)
+{
+    each_overlay(d, rh_overlay_mark);
+}
+
+void rh_disks_keep(struct rh_disks *d)
+{
+    each_overlay(d, rh_overlay_keep);
+}
+
+void rh_disks_go_back(struct rh_disks *d)
+{
+    each_overlay(d, rh_overlay_go_back);
+    rh_disks_forget(d);
 }
 
 void rh_disks_forget(struct rh_disks *d)

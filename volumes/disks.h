@@ -16,10 +16,15 @@ struct rh_disks *rh_disks_new(struct rh_reader **overlays, size_t count,
 void rh_disks_free(struct rh_disks *d);
 RH_FREEP(rh_disks_freep, struct rh_disks, rh_disks_free)
 
-/* Another thread uses the overlays as well, with this lock; NULL: no longer.
+/* Another thread uses the overlays as well, with this lock, which is held here
+ * for each use of them; NULL: no longer.
  * What it writes is not seen in what was read here before. */
 void rh_disks_share(struct rh_disks *d, pthread_mutex_t *lock);
-/* The overlays were put back: hold nothing of what was read. */
+/* rh_overlay_mark(), _keep() and _go_back() of all of them. */
+void rh_disks_mark(struct rh_disks *d);
+void rh_disks_keep(struct rh_disks *d);
+void rh_disks_go_back(struct rh_disks *d);
+/* Hold nothing of what was read. */
 void rh_disks_forget(struct rh_disks *d);
 rh_lib *rh_disks_lib(const struct rh_disks *d);
 size_t rh_disks_count(const struct rh_disks *d);

@@ -587,6 +587,7 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
     }
     s->family = NULL;
     g->ops->close(g);
+    rh_disks_share(s->disks, NULL);
     return err && *err ? -1 : rh_go_on(s->o->lib, err);
 }
 

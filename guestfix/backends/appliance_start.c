@@ -270,7 +270,8 @@ static struct rh_appliance *start_somehow(struct rh_session *s, rh_error **err)
     return start(s, _("the appliance did not start with it"), err);
 }
 
-/* The one that looking left, or one of our own. */
+/* The one that looking left, or one of our own.  It and this thread use the
+ * overlays by one lock from here on. */
 struct rh_appliance *rh_appliance_take(struct rh_session *s, rh_error **err)
 {
     struct rh_appliance **kept = s->o->appliance;
@@ -281,6 +282,7 @@ struct rh_appliance *rh_appliance_take(struct rh_session *s, rh_error **err)
     if (!a)
         return NULL;
     a->keep = s->writing ? NULL : kept;
+    rh_disks_share(s->disks, rh_nbd_lock(a->server));
     if (a->no_kvm)
         rh_finding_add(
             s->o->findings, RH_F_GUEST_NO_KVM, "os",
@@ -305,8 +307,6 @@ struct rh_appliance *rh_appliance_of(struct rh_session *s, const char **ret_why,
         }
         if (!s->appliance)
             s->appliance_why = rh_strdup(rh_error_message(fault));
-        else
-            rh_disks_share(s->disks, rh_nbd_lock(s->appliance->server));
     }
     *ret_why = s->appliance_why;
     return s->appliance;
