@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             walk_fs(fs, fs->ops->root, 0, &left);
             fs = rh_scratch_new(fs);
             edit_fs(fs);
-            fs->ops->go_back(fs);
+            fs->ops->go_back(fs, NULL);
             fs->ops->close(fs);
         }
     }

@@ -156,7 +156,8 @@ static void say_failed(struct rh_session *s, const struct rh_fix *f,
 
 static int undo(struct rh_session *s, rh_error **err)
 {
-    s->guest->ops->let_go(s->guest);
+    if (s->guest->ops->let_go(s->guest, err) < 0)
+        return -1;
     rh_disks_go_back(s->disks);
     return s->guest->ops->take_up(s->guest, err);
 }

@@ -64,9 +64,9 @@ struct rh_guest_ops {
      * nothing comes after it. */
     int (*sync)(struct rh_guest *g, rh_error **err);
     /* The overlays are put back to what they were at the last flush: hold
-     * nothing of them before that, look at them anew after it.  When take_up()
-     * fails only close() may follow. */
-    void (*let_go)(struct rh_guest *g);
+     * nothing of them before that, look at them anew after it.  When one of
+     * the two fails only close() may follow. */
+    int (*let_go)(struct rh_guest *g, rh_error **err);
     int (*take_up)(struct rh_guest *g, rh_error **err);
     void (*close)(struct rh_guest *g);
 };

@@ -250,10 +250,12 @@ static int app_flush(struct rh_guest *g, rh_error **err)
 }
 
 /* What the kernel holds goes to the overlays, which are put back then. */
-static void app_let_go(struct rh_guest *g)
+static int app_let_go(struct rh_guest *g, rh_error **err)
 {
-    guestfs.umount_all(handle(g));
-    guestfs.drop_caches(handle(g), 3);
+    return guestfs.umount_all(handle(g)) < 0 ||
+                   guestfs.drop_caches(handle(g), 3) < 0
+               ? rh_appliance_failed(handle(g), _("writing back"), err)
+               : 0;
 }
 
 static int app_take_up(struct rh_guest *g, rh_error **err)

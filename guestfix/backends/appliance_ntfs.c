@@ -110,12 +110,12 @@ static int unmount(struct rh_fs *fs, rh_error **err)
 
     if (v->mounted == NOT)
         return 0;
+    if (guestfs.umount_opts(handle(fs), v->point, -1) < 0)
+        return failed(fs, fs->volume->device, err);
     v->mounted = NOT;
     /* Only then ntfs-3g has written everything. */
-    if (guestfs.umount_opts(handle(fs), v->point, -1) < 0 ||
-        guestfs.sync(handle(fs)) < 0)
-        return failed(fs, fs->volume->device, err);
-    return 0;
+    return guestfs.sync(handle(fs)) < 0 ? failed(fs, fs->volume->device, err)
+                                        : 0;
 }
 
 /* What new files inherit from their folder, as in Windows, ntfs-3g takes over
@@ -567,11 +567,14 @@ static int app_sync(struct rh_fs *fs, rh_error **err)
 
 /* The overlays are put back next: neither ntfs-3g nor the kernel may hold what
  * is on them now. */
-static void app_go_back(struct rh_fs *fs)
+static int app_go_back(struct rh_fs *fs, rh_error **err)
 {
     forget_names(fs);
-    unmount(fs, NULL);
-    guestfs.drop_caches(handle(fs), 3);
+    if (unmount(fs, err) < 0)
+        return -1;
+    return guestfs.drop_caches(handle(fs), 3) < 0
+               ? failed(fs, fs->volume->device, err)
+               : 0;
 }
 
 /* --- opening and closing -----------------------------------------------------

@@ -65,8 +65,9 @@ struct rh_fs_ops {
                   const char **ret_why, rh_error **err);
     int (*sync)(struct rh_fs *fs, rh_error **err);
     /* NULL, or: forget what was changed since the last sync(), instead of being
-     * closed and opened anew over disks that went back. */
-    void (*go_back)(struct rh_fs *fs);
+     * closed and opened anew over disks that went back.  When it fails the
+     * disks must not go back. */
+    int (*go_back)(struct rh_fs *fs, rh_error **err);
     void (*close)(struct rh_fs *fs); /* without writing; frees fs */
 };
 

@@ -248,14 +248,16 @@ static int scratch_sync(struct rh_fs *fs, rh_error **err)
     return 0;
 }
 
-static void scratch_go_back(struct rh_fs *fs)
+static int scratch_go_back(struct rh_fs *fs, rh_error **err)
 {
     struct scratch *s = scratch_of(fs);
 
+    (void)err;
     while (s->names.count > s->kept_names)
         free(s->names.items[--s->names.count].name);
     while (s->nodes.count > s->kept_nodes)
         free(s->nodes.items[--s->nodes.count].bytes);
+    return 0;
 }
 
 static void scratch_close(struct rh_fs *fs)
@@ -263,7 +265,7 @@ static void scratch_close(struct rh_fs *fs)
     struct scratch *s = scratch_of(fs);
 
     s->kept_names = s->kept_nodes = 0;
-    scratch_go_back(fs);
+    scratch_go_back(fs, NULL);
     free(s->names.items);
     free(s->nodes.items);
     s->below->ops->close(s->below);

@@ -448,20 +448,20 @@ static int vfs_flush(struct rh_guest *g, rh_error **err)
 }
 
 /* NULL where it has to be opened again. */
-static struct rh_fs *let_go_of(struct rh_fs *fs)
+static int let_go_of(struct rh_fs **fs, rh_error **err)
 {
-    if (fs->ops->go_back) {
-        fs->ops->go_back(fs);
-        return fs;
-    }
-    fs->ops->close(fs);
-    return NULL;
+    if ((*fs)->ops->go_back)
+        return (*fs)->ops->go_back(*fs, err);
+    (*fs)->ops->close(*fs);
+    *fs = NULL;
+    return 0;
 }
 
 /* Without writing what they hold. */
-static void vfs_let_go(struct rh_guest *g)
+static int vfs_let_go(struct rh_guest *g, rh_error **err)
 {
     struct direct *d = g->state;
+    int r = 0;
 
     for (size_t i = 0; i < d->count; i++) {
         struct rh_mount *m = &d->mounts[i];
@@ -474,9 +474,15 @@ static void vfs_let_go(struct rh_guest *g)
                 if (d->mounts[k].fs == m->fs)
                     m->first = k;
     }
-    for (size_t i = 0; i < d->count; i++)
-        d->mounts[i].fs = d->mounts[i].again ? d->mounts[d->mounts[i].first].fs
-                                             : let_go_of(d->mounts[i].fs);
+    for (size_t i = 0; i < d->count; i++) {
+        struct rh_mount *m = &d->mounts[i];
+
+        if (m->again)
+            m->fs = d->mounts[m->first].fs;
+        else if (let_go_of(&m->fs, err) < 0)
+            r = -1;
+    }
+    return r;
 }
 
 static int vfs_take_up(struct rh_guest *g, rh_error **err)
