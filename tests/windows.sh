@@ -53,6 +53,27 @@ test_what_is_recorded_is_what_differs() {
     expect_same_file said.before said.after
     expect_equal "$(grep -c 'completed successfully' said.after)" 1
 }
+# Windows writes a value of no bytes with any offset; libhivex would free what
+# lies there when the key goes.
+test_an_empty_value_leads_nowhere() {
+    printf '\n[\\ControlSet001\\Services\\storahci\\StartOverride]\n"0"=dword:00000003\n"9"=hex:\n' >more.reg
+    disk empty win2019 SYSTEM_MORE="$PWD/more.reg"
+    python3 - "$SCRATCH/empty.raw" <<'PY'
+import sys
+disk = open(sys.argv[1], "rb").read()
+value = b"vk\1\0\0\0\0\x80"
+assert disk.count(value) == 1
+disk = disk.replace(value + disk[disk.index(value) + 8:][:4], b"vk\1\0\0\0\0\0\xff\xff\xff\xff")
+open(sys.argv[1], "wb").write(disk)
+PY
+    convert empty kvm --devices emulated --no-fix windows.vmware-tools
+    expect_status 0
+    expect_json '.edits[] | select(.fix == "windows.boot-start") | .before' "0=3; 9=" \
+        out/empty/receipt.json
+    hive_of out/empty/disk0.raw SYSTEM after
+    export_of after text
+    expect_equal "$(grep -c 'storahci.StartOverride' text)" 0
+}
 test_a_driver_without_its_file_is_not_switched_on() {
     disk nofile win7 NO_DRIVERS="msahci pciide"
     report nofile kvm --devices emulated

@@ -57,7 +57,7 @@ struct rh_hive *rh_hive_of(void *bytes, size_t n, const char *path,
     struct rh_hive *h;
     hive_h *opened;
 
-    if (rh_regf_check(taken, n, NULL, err) < 0)
+    if (rh_regf_prepare(taken, n, err) < 0)
         return NULL;
     fd = memory_file(taken, n, err);
     if (fd < 0)

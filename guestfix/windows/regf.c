@@ -46,6 +46,7 @@ bool rh_regf_is_dirty(const void *bytes, size_t n)
  * Offsets count from the first bin, as in the file. */
 struct walk {
     const char *bins;
+    char *ours;                /* the same, to be changed; or NULL */
     uint32_t size;             /* of all bins */
     uint8_t *starts;           /* a bit for every 8 bytes: an allocated cell */
     uint8_t *seen;             /* likewise: its key, list or value was met */
@@ -164,6 +165,15 @@ static bool is_name(const char *p, size_t n, bool narrow)
 
 /* --- values ------------------------------------------------------------------
  */
+/* Windows writes one of no bytes with any offset, or with none: libhivex frees
+ * what lies there.  The form without an offset says the same. */
+static int check_empty(struct walk *w, const char *value)
+{
+    if (w->ours)
+        rh_put_le32(w->ours + (value - w->bins) + 4, 0x80000000);
+    return 0;
+}
+
 /* "db": a list of parts of 16,344 bytes, the last one shorter. */
 static int check_big(struct walk *w, uint32_t at, uint32_t length)
 {
@@ -204,6 +214,8 @@ static int check_value(struct walk *w, uint32_t at)
         return (length & 0x7fffffff) <= 4
                    ? 0
                    : damaged(w, at, _("a value of an impossible length"));
+    if (!length)
+        return check_empty(w, p);
     if (length > w->size)
         return damaged(w, at, _("a value of an impossible length"));
     if (length > RH_REGF_BIG_VALUE && w->facts.minor > 3) {
@@ -214,7 +226,7 @@ static int check_value(struct walk *w, uint32_t at)
         if (!memcmp(data, "db", 2))
             return check_big(w, rh_le32(p + 8), length);
     }
-    /* libhivex frees it with its value, even one of no bytes: not twice. */
+    /* libhivex frees it with its value: not twice. */
     return fresh(w, rh_le32(p + 8), length, NULL) ? 0 : -1;
 }
 
@@ -393,10 +405,10 @@ static int check_base(const char *p, size_t n, rh_error **err)
     return 0;
 }
 
-int rh_regf_check(const void *bytes, size_t n, struct rh_regf_facts *ret,
-                  rh_error **err)
+/* `ours`: the same bytes, or NULL. */
+static int check(const char *p, size_t n, char *ours, struct rh_regf_facts *ret,
+                 rh_error **err)
 {
-    const char *p = bytes;
     RH_AUTO(rh_freep) uint8_t *starts = NULL;
     RH_AUTO(rh_freep) uint8_t *seen = NULL;
     struct walk w = {.err = err};
@@ -405,6 +417,7 @@ int rh_regf_check(const void *bytes, size_t n, struct rh_regf_facts *ret,
     if (check_base(p, n, err) < 0)
         return -1;
     w.bins = p + RH_REGF_BASE;
+    w.ours = ours ? ours + RH_REGF_BASE : NULL;
     w.size = rh_le32(p + AT_BINS);
     w.facts.minor = rh_le32(p + AT_MINOR);
     w.starts = starts = rh_calloc(w.size / 64, 1);
@@ -417,4 +430,15 @@ int rh_regf_check(const void *bytes, size_t n, struct rh_regf_facts *ret,
     if (r == 0 && ret)
         *ret = w.facts;
     return r;
+}
+
+int rh_regf_check(const void *bytes, size_t n, struct rh_regf_facts *ret,
+                  rh_error **err)
+{
+    return check(bytes, n, NULL, ret, err);
+}
+
+int rh_regf_prepare(void *bytes, size_t n, rh_error **err)
+{
+    return check(bytes, n, bytes, NULL, err);
 }

@@ -41,6 +41,9 @@ bool rh_regf_is_dirty(const void *bytes, size_t n);
  * hive of a container, or no hive at all). */
 int rh_regf_check(const void *bytes, size_t n, struct rh_regf_facts *ret,
                   rh_error **err);
+/* Likewise, before libhivex gets it: what is sound to Windows and not to
+ * libhivex is put so that both understand it. */
+int rh_regf_prepare(void *bytes, size_t n, rh_error **err);
 
 /* Bring a dirty hive up to date from its logs, as Windows would.  1: *ret is
  * a new hive (the caller frees) and *ret_pages say how much was written; 0: the
