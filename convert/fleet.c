@@ -8,6 +8,7 @@
 #include "convert/fleet.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 
 #include "base/limits.h"
 #include "base/wait.h"
+#include "convert/endings.h"
 #include "live/live.h"
 #include "rehost/rehost.h"
 
@@ -29,24 +31,6 @@ static void names_free(names *list)
     for (size_t i = 0; i < list->count; i++)
         free(list->items[i]);
     free(list->items);
-}
-
-static bool ends_in(const char *name, const char *ending)
-{
-    size_t n = strlen(name), m = strlen(ending);
-
-    return n > m && rh_same_word(name + n - m, ending);
-}
-
-static bool is_package_name(const char *name)
-{
-    static const char *const endings[] = {
-        ".ova", ".ovf", ".vmx", ".ova.gz", ".ova.xz", ".ova.zst", ".ova.zip"};
-
-    for (size_t i = 0; i < RH_COUNT(endings); i++)
-        if (ends_in(name, endings[i]))
-            return true;
-    return false;
 }
 
 static bool is_folder(const char *path)
@@ -64,27 +48,77 @@ static bool is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* Symbolic links to folders are left alone: they may lead in circles. */
-static void find_packages(const char *folder, int depth, names *ret)
+/* All packages below a folder, and what was passed over. */
+struct search {
+    names found, passed_over; /* the latter as sentences */
+};
+
+/* What one folder holds. */
+struct listed {
+    names folders;
+    size_t descriptors, disks;
+    char *disk; /* one of them */
+};
+
+static void take_entry(struct search *s, struct listed *l, char *path)
+{
+    RH_AUTO(rh_freep) char *own = path;
+    const char *ending = rh_package_ending(path);
+
+    if (is_folder(path)) {
+        *rh_vec_add(&l->folders) = RH_TAKE(own);
+    } else if (ending && is_file(path)) {
+        l->descriptors += strncasecmp(ending, ".ova", 4) != 0;
+        *rh_vec_add(&s->found) = RH_TAKE(own);
+    } else if (rh_disk_ending(path) && is_file(path)) {
+        l->disks++;
+        if (!l->disk)
+            l->disk = RH_TAKE(own);
+    }
+}
+
+static void list_folder(struct search *s, const char *folder, struct listed *l)
 {
     DIR *d = opendir(folder);
     struct dirent *entry;
 
-    while (d && ret->count < RH_LIMIT_MEMBERS && (entry = readdir(d))) {
-        RH_AUTO(rh_freep) char *path = NULL;
-
-        if (entry->d_name[0] == '.')
-            continue;
-        path = rh_printf("%s/%s", folder, entry->d_name);
-        if (is_folder(path)) {
-            if (depth < DEPTH_MOST)
-                find_packages(path, depth + 1, ret);
-        } else if (is_package_name(entry->d_name) && is_file(path)) {
-            *rh_vec_add(ret) = RH_TAKE(path);
-        }
-    }
+    if (!d)
+        *rh_vec_add(&s->passed_over) =
+            rh_printf(_("%s cannot be listed and is left out (%s)"), folder,
+                      strerror(errno));
+    while (d && (entry = readdir(d)))
+        if (entry->d_name[0] != '.')
+            take_entry(s, l, rh_printf("%s/%s", folder, entry->d_name));
     if (d)
         closedir(d);
+}
+
+/* Symbolic links to folders are left alone: they may lead in circles.
+ * `described`: the folder above has descriptors, which may speak of the disks
+ * in this one. */
+static void find_packages(struct search *s, const char *folder, int depth,
+                          bool described)
+{
+    struct listed l = {.disk = NULL};
+
+    if (s->found.count >= RH_LIMIT_MEMBERS || depth > DEPTH_MOST) {
+        *rh_vec_add(&s->passed_over) =
+            rh_printf(_("%s is left out: there are too many packages, or "
+                        "folders within folders"),
+                      folder);
+        return;
+    }
+    list_folder(s, folder, &l);
+    if (l.disks && !l.descriptors && !described)
+        *rh_vec_add(&s->passed_over) =
+            rh_printf(_("%s: disks without an OVF, VMX or VBOX are left out "
+                        "(%zu in that folder); name each VM's disks as a "
+                        "source of its own"),
+                      l.disk, l.disks);
+    for (size_t i = 0; i < l.folders.count; i++)
+        find_packages(s, l.folders.items[i], depth + 1, l.descriptors > 0);
+    names_free(&l.folders);
+    free(l.disk);
 }
 
 static int by_name(const void *a, const void *b)
@@ -97,25 +131,33 @@ static void add_source(rh_fleet *fleet, const char *source)
     rh_vec_add(fleet)->source = rh_strdup(source);
 }
 
-/* A folder that is one package, or none, is a source like any other. */
-static void add_folder(rh_fleet *fleet, const char *folder)
+static void sort(names *list)
 {
-    names found = {0};
+    if (list->count)
+        qsort(list->items, list->count, sizeof *list->items, by_name);
+}
+
+/* A folder that is one package, or none, is a source like any other. */
+static void add_folder(rh_lib *lib, rh_fleet *fleet, const char *folder)
+{
+    struct search s = {.found = {0}};
     size_t n = strlen(folder);
     RH_AUTO(rh_freep) char *plain = NULL;
 
     while (n > 1 && folder[n - 1] == '/')
         n--;
     plain = rh_strndup(folder, n);
-    find_packages(plain, 0, &found);
-    if (found.count < 2) {
-        add_source(fleet, found.count ? found.items[0] : folder);
-    } else {
-        qsort(found.items, found.count, sizeof *found.items, by_name);
-        for (size_t i = 0; i < found.count; i++)
-            add_source(fleet, found.items[i]);
-    }
-    names_free(&found);
+    find_packages(&s, plain, 0, false);
+    sort(&s.found);
+    sort(&s.passed_over);
+    for (size_t i = 0; i < s.found.count; i++)
+        add_source(fleet, s.found.items[i]);
+    if (!s.found.count)
+        add_source(fleet, folder); /* which says what it lacks */
+    for (size_t i = 0; s.found.count && i < s.passed_over.count; i++)
+        rh_log(lib, RH_LOG_WARN, "%s", s.passed_over.items[i]);
+    names_free(&s.found);
+    names_free(&s.passed_over);
 }
 
 struct listing {
@@ -165,7 +207,7 @@ void rh_fleet_list(rh_lib *lib, const char *const *sources, size_t count,
         if (rh_live_is(sources[i]))
             add_live(lib, ret, sources[i], options);
         else if (folder)
-            add_folder(ret, sources[i]);
+            add_folder(lib, ret, sources[i]);
         else
             add_source(ret, sources[i]);
     }

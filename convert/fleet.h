@@ -19,7 +19,9 @@ typedef RH_VEC(struct rh_fleet_item) rh_fleet;
 
 /* One item per source, a folder of packages being as many as it holds, sorted
  * by name, and a place of a live source as many as it has VMs.  One that can't
- * be asked for its VMs is an item with its error. */
+ * be asked for its VMs is an item with its error.  What is passed over in a
+ * folder that has packages is logged: disks that nothing describes, folders
+ * that cannot be listed or lie too deep. */
 void rh_fleet_list(rh_lib *lib, const char *const *sources, size_t count,
                    const rh_options *options, rh_fleet *ret);
 /* Plan them all, lib->threads at a time; fails when cancelled, or at what the

@@ -253,6 +253,19 @@ fleet() {
     cp "$SCRATCH/broken.ova" fleet/
     cp "$SMALL" fleet/a/z.ovf
 }
+test_what_a_folder_of_packages_holds_beside_them_is_told() {
+    mkdir -p all/bare all/whole/disks all/1/2/3/4/5
+    touch all/one.ova all/two.ova.bz2 all/1/2/3/4/5/deep.ova all/whole/web.vbox \
+        all/whole/disks/web.vdi
+    truncate -s 1M all/bare/db01.qcow2 all/bare/data.raw
+    run "$REHOST" report all --to kvm --no-guest --json
+    expect_json '[.failed[].source] | join(" ")' \
+        "all/one.ova all/two.ova.bz2 all/whole/web.vbox"
+    expect_stderr '^rehost: warning: all/1/2/3/4/5 is left out'
+    expect_stderr '^rehost: warning: all/bare/(db01.qcow2|data.raw): disks without .*\(2 in that folder\)'
+    # A descriptor in the folder above may speak of those.
+    expect_equal "$(grep -c warning: .stderr)" 2
+}
 test_a_folder_is_a_fleet_and_a_broken_package_a_row() {
     fleet
     run "$REHOST" report fleet --to all --no-guest --json r.json --html r.html

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/out.h"
 #include "base/text.h"
+#include "convert/endings.h"
 
 void rh_paths_free(rh_paths *paths)
 {
@@ -52,32 +53,11 @@ bool rh_jobs_expand(const struct rh_jobs *jobs, const char *pattern,
     return true;
 }
 
-/* Longer endings first. */
-static const char *const package_endings[] = {
-    ".ova.gz", ".ova.xz", ".ova.zst", ".ova.bz2", ".ova.zip",
-    ".ova",    ".ovf",    ".vmx",     NULL};
-static const char *const disk_endings[] = {
-    ".vmdk", ".qcow2", ".vhdx", ".vhd", ".img", ".raw", ".dd", ".vdi", NULL};
-
-/* Where the ending starts, or NULL. */
-static const char *ending(const char *name, const char *const *endings)
-{
-    size_t n = strlen(name);
-
-    for (size_t i = 0; endings[i]; i++) {
-        size_t m = strlen(endings[i]);
-
-        if (n > m && rh_same_word(name + n - m, endings[i]))
-            return name + n - m;
-    }
-    return NULL;
-}
-
 bool rh_job_is_package(const char *source)
 {
     struct stat st;
 
-    if (ending(source, package_endings))
+    if (rh_package_ending(source))
         return true;
     return !strstr(source, "://") && stat(source, &st) == 0 &&
            S_ISDIR(st.st_mode);
@@ -97,10 +77,10 @@ char *rh_job_source_name(const char *source)
     RH_AUTO(rh_freep)
     char *path = rh_strndup(source, without_slashes(source));
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const char *end = ending(name, package_endings);
+    const char *end = rh_package_ending(name);
 
     if (!end)
-        end = ending(name, disk_endings);
+        end = rh_disk_ending(name);
     return end ? rh_strndup(name, (size_t)(end - name)) : rh_strdup(name);
 }
 
