@@ -67,6 +67,38 @@ test_a_pool_by_xapi() {
     start "xapi://$HOST/NFS" --to xen
     delivered_once vms
 }
+operation() { # add|remove ARGUMENT...: as XAPI marks a VM while it is imported
+    local session
+    call() { # METHOD PARAMETERS
+        curl -s --cacert "$STATE/cert.pem" "https://$HOST/jsonrpc" -d \
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"$1\",\"params\":$2}"
+    }
+    session=$(call session.login_with_password "[\"root\",\"$SECRET\",\"1.0\",\"t\"]" | jq .result)
+    call "VM.$1_current_operations" "[$session,$(db '.VM | to_entries[]
+        | select((.value.is_a_template or .value.is_control_domain) | not).key | @json'),$2]" |
+        jq -e 'has("result")' >/dev/null || fail "the stand-in refused"
+}
+# Whose import has not ended, perhaps never will: neither delivered, nor to be
+# delivered once more beside it.
+test_a_vm_that_is_half_made() {
+    server xapi --tls --login-delay 0
+    export REHOST_USER=root
+    start "xapi://$HOST/NFS" --to xen
+    warm cutover j
+    expect_status 0
+    forget
+    operation add_to '"OpaqueRef:0","import"'
+    warm cutover j
+    expect_error DELIVERY_LEFT 1
+    expect_stderr 'its import has not ended'
+    warm status j --json
+    expect_json .state cutover
+    expect_equal "$(vms)" "1 0" "VMs, running"
+    operation remove_from '"OpaqueRef:0"'
+    warm cutover j
+    expect_status 0
+    expect_stdout 'handed over by an earlier run'
+}
 test_a_pool_by_xen_orchestra() {
     server xo
     export REHOST_USER=admin

@@ -14,7 +14,12 @@ static int try_one(struct rh_virt_host *h, virDomainPtr vm, const char *mark,
     RH_AUTO(rh_freep)
     char *xml = rh_virt.DomainGetXMLDesc(vm, VIR_DOMAIN_XML_INACTIVE);
 
-    if (!xml || !strstr(xml, mark))
+    /* One that is gone since the list was made is not it; one that cannot be
+     * read may be. */
+    if (!xml)
+        return rh_virt_was(VIR_ERR_NO_DOMAIN) ? 0
+                                              : rh_virt_fail(_("the VMs"), err);
+    if (!strstr(xml, mark))
         return 0;
     if (rh_virt_domain_there(xml, &d, err) < 0)
         return -1;

@@ -11,6 +11,29 @@ static bool is_it(const json_t *vm, const char *mark)
            !json_is_true(json_object_get(vm, "is_a_snapshot"));
 }
 
+/* From its first object to its last byte, XAPI has the VM marked so; a pool
+ * that went down meanwhile may have it so for ever (xapi/import.ml). */
+static bool is_half_made(const json_t *vm)
+{
+    const json_t *operations = json_object_get(vm, "current_operations");
+    json_t *operation;
+    const char *task;
+
+    json_object_foreach ((json_t *)(uintptr_t)operations, task, operation)
+        if (rh_same_word(json_string_value(operation), "import"))
+            return true;
+    return false;
+}
+
+static int say_half_made(const json_t *vm, rh_error **err)
+{
+    rh_fail(err, RH_ERR_DELIVERY_LEFT,
+            "the VM %s there is not complete: its import has not ended",
+            rh_xapi_text(vm, "uuid"));
+    return rh_hint(err, "wait for its task to end, or delete the VM there; "
+                        "then run the command again");
+}
+
 int rh_xapi_find(struct rh_server *s, const char *mark, bool start,
                  char **ret_where, rh_error **err)
 {
@@ -22,6 +45,10 @@ int rh_xapi_find(struct rh_server *s, const char *mark, bool start,
     json_object_foreach (all, ref, vm) {
         if (!is_it(vm, mark))
             continue;
+        if (is_half_made(vm)) {
+            failed = say_half_made(vm, err);
+            break;
+        }
         *ret_where =
             rh_printf(_("%s at %s"), rh_xapi_text(vm, "uuid"), s->remote.text);
         if (start && !strcmp(rh_xapi_text(vm, "power_state"), "Halted"))
