@@ -259,7 +259,8 @@ bool rh_job_is_archive(const struct rh_job_target *t)
 }
 
 /* Nothing is taken that would do nothing. */
-static int check_server_options(const struct rh_job *job, bool folder,
+static int check_server_options(const struct rh_job *job,
+                                const struct rh_deliverer *kind, bool folder,
                                 rh_error **err)
 {
     static const char *const server[] = {
@@ -267,11 +268,17 @@ static int check_server_options(const struct rh_job *job, bool folder,
         "import-storage", "transfer",     "serve",
         "serve-cert",     "serve-key",    NULL};
 
-    for (size_t i = 0; server[i] && folder && !job->for_report; i++)
-        if (rh_option(job->options, server[i]))
+    for (size_t i = 0; server[i] && !job->for_report; i++) {
+        if (!rh_option(job->options, server[i]) ||
+            rh_deliverer_takes(kind, server[i]))
+            continue;
+        if (folder)
             return rh_fail(err, RH_ERR_PLAN_OPTION,
                            "--%s is for --out URL, not for a folder",
                            server[i]);
+        return rh_fail(err, RH_ERR_PLAN_OPTION, "--%s is not for %s", server[i],
+                       kind->name);
+    }
     if (folder || !rh_option_yes(job->options, "overwrite") ||
         job->for_report || !strstr(rh_option(job->options, "out"), "://"))
         return 0;
@@ -306,7 +313,7 @@ static int check_url(const struct rh_job *job, const char *out, rh_error **err)
     bool folder = !strcmp(kind->name, "folder");
     const char *rest = strstr(out, "://");
 
-    if (check_server_options(job, folder, err) < 0 ||
+    if (check_server_options(job, kind, folder, err) < 0 ||
         check_receipt(job, folder, err) < 0)
         return -1;
     if (!folder || (!rest && !job->for_report))

@@ -42,15 +42,10 @@ static int check_options(const struct rh_pusher *kind, const rh_options *o,
         "transfer", "serve",   "serve-cert",     "serve-key"};
     static const char *const far[] = {"login", "tls-ca", "pin", NULL};
 
-    for (size_t i = 0; i < RH_COUNT(some); i++) {
-        const char *const *own = kind->options;
-
-        while (own && *own && strcmp(*own, some[i]))
-            own++;
-        if (rh_option(o, some[i]) && (!own || !*own))
+    for (size_t i = 0; i < RH_COUNT(some); i++)
+        if (rh_option(o, some[i]) && !rh_server_takes(kind->server, some[i]))
             return rh_fail(err, RH_ERR_USAGE, "--%s is not for %s:", some[i],
                            kind->server->scheme);
-    }
     return kind->server->local
                ? rh_options_without(o, far, kind->server->scheme, err)
                : 0;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/digest.h"
-#include "deliver/remote.h"
+#include "deliver/server.h"
 
 int rh_deliverer_check(const struct rh_deliverer *kind, const char *format,
                        bool archive, rh_error **err)
@@ -30,6 +30,17 @@ int rh_deliverer_check(const struct rh_deliverer *kind, const char *format,
                             ? N_("use --to xen with --format xva, or give "
                                  "--out a folder")
                             : N_("give --out a folder"));
+}
+
+bool rh_deliverer_takes(const struct rh_deliverer *kind, const char *option)
+{
+    static const char *const hosted[] = {"start", "wait-address",
+                                         "keep-failed"};
+
+    for (size_t i = 0; i < RH_COUNT(hosted); i++)
+        if (!strcmp(hosted[i], option))
+            return kind->server || kind->hosted;
+    return kind->server && rh_server_takes(kind->server, option);
 }
 
 static int put_file(void *user, const char *name, const void *bytes, size_t n,

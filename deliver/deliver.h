@@ -100,8 +100,10 @@ struct rh_deliverer {
     bool disks;    /* takes disks as sinks of their own */
     bool archive;  /* takes an archive of the whole VM */
     bool in_order; /* its disks go front to back */
-    bool parted;   /* who runs it has rights that no reader of a source may have
-                      (rh_lib_split) */
+    bool hosted; /* without `server`: the VM stands there in the end, and can be
+                    started */
+    bool parted; /* who runs it has rights that no reader of a source may have
+                    (rh_lib_split) */
     /* Options of its own (beside the target's); NULL-ended or NULL. */
     const struct rh_option_row *options;
     /* Fill d->ops, d->state, and d->where when it is known by now. */
@@ -133,6 +135,9 @@ const struct rh_deliverer *rh_deliverer_at(size_t i); /* NULL at the end */
 /* Does it take the VM in this form?  The error says which it takes. */
 int rh_deliverer_check(const struct rh_deliverer *kind, const char *format,
                        bool archive, rh_error **err);
+
+/* Is that option of a delivery ("start", "transfer") for it at all? */
+bool rh_deliverer_takes(const struct rh_deliverer *kind, const char *option);
 
 struct rh_delivery *rh_delivery_open(const struct rh_delivery_request *request,
                                      rh_error **err);

@@ -37,9 +37,7 @@ void rh_push_plan(struct rh_push_item *i, const char *fmt, ...) RH_PRINTF(2, 3);
 
 struct rh_pusher {
     const struct rh_server_kind *server;
-    const char *target;         /* "xen": whose results it takes; NULL: all */
-    const char *const *options; /* of those that not all take ("sr", "vmid":
-                                   convert/push.c); NULL-ended, or NULL */
+    const char *target; /* "xen": whose results it takes; NULL: all */
     /* Everything that could stand in the way, as checks. */
     int (*look)(struct rh_push_item *i, rh_error **err);
     /* Send it.  Sets i->delivered; the journal then says no more than what is

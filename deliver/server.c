@@ -13,6 +13,15 @@ bool rh_server_claims(const struct rh_server_kind *kind, const char *url)
            !strncmp(url + n, "://", kind->local ? 1 : 3);
 }
 
+bool rh_server_takes(const struct rh_server_kind *kind, const char *option)
+{
+    const char *const *own = kind->options;
+
+    while (own && *own && strcmp(*own, option))
+        own++;
+    return own && *own;
+}
+
 /* Log in, where there is somebody to log in to. */
 int rh_server_open(struct rh_server *s, const struct rh_server_kind *kind,
                    rh_lib *lib, const char *url, const rh_options *options,

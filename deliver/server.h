@@ -25,6 +25,9 @@ struct rh_server_kind {
     bool wants_token; /* a prompt asks for one */
     bool local;       /* "SCHEME:WHAT": we do not log in; remote.text alone is
                          set */
+    /* Of the options that not all servers take ("sr", "vmid"), those that it
+     * does; NULL-ended, or NULL. */
+    const char *const *options;
     /* DELIVERY_URL where the URL has not the form; nothing is asked. */
     int (*check)(const char *url, rh_error **err);
     /* Log in: sets state.  Both optional. */
@@ -58,6 +61,7 @@ extern const struct rh_server_kind rh_server_libvirt, rh_server_proxmox,
 
 /* Is it a URL of this kind's scheme? */
 bool rh_server_claims(const struct rh_server_kind *kind, const char *url);
+bool rh_server_takes(const struct rh_server_kind *kind, const char *option);
 int rh_server_open(struct rh_server *s, const struct rh_server_kind *kind,
                    rh_lib *lib, const char *url, const rh_options *options,
                    rh_error **err);

@@ -264,4 +264,22 @@ PY
     expect_equal $? 0 "exit status"
     expect_arrived
 }
+# Nobody is asked: what does nothing there is told at once.
+test_options_of_another_target() {
+    local option
+    for option in import-storage=local transfer=upload serve=127.0.0.1; do
+        run "$REHOST" convert "$SCRATCH/vm" --to xen --no-guest-fix \
+            --out xapi://127.0.0.1:1/NFS "--$option"
+        expect_error PLAN_OPTION 2
+        expect_stderr "--${option%=*} is not for xapi"
+    done
+    run "$REHOST" convert "$SCRATCH/vm" --to kvm --no-guest-fix \
+        --out libvirt:test:///default --transfer upload
+    expect_error PLAN_OPTION 2
+    for option in start wait-address=5 keep-failed; do
+        run "$REHOST" convert "$SCRATCH/vm" --to xen --no-guest-fix --out - "--$option"
+        expect_error PLAN_OPTION 2
+        expect_stderr "--${option%=*} is not for standard output"
+    done
+}
 run_tests

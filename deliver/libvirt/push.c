@@ -212,12 +212,9 @@ static void item_free(struct rh_push_item *p)
 }
 #endif
 
-static const char *const own_options[] = {"storage", NULL};
-
 const struct rh_pusher rh_push_libvirt = {
     .server = &rh_server_libvirt,
     .target = "kvm",
-    .options = own_options,
 #ifdef HAVE_LIBVIRT
     .look = look,
     .send = send,

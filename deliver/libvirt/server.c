@@ -1,5 +1,9 @@
 /* server.c - a host with libvirt as a server that VMs are delivered to. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "deliver/server.h"
+
+static const char *const own_options[] = {"storage", NULL};
+
 #ifdef HAVE_LIBVIRT
 #include <stdlib.h>
 
@@ -47,6 +51,7 @@ static int read_disk(struct rh_server *s, const json_t *delivery, size_t i,
 const struct rh_server_kind rh_server_libvirt = {
     .scheme = "libvirt",
     .local = true,
+    .options = own_options,
     .check = check,
     .open = open_host,
     .close = close_host,
@@ -58,7 +63,6 @@ const struct rh_server_kind rh_server_libvirt = {
     .read_disk = read_disk,
 };
 #else
-#include "deliver/server.h"
 
 static int check(const char *url, rh_error **err)
 {
@@ -71,6 +75,7 @@ static int check(const char *url, rh_error **err)
 const struct rh_server_kind rh_server_libvirt = {
     .scheme = "libvirt",
     .local = true,
+    .options = own_options,
     .check = check,
 };
 #endif

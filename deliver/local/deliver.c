@@ -358,6 +358,7 @@ const struct rh_deliverer rh_deliver_local = {
     .claims = claims,
     .formats = formats,
     .disks = true,
+    .hosted = true,
     .parted = true,
     .open = open_delivery,
 };

@@ -211,9 +211,12 @@ static int read_disk(struct rh_server *s, const json_t *delivery, size_t i,
     return path ? rh_local_read(s->lib, path, sink, user, err) : -1;
 }
 
+static const char *const own_options[] = {"vmid", NULL};
+
 const struct rh_server_kind rh_server_proxmox_local = {
     .scheme = "proxmox-local",
     .local = true,
+    .options = own_options,
     .check = check,
     .clean = clean,
     .start = start,
@@ -222,12 +225,9 @@ const struct rh_server_kind rh_server_proxmox_local = {
     .read_disk = read_disk,
 };
 
-static const char *const own_options[] = {"vmid", NULL};
-
 const struct rh_pusher rh_push_proxmox_local = {
     .server = &rh_server_proxmox_local,
     .target = "kvm",
-    .options = own_options,
     .look = look,
     .send = send,
     .item_free = item_free,

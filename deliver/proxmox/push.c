@@ -114,14 +114,9 @@ static void item_free(struct rh_push_item *p)
     free(i);
 }
 
-static const char *const own_options[] = {
-    "storage", "import-storage", "vmid",      "transfer",
-    "serve",   "serve-cert",     "serve-key", NULL};
-
 const struct rh_pusher rh_push_proxmox = {
     .server = &rh_server_proxmox,
     .target = "kvm",
-    .options = own_options,
     .look = look,
     .send = send,
     .item_free = item_free,

@@ -29,10 +29,15 @@ static int clean(struct rh_server *s, struct rh_journal *j, const char *kind,
     return rh_pve_clean(s->state, kind, id, err);
 }
 
+static const char *const own_options[] = {
+    "storage", "import-storage", "vmid",      "transfer",
+    "serve",   "serve-cert",     "serve-key", NULL};
+
 const struct rh_server_kind rh_server_proxmox = {
     .scheme = "proxmox",
     .port = 8006,
     .wants_token = true,
+    .options = own_options,
     .check = check,
     .open = log_in,
     .close = log_out,

@@ -344,12 +344,9 @@ static void item_free(struct rh_push_item *p)
     free(i);
 }
 
-static const char *const own_options[] = {"sr", "disk-by-disk", NULL};
-
 const struct rh_pusher rh_push_xapi = {
     .server = &rh_server_xapi,
     .target = "xen",
-    .options = own_options,
     .look = look,
     .send = send,
     .item_free = item_free,

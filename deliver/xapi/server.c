@@ -84,9 +84,12 @@ static void undo(void *work)
         rh_xapi_import_abort(&w->import);
 }
 
+static const char *const own_options[] = {"sr", "disk-by-disk", NULL};
+
 const struct rh_server_kind rh_server_xapi = {
     .scheme = "xapi",
     .port = 443,
+    .options = own_options,
     .check = check,
     .open = log_in,
     .close = log_out,

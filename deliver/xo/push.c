@@ -106,12 +106,9 @@ static void item_free(struct rh_push_item *p)
     free(i);
 }
 
-static const char *const own_options[] = {"sr", NULL};
-
 const struct rh_pusher rh_push_xo = {
     .server = &rh_server_xo,
     .target = "xen",
-    .options = own_options,
     .look = look,
     .send = send,
     .item_free = item_free,

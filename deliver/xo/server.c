@@ -43,10 +43,13 @@ static int read_disk(struct rh_server *s, const json_t *delivery, size_t i,
     return a.status == 200 ? 0 : rh_xo_fail(s->state, &r, &a, err);
 }
 
+static const char *const own_options[] = {"sr", NULL};
+
 const struct rh_server_kind rh_server_xo = {
     .scheme = "xo",
     .port = 443,
     .wants_token = true,
+    .options = own_options,
     .check = check,
     .open = log_in,
     .close = log_out,
