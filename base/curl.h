@@ -45,10 +45,10 @@ const char *rh_curl_pin(const struct rh_curl_trust *t);
 /* http.c: what a client's own requests carry, for others that work with it. */
 struct rh_http;
 struct rh_curl_trust *rh_http_trust(struct rh_http *h); /* borrowed */
-/* Its headers and cookies: secrets, to be wiped and freed. */
 /* NULL: nobody can; see rh_http_on_ended(). */
 void rh_http_renewal(const struct rh_http *h, rh_http_renew **ret,
                      void **ret_user);
+/* Its headers and cookies: secrets, to be wiped and freed. */
 struct curl_slist *rh_http_lines(const struct rh_http *h);
 
 /* Load the library.  Any thread. */

@@ -68,6 +68,20 @@ int cli_print(const struct cli *cli, char *text, rh_error *e);
 /* Write text to a file ("-": standard output). */
 int cli_save(const struct cli *cli, const char *path, const char *text);
 
+/* The node fetches its disks from us: of push, convert and warm start. */
+#define CLI_SERVE_OPTIONS                                                           \
+    {"serve", 0, "ADDRESS[:PORT]",                                                  \
+     N_("where the node fetches them: an address of this machine (else the "        \
+        "one on the way to the node)"),                                             \
+     TO_OPTIONS},                                                                   \
+        {"serve-cert", 0, "FILE",                                                   \
+         N_("with --serve NAME: a certificate that the node trusts, which it then " \
+            "checks"),                                                              \
+         TO_OPTIONS},                                                               \
+    {                                                                               \
+        "serve-key", 0, "FILE", N_("its key"), TO_OPTIONS                           \
+    }
+
 /* package.c: the sources after the first are more disks of the same VM. */
 int cli_add_disks(struct cli *cli, rh_error **err);
 extern const struct cli_option cli_warm_start_options[];

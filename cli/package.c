@@ -17,6 +17,17 @@
             N_("the server's certificate by its fingerprint"), TO_OPTIONS \
     }
 
+/* Of convert and warm start: how disks come to a Proxmox VE node. */
+#define UPLOAD_OPTIONS                                                            \
+    {"import-storage", 0, "NAME",                                                 \
+     N_("--out proxmox://: where files are uploaded to until the VM is made"),    \
+     TO_OPTIONS},                                                                 \
+        {"transfer", 0, "auto|upload|download",                                   \
+         N_("--out proxmox://: send the disks, or have the node fetch them from " \
+            "here (with --serve)"),                                               \
+         TO_OPTIONS},                                                             \
+        CLI_SERVE_OPTIONS
+
 /* A VM of a platform that runs. */
 #define LIVE_OPTIONS                                                      \
     {"source-tls-ca", 0, "FILE",                                          \
@@ -201,7 +212,7 @@ static const struct cli_option report_options[] = {
      N_("ask this server, too: room, networks, rights (as convert --out)"),
      TO_OPTIONS},
     {"run-as", 0, "USER",
-     N_("--out proxmox-local: who reads the source, without root's rights "
+     N_("--target proxmox-local: who reads the source, without root's rights "
         "(nobody)"),
      TO_OPTIONS},
     SERVER_OPTIONS,
@@ -323,22 +334,7 @@ static const struct cli_option convert_options[] = {
     {"wait-address", 0, "SECONDS",
      N_("with --start: wait so long for the guest to tell its address"),
      TO_OPTIONS},
-    {"import-storage", 0, "NAME",
-     N_("--out proxmox://: where files are uploaded to until the VM is made"),
-     TO_OPTIONS},
-    {"transfer", 0, "auto|upload|download",
-     N_("--out proxmox://: send the disks, or have the node fetch them from "
-        "here (with --serve)"),
-     TO_OPTIONS},
-    {"serve", 0, "ADDRESS[:PORT]",
-     N_("where the node fetches them: an address of this machine (else the "
-        "one on the way to the node)"),
-     TO_OPTIONS},
-    {"serve-cert", 0, "FILE",
-     N_("with --serve NAME: a certificate that the node trusts, which it then "
-        "checks"),
-     TO_OPTIONS},
-    {"serve-key", 0, "FILE", N_("its key"), TO_OPTIONS},
+    UPLOAD_OPTIONS,
     {"keep-failed", 0, NULL, N_("--out URL: leave what a failure made"),
      TO_OPTIONS},
     {"receipt", 0, "FILE",
@@ -374,22 +370,7 @@ const struct cli_option cli_warm_start_options[] = {
      TO_OPTIONS},
     {"overwrite", 0, NULL, N_("replace an earlier result"), TO_OPTIONS},
     {"cluster-size", 0, "SIZE", N_("of a qcow2"), TO_OPTIONS},
-    {"import-storage", 0, "NAME",
-     N_("--out proxmox://: where files are uploaded to until the VM is made"),
-     TO_OPTIONS},
-    {"transfer", 0, "auto|upload|download",
-     N_("--out proxmox://: send the disks, or have the node fetch them from "
-        "here (with --serve)"),
-     TO_OPTIONS},
-    {"serve", 0, "ADDRESS[:PORT]",
-     N_("where the node fetches them: an address of this machine (else the "
-        "one on the way to the node)"),
-     TO_OPTIONS},
-    {"serve-cert", 0, "FILE",
-     N_("with --serve NAME: a certificate that the node trusts, which it then "
-        "checks"),
-     TO_OPTIONS},
-    {"serve-key", 0, "FILE", N_("its key"), TO_OPTIONS},
+    UPLOAD_OPTIONS,
     {"source-tls-ca", 0, "FILE",
      N_("the CA that signed the source's certificate"), TO_OPTIONS},
     {"source-pin", 0, "[HOST=]SHA256",

@@ -32,15 +32,7 @@ static const struct cli_option options[] = {
      N_("proxmox://: send the disks, or have the node fetch them from here "
         "(with --serve; auto also where its /var/tmp has no room)"),
      TO_OPTIONS},
-    {"serve", 0, "ADDRESS[:PORT]",
-     N_("where the node fetches them: an address of this machine (else the "
-        "one on the way to the node)"),
-     TO_OPTIONS},
-    {"serve-cert", 0, "FILE",
-     N_("with --serve NAME: a certificate that the node trusts, which it then "
-        "checks"),
-     TO_OPTIONS},
-    {"serve-key", 0, "FILE", N_("its key"), TO_OPTIONS},
+    CLI_SERVE_OPTIONS,
     {"vmid", 0, "N", N_("Proxmox: the VM's number"), TO_OPTIONS},
     {"name", 0, "NAME", N_("the VM's name there"), TO_OPTIONS},
     {"disk-by-disk", 0, NULL,
