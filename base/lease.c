@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/out.h"
+#include "base/random.h"
 
 enum { TEXT_MOST = 4096, TRIES = 5 };
 
@@ -247,7 +248,6 @@ static struct rh_lease *new_lease(int dir, const char *name,
     l->dir = fcntl(dir, F_DUPFD_CLOEXEC, 0);
     l->name = rh_strdup(name);
     l->every = RH_MAX(stale_seconds / 6, 1);
-    rh_random_hex(l->token, 16);
     pthread_mutex_init(&l->lock, NULL);
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -464,7 +464,9 @@ int rh_lease_take(int dir, const char *name, unsigned stale_seconds,
                   struct rh_lease **ret, char **ret_holder, rh_error **err)
 {
     struct rh_lease *l = new_lease(dir, name, stale_seconds);
-    int got = take(l, stale_seconds, ret_holder, err);
+    int got = rh_random_hex(l->token, 16, err) < 0
+                  ? -1
+                  : take(l, stale_seconds, ret_holder, err);
 
     if (got == 1 && start_keeping(l, err) < 0) {
         rh_lease_release(l);

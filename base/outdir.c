@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -23,6 +22,8 @@
 #include "base/digest.h"
 #include "base/lease.h"
 #include "base/out.h"
+#include "base/random.h"
+#include "base/text.h"
 
 /* --- names
  * -------------------------------------------------------------------- */
@@ -234,12 +235,27 @@ static bool name_is_free(const struct claim *c)
            faccessat(c->dir, c->aside, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
-static int try_claim(struct claim *c, const char *name, long number,
-                     rh_error **err)
+/* One that nobody had: a late owner must not find another's part by his name.
+ * Nine digits keep the longest file name within 255 bytes. */
+static int new_number(long *ret, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *lease = rh_printf(".%s.%ld.lease", name, number);
+    uint32_t random = 0;
+
+    if (rh_random(&random, sizeof random, err) < 0)
+        return -1;
+    *ret = random % 1000000000L;
+    return 0;
+}
+
+static int try_claim(struct claim *c, const char *name, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *lease = NULL;
+    long number;
     int got;
 
+    if (new_number(&number, err) < 0)
+        return -1;
+    lease = rh_printf(".%s.%ld.lease", name, number);
     free(c->part);
     free(c->aside);
     c->part = rh_printf(".%s.%ld.part", name, number);
@@ -255,17 +271,6 @@ static int try_claim(struct claim *c, const char *name, long number,
     return got;
 }
 
-/* One that nobody had: a late owner must not find another's part by his name.
- * Nine digits keep the longest file name within 255 bytes. */
-static long new_number(void)
-{
-    uint32_t random = 0;
-
-    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-        abort(); /* 4 bytes are given whole, or the system has no random */
-    return random % 1000000000L;
-}
-
 /* Takes `dir`'s leftovers of this name away before. */
 static int claim_begin(struct claim *c, const char *dir, const char *name,
                        rh_error **err)
@@ -279,7 +284,7 @@ static int claim_begin(struct claim *c, const char *dir, const char *name,
     else
         remove_abandoned(c->dir, name);
     for (int i = 0; got == 0 && i < NAMES_TRIED; i++)
-        got = try_claim(c, name, new_number(), err);
+        got = try_claim(c, name, err);
     if (got == 1)
         return 0;
     if (got == 0)

@@ -18,13 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/http.h"
+#include "base/random.h"
 #include "base/rate.h"
 #include "base/serve_tls.h"
+#include "base/text.h"
 
 enum {
     GUESTS = 8,
@@ -33,6 +34,7 @@ enum {
     SILENCE = 15 * 60 * 1000, /* of who fetches: its storage may be busy */
     LEAVING = 10 * 1000,      /* for it to close, once all was sent */
     TURN = 16,                /* pieces, before another one has its turn */
+    RESTING = 1000,           /* when no descriptor is free */
     PATH_BYTES = 32,
     READERS_MOST = 64,
 };
@@ -63,6 +65,7 @@ struct rh_serve {
     struct rh_io *file;
     struct rh_secret *path;
     struct guest guests[GUESTS];
+    int64_t resting; /* until then nobody is let in */
     bool stop;
 
     pthread_mutex_t lock; /* for what follows */
@@ -356,16 +359,20 @@ static void receive(struct rh_serve *s, int fd, const struct in6_addr *from)
                         .text = rh_malloc(RH_SERVE_HEAD)};
 }
 
-static void accept_all(struct rh_serve *s)
+/* Who can't be let in stays in the queue, and would wake us at once. */
+static void accept_some(struct rh_serve *s)
 {
-    for (;;) {
+    for (unsigned i = 0; i < TURN; i++) {
         union address a = {.all = {0}};
         socklen_t n = sizeof a;
         struct in6_addr from;
         int fd = accept4(s->listener, &a.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-        if (fd < 0)
+        if (fd < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+                s->resting = now_ms() + RESTING;
             return;
+        }
         from = mapped(&a);
         receive(s, fd, &from);
     }
@@ -577,6 +584,8 @@ static void once(struct rh_serve *s)
     struct pollfd fds[2 + GUESTS] = {{.fd = s->wake, .events = POLLIN},
                                      {.fd = s->listener, .events = POLLIN}};
 
+    if (now_ms() < s->resting)
+        fds[1].fd = -1;
     for (size_t i = 0; i < GUESTS; i++)
         fds[2 + i] = (struct pollfd){.fd = s->guests[i].fd,
                                      .events = s->guests[i].events};
@@ -590,7 +599,7 @@ static void once(struct rh_serve *s)
         if (s->guests[i].fd >= 0)
             turn(s, &s->guests[i], fds[2 + i].revents != 0);
     if (fds[1].revents)
-        accept_all(s);
+        accept_some(s);
 }
 
 /* A reader that is gone must not end the program: SIGPIPE, which OpenSSL's
@@ -609,14 +618,14 @@ static void *serve(void *user)
     return NULL;
 }
 
-static struct rh_secret *new_path(void)
+static struct rh_secret *new_path(rh_error **err)
 {
     unsigned char random[PATH_BYTES];
     char hex[2 * PATH_BYTES + 1];
     struct rh_secret *path;
 
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        abort(); /* no entropy at all: nothing that needs it may go on */
+    if (rh_random(random, sizeof random, err) < 0)
+        return NULL;
     for (size_t i = 0; i < PATH_BYTES; i++)
         snprintf(hex + 2 * i, 3, "%02x", random[i]);
     path = rh_secret_join("/", hex, NULL);
@@ -631,9 +640,10 @@ struct rh_secret *rh_serve_file(struct rh_serve *s, struct rh_io *file,
     struct rh_secret *url;
 
     rh_serve_withdraw(s);
-    s->path = new_path();
-    url =
-        s->path ? rh_secret_join(s->name, rh_secret_text(s->path), NULL) : NULL;
+    s->path = new_path(err);
+    if (!s->path)
+        return NULL;
+    url = rh_secret_join(s->name, rh_secret_text(s->path), NULL);
     s->file = file;
     s->seen = (struct rh_serve_seen){0};
     s->stop = false;

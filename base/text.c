@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 
 #include "base/data.h"
 #include "base/mem.h"
@@ -257,15 +256,4 @@ char *rh_source_shown(const char *source)
     return rh_printf("%.*s%.*s", (int)(host - source), source,
                      is_nbd(source, n) ? INT_MAX : (int)strcspn(from, "?#"),
                      from);
-}
-
-void rh_random_hex(char *ret, size_t bytes)
-{
-    unsigned char random[16];
-
-    /* So few bytes are given whole, or not at all. */
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        abort();
-    for (size_t i = 0; i < bytes; i++)
-        snprintf(ret + 2 * i, 3, "%02x", random[i]);
 }

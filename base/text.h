@@ -33,10 +33,6 @@ char *rh_printable(const char *text);
  * frees. */
 char *rh_source_shown(const char *source);
 
-/* 2 * bytes hex digits (of at most 16 bytes) and a NUL, that nobody else has:
- * names, marks, tokens.  Ends the process where the system has no random. */
-void rh_random_hex(char *ret, size_t bytes);
-
 /* "10.5 GiB" for people; the caller frees. */
 char *rh_human_size(uint64_t bytes);
 

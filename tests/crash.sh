@@ -80,6 +80,16 @@ test_without_rename_flags() {
     run "${STRACE[@]}" "${inject[@]}" "$REHOST" disk convert "$SCRATCH/disk.raw" d.qcow2
     expect_error FILE_EXISTS 1
 }
+# A sandbox that refuses the call: an error, not the end of the program that
+# uses the library.
+test_no_random_numbers() {
+    need strace
+    run "${STRACE[@]}" -e trace=getrandom -e inject=getrandom:error=ENOSYS "$REHOST" \
+        convert "$OVA" --to kvm --out out
+    expect_error UNAVAILABLE 1
+    expect_stderr 'no random numbers'
+    expect_empty out
+}
 # What cannot reach the medium while the copy goes on is not forgotten: the
 # kernel tells it once.
 test_a_medium_that_fails_behind_our_back() {

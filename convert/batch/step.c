@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "base/io.h"
 #include "base/limits.h"
 #include "base/out.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "convert/batch/batch.h"
 #include "convert/batch/work_key.h"
@@ -423,23 +423,23 @@ static void begin_plan(rh_batch *b, size_t i)
         failed_with(b, i, e);
 }
 
-static void new_staging(const rh_batch *b, size_t i)
+static int new_staging(const rh_batch *b, size_t i, rh_error **err)
 {
-    unsigned char bytes[6];
+    char hex[13];
 
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        abort();
+    if (rh_random_hex(hex, 6, err) < 0)
+        return -1;
     set_text(&b->tasks[i].staging,
-             rh_printf("%s.%02x%02x%02x%02x%02x%02x", vm_of(b, i)->folder,
-                       bytes[0], bytes[1], bytes[2], bytes[3], bytes[4],
-                       bytes[5]));
+             rh_printf("%s.%s", vm_of(b, i)->folder, hex));
+    return 0;
 }
 
 static int make_staging(const rh_batch *b, size_t i, rh_error **err)
 {
     const struct rh_task *t = &b->tasks[i];
 
-    new_staging(b, i);
+    if (new_staging(b, i, err) < 0)
+        return -1;
     if (mkdirat(b->journal.work, t->staging, 0777) == 0)
         return 0;
     return rh_fail_errno(err, RH_ERR_BATCH_JOURNAL, errno,

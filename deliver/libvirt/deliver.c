@@ -54,8 +54,8 @@ static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
     uint64_t bytes = 0;
 
     s->to.work = &s->work;
-    rh_virt_work_init(&s->work, h);
-    if (read_job(s, d->request.job, &bytes, err) < 0 ||
+    if (rh_virt_work_init(&s->work, h, err) < 0 ||
+        read_job(s, d->request.job, &bytes, err) < 0 ||
         rh_virt_look(&s->work, pool, d->request.data_bytes, bytes, checks,
                      err) < 0)
         return -1;

@@ -98,7 +98,8 @@ static int look(struct rh_push_item *p, rh_error **err)
     struct rh_virt_host *h = p->server->state;
 
     p->work = &i->work;
-    rh_virt_work_init(&i->work, h);
+    if (rh_virt_work_init(&i->work, h, err) < 0)
+        return -1;
     i->work.journal = p->journal;
     i->place = rh_place_folder(p->dir, err);
     if (!i->place || read_domain(p, i, err) < 0 || look_at_disks(p, i, err) < 0)

@@ -153,7 +153,8 @@ struct rh_virt_work {
     uint64_t hole, sent;                   /* hole: bytes not sent yet */
     virDomainPtr vm;
 };
-void rh_virt_work_init(struct rh_virt_work *w, struct rh_virt_host *h);
+int rh_virt_work_init(struct rh_virt_work *w, struct rh_virt_host *h,
+                      rh_error **err);
 void rh_virt_work_free(struct rh_virt_work *w);
 /* 1: a VM with the domain's UUID is there; 0: none; -1: it is not known. */
 int rh_virt_has_uuid(struct rh_virt_work *w, rh_error **err);

@@ -6,16 +6,18 @@
 
 #include "base/bytes.h"
 #include "base/out.h"
+#include "base/random.h"
 #include "deliver/libvirt/virt.h"
 
 /* Of a stream's message (256 KiB less its head is libvirt's own limit), and how
  * small a hole is worth one. */
 enum { PIECE = 128 * 1024, NAME_MAX_BYTES = 64 };
 
-void rh_virt_work_init(struct rh_virt_work *w, struct rh_virt_host *h)
+int rh_virt_work_init(struct rh_virt_work *w, struct rh_virt_host *h,
+                      rh_error **err)
 {
     *w = (struct rh_virt_work){.host = h};
-    rh_random_hex(w->mark, 4);
+    return rh_random_hex(w->mark, 4, err);
 }
 
 void rh_virt_work_free(struct rh_virt_work *w)

@@ -190,11 +190,13 @@ static int call_begin(struct rh_broker *b, const char *const *words,
     if (b->facts.taken)
         return rh_fail(err, RH_ERR_DELIVERY_TAKEN, "a VM %s is there already",
                        b->facts.vmid);
-    b->journal =
-        rh_journal_begin(b->lib, NULL, key, clean_one, NULL, NULL, err);
-    if (!b->journal)
+    if (rh_node_vm_init(&b->vm, NULL, b->storage, &b->facts, err) == 0)
+        b->journal =
+            rh_journal_begin(b->lib, NULL, key, clean_one, NULL, NULL, err);
+    if (!b->journal) {
+        rh_node_vm_free(&b->vm);
         return -1;
-    rh_node_vm_init(&b->vm, NULL, b->storage, &b->facts);
+    }
     b->vm.journal = b->journal;
     say(r, b->vm.vmid);
     return 0;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/random.h"
 
 bool rh_node_is_name(const char *name)
 {
@@ -241,13 +242,13 @@ void rh_node_facts_free(struct rh_node_facts *f)
 /* --- volumes
  * -------------------------------------------------------------------------- */
 
-void rh_node_vm_init(struct rh_node_vm *v, rh_lib *lib, const char *storage,
-                     const struct rh_node_facts *f)
+int rh_node_vm_init(struct rh_node_vm *v, rh_lib *lib, const char *storage,
+                    const struct rh_node_facts *f, rh_error **err)
 {
     *v = (struct rh_node_vm){.lib = lib, .storage = storage};
     v->vmid = rh_strdup(f->vmid);
     v->files = f->files;
-    rh_random_hex(v->mark, 4);
+    return rh_random_hex(v->mark, 4, err);
 }
 
 void rh_node_vm_free(struct rh_node_vm *v)

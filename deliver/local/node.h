@@ -59,8 +59,8 @@ struct rh_node_vm {
     char *note;                 /* of its description, to know it by */
     bool made;                  /* the VM stands, as far as we know */
 };
-void rh_node_vm_init(struct rh_node_vm *v, rh_lib *lib, const char *storage,
-                     const struct rh_node_facts *f);
+int rh_node_vm_init(struct rh_node_vm *v, rh_lib *lib, const char *storage,
+                    const struct rh_node_facts *f, rh_error **err);
 void rh_node_vm_free(struct rh_node_vm *v);
 /* A new raw volume; noted in the journal before it is made. *ret_volume is
  * borrowed. */

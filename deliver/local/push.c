@@ -144,8 +144,9 @@ static int send(struct rh_push_item *p, rh_error **err)
 {
     struct item *i = p->state;
 
-    rh_node_vm_init(&i->vm, p->server->lib, storage_of(p->server), &i->facts);
-    if (make(p, i, err) < 0)
+    if (rh_node_vm_init(&i->vm, p->server->lib, storage_of(p->server),
+                        &i->facts, err) < 0 ||
+        make(p, i, err) < 0)
         return -1;
     p->delivered = rh_node_describe(&i->result.conf, i->facts.vmid);
     rh_journal_done(p->journal);

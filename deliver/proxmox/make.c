@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/random.h"
 #include "deliver/proxmox/proxmox.h"
 
 enum { PIECE = 1024 * 1024, TRIES = 5, CREATING = 60 /* seconds */ };
@@ -121,7 +122,8 @@ static int upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
     RH_AUTO(rh_http_upload_closep) struct rh_http_upload *u = NULL;
     struct rh_http_request r = {.method = "POST", .path = path};
 
-    rh_random_hex(boundary, 16);
+    if (rh_random_hex(boundary, 16, err) < 0)
+        return -1;
     add_field(&head, boundary, "content", "import");
     add_field(&head, boundary, "checksum-algorithm", "sha256");
     add_field(&head, boundary, "checksum", digest);
@@ -178,9 +180,8 @@ int rh_pve_upload(struct rh_pve_work *w, struct rh_io *file, const char *name,
     RH_AUTO(rh_freep) char *unique = NULL;
     RH_AUTO(rh_freep) char *volume = NULL;
 
-    if (digest_of(w, file, digest, err) < 0)
+    if (digest_of(w, file, digest, err) < 0 || rh_random_hex(mark, 8, err) < 0)
         return -1;
-    rh_random_hex(mark, 8);
     unique = rh_printf("rehost-%s-%s", mark, name);
     volume = rh_printf("%s:import/%s", w->place->import, unique);
     if (w->journal && rh_journal_add(w->journal, "file", volume, err) < 0)

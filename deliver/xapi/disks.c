@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/random.h"
 #include "deliver/xapi/xapi.h"
 #include "formats/vhd/vhd.h"
 
@@ -15,16 +16,17 @@
 
 static const char key[] = "rehost-task", stem[] = "rehost-";
 
-void rh_xapi_disks_init(struct rh_xapi_disks *d, const struct rh_xapi *x)
+int rh_xapi_disks_init(struct rh_xapi_disks *d, const struct rh_xapi *x,
+                       rh_error **err)
 {
     const char *kept = rh_xapi_kept_mark(x);
 
     if (kept) {
         snprintf(d->mark, sizeof d->mark, "%s", kept);
-        return;
+        return 0;
     }
     memcpy(d->mark, stem, sizeof stem);
-    rh_random_hex(d->mark + sizeof stem - 1, 8);
+    return rh_random_hex(d->mark + sizeof stem - 1, 8, err);
 }
 
 void rh_xapi_disks_free(struct rh_xapi_disks *d)

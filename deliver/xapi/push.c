@@ -107,8 +107,8 @@ static int look(struct rh_push_item *p, rh_error **err)
     struct rh_xapi *x = p->server->state;
 
     p->work = &i->work;
-    rh_xapi_disks_init(&i->work.disks, x);
-    if (open_result(p, i, err) < 0)
+    if (rh_xapi_disks_init(&i->work.disks, x, err) < 0 ||
+        open_result(p, i, err) < 0)
         return -1;
     p->bytes = i->xva.file_bytes;
     i->place.single = i->work.single;

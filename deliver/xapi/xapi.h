@@ -194,7 +194,8 @@ struct rh_xapi_disks {
     uint64_t sent;
 };
 /* Sets the mark: a new one, or that of the disks which are kept. */
-void rh_xapi_disks_init(struct rh_xapi_disks *d, const struct rh_xapi *x);
+int rh_xapi_disks_init(struct rh_xapi_disks *d, const struct rh_xapi *x,
+                       rh_error **err);
 /* Make VDI i (they come in ova's order) and fill it, unless an earlier run has
  * left it whole.  `digest` of its content is noted, or NULL. */
 int rh_xapi_disks_send(struct rh_xapi_disks *d, const struct rh_ova *ova,

@@ -33,7 +33,8 @@ static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
         return -1;
     s->skip = TAR + rh_round_up(n, TAR);
     s->to.work = &s->work;
-    rh_xo_work_init(&s->work, s->to.server.state, NULL);
+    if (rh_xo_work_init(&s->work, s->to.server.state, NULL, err) < 0)
+        return -1;
     s->work.ova = &s->ova;
     s->xml = rh_ova_change(xml, n, s->work.options, err);
     if (!s->xml || rh_ova_parse(s->xml, strlen(s->xml), &s->ova, err) < 0)

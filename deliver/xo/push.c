@@ -40,7 +40,9 @@ static int look(struct rh_push_item *p, rh_error **err)
     struct item *i = p->state = rh_new0(struct item);
 
     p->work = &i->work;
-    rh_xo_work_init(&i->work, p->server->state, p->server->options);
+    if (rh_xo_work_init(&i->work, p->server->state, p->server->options, err) <
+        0)
+        return -1;
     i->work.ova = &i->xva.ova;
     i->work.journal = p->journal;
     if (rh_xva_open(p->dir, p->name, i->work.options, &i->xva, err) < 0 ||

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/limits.h"
+#include "base/random.h"
 #include "deliver/xo/xo.h"
 
 enum {
@@ -18,17 +19,20 @@ enum {
 /* Of a mark, before 16 hex digits. */
 static const char stem[] = "rehost push ";
 
-void rh_xo_work_init(struct rh_xo_work *w, struct rh_xo *x, const rh_options *o)
+int rh_xo_work_init(struct rh_xo_work *w, struct rh_xo *x, const rh_options *o,
+                    rh_error **err)
 {
     *w = (struct rh_xo_work){.xo = x, .options = rh_new0(rh_options)};
     memcpy(w->mark, stem, sizeof stem);
-    rh_random_hex(w->mark + sizeof stem - 1, 8);
+    if (rh_random_hex(w->mark + sizeof stem - 1, 8, err) < 0)
+        return -1;
     for (size_t i = 0; o && i < o->list.count; i++)
         if (!strcmp(o->list.items[i].key, "network-map") ||
             !strcmp(o->list.items[i].key, "name"))
             rh_options_put(w->options, o->list.items[i].key,
                            o->list.items[i].value);
     rh_options_put(w->options, "note", w->mark);
+    return 0;
 }
 
 void rh_xo_work_free(struct rh_xo_work *w)

@@ -38,8 +38,8 @@ struct rh_xo_work {
 };
 void rh_xo_work_free(struct rh_xo_work *w);
 /* Sets the mark and the options. */
-void rh_xo_work_init(struct rh_xo_work *w, struct rh_xo *x,
-                     const rh_options *o);
+int rh_xo_work_init(struct rh_xo_work *w, struct rh_xo *x, const rh_options *o,
+                    rh_error **err);
 /* Storage, space, networks; sets sr and pool. */
 int rh_xo_look(struct rh_xo_work *w, const char *sr, uint64_t data_bytes,
                struct rh_checks *checks, rh_error **err);
