@@ -74,7 +74,7 @@ complete -c rehost -n '__rehost_is report' -l one-vm -d 'the sources are the dis
 complete -c rehost -n '__rehost_is report' -l redact -d 'names and addresses replaced, so that it may be shown to others'
 complete -c rehost -n '__rehost_is report' -l need -r -d 'what the models are weighed by: isolation, delta-backup, file-restore, replication, replication-other-kind, hci, low-latency, overcommit, vmware-devices, solaris, or what a model.yaml names'
 complete -c rehost -n '__rehost_is report' -l target -r -d 'ask this server, too: room, networks, rights (as convert --out)'
-complete -c rehost -n '__rehost_is report' -l run-as -r -d '--out proxmox-local: who reads the source, without root’s rights (nobody)'
+complete -c rehost -n '__rehost_is report' -l run-as -r -d '--target proxmox-local: who reads the source, without root’s rights (nobody)'
 complete -c rehost -n '__rehost_is report' -l login -r -d 'who we are at a server: YAML, mode 0600 (see rehost push)'
 complete -c rehost -n '__rehost_is report' -l tls-ca -r -d 'the CA that signed the server’s certificate'
 complete -c rehost -n '__rehost_is report' -l pin -d 'the server’s certificate by its fingerprint'
