@@ -7,19 +7,25 @@
 #include "package/descriptor.h"
 
 /* The name of an XML document's root without its prefix; "" when the text is no
- * XML, "?" when a long comment hides it.  UTF-16's zeros are left out. */
+ * XML, "?" when a long comment hides it.  UTF-16's and UTF-32's zeros are left
+ * out, of which no more than three stand together: a disk without a boot loader
+ * begins with 440, and the signature that follows may be any character. */
 static void root_of(const char *text, size_t n, char ret[32])
 {
     enum { LOOK = 4096 };
     char plain[LOOK + 1];
-    size_t m = 0, length;
+    size_t m = 0, zeros = 0, length;
     const char *p = plain, *colon;
 
-    for (size_t i = 0; i < n && m < LOOK; i++)
+    ret[0] = '\0';
+    for (size_t i = 0; i < n && m < LOOK; i++) {
+        zeros = text[i] ? 0 : zeros + 1;
+        if (zeros > 3 && !m)
+            return;
         if (text[i] && !strchr("\xef\xbb\xbf\xff\xfe", text[i]))
             plain[m++] = text[i];
+    }
     plain[m] = '\0';
-    ret[0] = '\0';
     p += strspn(p, " \t\r\n");
     if (*p != '<')
         return;

@@ -450,6 +450,23 @@ test_several_bare_disks_are_one_vm() {
     run "$REHOST" report a.img b.qcow2 --to kvm --json
     expect_json '.vms | length' 2
 }
+# A disk without a boot loader begins with zeros and its signature, four bytes of
+# chance: one of 256 reads as the begin of an XML document.
+test_a_disk_whose_signature_is_an_angle_bracket_is_a_disk() {
+    truncate -s 20M d.raw
+    echo 'start=2048,type=83' | sfdisk -q --label dos d.raw
+    printf '<OVF' | dd of=d.raw bs=1 seek=440 conv=notrunc status=none
+    run "$REHOST" convert d.raw --to kvm --out out --set memory=1GiB --set firmware=bios \
+        --no-guest-fix --format raw
+    expect_status 0
+    expect_same_disk d.raw out/d/disk0.raw raw raw
+    for code in utf-16 utf-32be; do # as libxml2 reads them
+        printf "<Envelope/>" | iconv -t $code >e.ovf
+        run "$REHOST" inspect e.ovf
+        expect_status 3
+        expect_stderr OVF_NO_VM
+    done
+}
 test_several_disks_that_are_no_vm() {
     make_disk a.img 2097152 a
     mkdir d
