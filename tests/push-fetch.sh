@@ -154,6 +154,7 @@ wait_for_url() {
 }
 test_interrupted() {
     pve --wget-rate 50k
+    truncate -s 64M web01/disk0.qcow2
     "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" --serve 127.0.0.1 \
         >.stdout 2>.stderr &
     local pid=$!
@@ -206,8 +207,8 @@ test_without_the_right() {
 }
 # --- strangers -----------------------------------------------------------------------
 test_strangers_get_nothing() {
-    pve --wget-rate 1000k
-    truncate -s 5M web01/disk0.qcow2
+    touch hold
+    pve --hold "$PWD/hold"
     "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" --serve 127.0.0.1 \
         >.stdout 2>.stderr &
     local pid=$!
@@ -260,6 +261,7 @@ PY
     expect_stdout '^past HTTP/1.1 416'
     expect_stdout '^elsewhere [A-Z][A-Za-z]*Error$'
     expect_stdout '^again HTTP/1.1 200'
+    rm hold
     wait $pid
     expect_equal $? 0 "exit status"
     expect_arrived

@@ -776,6 +776,8 @@ class Server:
 
         def work(log, task):
             log.append("downloading %s to %s" % (p["url"], dest))
+            while c.o.hold and os.path.exists(c.o.hold) and not task.get("stopped"):
+                time.sleep(0.05)
             if os.path.exists(dest):
                 raise RuntimeError("refusing to override existing file '%s'" % dest)
             tmp = dest + ".tmp_dwnl.1"
@@ -867,6 +869,7 @@ def main():
     parser.add_argument("--tamper", action="store_true", help="what the node downloads comes changed")
     parser.add_argument("--trust", default="", help="the node's CAs")
     parser.add_argument("--wget-rate", default="", help="bytes a second of a download")
+    parser.add_argument("--hold", default="", help="downloads wait while this file is there")
     parser.add_argument("--root-free", type=int, default=0, help="bytes free in the node's root file system")
     parser.add_argument("--hang-task", default="", help="tasks of this type take --hang seconds")
     parser.add_argument("--hang", type=float, default=2)
