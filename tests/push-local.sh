@@ -79,7 +79,7 @@ chmod +x bin/*
 chmod -R a+rX "$SCRATCH" # for whoever reads without root's rights
 
 node() {
-    export PVE=$PWD/pve PATH=$SCRATCH/bin:$PATH
+    export PVE=$PWD/pve PATH=$SCRATCH/bin:$PATH REHOST_LOCK_DIR=$PWD/locks
     mkdir -p pve/volumes pve/conf
     cp -r "$SCRATCH/kvm/web01" web01
 }
@@ -176,6 +176,34 @@ test_checked_before() {
     PATH=/usr/bin:/bin run "$REHOST" push web01 --to proxmox-local:tank
     expect_error DELIVERY_PLACE 4
     expect_stderr 'no Proxmox VE'
+}
+# While a VM is made its number is nobody else's; but only who may make VMs here
+# can hold one.
+test_numbers_are_locked_where_only_we_write() {
+    node
+    mkdir -m 700 locks
+    exec 8>locks/vm-100
+    flock 8
+    push --dry-run
+    expect_status 0
+    expect_stdout 'would: .*qm create 101$'
+    push --dry-run --vmid 100
+    expect_error DELIVERY_TAKEN 4
+    exec 8>&-
+    chmod 777 locks
+    push
+    expect_error FILE_OPEN 1
+    expect_stderr 'locks: .*written to by others'
+    mv locks elsewhere
+    ln -s elsewhere locks
+    push
+    expect_error FILE_NOT_FOUND 1
+    expect_nothing_left
+    as_root
+    unset REHOST_LOCK_DIR
+    push --dry-run
+    expect_status 0
+    expect_equal "$(stat -c '%a %u' /run/rehost)" "700 0" "the folder of locks"
 }
 test_create_that_fails() {
     node

@@ -3,12 +3,8 @@
 #include "deliver/local/node.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/random.h"
@@ -109,105 +105,6 @@ static int look_at_storage(rh_lib *lib, const char *name,
     return 0;
 }
 
-static char *lock_path(const char *vmid)
-{
-    return rh_printf("%s/rehost-vm-%s",
-                     access("/run/lock", W_OK) == 0 ? "/run/lock" : "/tmp",
-                     vmid);
-}
-
-/* A file for each number that a run on this node has taken and made no VM of
- * yet: between the two lies the copy of all its disks. */
-static bool reserve(struct rh_node_facts *f, const char *vmid)
-{
-    RH_AUTO(rh_freep) char *path = lock_path(vmid);
-    RH_AUTO(rh_closep)
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-                  0600);
-    struct stat st;
-
-    /* One that its run has just removed is no lock any more. */
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 ||
-        !st.st_nlink)
-        return false;
-    f->reserved = true;
-    f->lock = fd;
-    fd = -1;
-    return true;
-}
-
-static void release(struct rh_node_facts *f)
-{
-    RH_AUTO(rh_freep) char *path = f->reserved ? lock_path(f->vmid) : NULL;
-
-    if (!path)
-        return;
-    unlink(path);
-    close(f->lock);
-    f->reserved = false;
-}
-
-/* The next that is free in the whole cluster, from `from` on; NULL: any. */
-static char *next_number(rh_lib *lib, const char *from, rh_error **err)
-{
-    const char *const argv[] = {
-        "pvesh", "get", "/cluster/nextid", from ? "--vmid" : NULL, from, NULL};
-    char *text = rh_program_run(lib, argv, err);
-
-    if (text)
-        text[strcspn(text, "\n")] = '\0';
-    return text;
-}
-
-/* Others take numbers at the same time. */
-static int find_number(rh_lib *lib, struct rh_node_facts *f, rh_error **err)
-{
-    enum { TRIES = 1000 };
-    RH_AUTO(rh_freep) char *candidate = next_number(lib, NULL, err);
-    uint64_t number = 0;
-
-    if (!candidate)
-        return -1;
-    if (!rh_node_is_number(candidate) || !rh_parse_u64(candidate, &number))
-        return rh_fail(err, RH_ERR_DELIVERY_FAILED,
-                       "\"%.20s\" is no number of a VM", candidate);
-    for (unsigned i = 0; i < TRIES; i++, number++) {
-        RH_AUTO(rh_freep)
-        char *vmid = rh_printf("%llu", (unsigned long long)number);
-        RH_AUTO(rh_freep)
-        char *there = i ? next_number(lib, vmid, NULL) : rh_strdup(vmid);
-
-        if (rh_go_on(lib, err) < 0)
-            return -1;
-        if (!there || !reserve(f, vmid))
-            continue;
-        f->vmid = RH_TAKE(vmid);
-        return 0;
-    }
-    return rh_fail(err, RH_ERR_DELIVERY_TAKEN, "no number for a VM is free");
-}
-
-static int choose_number(rh_lib *lib, const char *asked,
-                         struct rh_node_facts *f, rh_error **err)
-{
-    const char *status[] = {"qm", "status", NULL, NULL};
-    RH_AUTO(rh_freep) char *found = NULL;
-
-    if (!asked && find_number(lib, f, err) < 0)
-        return -1;
-    if (asked) {
-        if (!rh_node_is_number(asked))
-            return rh_fail(err, RH_ERR_USAGE, "\"%.20s\" is no number of a VM",
-                           asked);
-        f->vmid = rh_strdup(asked);
-        f->taken = !reserve(f, asked);
-    }
-    status[2] = f->vmid;
-    found = rh_program_run(lib, status, NULL);
-    f->taken |= found != NULL;
-    return rh_go_on(lib, err);
-}
-
 static char *ask_lvm(rh_lib *lib)
 {
     const char *const argv[] = {
@@ -224,7 +121,7 @@ int rh_node_look(rh_lib *lib, const char *storage, const char *vmid,
 {
     *ret = (struct rh_node_facts){0};
     if (look_at_storage(lib, storage, ret, err) < 0 ||
-        choose_number(lib, vmid, ret, err) < 0)
+        rh_node_choose_number(lib, vmid, ret, err) < 0)
         return -1;
     ret->lvm = ask_lvm(lib);
     return rh_go_on(lib, err);
@@ -232,7 +129,7 @@ int rh_node_look(rh_lib *lib, const char *storage, const char *vmid,
 
 void rh_node_facts_free(struct rh_node_facts *f)
 {
-    release(f);
+    rh_node_leave_number(f);
     free(f->type);
     free(f->vmid);
     free(f->lvm);

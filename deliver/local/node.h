@@ -35,6 +35,10 @@ struct rh_node_facts {
 int rh_node_look(rh_lib *lib, const char *storage, const char *vmid,
                  struct rh_node_facts *ret, rh_error **err);
 void rh_node_facts_free(struct rh_node_facts *f);
+/* Parts of the two: `vmid` and `taken`, and a lock on the number. */
+int rh_node_choose_number(rh_lib *lib, const char *asked,
+                          struct rh_node_facts *f, rh_error **err);
+void rh_node_leave_number(struct rh_node_facts *f);
 /* What that means for this VM; `need` are bytes, 0: not known. */
 void rh_node_judge(const struct rh_node_facts *f, const char *storage,
                    uint64_t need, const struct rh_pve_conf *conf,
