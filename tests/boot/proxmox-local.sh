@@ -1,6 +1,7 @@
 #!/bin/bash
-# proxmox-local.sh - `rehost push --to proxmox-local:` onto real block devices, in
-# a small Linux of its own, for the device mapper is not there on every machine.
+# proxmox-local.sh - `rehost push --to proxmox-local:` and `rehost convert --out` to
+# it onto real block devices, in a small Linux of its own, for the device mapper is
+# not there on every machine.
 # pvesm and qm are stubs; what they hand out is real: LVM-thin volumes (of a pool
 # that zeroes new blocks, and of one that does not), plain logical volumes in a
 # used volume group, and disks with the shape of ZFS's volumes (16 KiB blocks,
@@ -54,7 +55,7 @@ alloc)
     thick) lvm lvcreate -q -y -an -Wn -L "$5k" -n "$4" vg >/dev/null && lvm lvchange -q -ay "vg/$4" ;;
     zfs)
         # The next disk that is free.
-        for disk in vdb vdc; do
+        for disk in vdb vdc vdd vde; do
             [ -e "/zvol/used-$disk" ] || break
         done
         : >"/zvol/used-$disk"
@@ -89,7 +90,7 @@ exec >/dev/ttyS0 2>&1
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 sh /modules
-while [ ! -b /dev/vdc ]; do sleep 1; done
+while [ ! -b /dev/vde ]; do sleep 1; done
 lvm pvcreate -q -ff -y /dev/vda
 lvm vgcreate -q vg /dev/vda
 lvm lvcreate -q -y -T -L 48m -Zy vg/thin
@@ -97,23 +98,31 @@ lvm lvcreate -q -y -T -L 48m -c 256k -Zn vg/unzeroed
 push() { # STORAGE NUMBER
     rehost push /web01 --to "proxmox-local:$1" --network-map '*=lo' --vmid "$2" \
         --progress none
-    echo "RESULT $1 status $?"
+    echo "RESULT push $1 status $?"
 }
-compare() { # STORAGE NUMBER
+convert() { # STORAGE NUMBER
+    rehost convert /vm --to kvm --out "proxmox-local:$1" --network-map '*=lo' \
+        --vmid "$2" --no-guest-fix --progress none
+    echo "RESULT convert $1 status $?"
+}
+compare() { # HOW STORAGE NUMBER
     for i in 0 1; do
-        set -- "$1" "$2" /dev/vg/vm-$2-disk-$i-*
-        [ "$1" != zfs ] || set -- "$1" "$2" /zvol/vm-$2-disk-$i-*
+        set -- "$1" "$2" "$3" /dev/vg/vm-$3-disk-$i-*
+        [ "$2" != zfs ] || set -- "$1" "$2" "$3" /zvol/vm-$3-disk-$i-*
         size=$(stat -c %s /source/$i.raw)
-        whole=$(blockdev --getsize64 "$3")
-        cmp -s -n "$size" "/source/$i.raw" "$3" && echo "RESULT $1 disk $i same"
-        tail -c $((whole - size)) "$3" | tr -d '\0' | wc -c |
-            { read -r n; echo "RESULT $1 disk $i behind $n of $((whole - size))"; }
+        whole=$(blockdev --getsize64 "$4")
+        cmp -s -n "$size" "/source/$i.raw" "$4" && echo "RESULT $1 $2 disk $i same"
+        tail -c $((whole - size)) "$4" | tr -d '\0' | wc -c |
+            { read -r n; echo "RESULT $1 $2 disk $i behind $n of $((whole - size))"; }
     done
 }
 lvm lvs --noheadings -o lv_name,data_percent vg | sed 's/^/BEFORE /'
 for storage in thin:200 unzeroed:300 thick:400 zfs:500; do
-    push ${storage%:*} ${storage#*:}
-    compare ${storage%:*} ${storage#*:}
+    number=${storage#*:}
+    push ${storage%:*} $number
+    compare push ${storage%:*} $number
+    convert ${storage%:*} $((number + 1))
+    compare convert ${storage%:*} $((number + 1))
 done
 lvm lvs --noheadings --nosuffix --units b -o lv_name,lv_size,data_percent vg | sed 's/^/AFTER /'
 # What the guest gives back goes back: a discard of all.
@@ -128,6 +137,16 @@ SH
 make_guest() { # a Linux that pushes and compares, as ./initrd
     mkdir -p root/bin root/sbin root/zvol root/source root/proc root/sys root/dev \
         root/etc/lvm root/run root/tmp root/root
+    mkdir -p root/var/tmp
+    chmod 1777 root/var/tmp
+    # Who converts is nobody, who reads what rehost brings with it.
+    echo "nobody:x:65534:65534::/nonexistent:/bin/sh" >root/etc/passwd
+    echo "nogroup:x:65534:" >root/etc/group
+    (cd "$TOP" && find profiles docs/schemas targets base/errors.def -name '*.yaml' \
+        -o -name '*.json' -o -name errors.def) | while IFS= read -r file; do
+        mkdir -p "root$TOP/${file%/*}"
+        cp "$TOP/$file" "root$TOP/$file"
+    done
     cp /bin/busybox root/bin/
     for name in $(/bin/busybox --list); do
         [ -e "root/bin/$name" ] || ln -s busybox "root/bin/$name"
@@ -143,25 +162,28 @@ make_guest() { # a Linux that pushes and compares, as ./initrd
     write_stubs
     write_init
     cp -r kvm/web01 root/web01
+    cp -r vm root/vm
     cp "$SCRATCH/0.raw" "$SCRATCH/1.raw" root/source/
+    chmod -R a+rX root
     (cd root && find . | cpio -o -H newc --quiet) >initrd
 }
 boot_it() {
-    local disks=(pv.raw zvol0.raw zvol1.raw) shape=() i
+    local disks=(pv.raw zvol0.raw zvol1.raw zvol2.raw zvol3.raw) drives=() i shape
     # What others have left, everywhere in the volume group.
     { head -c 1M /dev/zero; head -c 223M /dev/zero | tr '\0' '\252'; } >pv.raw
-    truncate -s 8388608 zvol0.raw
-    truncate -s 5242880 zvol1.raw
-    for i in 0 1 2; do
-        [ $i = 0 ] || shape[i]=,logical_block_size=512,physical_block_size=16384,min_io_size=16384,opt_io_size=16384,discard_granularity=16384
-        shape[i]="-drive file=${disks[i]},format=raw,if=none,id=d$i,cache=unsafe,discard=unmap -device virtio-blk-pci,drive=d$i${shape[i]-}"
+    truncate -s 8388608 zvol0.raw zvol2.raw
+    truncate -s 5242880 zvol1.raw zvol3.raw
+    for i in "${!disks[@]}"; do
+        shape=
+        [ "$i" = 0 ] || shape=,logical_block_size=512,physical_block_size=16384,min_io_size=16384,opt_io_size=16384,discard_granularity=16384
+        drives+=(-drive "file=${disks[i]},format=raw,if=none,id=d$i,cache=unsafe,discard=unmap"
+            -device "virtio-blk-pci,drive=d$i$shape")
     done
-    # shellcheck disable=SC2086  # words
     timeout "$BOOT_TIMEOUT" qemu-system-x86_64 -machine q35,usb=off,graphics=off \
         -accel tcg,thread=multi -cpu max,la57=off,svm=off -m 512 -nodefaults \
         -no-user-config -display none -vga none -serial file:serial -nic none -no-reboot -kernel "$KERNEL" \
         -initrd initrd -append "console=ttyS0 loglevel=5 panic=1" \
-        ${shape[0]} ${shape[1]} ${shape[2]} </dev/null >qemu.log 2>&1
+        "${drives[@]}" </dev/null >qemu.log 2>&1
     cat qemu.log serial | tr -d '\r' >console
 }
 
@@ -191,11 +213,15 @@ said() { # LINE
     held
 }
 expect_same() { # STORAGE
+    local how i
     cd "$SCRATCH" || exit 1
     ran
-    said "RESULT $1 status 0"
-    said "RESULT $1 disk 0 same"
-    said "RESULT $1 disk 1 same"
+    for how in push convert; do
+        said "RESULT $how $1 status 0"
+        for i in 0 1; do
+            said "RESULT $how $1 disk $i same"
+        done
+    done
 }
 # Of a volume's blocks, the percent that are there: BEFORE|AFTER|DISCARDED NAME
 percent() {
@@ -204,13 +230,15 @@ percent() {
 }
 
 test_lvm_thin() {
+    local data number
     expect_same thin
     # Zeros took no blocks of the pool; a discard gives back the others.
-    local data
     data=$(($(du -B1 "$SCRATCH/0.raw" | cut -f1) * 100 / 8388608 + 20))
-    expect_equal "$(echo "$(percent AFTER vm-200-disk-0) > 0 &&
-        $(percent AFTER vm-200-disk-0) <= $data" | bc)" 1 \
-        "percent of the volume in use"
+    for number in 200 201; do
+        expect_equal "$(echo "$(percent AFTER vm-$number-disk-0) > 0 &&
+            $(percent AFTER vm-$number-disk-0) <= $data" | bc)" 1 \
+            "percent of the volume in use"
+    done
     expect_equal "$(percent DISCARDED vm-200-disk-0)" 0.00 "after a discard"
 }
 # A pool that hands out blocks as they are: what is not data must be zero, too.
@@ -219,16 +247,20 @@ test_lvm_thin_whose_pool_does_not_zero() {
 }
 test_lvm_with_old_data() {
     expect_same thick
-    said "RESULT thick disk 1 behind 0 of 3145728"
+    said "RESULT push thick disk 1 behind 0 of 3145728"
+    said "RESULT convert thick disk 1 behind 0 of 3145728"
 }
 test_disks_with_the_shape_of_zfs_volumes() {
+    local i
     expect_same zfs
     # The same seen from outside, once the guest is gone.
-    run cmp "$SCRATCH/0.raw" "$SCRATCH/zvol0.raw"
-    expect_status 0
-    run cmp "$SCRATCH/1.raw" "$SCRATCH/zvol1.raw"
-    expect_status 0
-    expect_equal $(($(du -B1 "$SCRATCH/zvol0.raw" | cut -f1) <=
-        $(du -B1 "$SCRATCH/0.raw" | cut -f1) + 1048576)) 1 "holes stay holes"
+    for i in 0 1 2 3; do
+        run cmp "$SCRATCH/$((i % 2)).raw" "$SCRATCH/zvol$i.raw"
+        expect_status 0
+    done
+    for i in 0 2; do
+        expect_equal $(($(du -B1 "$SCRATCH/zvol$i.raw" | cut -f1) <=
+            $(du -B1 "$SCRATCH/0.raw" | cut -f1) + 1048576)) 1 "holes stay holes"
+    done
 }
 run_tests
