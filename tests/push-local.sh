@@ -477,6 +477,8 @@ global_filter=["r|/dev/zd.*|","r|/dev/rbd.*|"]'
     expect_stdout 'good: .*LVM does not look into'
     lvm zfspool 'global_filter=["a|/dev/zd|","r|/dev/zd.*|"]'
     expect_stdout 'caution: .*global_filter'
+    lvm zfspool 'global_filter=["a|/dev/z{1}+++++++++|","r|/dev/zd.*|"]' # not understood
+    expect_stdout 'caution: .*global_filter'
     lvm rbd 'global_filter=["r|/dev/zd.*|"]'
     expect_stdout 'caution: .*r\|/dev/rbd'
     lvm lvmthin 'scan_lvs=1'

@@ -27,8 +27,20 @@ static const char *device_of(const char *type)
     return NULL;
 }
 
+/* LVM knows no counts in braces, and the C library takes memory for each "+" of
+ * a "+": a pattern of more is of no use to anybody. */
+static bool is_simple(const char *regex)
+{
+    enum { PLUSES_MOST = 8, LONGEST = 1024 };
+    size_t n = strlen(regex), pluses = 0;
+
+    for (size_t i = 0; i < n; i++)
+        pluses += regex[i] == '+';
+    return n <= LONGEST && pluses <= PLUSES_MOST && !strchr(regex, '{');
+}
+
 /* One pattern, "r|/dev/zd.*|": 1 it takes the device, -1 it refuses it, 0 it is
- * about others. */
+ * about others.  One that is not understood may take it. */
 static int match(const char *pattern, const char *device)
 {
     RH_AUTO(rh_freep) char *text = NULL;
@@ -39,8 +51,8 @@ static int match(const char *pattern, const char *device)
     if (n < 3 || pattern[n - 1] != pattern[1])
         return 0;
     text = rh_strndup(pattern + 2, n - 3);
-    if (regcomp(&regex, text, REG_EXTENDED | REG_NOSUB) != 0)
-        return 0;
+    if (!is_simple(text) || regcomp(&regex, text, REG_EXTENDED | REG_NOSUB))
+        return 1;
     fits = regexec(&regex, device, 0, NULL, 0) == 0;
     regfree(&regex);
     return !fits ? 0 : pattern[0] == 'r' ? -1 : 1;
