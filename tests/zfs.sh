@@ -114,6 +114,84 @@ test_the_system_that_ran_last_is_taken() {
     report
     expect_equal "$(guest .version)" 12.4
 }
+# --- which of several starts --------------------------------------------------
+# two OPTION...: ROOT/12 is older than ROOT/14.
+two() {
+    freebsd_tree 12.4 && rm -rf old && mv t old
+    freebsd_tree 14.1 && mkdir -p empty
+    need python3 sfdisk grub-fstest
+    disk z $freebsd && vm z
+    mkzfs "$@" zroot 5000 16 z.raw:$at -- ROOT/14=t,1700000000 ROOT/12=old,1600000000 ROOT/none=empty
+    report
+}
+test_what_the_property_bootfs_names_is_taken() {
+    two --bootfs ROOT/12
+    expect_equal "$(guest '.version + " " + .root')" "12.4 zroot/ROOT/12"
+    expect_message GUEST-ZFS "the dataset zroot/ROOT/12 (pool version 5000) is read, as the pool's property bootfs names it"
+    # Whatever lies beside it: none is guessed.
+    two --bootfs ROOT/none
+    told_not_read "its property bootfs names zroot/ROOT/none, in which GRUB's reader finds no system"
+}
+test_a_guess_is_called_one_with_its_reason() {
+    two
+    expect_equal "$(guest .version)" 14.1
+    expect_message GUEST-ZFS "is taken for the one that starts, as the pool does not tell (its property bootfs is not set)"
+    # Damaged where the property stands, and nowhere else.
+    two --bootfs ROOT/12
+    python3 - <<'END'
+d = bytearray(open("z.raw", "rb").read())
+d[d.index(b"bootfs\0") - 14] ^= 1
+open("z.raw", "wb").write(d)
+END
+    report
+    expect_equal "$(guest .version)" 14.1
+    expect_message GUEST-ZFS "as the pool does not tell (it is damaged)"
+    two --circle yes --bootfs ROOT/12
+    expect_message GUEST-ZFS "as the pool does not tell (it is damaged)"
+}
+# What GRUB does not read (an empty dataset, features, encryption, no program) is
+# told by its name all the same.
+starts_from() { # DATASET FILE...
+    local i=0 f names=() dataset=$1
+    shift
+    for f; do
+        i=$((i + 1))
+        truncate -s 0 "d$i.raw" && truncate -s 66M "d$i.raw"
+        printf 'label: gpt\nstart=1MiB, size=64MiB, type=%s\n' $freebsd | sfdisk -q "d$i.raw"
+        xz -dc "$TOP/tests/bsd/pools/$f.xz" | dd of="d$i.raw" bs=1M seek=1 conv=notrunc,sparse iflag=fullblock status=none
+        printf '%s\n' '# Disk DescriptorFile' version=1 CID=fffffffe parentCID=ffffffff \
+            'createType="monolithicFlat"' "RW 135168 FLAT \"d$i.raw\" 0" >"d$i.vmdk"
+        names+=("d$i")
+    done
+    vm "${names[@]}"
+    report
+    expect_message GUEST-ZFS "zroot/$dataset is what the pool starts from"
+}
+test_the_property_of_pools_that_openzfs_wrote() {
+    need sfdisk xz
+    starts_from ROOT/new old.1 old.2
+    starts_from ROOT/new/sub raidz.1 raidz.2 raidz.3
+    starts_from ROOT/new/sub raidz.3 raidz.1 raidz.2
+    starts_from ROOT/a-name-of-more-than-fifty-characters-which-makes-a-fat-zap fat.1
+    told_not_read "GRUB's reader does not take it"
+    PATH=/nowhere report
+    expect_message GUEST-ZFS "ROOT/a-name-of-more-than-fifty-characters-which-makes-a-fat-zap is what the pool starts from"
+    vm d2 # of a raidz not all
+    report
+    expect_equal "$(messages GUEST-ZFS | grep -c 'starts from')" 0
+    told_not_read "not all of its disks are here"
+}
+test_what_zfs_has_encrypted_is_told() {
+    need sfdisk xz
+    starts_from ROOT/new encrypted.1
+    expect_message GUEST-ZFS "(its property bootfs); ZFS has encrypted it"
+}
+test_a_big_endian_pool_is_named() {
+    freebsd_tree
+    on_zfs --big yes --bootfs ROOT/default
+    report
+    expect_message GUEST-ZFS "zroot/ROOT/default is what the pool starts from"
+}
 test_a_system_in_the_pools_own_dataset() {
     freebsd_tree
     need python3 sfdisk grub-fstest

@@ -200,10 +200,12 @@ static void by_table(struct rh_volume *v, struct rh_arena *a,
 }
 
 /* A pool's uberblocks are written in turn, so that the first ones may be empty
- * (zfs.c): then its label tells it, whose list begins like this. */
+ * (zfs.c): then its label tells it, whose list begins like this.  The second
+ * byte is the order of bytes of the machine that wrote it. */
 static bool is_zfs(struct rh_volume *v, const struct head *h)
 {
-    if (!at(h, 16384, "\1\1\0\0\0\0\0\0\0\0\0\1", 12) ||
+    if ((!at(h, 16384, "\1\1\0\0\0\0\0\0\0\0\0\1", 12) &&
+         !at(h, 16384, "\1\0\0\0\0\0\0\0\0\0\0\1", 12)) ||
         !at(h, 16384 + 20, "\0\0\0\7version", 11))
         return false;
     v->fstype = "zfs_member";

@@ -52,6 +52,7 @@ int rh_lvm_find(struct rh_disks *d, struct rh_volumes *v, rh_error **err);
 /* bsdlabel.c: add the partitions of BSD disklabels and of Solaris' VTOC. */
 int rh_bsdlabel_find(struct rh_disks *d, struct rh_volumes *all,
                      rh_error **err);
+enum { RH_ZFS_NO_CHILD = ~0U };
 /* zfs.c: what a pool's label says of it; strings are printable. */
 struct rh_zfs_label {
     const char *pool, *hostname; /* NULL: not said */
@@ -60,16 +61,28 @@ struct rh_zfs_label {
     unsigned members;            /* of a mirror or raidz; else 1 */
     const char *path, *phys_path, *devid; /* as the system last saw it */
     const char *features; /* that a reader must know: "a, b"; NULL: none */
+    uint64_t top;   /* number of the topmost vdev that this disk is of ... */
+    unsigned child; /* ... and its own below that; or RH_ZFS_NO_CHILD */
+    unsigned ashift, parity; /* of the topmost vdev; 0: not said */
     /* Its volumes among the VM's disks, this one among them. */
     const struct rh_volume *const *here;
     size_t here_count;
     const char *root; /* "zroot/ROOT/default"; NULL: not read */
-    void *reader;     /* of who reads its files, kept as long as the label */
+    /* Once rh_zpool_look() was: the dataset below the pool that its property
+     * bootfs names ("ROOT/default", "": the pool's own). */
+    bool looked;
+    char *bootfs;           /* NULL: not known, because of ... */
+    const char *bootfs_why; /* ... this, translated */
+    bool encrypted;         /* by ZFS, and so not to be read */
+    void *reader; /* of who reads its files, kept as long as the label */
     void (*reader_free)(void *reader);
 };
 /* Fills v->zfs and v->label; leaves them where the label is damaged. */
 int rh_zfs_read(struct rh_disks *d, struct rh_volume *v, struct rh_arena *a,
                 rh_error **err);
+/* zpool.c: fill in `bootfs`, once for each label.  -1: the disks cannot be
+ * read, or a cancel. */
+int rh_zpool_look(struct rh_disks *d, struct rh_zfs_label *l, rh_error **err);
 /* When all volumes are found: which belong to one pool. */
 void rh_zfs_gather(struct rh_volumes *all);
 /* Let go of what a reader keeps.  NULL is fine. */

@@ -18,6 +18,8 @@ enum {
     DEPTH_MAX = 3,
     MEMBERS_MAX = 32, /* volumes of one pool that are looked at */
     POOLS_MAX = 64,
+    CHILDREN_MAX = 64,
+    ASHIFT_MAX = 16,
     TYPE_UINT64 = 8,
     TYPE_STRING = 9,
     TYPE_LIST = 19,
@@ -39,6 +41,8 @@ struct pair {
 struct parse {
     struct rh_arena *arena;
     struct rh_zfs_label *out;
+    uint64_t own; /* guid of the disk with this label; comes before the tree */
+    uint32_t child; /* below the topmost vdev, that is read now */
 };
 
 static bool take(struct xdr *x, size_t n, const uint8_t **ret)
@@ -127,13 +131,50 @@ static uint64_t number_of(const struct pair *p)
 static bool read_list(struct parse *w, struct xdr *x, unsigned depth,
                       bool first);
 
-/* The tree below a pool: the topmost vdev says how it is made, the first leaf
- * which disk this is. */
-static bool read_vdev(struct parse *w, struct pair *p, unsigned depth)
+static bool read_children(struct parse *w, const struct pair *p, unsigned depth,
+                          bool first)
 {
-    struct rh_zfs_label *l = w->out;
     struct xdr x = p->value;
 
+    if (depth == 1)
+        w->out->members = p->count;
+    for (uint32_t i = 0; i < p->count && i < CHILDREN_MAX; i++) {
+        if (depth == 1)
+            w->child = i;
+        if (!read_list(w, &x, depth + 1, first && i == 0))
+            return false;
+    }
+    return true;
+}
+
+/* What the topmost vdev says of how the bytes lie. */
+static void read_top(struct parse *w, const struct pair *p)
+{
+    struct rh_zfs_label *l = w->out;
+
+    if (is(p, "id", TYPE_UINT64))
+        l->top = number_of(p);
+    else if (is(p, "ashift", TYPE_UINT64))
+        l->ashift = (unsigned)RH_MIN(number_of(p), (uint64_t)ASHIFT_MAX);
+    else if (is(p, "nparity", TYPE_UINT64))
+        l->parity = (unsigned)RH_MIN(number_of(p), (uint64_t)CHILDREN_MAX);
+}
+
+/* The tree below a pool: the topmost vdev says how it is made, the first leaf
+ * where this disk was. */
+static bool read_vdev(struct parse *w, struct pair *p, unsigned depth,
+                      bool first)
+{
+    struct rh_zfs_label *l = w->out;
+
+    if (is(p, "children", TYPE_LISTS) && depth < DEPTH_MAX)
+        return read_children(w, p, depth, first);
+    if (depth > 1 && is(p, "guid", TYPE_UINT64) && number_of(p) == w->own)
+        l->child = w->child;
+    if (depth == 1)
+        read_top(w, p);
+    if (!first)
+        return true;
     if (is(p, "type", TYPE_STRING) && !l->vdev)
         l->vdev = text_of(w, p);
     else if (is(p, "path", TYPE_STRING) && !l->path)
@@ -142,12 +183,6 @@ static bool read_vdev(struct parse *w, struct pair *p, unsigned depth)
         l->phys_path = text_of(w, p);
     else if (is(p, "devid", TYPE_STRING) && !l->devid)
         l->devid = text_of(w, p);
-    else if (is(p, "children", TYPE_LISTS) && depth < DEPTH_MAX) {
-        l->members = p->count;
-        for (uint32_t i = 0; i < p->count && i < 64; i++)
-            if (!read_list(w, &x, depth + 1, i == 0))
-                return false;
-    }
     return true;
 }
 
@@ -189,6 +224,8 @@ static bool read_pool(struct parse *w, struct pair *p)
         l->version = number_of(p);
     else if (is(p, "pool_guid", TYPE_UINT64))
         l->guid = number_of(p);
+    else if (is(p, "guid", TYPE_UINT64))
+        w->own = number_of(p);
     else if (is(p, "vdev_tree", TYPE_LIST))
         return read_list(w, &x, 1, true);
     else if (is(p, "features_for_read", TYPE_LIST))
@@ -196,7 +233,7 @@ static bool read_pool(struct parse *w, struct pair *p)
     return true;
 }
 
-/* `first`: what it says counts. */
+/* `first`: it is the first among its like. */
 static bool read_list(struct parse *w, struct xdr *x, unsigned depth,
                       bool first)
 {
@@ -206,12 +243,9 @@ static bool read_list(struct parse *w, struct xdr *x, unsigned depth,
 
     if (!take32(x, &version) || !take32(x, &flags))
         return false;
-    while ((r = next_pair(x, &p)) > 0) {
-        if (!first)
-            continue;
-        if (!(depth ? read_vdev(w, &p, depth) : read_pool(w, &p)))
+    while ((r = next_pair(x, &p)) > 0)
+        if (!(depth ? read_vdev(w, &p, depth, first) : read_pool(w, &p)))
             return false;
-    }
     return r == 0;
 }
 
@@ -219,10 +253,11 @@ int rh_zfs_read(struct rh_disks *d, struct rh_volume *v, struct rh_arena *a,
                 rh_error **err)
 {
     static const uint8_t xdr_head[2] = {1, 1}; /* XDR, written little-endian */
-    struct parse w = {a, rh_arena_zalloc(a, sizeof *w.out)};
+    struct parse w = {.arena = a, .out = rh_arena_zalloc(a, sizeof *w.out)};
     RH_AUTO(rh_freep) uint8_t *bytes = rh_malloc(LIST_SIZE);
     struct xdr x = {bytes + 4, LIST_SIZE - 4};
 
+    w.out->child = RH_ZFS_NO_CHILD;
     if (rh_volume_bytes(v) < LIST_AT + LIST_SIZE)
         return 0;
     if (rh_volume_read(d, v, bytes, LIST_SIZE, LIST_AT, err) < 0)
@@ -272,7 +307,10 @@ void rh_zfs_gather(struct rh_volumes *all)
 
 void rh_zfs_forget(struct rh_zfs_label *l)
 {
-    if (!l || !l->reader)
+    if (!l)
+        return;
+    free(RH_TAKE(l->bootfs));
+    if (!l->reader)
         return;
     l->reader_free(l->reader);
     l->reader = NULL;

@@ -504,18 +504,67 @@ static int choose(struct zfs *z, const struct rh_zfs_entries *top,
     return r;
 }
 
+/* Those of a pool's features ("a, b") that GRUB's reader does not know, as it
+ * lists what it knows; NULL: it knows them all. */
+static const char *unknown_features(struct rh_arena *a, const char *features)
+{
+    static const char *const known[] = {
+        "org.illumos:lz4_compress", "com.delphix:hole_birth",
+        "com.delphix:embedded_data", "com.delphix:extensible_dataset",
+        "org.open-zfs:large_blocks"};
+    RH_AUTO(rh_freep) char *all = rh_strdup(features ? features : "");
+    char *rest = all, *one;
+    const char *unknown = NULL;
+
+    while ((one = strsep(&rest, ","))) {
+        bool is_known = false;
+
+        one += strspn(one, " ");
+        for (size_t i = 0; i < RH_COUNT(known); i++)
+            is_known |= !strcmp(one, known[i]);
+        if (*one && !is_known)
+            unknown = rh_arena_printf(a, "%s%s%s", unknown ? unknown : "",
+                                      unknown ? ", " : "", one);
+    }
+    return unknown;
+}
+
 /* Why GRUB does not take the pool: all that it says is "unknown filesystem".
  * The version numbers are those of OpenZFS and, above 28, of Solaris. */
-static const char *why_refused(const struct rh_zfs_label *l)
+static const char *why_refused(struct rh_arena *a, const struct rh_zfs_label *l)
 {
+    const char *unknown = unknown_features(a, l->features);
+
     if (l->version != 5000 && l->version > 33)
         return _("it is of a version that GRUB's reader does not know");
     if (l->members > l->here_count && strcmp(l->vdev, "mirror"))
         return _("not all of its disks are here");
-    if (l->features)
-        return _("it uses features that GRUB's reader does not know");
+    if (unknown)
+        return rh_arena_printf(
+            a, _("it uses features that GRUB's reader does not know (%s)"),
+            unknown);
     return _("GRUB's reader does not take it: it uses newer features, or it is "
              "damaged");
+}
+
+/* What the property bootfs names, and nothing else, whatever lies beside it. */
+static int take_named(struct zfs *z, const struct rh_zfs_label *l,
+                      struct choice *ret, const char **ret_why, rh_error **err)
+{
+    const char *slash = *l->bootfs ? "/" : "";
+
+    if (!l->encrypted &&
+        weigh(z, rh_arena_strdup(z->arena, l->bootfs), ret, err) < 0)
+        return -1;
+    if (!ret->dataset)
+        *ret_why = rh_arena_printf(
+            z->arena,
+            l->encrypted
+                ? _("its property bootfs names %s%s%s, which ZFS has encrypted")
+                : _("its property bootfs names %s%s%s, in which GRUB's reader "
+                    "finds no system"),
+            l->pool, slash, l->bootfs);
+    return 0;
 }
 
 /* *ret_why is set where there is none. */
@@ -526,9 +575,10 @@ static int find_root(struct zfs *z, const struct rh_zfs_label *l,
     int r = run_ls(z, "", &top, err);
 
     if (r == 0)
-        *ret_why = why_refused(l);
+        *ret_why = why_refused(z->arena, l);
     else if (r > 0)
-        r = choose(z, &top, ret, err);
+        r = l->bootfs ? take_named(z, l, ret, ret_why, err)
+                      : choose(z, &top, ret, err);
     if (r == 0 && !ret->dataset && !*ret_why)
         *ret_why = _("no system was found in it");
     free(top.items);
@@ -553,14 +603,20 @@ static const char *found(const struct zfs *z, const struct rh_zfs_label *l,
 {
     const char *slash = *c->dataset ? "/" : "";
 
+    if (l->bootfs)
+        return rh_arena_printf(
+            z->arena,
+            _("the dataset %s%s%s (pool version %llu) is read, as the pool's "
+              "property bootfs names it; nothing in it is changed"),
+            l->pool, slash, c->dataset, (unsigned long long)l->version);
     if (c->systems > 1)
         return rh_arena_printf(
             z->arena,
             _("of %u boot environments in the pool %s (version %llu), %s%s%s "
-              "was changed last, and is taken for the one that starts; nothing "
-              "in it is changed"),
+              "was changed last, and is taken for the one that starts, as the "
+              "pool does not tell (%s); nothing in it is changed"),
             c->systems, l->pool, (unsigned long long)l->version, l->pool, slash,
-            c->dataset);
+            c->dataset, l->bootfs_why);
     return rh_arena_printf(z->arena,
                            _("the dataset %s%s%s (pool version %llu) is read; "
                              "nothing in it is changed"),
@@ -593,6 +649,8 @@ struct rh_fs *rh_zfs_open(struct rh_disks *d, const struct rh_volume *v,
     struct rh_fs *fs;
     struct zfs *z = l->reader;
 
+    if (rh_zpool_look(d, l, err) < 0)
+        return NULL;
     if (!z) {
         struct rh_grub *grub = rh_grub_new(d, l->here, l->here_count, ret_why);
 

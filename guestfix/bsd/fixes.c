@@ -388,22 +388,26 @@ static void say_pool(struct rh_session *s, const struct rh_zfs_label *z)
 {
     const char *why =
         s->closed_why ? s->closed_why : _("no system was found in it");
-    RH_AUTO(rh_freep)
-    char *features = z->features ? rh_printf(" (%s)", z->features) : NULL;
 
     if (z->members > 1)
         rh_finding_add(
             s->o->findings, RH_F_GUEST_ZFS, "os",
             N_("the system lies on the ZFS pool %s (version %llu, a %s of %u "
-               "disks); its files are not read: %s%s"),
-            z->pool, (unsigned long long)z->version, z->vdev, z->members, why,
-            features ? features : "");
+               "disks); its files are not read: %s"),
+            z->pool, (unsigned long long)z->version, z->vdev, z->members, why);
     else
         rh_finding_add(s->o->findings, RH_F_GUEST_ZFS, "os",
                        N_("the system lies on the ZFS pool %s (version %llu, "
-                          "one disk); its files are not read: %s%s"),
-                       z->pool, (unsigned long long)z->version, why,
-                       features ? features : "");
+                          "one disk); its files are not read: %s"),
+                       z->pool, (unsigned long long)z->version, why);
+    if (z->bootfs)
+        rh_finding_add(s->o->findings, RH_F_GUEST_ZFS, "os",
+                       z->encrypted
+                           ? N_("%s%s%s is what the pool starts from (its "
+                                "property bootfs); ZFS has encrypted it")
+                           : N_("%s%s%s is what the pool starts from (its "
+                                "property bootfs)"),
+                       z->pool, *z->bootfs ? "/" : "", z->bootfs);
 }
 
 static void say_nic_steps(struct rh_session *s, struct rh_bsd *b)

@@ -118,6 +118,10 @@ test_of_clones_the_one_that_ran_last_is_taken() {
     zpool export rhtest
     disk_of p0 a && vm a
     expect_seen 13.2
+    # Unless the pool says otherwise.
+    zpool import -R "$PWD/again" -d "$PWD" rhtest && zpool set bootfs=rhtest/ROOT/old rhtest && zpool export rhtest || fail "zpool set"
+    disk_of p0 a
+    expect_seen 12.4
 }
 
 # --- what takes its time -----------------------------------------------------

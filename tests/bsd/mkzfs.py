@@ -9,6 +9,8 @@ tests/boot/bsd-zfs.sh.
   --bootfs DATASET   the pool's property
   --feature NAME     in use, needed for reading (VERSION 5000)
   --path PATH        of the disk, as the system saw it last
+  --big yes          big-endian, as SPARC writes it
+  --circle yes       each dataset is its own parent and child
 
 Each IMAGE:OFFSET is one side of a mirror.  DATASET is "" for the pool's own,
 or "ROOT/default"; those above it are made.
@@ -24,6 +26,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from zfslabel import number, nvlist, pair, string  # noqa: E402
 
+E = "<"  # the pool's order of bytes
+circle = False
 LABEL, FRONT = 256 << 10, 4 << 20
 TXG = 10
 # dmu_object_type
@@ -34,20 +38,20 @@ META, ZPL = 1, 2
 
 def eck(block, at):
     """Seal a block with the checksum that is kept inside it."""
-    body = block[:-40] + struct.pack("<QQQQQ", 0x0210DA7AB10C7A11, at, 0, 0, 0)
+    body = block[:-40] + struct.pack(E + "QQQQQ", 0x0210DA7AB10C7A11, at, 0, 0, 0)
     words = struct.unpack(">4Q", hashlib.sha256(body).digest())
-    return block[:-40] + struct.pack("<Q4Q", 0x0210DA7AB10C7A11, *words)
+    return block[:-40] + struct.pack(E + "Q4Q", 0x0210DA7AB10C7A11, *words)
 
 
 def fletcher4(data):
     a = b = c = d = 0
-    for (w,) in struct.iter_unpack("<I", data):
+    for (w,) in struct.iter_unpack(E + "I", data):
         a += w
         b += a
         c += b
         d += c
     m = (1 << 64) - 1
-    return struct.pack("<4Q", a & m, b & m, c & m, d & m)
+    return struct.pack(E + "4Q", a & m, b & m, c & m, d & m)
 
 
 class Pool:
@@ -63,14 +67,14 @@ class Pool:
         if FRONT + self.next > len(self.data):
             sys.exit("mkzfs.py: the pool is too small")
         self.data[FRONT + at:FRONT + at + len(data)] = data
-        prop = (sectors - 1) | (sectors - 1) << 16 | 2 << 32 | 7 << 40 | kind << 48 | level << 56 | 1 << 63
-        return struct.pack("<6Q", sectors, at >> 9, 0, 0, 0, 0) + struct.pack("<QQQQQQ", prop, 0, 0, 0, TXG, 1) + \
+        prop = (sectors - 1) | (sectors - 1) << 16 | 2 << 32 | 7 << 40 | kind << 48 | level << 56 | (E == "<") << 63
+        return struct.pack(E + "6Q", sectors, at >> 9, 0, 0, 0, 0) + struct.pack(E + "QQQQQQ", prop, 0, 0, 0, TXG, 1) + \
             fletcher4(data)
 
 
 def dnode(kind, blocks, block_size, bonus_kind=0, bonus=b"", levels=1, last=0):
     n = max(1, len(blocks))  # no flags: what is used counts in sectors
-    d = struct.pack("<8BHH4xQQ32x", kind, 14, levels, n, bonus_kind, 7, 2, 0, block_size // 512, len(bonus), last,
+    d = struct.pack(E + "8BHH4xQQ32x", kind, 14, levels, n, bonus_kind, 7, 2, 0, block_size // 512, len(bonus), last,
                     block_size // 512 * len(blocks))
     d += b"".join(blocks) or bytes(128)
     d += bonus
@@ -79,11 +83,11 @@ def dnode(kind, blocks, block_size, bonus_kind=0, bonus=b"", levels=1, last=0):
 
 
 def zap(entries):
-    b = struct.pack("<QQQ40x", 1 << 63 | 3, 0x1234567, 0)
+    b = struct.pack(E + "QQQ40x", 1 << 63 | 3, 0x1234567, 0)
     for name, value in entries:
         name = name.encode()
         assert len(name) < 50, name
-        b += struct.pack("<QIH50s", value, 0, 0, name)
+        b += struct.pack(E + "QIH50s", value, 0, 0, name)
     return b + bytes(-len(b) % 512)
 
 
@@ -117,7 +121,7 @@ class Objset:
             leaf = b"".join(blocks)
             blocks, levels = [self.pool.block(leaf + bytes(16384 - len(leaf)), 10, 1)], 2
         meta = dnode(10, blocks, 16384, levels=levels, last=len(all_) // 16384 - 1)
-        return self.pool.block(meta + bytes(192) + struct.pack("<QQ", self.kind, 0) + bytes(1024 - 720), 11)
+        return self.pool.block(meta + bytes(192) + struct.pack(E + "QQ", self.kind, 0) + bytes(1024 - 720), 11)
 
 
 class Files(Objset):
@@ -131,8 +135,8 @@ class Files(Objset):
         self.zap(MASTER, [("VERSION", 3), ("ROOT", root), ("DELETE_QUEUE", self.zap(23, []))], 1)
 
     def znode(self, mode, size, parent, links=1):
-        t = struct.pack("<QQ", self.mtime, 0) * 4
-        z = t + struct.pack("<QQQQQ", TXG, mode, size, parent, links) + bytes(264 - 104)
+        t = struct.pack(E + "QQ", self.mtime, 0) * 4
+        z = t + struct.pack(E + "QQQQQ", TXG, mode, size, parent, links) + bytes(264 - 104)
         return z
 
     def folder(self, path, parent):
@@ -177,13 +181,15 @@ def build(pool, version, datasets, bootfs, features):
     def dataset(name, below, parent):
         me, head = mos.add(), mos.add()
         ids[name] = head
-        children = mos.zap(CHILD_MAP, [(k, dataset((name + "/" + k).lstrip("/"), v, me)) for k, v in below.items()])
+        own = [("again", me)] if circle else []
+        children = mos.zap(CHILD_MAP, own + [(k, dataset((name + "/" + k).lstrip("/"), v, me))
+                                             for k, v in below.items()])
         folder, mtime = datasets.get(name, (None, 1000000000))
         bp = Files(pool, folder, mtime).finish()
         names = mos.zap(15, [])
-        bonus = struct.pack("<6Q", mtime, head, parent, 0, children, 1 << 20) + bytes(256 - 48)
+        bonus = struct.pack(E + "6Q", mtime, head, me if circle else parent, 0, children, 1 << 20) + bytes(256 - 48)
         mos.dnodes[me] = dnode(DSL_DIR, [], 512, DSL_DIR, bonus)
-        bonus = struct.pack("<16Q", me, 0, 0, 0, names, 0, mtime, TXG, 0, 1 << 20, 1 << 20, 1 << 20, 1 << 20,
+        bonus = struct.pack(E + "16Q", me, 0, 0, 0, names, 0, mtime, TXG, 0, 1 << 20, 1 << 20, 1 << 20, 1 << 20,
                             me + 77, me + 78, 0) + bp + bytes(64)
         mos.dnodes[head] = dnode(DSL_DATASET, [], 512, DSL_DATASET, bonus)
         return me
@@ -215,10 +221,11 @@ def label(name, version, guids, side, size, path, features):
              pair("vdev_tree", 19, 1, tree)]
     if version >= 5000:
         pairs.append(pair("features_for_read", 19, 1, nvlist(*[pair(f, 1, 0, b"") for f in features])))
-    return b"\x01\x01\0\0" + nvlist(*pairs)
+    return bytes([1, E == "<", 0, 0]) + nvlist(*pairs)
 
 
 def main():
+    global E, circle
     args, bootfs, features, path = sys.argv[1:], None, [], "/dev/da0p2"
     while args[0].startswith("--"):
         key, value = args[0], args[1]
@@ -227,6 +234,10 @@ def main():
             bootfs = value
         elif key == "--feature":
             features.append(value)
+        elif key == "--big":
+            E = ">"
+        elif key == "--circle":
+            circle = True
         else:
             path = value
     cut = args.index("--")
@@ -240,7 +251,7 @@ def main():
     root = build(pool, version, datasets, bootfs, features)
     places = [p.rsplit(":", 1) for p in args[3:cut]]
     guids = [0xABCD0000 + i for i in range(len(places))]
-    ub = struct.pack("<5Q", 0x00BAB10C, version, TXG, 0x1122334455667788 + sum(guids), 1700000000) + root
+    ub = struct.pack(E + "5Q", 0x00BAB10C, version, TXG, 0x1122334455667788 + sum(guids), 1700000000) + root
     for side, (image, offset) in enumerate(places):
         config = label(name, version, guids, side, size, path, features)
         with open(image, "r+b") as f:
