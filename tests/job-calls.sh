@@ -252,24 +252,16 @@ test_batches_twice_and_from_threads() {
     expect_equal "$(find jobs -name receipt.json -path '*/web01/*' | wc -l)" 3 results
 }
 test_pushes_twice_and_from_threads() {
-    local server host n
+    local n
     need_built_with libcurl
-    python3 "$TOP/tests/oracles/pve_double.py" --state state --password secret \
-        --auth-delay 0 --task-delay 0.1 >ready 2>double.err &
-    server=$!
-    trap 'kill $server 2>/dev/null' EXIT
-    for _ in $(seq 100); do
-        grep -q ^ready ready && break
-        sleep 0.1
-    done
+    stand_in pve state --password secret --auth-delay 0 --task-delay 0.1
     run "$REHOST" convert "$OVA" --to kvm --out out --no-guest-fix
     for n in 0 1 2; do cp -r out/web01 out/web01-$n; done
-    host=$(sed -n 's|^ready https://\([^ ]*\).*|\1|p' ready)
     printf '"*":\n  user: root@pam\n  password: secret\n' >login
     chmod 600 login
     CERT=$PWD/state/cert.pem LOGIN=$PWD/login REHOST_USER='' REHOST_PASSWORD='' \
         REHOST_TOKEN='' run timeout 100 "$SCRATCH/service_calls" push \
-        "proxmox://$host/pve1/local-lvm" "$PWD/out/web01"
+        "proxmox://$HOST/pve1/local-lvm" "$PWD/out/web01"
     expect_status 0
     expect_stdout '^open: not DELIVERY_URL'
     expect_stdout '^result: good'

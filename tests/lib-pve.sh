@@ -12,17 +12,7 @@ make_vm web01 nics=2 "disks=8388608 5242880" firmware=uefi >/dev/null
 RESULT=$SCRATCH/kvm/web01
 
 pve() { # [OPTION...]
-    STATE=$PWD/state
-    python3 "$TOP/tests/oracles/pve_double.py" --state "$STATE" \
-        --password "$PASSWORD" --auth-delay 0 --task-delay 0.1 "$@" \
-        >ready 2>double.err &
-    SERVER=$!
-    trap 'kill $SERVER 2>/dev/null' EXIT
-    for _ in $(seq 100); do
-        grep -q ^ready ready && break
-        sleep 0.1
-    done
-    HOST=$(sed -n 's|^ready https://\([^ ]*\).*|\1|p' ready)
+    stand_in pve state --password "$PASSWORD" --auth-delay 0 --task-delay 0.1 "$@"
     URL=proxmox://$HOST/pve1/local-lvm
     cp -r "$RESULT" web01
 }
@@ -32,13 +22,11 @@ push() { # [OPTION...]: to $URL
     expect_secrets_kept
 }
 expect_secrets_kept() {
-    local secret secrets=("$PASSWORD" "$TOKEN")
+    printf '%s\n' "$PASSWORD" "$TOKEN" >.secrets
     # And the paths from which the node was to fetch.
-    [ ! -e "$STATE/urls" ] || mapfile -t -O 2 secrets < <(grep -o '[^/]*$' "$STATE/urls")
-    for secret in "${secrets[@]}"; do
-        ! grep -rqF -- "$secret" .stdout .stderr web01 ||
-            fail "a secret was shown in: $(grep -rlF -- "$secret" .stdout .stderr web01)"
-    done
+    [ ! -e "$STATE/urls" ] || grep -o '[^/]*$' "$STATE/urls" >>.secrets
+    ! grep -rqFf .secrets .stdout .stderr web01 ||
+        fail "a secret was shown in: $(grep -rlFf .secrets .stdout .stderr web01)"
     held
 }
 # No VM, no disk, no uploaded file, no half upload, no journal.

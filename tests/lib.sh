@@ -35,6 +35,12 @@ SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/rehost-test.XXXXXX") || exit 1
 export TOP BUILD REHOST RH_SHARED SCRATCH REHOST_BUILD
 trap 'cd /; chmod -R u+w "$SCRATCH" 2>/dev/null; rm -rf "$SCRATCH"' EXIT
 trap 'exit 1' INT TERM HUP
+# A shim before Python (pyenv's starts shells) takes longer than what most tests
+# have Python do: the system's own, whose modules scripts/deps brings, goes first.
+if [ -x /usr/bin/python3 ] && [ "$(type -P python3)" != /usr/bin/python3 ]; then
+    mkdir "$SCRATCH/.bin" && ln -s /usr/bin/python3 "$SCRATCH/.bin/" || exit 1
+    PATH=$SCRATCH/.bin:$PATH
+fi
 cd "$SCRATCH" || exit 1
 
 # --- results -----------------------------------------------------------------
@@ -96,8 +102,10 @@ _try() { # NAME COMMAND...
        # Indented, so that nothing a test prints passes for a result.
        tail -n 40 "$out" | sed 's/^\(ok\|not ok\|skip\|done\)\b/  &/' ;;
     esac
-    chmod -R u+w "$SCRATCH/$name" 2>/dev/null
-    rm -rf "${SCRATCH:?}/$name"
+    rm -rf "${SCRATCH:?}/$name" 2>/dev/null || {
+        chmod -R u+w "$SCRATCH/$name" 2>/dev/null
+        rm -rf "${SCRATCH:?}/$name"
+    }
 }
 check() {
     _try "$@"
@@ -137,8 +145,8 @@ run() {
     ran="$*"
     "$@" >.stdout 2>.stderr </dev/null
     status=$?
-    stdout=$(tr -d '\0' <.stdout)
-    stderr=$(tr -d '\0' <.stderr)
+    # Bash leaves bytes of zero out, and would say so.
+    { stdout=$(<.stdout) stderr=$(<.stderr); } 2>/dev/null
     case $stderr in
     *"Sanitizer: "* | *"runtime error: "*)
         fail "ran: $ran" "a sanitizer spoke:" "$stderr" ;;
@@ -245,6 +253,23 @@ PY
 make_in_tree() { # ARGUMENT...
     make -C "$TOP" -s --no-print-directory B="$REHOST_BUILD" \
         SAN="${REHOST_SAN-}" "$@"
+}
+
+# A server's stand-in, tests/oracles/NAME_double.py, with its state in FOLDER:
+# $STATE, $SERVER, $HOST.  What it says when it is ready stands in ./ready; it ends
+# with the test.
+stand_in() { # NAME FOLDER [OPTION...]
+    STATE=$PWD/$2
+    rm -f ready
+    python3 "$TOP/tests/oracles/$1_double.py" --state "$STATE" "${@:3}" >ready 2>double.err &
+    SERVER=$!
+    trap 'kill $SERVER 2>/dev/null' EXIT
+    for _ in {1..200}; do
+        [ ! -s ready ] || break
+        sleep 0.05
+    done
+    read -r _ HOST _ <ready || fail "the stand-in did not start" "$(cat double.err)"
+    HOST=${HOST#https://}
 }
 
 # --- making things -----------------------------------------------------------

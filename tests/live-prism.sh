@@ -37,17 +37,8 @@ test_a_pin_is_called_by_its_option() {
 }
 prism() { # [OPTION...]
     need qemu-img openssl
-    STATE=$PWD/state
-    rm -f ready
-    python3 "$TOP/tests/oracles/prism_double.py" --state "$STATE" \
-        --spec "${SPEC:-$SCRATCH/vms.json}" --password "$SECRET" \
-        --task-delay 0.05 "$@" >ready 2>double.err &
-    SERVER=$!
-    trap 'kill $SERVER 2>/dev/null' EXIT
-    for _ in $(seq 100); do
-        grep -q ^ready ready && break
-        sleep 0.1
-    done
+    stand_in prism state --spec "${SPEC:-$SCRATCH/vms.json}" --password "$SECRET" \
+        --task-delay 0.05 "$@"
     PC=$(sed -n 's|^ready PC https://\([^ ]*\) .*|\1|p' ready)
     PE=$(sed -n 's|^ready .* PE ||p' ready)
     CA=(--tls-ca "$STATE/cert.pem")

@@ -15,16 +15,7 @@ make_vm web01 nics=2 "disks=8388608 5242880" "network=$NET" >/dev/null
 RESULT=$SCRATCH/xen/web01
 
 xo() { # [OPTION...]
-    STATE=$PWD/state
-    python3 "$TOP/tests/oracles/xo_double.py" --state "$STATE" \
-        --password "$SECRET" --task-delay 0.1 "$@" >ready 2>double.err &
-    SERVER=$!
-    trap 'kill $SERVER 2>/dev/null' EXIT
-    for _ in $(seq 100); do
-        grep -q ^ready ready && break
-        sleep 0.1
-    done
-    HOST=$(sed -n 's|^ready https://\([^ ]*\).*|\1|p' ready)
+    stand_in xo state --password "$SECRET" --task-delay 0.1 "$@"
     URL=xo://$HOST/NFS
     cp -r "$RESULT" web01
     cp -r "$SCRATCH/vm" vm

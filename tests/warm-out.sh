@@ -9,16 +9,7 @@ SECRET=s3cr3t-Pa55
 VM=(--set memory=1GiB --set firmware=bios --no-guest-fix)
 
 server() { # STAND-IN [OPTION...]: $HOST, $STATE
-    STATE=$PWD/server
-    python3 "$TOP/tests/oracles/$1_double.py" --state "$STATE" \
-        --password "$SECRET" --task-delay 0.1 "${@:2}" >ready 2>double.err &
-    SERVER=$!
-    trap 'kill $SERVER 2>/dev/null' EXIT
-    for _ in $(seq 100); do
-        grep -q ^ready ready && break
-        sleep 0.1
-    done
-    HOST=$(sed -n 's|^ready https://\([^ ]*\).*|\1|p' ready)
+    stand_in "$1" server --password "$SECRET" --task-delay 0.1 "${@:2}"
     export REHOST_PASSWORD=$SECRET REHOST_TOKEN=''
 }
 warm() { # COMMAND ARGUMENT...
