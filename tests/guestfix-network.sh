@@ -21,8 +21,8 @@ guest() {
     done
     [ $# -eq 0 ] || shift
     cat >.files
-    python3 "$here/mkguest.py" --with .files "$@" "$kind" g.raw || fail "mkguest $*"
-    python3 "$mkova" "${nics[@]}" --name g g.ova g.raw >/dev/null || fail "mkova"
+    python3 "$here/mkguest.py" --with .files --ova "${nics[*]} --name g g.ova" "$@" \
+        "$kind" g.raw || fail "mkguest $*"
 }
 convert() { # OPTION...
     run "$REHOST" convert g.ova --to kvm --out out --format raw --overwrite "$@"

@@ -37,6 +37,19 @@ test_journal_is_replayed_before_the_guest_is_changed() {
     held
 }
 
+test_nixos_on_btrfs_is_known_by_its_label() {
+    need mkfs.btrfs sfdisk
+    need_built_with libguestfs
+    truncate -s 130M box.raw
+    echo 'start=2048, type=83, bootable' | sfdisk -q -X dos box.raw
+    truncate -s 128M fs && mkfs.btrfs -q -L nixos fs
+    dd if=fs of=box.raw bs=1M seek=1 conv=notrunc status=none
+    run "$REHOST" report box.raw --to kvm --json --set memory=1GiB
+    expect_status 0
+    expect_json '.vms[0].targets[0] | [.effort, ([.findings[] | select(.id == "GUEST-IMMUTABLE").message | test("NixOS")] | tostring),
+        ([.findings[] | select(.id == "GUEST-UNREADABLE")] | length), (.edits | length)] | map(tostring) | join(" ")' "manual [true] 0 0"
+}
+
 # LUKS made by qemu-img: no device mapper is needed.
 encrypt() {
     dd if=guest.raw of=root.img bs=1M skip=1 count=24 status=none

@@ -25,6 +25,7 @@ file system lies.  No root, no loop devices.
   --mke2fs ARGS  the root file system has other features
   --strange      an initramfs that is no archive
   --without PATH the guest has no such file (again and again)
+  --ova WORDS    then pack the disk by mkova.py with these words
   --with FILE    more files: each after a line "== PATH [MODE]", "== PATH -> TARGET"
                  for a link, "== PATH +" to put them into the initramfs instead,
                  "== PATH +-> TARGET" for a link in there; with --layout uefi
@@ -396,6 +397,7 @@ def main():
     p.add_argument("--kernel")
     p.add_argument("--image")
     p.add_argument("--with", dest="more")
+    p.add_argument("--ova")
     p.add_argument("kind", choices=sorted(KVER))
     p.add_argument("out")
     o = p.parse_args()
@@ -435,6 +437,9 @@ def main():
                     f.write(b"S1SUSPEND\0")
     with open(o.out + ".json", "w") as f:
         json.dump(where, f)
+    if o.ova:
+        import mkova  # noqa: PLC0415
+        mkova.main(o.ova.split() + [o.out])
 
 
 main()

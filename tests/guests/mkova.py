@@ -216,7 +216,7 @@ def add(tar, name, size, stream):
     tar.addfile(t, stream)
 
 
-def main():
+def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--style", choices=["vsphere", "nutanix"], default="vsphere")
@@ -233,7 +233,7 @@ def main():
     p.add_argument("--nic", action="append", default=[])
     p.add_argument("out")
     p.add_argument("disks", nargs="+")
-    o = p.parse_args()
+    o = p.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(o.out))) as tmp:
         files = []
         for i, raw in enumerate(o.disks):
