@@ -1,5 +1,5 @@
 /* curl.h - libcurl as all of rehost uses it: one handle's options, one view of
- * what a failure means.  For base/http.c and base/io_http.c. */
+ * what a failure means.  For base/http*.c and base/io_http*.c. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef RH_BASE_CURL_H
 #define RH_BASE_CURL_H
