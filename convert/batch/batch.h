@@ -1,7 +1,8 @@
 /* batch.h - a batch in memory: its job file, its journal, what is being done.
  *
- * engine.c decides who is next and looks after the workers; step.c takes one
- * VM through its steps; events.c tells; status.c makes documents of it. */
+ * engine.c decides who is next and looks after the workers; begin.c and step.c
+ * take one VM through its steps, which end in turn.c (step.h is theirs);
+ * events.c tells; status.c makes documents of it. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef RH_CONVERT_BATCH_BATCH_H
 #define RH_CONVERT_BATCH_BATCH_H
@@ -81,7 +82,7 @@ char *rh_batch_hold(const rh_batch *b, size_t i, unsigned open_wave,
 /* Read again what others may have written. */
 void rh_batch_refresh(rh_batch *b, size_t i);
 
-/* --- step.c: a VM's steps; all on the thread that runs the batch.  */
+/* --- step.c, begin.c: a VM's steps; all on the thread that runs the batch. */
 /* Take the lease, and begin.  False: not now; it is settled, or it waits. */
 bool rh_task_begin(rh_batch *b, size_t i);
 /* Hear its worker, and take the next step when that has ended. */
