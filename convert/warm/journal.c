@@ -268,7 +268,7 @@ static json_t *disks_json(const struct rh_warm_journal *j)
     return list;
 }
 
-static json_t *rounds_json(const struct rh_warm_journal *j)
+json_t *rh_warm_rounds_json(const struct rh_warm_journal *j)
 {
     json_t *list = json_array();
 
@@ -313,7 +313,7 @@ static json_t *to_json(const struct rh_warm_journal *j)
         "rehost.warm-job/1", "name", j->name, "state", state_names[j->state],
         "source", j->source, "vm", j->vm_name, "vm_id", j->vm_id, "format",
         j->format, "direct", j->direct, "options", options_json(j->options),
-        "disks", disks_json(j), "rounds", rounds_json(j));
+        "disks", disks_json(j), "rounds", rh_warm_rounds_json(j));
     json_t *more = json_pack(
         "{s:I, s:b, s:I, s:I, s:I, s:I, s:f, s:s?, s:s?, s:b, s:b, s:b, s:f, "
         "s:s?, s:s?, s:s?, s:b, s:b, s:b, s:o}",

@@ -119,6 +119,8 @@ int rh_warm_journal_read(struct rh_warm_journal *j, const char *text, size_t n,
                          rh_error **err);
 /* On the medium when it returns.  WARM_BUSY when another has taken it over. */
 int rh_warm_journal_save(struct rh_warm_journal *j, rh_error **err);
+/* Its rounds, as job.json and rehost.warm/1 have them. */
+json_t *rh_warm_rounds_json(const struct rh_warm_journal *j);
 /* The folder and all in it, and the name; WARM_JOURNAL when some of it stays.
  */
 int rh_warm_journal_remove(struct rh_warm_journal *j, rh_error **err);

@@ -5,24 +5,6 @@
 
 #include "convert/warm/warm.h"
 
-static json_t *rounds_json(const rh_warm *w)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < w->j.rounds.count; i++) {
-        const struct rh_warm_round *r = &w->j.rounds.items[i];
-
-        json_array_append_new(
-            list,
-            json_pack("{s:s, s:I, s:I, s:I, s:f, s:I, s:b}", "how", r->how,
-                      "bytes_changed", (json_int_t)r->changed, "bytes_sent",
-                      (json_int_t)r->sent, "bytes_delivered",
-                      (json_int_t)r->delivered, "seconds", r->seconds,
-                      "started", (json_int_t)r->started, "last", r->last));
-    }
-    return list;
-}
-
 /* What the last round and the fix took; how long a delivery takes that copies
  * everything is not known. */
 static json_t *downtime(const rh_warm *w)
@@ -85,8 +67,8 @@ static json_t *to_json(const rh_warm *w)
         rh_warm_state_name(w->j.state), "source", w->j.source, "vm",
         w->j.vm_name, "folder", w->j.path, "direct", w->j.direct, "staged",
         w->j.staged, "format", w->j.format, "disks", disks_json(w), "rounds",
-        rounds_json(w), "round", now_json(w), "snapshots", snapshots(w),
-        "downtime_estimate", downtime(w), "result", w->j.result);
+        rh_warm_rounds_json(&w->j), "round", now_json(w), "snapshots",
+        snapshots(w), "downtime_estimate", downtime(w), "result", w->j.result);
 }
 
 static void rounds_text(const rh_warm *w, struct rh_buf *b)

@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/digest.h"
 #include "deliver/local/broker.h"
 
 struct state {
@@ -248,15 +247,13 @@ static int put(struct rh_delivery *d, const char *name, const void *bytes,
                size_t n, bool executable, rh_error **err)
 {
     struct state *s = d->state;
-    char hex[65];
 
     (void)executable;
     (void)err;
     if (strcmp(name, "receipt.json") != 0)
         return 0;
-    rh_sha256_hex(bytes, n, hex);
     free(s->note);
-    s->note = rh_printf("rehost receipt sha256:%s", hex);
+    s->note = rh_pve_note(bytes, n);
     return 0;
 }
 

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/digest.h"
 #include "base/io.h"
 #include "deliver/deliver.h"
 #include "deliver/proxmox/proxmox.h"
@@ -106,15 +105,13 @@ static int put(struct rh_delivery *d, const char *name, const void *bytes,
                size_t n, bool executable, rh_error **err)
 {
     struct state *s = d->state;
-    char hex[65];
 
     (void)executable;
     (void)err;
     if (strcmp(name, "receipt.json") != 0)
         return 0;
-    rh_sha256_hex(bytes, n, hex);
     free(s->work.note);
-    s->work.note = rh_printf("rehost receipt sha256:%s", hex);
+    s->work.note = rh_pve_note(bytes, n);
     return 0;
 }
 

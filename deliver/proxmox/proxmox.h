@@ -91,6 +91,8 @@ struct rh_pve_result {
 int rh_pve_result_open(const char *dir, const json_t *receipt,
                        const rh_options *o, struct rh_pve_result *ret,
                        rh_error **err);
+/* The note by which a VM is known, of the bytes of receipt.json. */
+char *rh_pve_note(const void *receipt, size_t n);
 /* Has it the form of one?  A journal lies beside a result, which may come from
  * anywhere: a shorter note would stand in the description of many VMs. */
 bool rh_pve_is_note(const char *text);

@@ -71,13 +71,19 @@ static int find_disks(struct rh_pve_result *r, const json_t *receipt,
 
 static const char note_stem[] = "rehost receipt sha256:";
 
+char *rh_pve_note(const void *receipt, size_t n)
+{
+    char hex[65];
+
+    rh_sha256_hex(receipt, n, hex);
+    return rh_printf("%s%s", note_stem, hex);
+}
+
 static char *note_of(const json_t *receipt)
 {
     RH_AUTO(rh_freep) char *text = json_dumps(receipt, JSON_SORT_KEYS);
-    char hex[65];
 
-    rh_sha256_hex(text, strlen(text), hex);
-    return rh_printf("%s%s", note_stem, hex);
+    return rh_pve_note(text, strlen(text));
 }
 
 bool rh_pve_is_note(const char *text)
