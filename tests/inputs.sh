@@ -710,6 +710,12 @@ test_a_vmx_as_hosts_really_write_it() {
     has_finding VMX-PRESENT info nics/0
     has_finding DEVICE-DROPPED info
     hasnt_finding DEVICE-SCSI-PASSTHROUGH
+    # What stands twice is there once, what is none is told.
+    printf '%s\n' 'usb.autoConnect.device0 = "path:1"' 'usb.autoConnect.device0 = "path:2"' 'what' >>box.vmx
+    run "$REHOST" inspect box.vmx --json
+    expect_json '[.vms[0].findings[] | select(.id == "DEVICE-USB")] | length' 1
+    expect_json '[.vms[0].findings[] | select(.id == "VMX-LINES").message] | sort | join("|")' \
+        '"usb.autoconnect.device0" stands there more than once; its first line counts|line 16 is not understood'
 }
 
 # --- what VMware's tools reported of the running guest ------------------------------------

@@ -385,10 +385,23 @@ static void devices(const struct rh_vmx *v, struct rh_vm *vm,
 
 static void complain(const struct rh_vmx *v, struct rh_findings *findings)
 {
-    if (v->bad_lines)
+    if (v->bad_lines == 1)
+        rh_finding_add(findings, RH_F_VMX_LINES, "vm",
+                       "line %zu is not understood", v->first_bad);
+    else if (v->bad_lines)
         rh_finding_add(findings, RH_F_VMX_LINES, "vm",
                        "%zu lines are not understood, the first is line %zu",
                        v->bad_lines, v->first_bad);
+    if (v->repeated == 1)
+        rh_finding_add(findings, RH_F_VMX_LINES, "vm",
+                       "\"%s\" stands there more than once; its first line "
+                       "counts",
+                       v->repeated_key);
+    else if (v->repeated)
+        rh_finding_add(findings, RH_F_VMX_LINES, "vm",
+                       "%zu settings stand there more than once, \"%s\" is one "
+                       "of them; the first line of each counts",
+                       v->repeated, v->repeated_key);
     if (v->unknown_encoding)
         rh_finding_add(findings, RH_F_VMX_LINES, "vm",
                        "the encoding \"%s\" is not known; names may be wrong",

@@ -12,9 +12,11 @@ struct rh_vmx_entry {
 };
 struct rh_vmx {
     struct rh_arena *arena;
-    RH_VEC(struct rh_vmx_entry) entries; /* by key, then order */
+    RH_VEC(struct rh_vmx_entry) entries; /* by key, each once */
     const char *unknown_encoding;
     size_t bad_lines, first_bad;
+    size_t repeated;          /* keys that stand more than once */
+    const char *repeated_key; /* one of them */
 };
 int rh_vmx_read(struct rh_vmx *v, const char *text, size_t n, rh_error **err);
 void rh_vmx_free(struct rh_vmx *v); /* also for RH_AUTO */

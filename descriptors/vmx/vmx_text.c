@@ -152,6 +152,25 @@ static int read_lines(struct rh_vmx *v, const char *text, size_t n,
     return 0;
 }
 
+/* The first of equal keys counts; they stand beside each other. */
+static void drop_repeated(struct rh_vmx *v)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < v->entries.count; i++) {
+        const struct rh_vmx_entry *e = &v->entries.items[i];
+        bool again = kept && !strcmp(v->entries.items[kept - 1].key, e->key);
+
+        if (!again) {
+            v->entries.items[kept++] = *e;
+        } else if (!v->repeated_key || strcmp(v->repeated_key, e->key)) {
+            v->repeated++;
+            v->repeated_key = e->key;
+        }
+    }
+    v->entries.count = kept;
+}
+
 static const char *encoding(struct rh_arena *a, const char *text, size_t n)
 {
     const char *at = memmem(text, n, ".encoding", 9);
@@ -196,6 +215,7 @@ int rh_vmx_read(struct rh_vmx *v, const char *text, size_t n, rh_error **err)
     if (v->entries.count > 1)
         qsort(v->entries.items, v->entries.count, sizeof *v->entries.items,
               by_key);
+    drop_repeated(v);
     return 0;
 }
 
@@ -210,7 +230,7 @@ const char *rh_vmx_get(const struct rh_vmx *v, const char *key)
 {
     size_t low = 0, high = v->entries.count;
 
-    while (low < high) { /* the first of equal keys counts */
+    while (low < high) {
         size_t middle = low + (high - low) / 2;
 
         if (strcmp(v->entries.items[middle].key, key) < 0)
