@@ -263,7 +263,7 @@ stand_in() { # NAME FOLDER [OPTION...]
     rm -f ready
     python3 "$TOP/tests/oracles/$1_double.py" --state "$STATE" "${@:3}" >ready 2>double.err &
     SERVER=$!
-    trap 'kill $SERVER 2>/dev/null' EXIT
+    trap '{ kill $SERVER && wait $SERVER; } 2>/dev/null' EXIT
     for _ in {1..200}; do
         [ ! -s ready ] || break
         sleep 0.05
