@@ -21,6 +21,16 @@ createType="monolithicFlat"
 RW $(($(stat -c %s "$1.raw") / 512)) FLAT "$1.raw" 0
 END
 }
+# A system's disk; one with nothing of its own is made once.
+made() { # SYSTEM OUT
+    local once=$SCRATCH/$1-${SIZE_MIB-}-${FFS-}-${VERSION-}.raw
+    if [ -d extra ]; then
+        EXTRA=extra sh "$mkbsd" "$1" "$2" || fail "mkbsd $1"
+        return
+    fi
+    [ -e "$once" ] || sh "$mkbsd" "$1" "$once" || fail "mkbsd $1"
+    cp --sparse=always "$once" "$2"
+}
 # make NAME SYSTEM [NIC...]: a VM with one PVSCSI disk and such NICs; what stands
 # in ./extra is laid over the guest's files.
 make() {
@@ -28,7 +38,7 @@ make() {
     shift 2
     need makefs sfdisk python3 grub-fstest
     [ $# -gt 0 ] || set -- vmxnet3
-    EXTRA=$([ ! -d extra ] || echo extra) sh "$mkbsd" "$system" "$name.raw" || fail "mkbsd $system"
+    made "$system" "$name.raw"
     flat "$name"
     {
         echo "displayName = \"$name\""

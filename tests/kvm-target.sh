@@ -4,6 +4,7 @@
 # long
 . "$(dirname "$0")/lib.sh"
 JUDGES=$TOP/tests/judges
+export JUDGE_CACHE=$SCRATCH/capabilities
 chmod 755 "$SCRATCH" # libvirt's judge may be another user
 
 # vm NAME DISKS: a vSphere export with that many small disks.

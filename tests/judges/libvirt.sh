@@ -8,6 +8,8 @@
 # features (which only KVM has) leave the copy that is started, and NICs there
 # go to QEMU's user network: no bridge is asked of this machine.  Everything
 # else is started as written, disks included.
+# JUDGE_CACHE=DIR, which is made when it is not there: what libvirt finds out of
+# QEMU, by starting it several times, is kept there for the next domain.
 # Exit: 0 good, 1 refused (the reason on standard output), 2 cannot run here.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -u
@@ -24,20 +26,23 @@ if [ "$(id -u)" = 0 ] && ! getent passwd libvirt-qemu >/dev/null; then
     copy=$(mktemp -d "${TMPDIR:-/tmp}/judge.XXXXXX") || exit 2
     cp "$domain" "$copy/domain.xml"
     cp "$0" "$copy/libvirt.sh"
+    [ ! -d "${JUDGE_CACHE-}" ] || cp -r "$JUDGE_CACHE" "$copy/kept"
     chown -R nobody:nogroup "$copy"
     chmod 755 "$copy"
     setpriv --reuid=nobody --regid=nogroup --clear-groups env \
         TMPDIR="$copy" HOME="$copy" XDG_RUNTIME_DIR="$copy" USER=nobody \
-        LOGNAME=nobody bash "$copy/libvirt.sh" ${start:+--start} \
-        "$copy/domain.xml"
+        LOGNAME=nobody JUDGE_CACHE="${JUDGE_CACHE:+$copy/kept}" \
+        bash "$copy/libvirt.sh" ${start:+--start} "$copy/domain.xml"
     status=$?
+    [ -d "${JUDGE_CACHE:-/}" ] || cp -r "$copy/kept" "$JUDGE_CACHE"
     rm -rf "$copy"
     exit $status
 fi
 
 W=$(mktemp -d "${TMPDIR:-/tmp}/judge.XXXXXX") || exit 2
 trap 'rm -rf "$W"' EXIT
-mkdir -p "$W/root/etc"
+mkdir -p "$W/root/etc" "$W/root/cache/qemu"
+[ ! -d "${JUDGE_CACHE-}" ] || cp -r "$JUDGE_CACHE" "$W/root/cache/qemu/capabilities"
 cat >"$W/root/etc/qemu.conf" <<'C'
 stdio_handler = "file"
 security_driver = "none"
@@ -70,6 +75,7 @@ perl -0pi -e "s#<domain type=['\"]kvm['\"]#<domain type='qemu'#;
     s#mode=['\"]host-(passthrough|model)['\"]#mode='maximum'#" "$W/defined.xml"
 said=$(ask "define --validate $W/defined.xml; dumpxml --inactive $name; \
     undefine $name --nvram --tpm")
+[ -d "${JUDGE_CACHE:-/}" ] || cp -r "$W/root/cache/qemu/capabilities" "$JUDGE_CACHE"
 case $said in *error:*) refuse "define: $(echo "$said" | grep error:)" ;; esac
 echo "defined"
 [ -n "$start" ] || exit 0
