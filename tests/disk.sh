@@ -312,7 +312,7 @@ interrupt() { # PID: expects the contracted end, within a second
 test_interrupt_while_copying() {
     need openssl
     openssl enc -aes-128-ctr -pass pass:x -nosalt </dev/zero 2>/dev/null |
-        head -c 700000000 >in.raw
+        head -c 300000000 >in.raw
     mkfifo lines
     "$REHOST" disk convert --compress zlib --threads 1 --progress json \
         in.raw out.qcow2 2>lines &

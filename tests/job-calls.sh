@@ -2,6 +2,7 @@
 # one package; VMs of a package end each on its own; a decision is kept to.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
+. "$TOP/tests/lib-vm.sh"
 
 case ${REHOST_SAN-} in
 asan) SAN=-fsanitize=address,undefined ;;
@@ -26,23 +27,9 @@ two_vms() {
     mkdir in
     for vm in a b; do
         make_disk $vm.raw 12582912 $vm
-        python3 "$TOP/tests/guests/mkova.py" --name $vm $vm.ova $vm.raw >/dev/null
-        tar -C in -xf $vm.ova --exclude '*.mf'
+        python3 "$TOP/tests/guests/mkova.py" --name $vm in/$vm.ova $vm.raw >/dev/null
     done
-    python3 - in/a.ovf in/b.ovf in/two.ovf <<'PY'
-import re, sys
-a, b = (open(p).read() for p in sys.argv[1:3])
-rename = lambda s: s.replace("file1", "file2").replace("vmdisk1", "vmdisk2")
-part = lambda s, tag: re.search(r"<%s\b.*?</%s>|<%s\b[^>]*/>" % (tag, tag, tag), s, re.S)[0]
-system = rename(part(b, "VirtualSystem"))
-a = a.replace(part(a, "File"), part(a, "File") + rename(part(b, "File")))
-a = a.replace(part(a, "Disk"), part(a, "Disk") + rename(part(b, "Disk")))
-one = part(a, "VirtualSystem")
-a = a.replace(one, '<VirtualSystemCollection ovf:id="c"><Info>two</Info>%s%s'
-              "</VirtualSystemCollection>" % (one, system))
-open(sys.argv[3], "w").write(a)
-PY
-    rm in/[ab].ovf
+    two_in_one in
 }
 # Grains in the middle that no longer inflate: it shows while they are copied.
 damage() { # DISK

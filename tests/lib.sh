@@ -152,6 +152,15 @@ run() {
         fail "ran: $ran" "a sanitizer spoke:" "$stderr" ;;
     esac
 }
+# Wait until COMMAND succeeds: half a minute at most.
+soon() { # COMMAND...
+    local tries
+    for tries in {1..600}; do
+        "$@" >/dev/null 2>&1 && return
+        sleep 0.05
+    done
+    fail "this did not come true: $*"
+}
 # strace of a command, its log in ./trace.  Under it nothing can look for leaks.
 STRACE=(env "ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0" strace -f -qq -o trace)
 _shown() { # what the last command was and said
@@ -230,22 +239,25 @@ expect_sound_qcow2() { # FILE
         _differ "qemu-img check $1" "no errors" "$(cat .cmp)"
     held
 }
-# A JSON file against one of our schemas, by an outside validator.
-expect_schema() { # FILE SCHEMA-NAME
-    python3 - "$1" "$TOP/docs/schemas/$2" >.cmp 2>&1 <<'PY' ||
+# JSON files against our schemas, by an outside validator.
+expect_schema() { # FILE SCHEMA-NAME [FILE SCHEMA-NAME]...
+    python3 - "$TOP/docs/schemas" "$@" >.cmp 2>&1 <<'PY' ||
 import glob, json, os, sys, warnings, jsonschema
 warnings.simplefilter("ignore")
-schema = json.load(open(sys.argv[2]))
-jsonschema.Draft202012Validator.check_schema(schema)
+folder, words = sys.argv[1], sys.argv[2:]
 # They refer to each other by file name.
-others = map(json.load, map(open, glob.glob(
-    os.path.join(os.path.dirname(sys.argv[2]), "*.json"))))
+others = map(json.load, map(open, glob.glob(os.path.join(folder, "*.json"))))
 store = {s["$id"]: s for s in others}
-jsonschema.Draft202012Validator(
-    schema, resolver=jsonschema.RefResolver(schema["$id"], schema, store)
-).validate(json.load(open(sys.argv[1])))
+for file, name in zip(words[::2], words[1::2], strict=True):
+    print("%s after %s:" % (file, name))
+    schema = json.load(open(os.path.join(folder, name)))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(
+        schema, resolver=jsonschema.RefResolver(schema["$id"], schema, store)
+    ).validate(json.load(open(file)))
 PY
-        _differ "$1" "valid after $2" "$(grep -v '^  File' .cmp | tail -n 5)"
+        _differ "schema" "valid" \
+            "$(grep ' after .*:$' .cmp | tail -n 1; grep -v '^  File' .cmp | tail -n 5)"
     held
 }
 

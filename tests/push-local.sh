@@ -647,26 +647,6 @@ YAML
     expect_equal "$(cat pve/conf/* | grep ^name | sort)" "name: a
 name: b" "VMs"
 }
-# DIR: its a.ova and b.ova become one package of two VMs, DIR/two.ovf.
-two_in_one() {
-    tar -C "$1" -xf "$1/a.ova" --exclude '*.mf'
-    tar -C "$1" -xf "$1/b.ova" --exclude '*.mf'
-    python3 - "$1/a.ovf" "$1/b.ovf" "$1/two.ovf" <<'PY'
-import re, sys
-a, b = (open(p).read() for p in sys.argv[1:3])
-rename = lambda s: s.replace("file1", "file2").replace("vmdisk1", "vmdisk2")
-part = lambda s, tag: re.search(r"<%s\b.*?</%s>|<%s\b[^>]*/>" % (tag, tag, tag), s, re.S)[0]
-system = rename(part(b, "VirtualSystem"))
-a = a.replace(part(a, "File"), part(a, "File") + rename(part(b, "File")))
-a = a.replace(part(a, "Disk"), part(a, "Disk") + rename(part(b, "Disk")))
-one = part(a, "VirtualSystem")
-a = a.replace(one, '<VirtualSystemCollection ovf:id="c"><Info>two</Info>%s%s'
-              "</VirtualSystemCollection>" % (one, system))
-open(sys.argv[3], "w").write(a)
-PY
-    rm "$1"/[ab].ov[af]
-    chmod -R a+rX "$1"
-}
 # --- verify by the source and a receipt alone
 
 verify_there() { # [OPTION...]

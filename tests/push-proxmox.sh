@@ -173,10 +173,7 @@ test_killed_and_cleaned() {
     pve --hang-task qmcreate --hang 1
     "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" &
     local pid=$!
-    for _ in $(seq 100); do
-        grep -q '/qemu"' "$STATE/log.jsonl" && break
-        sleep 0.1
-    done
+    soon grep -q '/qemu"' "$STATE/log.jsonl"
     kill -9 $pid
     wait $pid 2>/dev/null
     push --clean

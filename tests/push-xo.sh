@@ -164,10 +164,7 @@ test_a_vm_that_appears_late() {
     xo --late 3
     "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" 2>.stderr &
     local pid=$!
-    for _ in $(seq 100); do
-        grep -q '"late"' "$STATE/log.jsonl" && break
-        sleep 0.1
-    done
+    soon grep -q '"late"' "$STATE/log.jsonl"
     kill -INT $pid
     wait $pid
     expect_equal $? 130 "exit status"
@@ -178,7 +175,7 @@ test_killed_and_cleaned() {
     xo --hang 2
     "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" &
     local pid=$!
-    sleep 1
+    soon test -e "$STATE/import-1.xva"
     kill -9 $pid
     wait $pid 2>/dev/null
     expect_equal "$(find web01/.push -name '*.jsonl' -size +0 | wc -l)" 1 journals

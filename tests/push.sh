@@ -428,7 +428,7 @@ test_interrupted() {
     "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" \
         >.stdout 2>.stderr &
     local pid=$!
-    sleep 1.5
+    soon test -e "$STATE/import-1.xva"
     kill -INT $pid
     wait $pid
     expect_equal $? 130 "exit status"
@@ -439,7 +439,7 @@ test_killed_and_cleaned() {
     xapi --hang 2
     "$REHOST" push web01 --to "$URL" --tls-ca "$STATE/cert.pem" &
     local pid=$!
-    sleep 1
+    soon test -e "$STATE/import-1.xva"
     kill -9 $pid
     wait $pid 2>/dev/null
     expect_equal "$(find web01/.push -name '*.jsonl' -size +0 | wc -l)" 1 journals
