@@ -320,11 +320,9 @@ test_systems_that_are_shipped_as_a_whole_are_known_by_their_partitions() {
         sfdisk -q box.raw <table
     }
     local linux=0FC63DAF-8483-4772-8E79-3D69D8477DE4 esp=C12A7328-F81F-11D2-BA4B-00C04B7EFC3B
-    is() { # NAME [MODEL...]: on both models, whatever order
-        local name=$1
-        shift
-        [ $# -gt 0 ] || set -- kvm xen
-        for model; do
+    is() { # NAME: on both models, whatever order
+        local name=$1 model
+        for model in kvm xen; do
             run "$REHOST" report box.raw --to $model --json r.json --set memory=1GiB
             expect_status 0
             expect_json '.vms[0].targets[0] | [.effort, ([.findings[] | select(.id == "GUEST-IMMUTABLE")] | length),
@@ -351,11 +349,7 @@ test_systems_that_are_shipped_as_a_whole_are_known_by_their_partitions() {
     is "Home Assistant"
     parted "$linux root-a" "2c7357ed-ebd2-46d9-aec1-23d437ec2bf5 root-a-verity"
     is dm-verity
-    # By the file system's own label, on an MBR disk.
-    truncate -s 0 box.raw && truncate -s 32M box.raw
-    echo 'start=2048, type=83, bootable' | sfdisk -q -X dos box.raw
-    mke2fs -q -F -t ext4 -L nixos -E offset=1048576 box.raw 30M
-    is NixOS kvm
+    # By the file system's own label: tests/boot/appliance.sh.
     # One mark of two is nobody's.
     parted "$esp EFI" "$linux STATE" "$linux data"
     run "$REHOST" report box.raw --to kvm --json r.json --set memory=1GiB
