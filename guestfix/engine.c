@@ -215,8 +215,23 @@ static void say_shipped(struct rh_session *s)
         s->shipped);
 }
 
+/* FreeBSD's own: the family tells the rest. */
+static void say_geli(struct rh_session *s)
+{
+    for (size_t i = 0; i < s->volumes.all.count; i++) {
+        const struct rh_volume *v = &s->volumes.all.items[i];
+
+        if (v->fstype && !strcmp(v->fstype, "geli"))
+            rh_finding_add(s->o->findings, RH_F_GUEST_ENCRYPTED, "os",
+                           N_("the volume %s is encrypted (GELI); it is copied "
+                              "as it is, and what is in it is not seen"),
+                           v->device);
+    }
+}
+
 static void say_unreadable(struct rh_session *s, const char *why)
 {
+    say_geli(s);
     if (s->shipped)
         say_shipped(s);
     else if (rh_volumes_have(&s->volumes, "crypto_LUKS"))

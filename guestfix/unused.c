@@ -127,11 +127,10 @@ static int ask(struct look *l, const struct rh_volume *v, struct rh_fs *fs,
 /* Kinds that say nothing to us, but may be large. */
 static const char *other_kind(const struct rh_volume *v)
 {
-    static const char *const kinds[] = {"btrfs",      "ufs",
-                                        "zfs_member", "crypto_LUKS",
-                                        "jfs",        "BitLocker",
-                                        "reiserfs",   "f2fs",
-                                        "ReFS",       "linux_raid_member"};
+    static const char *const kinds[] = {
+        "btrfs", "ufs",       "zfs_member",       "crypto_LUKS",
+        "jfs",   "BitLocker", "reiserfs",         "f2fs",
+        "geli",  "ReFS",      "linux_raid_member"};
 
     for (size_t i = 0; v->fstype && i < RH_COUNT(kinds); i++)
         if (!strcmp(v->fstype, kinds[i]))

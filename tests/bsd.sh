@@ -337,7 +337,65 @@ test_names_of_every_system_on_every_hardware() {
     done <"$TOP/tests/bsd/names.txt"
 }
 
+# --- boot loaders and drivers ---------------------------------------------------
+put() { # FILE SECTOR TEXT
+    printf "$3" | dd of="$1" bs=512 seek="$2" conv=notrunc status=none
+}
+test_boot_loaders_and_drivers_are_told() {
+    need mformat
+    mkdir -p extra/etc extra/boot/kernel
+    printf 'hostname="x"\nifconfig_vmx0="DHCP"\nkld_list="if_vtnet  fusefs"\n' >extra/etc/rc.conf
+    printf '\177ELF\2\1\1\11%060d\0pci/vmx\0pci/emu10kx\0virtio_pci/virtio_scsi\0' 0 >extra/boot/kernel/kernel
+    touch extra/boot/kernel/if_vtnet.ko extra/boot/kernel/if_em.ko
+    make fb freebsd
+    put fb.raw 100 'gptboot'
+    report_guest fb '.boot_loaders[0]' "gptboot (/dev/sda1)"
+    report_guest fb '.modules|join(" ")' "if_vtnet fusefs if_vmx pvscsi"
+    report_guest fb '[.drivers[]|select(.built_in or .file or .loaded)
+        |[.name,.built_in,.file,.loaded]|map(tostring)|join(",")]|join(" ")' \
+        "vtnet,false,true,true virtio_scsi,true,false,false em,false,true,false vmx,true,false,true pvscsi,false,false,true"
+    # Words that stand elsewhere are no loader, and a kernel that is none is not judged.
+    put fb.raw 100 'gptzfsboot'
+    truncate -s 3 extra/boot/kernel/kernel
+    report_guest fb '.boot_loaders|join(",")' "gptzfsboot (/dev/sda1)"
+    put fb.raw 100 '__________'
+    put fb.raw 9000 'gptboot'
+    report_guest fb '.boot_loaders|length' 0
+    # UEFI: on a second disk.
+    truncate -s 34M esp.raw
+    printf 'label: gpt\nstart=1MiB, size=32MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B\n' | sfdisk -q esp.raw
+    mformat -i esp.raw@@1M -T 65536 -h 2 -s 32 ::
+    mmd -i esp.raw@@1M ::/EFI ::/EFI/FREEBSD
+    mcopy -i esp.raw@@1M fb.vmx ::/EFI/FREEBSD/LOADER.EFI
+    flat esp
+    printf '%s\n' 'scsi0:1.present = "TRUE"' 'scsi0:1.fileName = "esp.vmdk"' >>fb.vmx
+    report_guest fb '.boot_loaders|join(",")' "loader.efi (/dev/sdb1)"
+    make fb freebsd # its kernel has three bytes
+    report_guest fb '[.drivers[].built_in]|unique|tostring' "[null]"
+    make ob openbsd
+    put ob.raw 2048 'Loading ERR M'
+    report_guest ob '.boot_loaders|join(",")' "biosboot (/dev/sda1)"
+}
+
 # --- systems whose files are not read -----------------------------------------
+test_geli_is_told() {
+    local sector
+    make fb freebsd e1000
+    for sector in 512 4096; do
+        truncate -s 0 fb.raw && truncate -s 16M fb.raw
+        printf 'label: gpt\nstart=2MiB, size=8MiB, type=516E7CBA-6ECF-11D6-8FF8-00022D09712B\n' | sfdisk -q fb.raw
+        flat fb
+        python3 "$TOP/tests/bsd/geli.py" fb.raw $at $((8 << 20)) $sector
+        run "$REHOST" report fb.vmx --to kvm --devices virtio --json
+        expect_json '.vms[0].targets[0].guest | .family + " " + .volumes[0].filesystem' "freebsd geli"
+        expect_equal "$(messages GUEST-ENCRYPTED | grep -c 'the volume /dev/sda1 is encrypted (GELI)')" 1
+        expect_equal "$(messages BSD-NIC-NAMES | grep -c 'sysrc ifconfig_vtnet0_name=em0')" 1
+        [ $sector = 4096 ] || {
+            run grub-fstest -C fb.raw ls
+            grep -q 'Enter passphrase for loop0,gpt1' .stdout .stderr || fail "GRUB knows no GELI there"
+        }
+    done
+}
 # zfs_guest TYPE POOL VERSION KIND MEMBERS: one GPT partition with a pool's label.
 zfs_guest() {
     truncate -s 0 fb.raw

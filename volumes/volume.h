@@ -21,9 +21,10 @@ struct rh_volume {
     uint64_t offset, size; /* on the disk; LV: of its first segment */
     const char *device;    /* as VMware's Linux names it: "/dev/sda1",
                               "/dev/mapper/vg-lv" */
-    const char *fstype;    /* "ext4 xfs btrfs vfat ntfs swap LVM2_member
-                              crypto_LUKS BitLocker iso9660 ufs ..." or NULL */
-    const char *uuid, *label;          /* of the file system; NULL: none */
+    const char
+        *fstype;              /* "ext4 xfs btrfs vfat ntfs swap LVM2_member
+                                 crypto_LUKS BitLocker geli iso9660 ufs ..." or NULL */
+    const char *uuid, *label; /* of the file system; NULL: none */
     const char *part_uuid, *part_type; /* GPT, lower case; MBR: "0x83" */
     const char *part_label;            /* GPT's name of it; NULL: none */
     const char *vg, *lv;               /* of a logical volume */

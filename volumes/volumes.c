@@ -24,7 +24,7 @@ int rh_volumes_find(struct rh_disks *d, const struct rh_vm *vm,
     if (rh_lvm_find(d, ret, err) < 0)
         return -1;
     rh_zfs_gather(ret);
-    return 0;
+    return rh_geli_find(d, ret, err);
 }
 
 void rh_volumes_free(struct rh_volumes *v)

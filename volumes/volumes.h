@@ -53,6 +53,8 @@ int rh_lvm_find(struct rh_disks *d, struct rh_volumes *v, rh_error **err);
 int rh_bsdlabel_find(struct rh_disks *d, struct rh_volumes *all,
                      rh_error **err);
 enum { RH_ZFS_NO_CHILD = ~0U };
+/* geli.c: find what GELI has encrypted among what nothing else is known of. */
+int rh_geli_find(struct rh_disks *d, struct rh_volumes *all, rh_error **err);
 /* zfs.c: what a pool's label says of it; strings are printable. */
 struct rh_zfs_label {
     const char *pool, *hostname; /* NULL: not said */

@@ -30,6 +30,15 @@ struct rh_bsd_nic {
     RH_VEC(const char *) addresses; /* "10.0.0.5/24" */
 };
 
+enum rh_bsd_built_in { RH_NOT_SEEN, RH_BUILT_IN, RH_NOT_BUILT_IN };
+/* A driver for devices of hypervisors, by the device's name: "vtnet". */
+struct rh_bsd_driver {
+    const char *name;
+    enum rh_bsd_built_in built_in; /* RH_NOT_SEEN: the kernel was not read */
+    bool file;                     /* as a module in /boot/kernel */
+    bool loaded;                   /* at the start, by loader.conf or rc.conf */
+};
+
 struct rh_bsd_disk {
     const char *before, *after; /* "da0"; NULL: not known */
 };
@@ -57,7 +66,9 @@ struct rh_bsd {
                   and that no NIC of the VM had */
     RH_VEC(const char *) gateways;
     RH_VEC(const char *) dns;
-    RH_VEC(const char *) modules; /* loader.conf: X_load="YES" */
+    RH_VEC(const char *) modules; /* loader.conf: X_load="YES"; kld_list */
+    RH_VEC(const char *) loaders; /* "gptboot (/dev/sda1)" */
+    RH_VEC(struct rh_bsd_driver) drivers; /* FreeBSD's */
 };
 
 /* --- names.c: what hardware is called
@@ -94,6 +105,11 @@ void rh_bsd_addresses(struct rh_bsd *b, struct rh_bsd_nic *nic,
 void rh_bsd_find_arch(struct rh_bsd *b, struct rh_session *s, const char *path);
 /* A root on ZFS by its dataset, where no file names it. */
 void rh_bsd_find_dataset(struct rh_bsd *b, const struct rh_session *s);
+
+/* --- boot.c, drivers.c
+ * ---------------------------------------------------------- */
+void rh_bsd_find_loaders(struct rh_bsd *b, struct rh_session *s);
+void rh_bsd_find_drivers(struct rh_bsd *b, struct rh_session *s);
 
 /* --- solaris.c
  * ---------------------------------------------------------------- */

@@ -298,6 +298,19 @@ static void find_made_names(struct rh_bsd *b, const char *text)
     }
 }
 
+/* kld_list="if_vtnet fusefs": modules that rc(8) loads. */
+static void read_kld_list(struct rh_bsd *b, const char *text)
+{
+    const char *p = text ? rh_bsd_value(b->arena, text, "kld_list") : NULL;
+
+    while (p && *(p += strspn(p, " \t")) && b->modules.count < CONFIG_MAX) {
+        size_t n = strcspn(p, " \t");
+
+        *rh_vec_add(&b->modules) = rh_bsd_keep(b, p, n);
+        p += n;
+    }
+}
+
 /* rc.conf: ifconfig_vmx0="...", ifconfig_vmx0_alias0, ifconfig_vmx0_ipv6. */
 static void read_rc_conf(struct rh_bsd *b, struct rh_session *s,
                          const char *path)
@@ -318,6 +331,7 @@ static void read_rc_conf(struct rh_bsd *b, struct rh_session *s,
     if (text)
         find_made_names(b, text);
     b->tools |= tools && !strcasecmp(tools, "YES");
+    read_kld_list(b, text);
     while (rest && (line = strsep(&rest, "\n"))) {
         const char *p = line + strspn(line, " \t");
         RH_AUTO(rh_freep) char *word = NULL;
@@ -498,6 +512,9 @@ int rh_bsd_detect(struct rh_bsd *b, struct rh_session *s, rh_error **err)
         b->hostname = myname;
     read_resolver(b, s);
     find_modules(b, s);
+    rh_bsd_find_loaders(b, s);
+    if (b->system == RH_FREEBSD)
+        rh_bsd_find_drivers(b, s);
     return 0;
 }
 
@@ -546,17 +563,37 @@ static json_t *disks_json(const struct rh_bsd *b)
     return all;
 }
 
+static json_t *drivers_json(const struct rh_bsd *b)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < b->drivers.count; i++) {
+        const struct rh_bsd_driver *d = &b->drivers.items[i];
+
+        json_array_append_new(
+            all, json_pack("{s:s, s:o, s:b, s:b}", "name", d->name, "built_in",
+                           d->built_in == RH_NOT_SEEN
+                               ? json_null()
+                               : json_boolean(d->built_in == RH_BUILT_IN),
+                           "file", d->file, "loaded", d->loaded));
+    }
+    return all;
+}
+
 json_t *rh_bsd_json(const void *facts)
 {
     const struct rh_bsd *b = facts;
 
     return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, "
+        "s:o, s:o}",
         "family", rh_bsd_names[b->system], "version", rh_json_text(b->version),
         "name", rh_json_text(b->pretty), "derivative",
         rh_json_text(b->derivative), "arch", rh_json_text(b->arch), "hostname",
         rh_json_text(b->hostname), "root", rh_json_text(b->root), "swap",
         rh_json_text(b->swap), "console", rh_json_text(b->console), "modules",
         list_json(b->modules.items, b->modules.count), "nics", nics_json(b),
-        "disks", disks_json(b), "tools", b->tools);
+        "disks", disks_json(b), "tools", b->tools, "boot_loaders",
+        list_json(b->loaders.items, b->loaders.count), "drivers",
+        drivers_json(b));
 }

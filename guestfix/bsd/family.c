@@ -91,6 +91,8 @@ static void facts_free(void *facts)
     free(b->gateways.items);
     free(b->dns.items);
     free(b->modules.items);
+    free(b->loaders.items);
+    free(b->drivers.items);
     rh_arena_free(b->arena);
     free(b);
 }

@@ -322,6 +322,7 @@ int rh_solaris_detect(struct rh_bsd *b, struct rh_session *s, rh_error **err)
     find_clock(b, s);
     read_vfstab(b, s);
     rh_bsd_find_dataset(b, s);
+    rh_bsd_find_loaders(b, s);
     b->hostname = rh_bsd_line(b, s, "/etc/nodename");
     if (s->o->vm)
         rh_bsd_name_nics(b, s->o->vm, s->o->machine);
