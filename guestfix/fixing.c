@@ -167,6 +167,7 @@ static int settle(struct rh_session *s, const struct rh_fix *f, int r,
                   uint64_t changes, rh_error **fault, enum outcome *ret,
                   rh_error **err)
 {
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
     bool changed = s->guest->changes != changes;
 
     if (r >= 0 && changed && s->guest->ops->flush(s->guest, fault) < 0)
@@ -178,12 +179,12 @@ static int settle(struct rh_session *s, const struct rh_fix *f, int r,
                                         : NOTHING_TO_DO;
         return 0;
     }
-    if (!is_guests_own(*fault)) {
-        *err = RH_TAKE(*fault);
-        return rh_error_context(err, "%s", f->name);
-    }
     *ret = FAILED;
-    return undo(s, err);
+    /* What cannot be undone failed by what came first. */
+    if (is_guests_own(*fault) && undo(s, &why) == 0)
+        return 0;
+    *err = RH_TAKE(*fault);
+    return rh_error_context(err, "%s", f->name);
 }
 
 static int run_one(struct rh_session *s, const struct chosen *c,

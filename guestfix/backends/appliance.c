@@ -49,9 +49,14 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
 /* clang-format on */
 RH_LATE_TABLE(guestfs, CALLS);
 
+static struct rh_appliance *of(struct rh_guest *g)
+{
+    return g->state;
+}
+
 static guestfs_h *handle(struct rh_guest *g)
 {
-    return ((struct rh_appliance *)g->state)->g;
+    return of(g)->g;
 }
 
 /* --- files
@@ -63,7 +68,7 @@ static int app_stat(struct rh_guest *g, const char *path, bool follow,
                                        : guestfs.lstatns(handle(g), path);
 
     if (!st)
-        return rh_appliance_failed(handle(g), path, err);
+        return rh_appliance_failed(of(g), path, err);
     ret->type = rh_guest_type((uint32_t)st->st_mode);
     ret->size = (uint64_t)st->st_size;
     ret->mode = (uint32_t)(st->st_mode & 07777);
@@ -81,7 +86,7 @@ static int app_list(struct rh_guest *g, const char *path, char ***ret_names,
     char **names = guestfs.ls(handle(g), path);
 
     if (!names)
-        return rh_appliance_failed(handle(g), path, err);
+        return rh_appliance_failed(of(g), path, err);
     *ret_names = names; /* sorted by the daemon, malloc'ed as we want it */
     return 0;
 }
@@ -102,7 +107,7 @@ static int app_read(struct rh_guest *g, const char *path, uint64_t limit,
                        path);
     bytes = guestfs.read_file(handle(g), path, &n);
     if (!bytes)
-        return rh_appliance_failed(handle(g), path, err);
+        return rh_appliance_failed(of(g), path, err);
     ended = rh_memdup0(bytes, n);
     free(bytes);
     *ret_bytes = ended;
@@ -137,13 +142,13 @@ static int app_write(struct rh_guest *g, const char *path, const void *bytes,
     bool is_new = app_stat(g, path, true, &st, NULL) < 0;
 
     g->changes++;
-    if (rh_appliance_upload(handle(g), path, bytes, n, err) < 0)
+    if (rh_appliance_upload(of(g), path, bytes, n, err) < 0)
         return -1;
     if (!is_new)
         return 0;
     label_like_parent(g, path);
     return guestfs.chmod(handle(g), (int)mode, path) < 0
-               ? rh_appliance_failed(handle(g), path, err)
+               ? rh_appliance_failed(of(g), path, err)
                : 0;
 }
 
@@ -152,7 +157,7 @@ static int app_rename(struct rh_guest *g, const char *from, const char *to,
 {
     g->changes++;
     return guestfs.rename(handle(g), from, to) < 0
-               ? rh_appliance_failed(handle(g), from, err)
+               ? rh_appliance_failed(of(g), from, err)
                : 0;
 }
 
@@ -161,7 +166,7 @@ static int app_copy(struct rh_guest *g, const char *from, const char *to,
 {
     g->changes++;
     return guestfs.cp_a(handle(g), from, to) < 0
-               ? rh_appliance_failed(handle(g), from, err)
+               ? rh_appliance_failed(of(g), from, err)
                : 0;
 }
 
@@ -169,7 +174,7 @@ static int app_remove(struct rh_guest *g, const char *path, rh_error **err)
 {
     g->changes++;
     return guestfs.rm(handle(g), path) < 0
-               ? rh_appliance_failed(handle(g), path, err)
+               ? rh_appliance_failed(of(g), path, err)
                : 0;
 }
 
@@ -183,7 +188,7 @@ static int app_make_dir(struct rh_guest *g, const char *path, uint32_t mode,
     g->changes++;
     if (guestfs.mkdir_p(handle(g), path) < 0 ||
         guestfs.chmod(handle(g), (int)mode, path) < 0)
-        return rh_appliance_failed(handle(g), path, err);
+        return rh_appliance_failed(of(g), path, err);
     label_like_parent(g, path);
     return 0;
 }
@@ -193,7 +198,7 @@ static int app_symlink(struct rh_guest *g, const char *target, const char *path,
 {
     g->changes++;
     if (guestfs.ln_s(handle(g), target, path) < 0)
-        return rh_appliance_failed(handle(g), path, err);
+        return rh_appliance_failed(of(g), path, err);
     label_like_parent(g, path);
     return 0;
 }
@@ -204,7 +209,7 @@ static int app_read_link(struct rh_guest *g, const char *path, char **ret,
     char *text = guestfs.readlink(handle(g), path);
 
     if (!text)
-        return rh_appliance_failed(handle(g), path, err);
+        return rh_appliance_failed(of(g), path, err);
     *ret = text;
     return 0;
 }
@@ -215,7 +220,7 @@ static int app_get_xattr(struct rh_guest *g, const char *path, const char *name,
     char *value = guestfs.getxattr(handle(g), path, name, ret_size);
 
     if (!value)
-        return rh_appliance_failed(handle(g), path, err);
+        return rh_appliance_failed(of(g), path, err);
     *ret_bytes = value;
     return 0;
 }
@@ -225,7 +230,7 @@ static int app_set_xattr(struct rh_guest *g, const char *path, const char *name,
 {
     g->changes++;
     return guestfs.setxattr(handle(g), name, bytes, (int)n, path) < 0
-               ? rh_appliance_failed(handle(g), path, err)
+               ? rh_appliance_failed(of(g), path, err)
                : 0;
 }
 
@@ -235,7 +240,7 @@ static int app_free_space(struct rh_guest *g, const char *path,
     struct guestfs_statvfs *st = guestfs.statvfs(handle(g), path);
 
     if (!st)
-        return rh_appliance_failed(handle(g), path, err);
+        return rh_appliance_failed(of(g), path, err);
     if (rh_mul_overflows((uint64_t)st->bavail, (uint64_t)st->bsize, ret_bytes))
         *ret_bytes = 0;
     guestfs.free_statvfs(st);
@@ -244,8 +249,8 @@ static int app_free_space(struct rh_guest *g, const char *path,
 
 static int app_flush(struct rh_guest *g, rh_error **err)
 {
-    return guestfs.sync(handle(g)) < 0
-               ? rh_appliance_failed(handle(g), _("writing back"), err)
+    return guestfs.sync(handle(g)) < 0 || rh_nbd_has_lost(of(g)->server)
+               ? rh_appliance_failed(of(g), _("writing back"), err)
                : 0;
 }
 
@@ -254,7 +259,7 @@ static int app_let_go(struct rh_guest *g, rh_error **err)
 {
     return guestfs.umount_all(handle(g)) < 0 ||
                    guestfs.drop_caches(handle(g), 3) < 0
-               ? rh_appliance_failed(handle(g), _("writing back"), err)
+               ? rh_appliance_failed(of(g), _("writing back"), err)
                : 0;
 }
 
@@ -266,7 +271,7 @@ static int app_take_up(struct rh_guest *g, rh_error **err)
         const struct app_mount *m = &a->mounted.items[i];
 
         if (guestfs.mount_options(a->g, m->options, m->device, m->path) < 0)
-            return rh_appliance_failed(a->g, m->path, err);
+            return rh_appliance_failed(a, m->path, err);
     }
     return 0;
 }
@@ -276,18 +281,10 @@ static int app_sync(struct rh_guest *g, rh_error **err)
 {
     struct rh_appliance *a = g->state;
 
-    if (guestfs.umount_all(a->g) < 0 || guestfs.sync(a->g) < 0 ||
-        guestfs.shutdown(a->g) < 0) {
-        rh_error *why = rh_nbd_failure(a->server);
-
-        if (why && err && !*err) {
-            *err = why;
-            return -1;
-        }
-        rh_error_free(why);
-        return rh_appliance_failed(a->g, _("writing back"), err);
-    }
-    return 0;
+    return guestfs.umount_all(a->g) < 0 || guestfs.sync(a->g) < 0 ||
+                   guestfs.shutdown(a->g) < 0 || rh_nbd_has_lost(a->server)
+               ? rh_appliance_failed(a, _("writing back"), err)
+               : 0;
 }
 
 static void app_close(struct rh_guest *g)
@@ -296,7 +293,7 @@ static void app_close(struct rh_guest *g)
 
     rh_appliance_forget_mounts(a);
     if (a->keep && guestfs.umount_all(a->g) == 0)
-        *a->keep = a;
+        *a->keep = rh_appliance_resting(a);
     else
         rh_appliance_free(a);
     free(g);

@@ -13,6 +13,7 @@
 
 #include <guestfs.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "guestfix/backends/nbd_server.h"
 
@@ -29,6 +30,8 @@ struct rh_appliance {
     const char *no_kvm;         /* why it runs in software emulation */
     struct rh_appliance **keep; /* where it goes instead of ending */
     bool whole;                 /* it opened a guest as a whole */
+    bool stuck;                 /* it holds on to a volume: of no more use */
+    atomic_uint calls;          /* so many were made; 0: none is waited for */
     /* Of the thread that starts it, until `started`. */
     pthread_mutex_t lock;
     pthread_cond_t ended;
@@ -43,11 +46,14 @@ struct rh_appliance *rh_appliance_take(struct rh_session *s, rh_error **err);
 struct rh_appliance *rh_appliance_of(struct rh_session *s, const char **ret_why,
                                      rh_error **err);
 /* Over an old file its inode stays, with all that hangs on it. */
-int rh_appliance_upload(guestfs_h *g, const char *path, const void *bytes,
-                        size_t n, rh_error **err);
+int rh_appliance_upload(struct rh_appliance *a, const char *path,
+                        const void *bytes, size_t n, rh_error **err);
 void rh_appliance_forget_mounts(struct rh_appliance *a);
-/* A call failed: what libguestfs says of it. */
-int rh_appliance_failed(guestfs_h *g, const char *what, rh_error **err);
+/* For somebody later; until then it may be quiet. */
+struct rh_appliance *rh_appliance_resting(struct rh_appliance *a);
+/* A call failed: by a disk, or else what libguestfs says of it. */
+int rh_appliance_failed(struct rh_appliance *a, const char *what,
+                        rh_error **err);
 #ifdef __clang_analyzer__ /* it does not look in here */
 #define rh_appliance_failed(...) (rh_appliance_failed(__VA_ARGS__), -1)
 #endif

@@ -74,21 +74,13 @@ static guestfs_h *handle(struct rh_fs *fs)
     return of(fs)->a->g;
 }
 
-/* A disk that cannot be read is another matter than a guest that is odd. */
 static int failed(struct rh_fs *fs, const char *what, rh_error **err)
 {
-    rh_error *disk = rh_nbd_failure(of(fs)->a->server);
-
-    if (disk && err && !*err) {
-        *err = disk;
-        return -1;
-    }
-    rh_error_free(disk);
     if (guestfs.last_errno(handle(fs)) == EROFS)
         return rh_fail(err, RH_ERR_GUEST_WRITE,
                        "the NTFS volume %s cannot be written",
                        fs->volume->device);
-    return rh_appliance_failed(handle(fs), what, err);
+    return rh_appliance_failed(of(fs)->a, what, err);
 }
 #ifdef __clang_analyzer__ /* it does not look in here */
 #define failed(...) (failed(__VA_ARGS__), -1)
@@ -114,8 +106,9 @@ static int unmount(struct rh_fs *fs, rh_error **err)
         return failed(fs, fs->volume->device, err);
     v->mounted = NOT;
     /* Only then ntfs-3g has written everything. */
-    return guestfs.sync(handle(fs)) < 0 ? failed(fs, fs->volume->device, err)
-                                        : 0;
+    return guestfs.sync(handle(fs)) < 0 || rh_nbd_has_lost(of(fs)->a->server)
+               ? failed(fs, fs->volume->device, err)
+               : 0;
 }
 
 /* What new files inherit from their folder, as in Windows, ntfs-3g takes over
@@ -409,7 +402,7 @@ static int put(struct rh_fs *fs, const char *path, const void *bytes, size_t n,
 
     if (begin(fs, err) < 0)
         return -1;
-    return rh_appliance_upload(handle(fs), place, bytes, n, err);
+    return rh_appliance_upload(of(fs)->a, place, bytes, n, err);
 }
 
 static int app_rewrite(struct rh_fs *fs, uint64_t node, const void *bytes,
@@ -595,8 +588,9 @@ static void app_close(struct rh_fs *fs)
 
     forget_names(fs);
     if (!--n->v->users) {
-        unmount(fs, NULL);
-        guestfs.rmmountpoint(handle(fs), n->v->point);
+        if (unmount(fs, NULL) < 0 ||
+            guestfs.rmmountpoint(handle(fs), n->v->point) < 0)
+            n->a->stuck = true;
         volume_free(n->a, n->v);
     }
     for (size_t i = 0; i < n->paths.count; i++)

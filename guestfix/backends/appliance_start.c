@@ -42,7 +42,7 @@ void rh_appliance_leave(struct rh_session *s)
     X(p, add_drive_opts) X(p, close) X(p, create_flags) X(p, last_errno) \
     X(p, last_error) X(p, launch) X(p, set_autosync) X(p, set_backend) \
     X(p, set_backend_settings) X(p, set_error_handler) X(p, set_network) \
-    X(p, set_pgroup) X(p, set_tmpdir) X(p, upload)
+    X(p, set_event_callback) X(p, set_pgroup) X(p, set_tmpdir) X(p, upload)
 /* clang-format on */
 RH_LATE_TABLE(guestfs, CALLS);
 
@@ -56,11 +56,13 @@ bool rh_appliance_is_whole(const struct rh_appliance *a)
     return a->whole;
 }
 
-int(rh_appliance_failed)(guestfs_h *g, const char *what, rh_error **err)
+int(rh_appliance_failed)(struct rh_appliance *a, const char *what,
+                         rh_error **err)
 {
-    const char *why = guestfs.last_error(g);
+    const char *why = guestfs.last_error(a->g);
+    rh_error *disk;
 
-    switch (guestfs.last_errno(g)) {
+    switch (guestfs.last_errno(a->g)) {
     case ENOENT:
     case ENOTDIR:
     case ENODATA:
@@ -70,14 +72,22 @@ int(rh_appliance_failed)(guestfs_h *g, const char *what, rh_error **err)
         return rh_fail(err, RH_ERR_GUEST_FULL, "%s: no space left in the guest",
                        what);
     default:
+        break;
+    }
+    /* A disk that cannot be read is another matter than a guest that is odd. */
+    disk = rh_nbd_failure(a->server);
+    if (!disk)
         return rh_fail(err, RH_ERR_GUEST_APPLIANCE, "%s: %s", what,
                        why ? why : "failed");
-    }
+    if (err && !*err)
+        *err = RH_TAKE(disk);
+    rh_error_free(disk);
+    return -1;
 }
 
 /* Through a memory file: messages of the protocol hold 4 MB only. */
-int rh_appliance_upload(guestfs_h *g, const char *path, const void *bytes,
-                        size_t n, rh_error **err)
+int rh_appliance_upload(struct rh_appliance *a, const char *path,
+                        const void *bytes, size_t n, rh_error **err)
 {
     int fd RH_AUTO(rh_closep) = memfd_create("rehost", MFD_CLOEXEC);
     RH_AUTO(rh_freep) char *name = rh_printf("/proc/self/fd/%d", fd);
@@ -92,8 +102,9 @@ int rh_appliance_upload(guestfs_h *g, const char *path, const void *bytes,
             return rh_fail_errno(err, RH_ERR_MEMORY, errno, "%s", path);
         at += (size_t)put;
     }
-    return guestfs.upload(g, name, path) < 0 ? rh_appliance_failed(g, path, err)
-                                             : 0;
+    return guestfs.upload(a->g, name, path) < 0
+               ? rh_appliance_failed(a, path, err)
+               : 0;
 }
 
 /* --- ending it
@@ -113,6 +124,7 @@ void rh_appliance_free(struct rh_appliance *a)
 {
     if (!a)
         return;
+    a->calls++; /* closing it is a call, too */
     if (a->g)
         guestfs.close(a->g);
     rh_nbd_stop(a->server);
@@ -123,8 +135,39 @@ void rh_appliance_free(struct rh_appliance *a)
     free(a);
 }
 
+struct rh_appliance *rh_appliance_resting(struct rh_appliance *a)
+{
+    a->calls = 0;
+    return a;
+}
+
 /* --- starting it
  * -------------------------------------------------------------------- */
+/* A damaged file system, or one made for it, may keep its driver busy for ever.
+ * In software emulation all takes longer. */
+enum { QUIET_S = 600, QUIET_TCG_S = 1200, CALL_S = 3 * 3600 };
+
+static void count_call(guestfs_h *g, void *user, uint64_t event, int handle,
+                       int flags, const char *buf, size_t n,
+                       const uint64_t *array, size_t array_n)
+{
+    struct rh_appliance *a = user;
+
+    (void)g, (void)event, (void)handle, (void)flags;
+    (void)buf, (void)n, (void)array, (void)array_n;
+    a->calls++;
+}
+
+static int watch(struct rh_appliance *a, rh_error **err)
+{
+    if (guestfs.set_event_callback(a->g, count_call, GUESTFS_EVENT_ENTER, 0,
+                                   a) < 0)
+        return rh_appliance_failed(a, _("preparing the appliance"), err);
+    rh_nbd_watch(a->server, &a->calls, a->no_kvm ? QUIET_TCG_S : QUIET_S,
+                 CALL_S);
+    return 0;
+}
+
 static int configure(struct rh_session *s, struct rh_appliance *a,
                      rh_error **err)
 {
@@ -137,14 +180,14 @@ static int configure(struct rh_session *s, struct rh_appliance *a,
     guestfs.set_autosync(a->g, 1);
     if (guestfs.set_backend(a->g, "direct") < 0 ||
         guestfs.set_tmpdir(a->g, rh_nbd_folder(a->server)) < 0)
-        return rh_appliance_failed(a->g, _("preparing the appliance"), err);
+        return rh_appliance_failed(a, _("preparing the appliance"), err);
     if (!a->no_kvm)
         return 0;
     rh_log(s->o->lib, RH_LOG_INFO,
            _("no KVM here (%s): the appliance runs in software emulation"),
            a->no_kvm);
     return guestfs.set_backend_settings(a->g, settings) < 0
-               ? rh_appliance_failed(a->g, _("preparing the appliance"), err)
+               ? rh_appliance_failed(a, _("preparing the appliance"), err)
                : 0;
 }
 
@@ -160,8 +203,8 @@ static int add_disks(struct rh_session *s, struct rh_appliance *a,
                                    "raw", GUESTFS_ADD_DRIVE_OPTS_PROTOCOL,
                                    "nbd", GUESTFS_ADD_DRIVE_OPTS_SERVER,
                                    servers, -1) < 0)
-            return rh_appliance_failed(
-                a->g, _("adding a disk to the appliance"), err);
+            return rh_appliance_failed(a, _("adding a disk to the appliance"),
+                                       err);
     }
     return 0;
 }
@@ -214,7 +257,7 @@ static int configured(struct rh_session *s, struct rh_appliance *a,
     /* Looking writes as well: a journal is replayed, into the overlay. */
     if (a->g)
         a->server = rh_nbd_serve(s->overlays, s->count, false, s->o->lib, err);
-    if (!a->g || !a->server || configure(s, a, err) < 0)
+    if (!a->g || !a->server || watch(a, err) < 0 || configure(s, a, err) < 0)
         return -1;
     return add_disks(s, a, err);
 }
@@ -247,7 +290,7 @@ static struct rh_appliance *start(struct rh_session *s, const char *no_kvm,
         return a;
     /* Who cancels makes it fail, in one way or another. */
     if (rh_go_on(s->o->lib, err) == 0)
-        rh_appliance_failed(a->g, _("starting the appliance"), err);
+        rh_appliance_failed(a, _("starting the appliance"), err);
     rh_appliance_free(a);
     return NULL;
 }
@@ -318,8 +361,8 @@ void rh_appliance_leave(struct rh_session *s)
     struct rh_appliance **kept = s->o->appliance;
 
     rh_disks_share(s->disks, NULL);
-    if (s->appliance && !s->writing && kept && !*kept)
-        *kept = RH_TAKE(s->appliance);
+    if (s->appliance && !s->appliance->stuck && !s->writing && kept && !*kept)
+        *kept = rh_appliance_resting(RH_TAKE(s->appliance));
     rh_appliance_free(RH_TAKE(s->appliance));
     free(RH_TAKE(s->appliance_why));
 }

@@ -74,7 +74,16 @@ struct rh_nbd_server {
     size_t connection_count;
     pthread_t acceptor;
     bool running;
+    bool lost; /* a write failed */
     atomic_bool stopping;
+    atomic_uint requests;
+    _Atomic(const atomic_uint *) calls; /* NULL: nobody waits for answers */
+    unsigned quiet, longest;            /* in seconds */
+};
+
+/* How long a call has been waited for, in ticks. */
+struct waited {
+    unsigned calls, requests, quiet, all;
 };
 
 /* --- bytes on a socket
@@ -202,11 +211,13 @@ static uint32_t transfer(struct connection *c, uint16_t kind, uint8_t *buf,
         return EINVAL;
     if (kind == CMD_WRITE && s->read_only)
         return EPERM;
+    s->requests++;
     pthread_mutex_lock(&s->lock);
     if (kind == CMD_READ)
         failed = rh_reader_read(o, s->codec, buf, n, offset, &err);
     else if (kind == CMD_WRITE)
         failed = rh_overlay_write(o, buf, n, offset, &err);
+    s->lost |= failed && kind == CMD_WRITE;
     if (failed && !s->failure)
         s->failure = err;
     else
@@ -299,9 +310,41 @@ static void kill_client(const struct connection *c)
         kill(who.pid, SIGKILL);
 }
 
+/* One tick later: is there an end to waiting? */
+static bool is_overdue(const struct rh_nbd_server *s, struct waited *w)
+{
+    const atomic_uint *at = s->calls;
+    unsigned calls = at ? *at : 0, requests = s->requests;
+
+    if (!calls || calls != w->calls)
+        *w = (struct waited){.calls = calls, .requests = requests};
+    else if (requests != w->requests)
+        w->quiet = 0;
+    w->requests = requests;
+    w->quiet++;
+    w->all++;
+    return calls && s->connection_count &&
+           (w->quiet > s->quiet * (1000 / TICK) ||
+            w->all > s->longest * (1000 / TICK));
+}
+
+static void give_up(struct rh_nbd_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (!s->failure)
+        rh_fail(&s->failure, RH_ERR_GUEST_APPLIANCE,
+                _("the appliance that reads the guest gave no answer for %u "
+                  "minutes and was ended: a file system may be damaged"),
+                s->quiet / 60);
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < s->connection_count; i++)
+        kill_client(&s->connections[i]);
+}
+
 static void *accept_all(void *user)
 {
     struct rh_nbd_server *s = user;
+    struct waited waited = {0};
     struct pollfd *p = rh_calloc(s->count, sizeof *p);
 
     for (size_t i = 0; i < s->count; i++)
@@ -315,6 +358,8 @@ static void *accept_all(void *user)
         for (size_t i = 0;
              s->lib && s->lib->cancelled && i < s->connection_count; i++)
             kill_client(&s->connections[i]);
+        if (n == 0 && is_overdue(s, &waited))
+            give_up(s);
     }
     free(p);
     return NULL;
@@ -402,6 +447,24 @@ rh_error *rh_nbd_failure(struct rh_nbd_server *s)
     e = RH_TAKE(s->failure);
     pthread_mutex_unlock(&s->lock);
     return e;
+}
+
+bool rh_nbd_has_lost(struct rh_nbd_server *s)
+{
+    bool lost;
+
+    pthread_mutex_lock(&s->lock);
+    lost = s->lost;
+    pthread_mutex_unlock(&s->lock);
+    return lost;
+}
+
+void rh_nbd_watch(struct rh_nbd_server *s, const atomic_uint *calls,
+                  unsigned quiet, unsigned longest)
+{
+    s->quiet = quiet;
+    s->longest = longest;
+    s->calls = calls;
 }
 
 pthread_mutex_t *rh_nbd_lock(struct rh_nbd_server *s)
