@@ -168,6 +168,17 @@ static void read_file(struct rh_linux *l, const char *path,
         n->pinned = true;
 }
 
+/* What has the suffix is read, whatever else stands in the name. */
+static bool is_passed_over(const struct form *form, const char *name)
+{
+    static const char keyfile[] = ".nmconnection";
+    size_t n = strlen(name), m = sizeof keyfile - 1;
+
+    return *form->suffix || (n > m && !strcmp(name + n - m, keyfile))
+               ? name[0] == '.'
+               : rh_is_leftover(name);
+}
+
 static void read_folder(struct rh_linux *l, const struct form *form,
                         rh_error **err)
 {
@@ -181,7 +192,7 @@ static void read_folder(struct rh_linux *l, const struct form *form,
         size_t n = strlen(names[i]);
 
         if (n < m || strcmp(names[i] + n - m, form->suffix) ||
-            rh_is_leftover(names[i]))
+            is_passed_over(form, names[i]))
             continue;
         if (form->kind)
             rh_network_uses(l, form->kind);

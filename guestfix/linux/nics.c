@@ -144,11 +144,14 @@ static void match_set(struct rh_linux *l, struct rh_vm *vm)
     }
 }
 
+/* By what the package says: an address that an earlier look gave to the NIC is
+ * no reason of its own. */
 static void match_by_mac(struct rh_linux *l, struct rh_vm *vm)
 {
     for (size_t i = 0; i < l->nics.count; i++)
         for (size_t k = 0; k < vm->nics.count; k++) {
-            const char *mac = text_value(&vm->nics.items[k].mac);
+            const struct rh_value *v = &vm->nics.items[k].mac;
+            const char *mac = v->from == RH_FROM_GUEST ? NULL : text_value(v);
 
             if (mac && l->nics.items[i].nic == SIZE_MAX && !taken(l, k) &&
                 !strcasecmp(mac, l->nics.items[i].mac))
@@ -218,14 +221,15 @@ size_t rh_nic_eth_number(const char *name)
     return *end ? SIZE_MAX : n;
 }
 
-static void match_by_bus(struct rh_linux *l, struct rh_vm *vm)
+static void match_by_bus(struct rh_linux *l, struct rh_vm *vm, bool idle_too)
 {
     for (size_t i = 0; i < l->nics.count; i++) {
         struct rh_nic_name *n = &l->nics.items[i];
         size_t number = rh_nic_eth_number(n->name);
 
         /* One that rules bound to a NIC of another address may be any. */
-        if (n->nic != SIZE_MAX || number == SIZE_MAX || n->pinned)
+        if (n->nic != SIZE_MAX || number == SIZE_MAX || n->pinned ||
+            (n->idle && !idle_too))
             continue;
         for (size_t k = 0; k < vm->nics.count && n->nic == SIZE_MAX; k++)
             if (!taken(l, k) && rh_nic_bus_rank(vm, k) == number)
@@ -295,7 +299,8 @@ static int by_natural_name(const void *a, const void *b)
     return strverscmp(x->name, y->name);
 }
 
-/* A MAC that only the configuration knows goes to a NIC that has none. */
+/* A MAC that only the configuration knows goes to a NIC that has none: of
+ * several, in order. */
 static void take_macs(struct rh_linux *l, struct rh_vm *vm)
 {
     for (size_t i = 0; i < l->macs.count; i++) {
@@ -310,9 +315,10 @@ static void take_macs(struct rh_linux *l, struct rh_vm *vm)
             if (v->kind == RH_VALUE_UNSET && !bare)
                 bare = v;
         }
-        if (bare && !known)
-            rh_set_text(vm, bare, l->macs.items[i].mac, RH_FROM_GUEST,
-                        l->macs.items[i].where);
+        if (!bare || known)
+            continue;
+        rh_set_text(vm, bare, l->macs.items[i].mac, RH_FROM_GUEST,
+                    l->macs.items[i].where);
     }
 }
 
@@ -370,8 +376,12 @@ void rh_linux_match_nics(struct rh_linux *l, struct rh_vm *vm)
               by_natural_name);
     match_set(l, vm);
     match_by_mac(l, vm);
+    /* A file that calls the NIC by its slot is left over where names are the
+     * kernel's. */
+    if (l->kernel_names)
+        match_by_bus(l, vm, false);
     match_by_slot(l, vm);
-    match_by_bus(l, vm);
+    match_by_bus(l, vm, true);
     match_in_order(l, vm, true);
     match_in_order(l, vm, false);
     if (l->predictable)

@@ -20,6 +20,8 @@ char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost);
 const struct rh_volume *rh_volume_of(struct rh_fix_job *j, const char *spec);
 /* Tell the files below /etc that name disks by what changes. */
 int rh_scan_etc(struct rh_fix_job *j, rh_error **err);
+/* May /dev/sda and the like be another disk on the new machine? */
+bool rh_scan_plain(const struct rh_fix_job *j);
 /* Tell the lines of fstab that cannot succeed here. */
 void rh_say_lost_mounts(struct rh_fix_job *j);
 

@@ -376,7 +376,7 @@ static int replace_image(struct rh_fix_job *j, const struct rh_kernel *k,
             return -1;
         rh_fix_note(j, kept, _("the initramfs as it was"), NULL,
                     rh_printf("sha256:%s", old_sum));
-    } else if (room >= image->length - old->size + SPARE) {
+    } else if (room + old->size >= image->length + SPARE) {
         if (g->ops->remove(g, k->initramfs, err) < 0)
             return -1;
     } else {

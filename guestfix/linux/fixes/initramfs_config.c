@@ -86,29 +86,61 @@ static int config_dracut(struct rh_fix_job *j, const struct rh_addition *a,
         _("keep the new machine's drivers when dracut runs"), err);
 }
 
-/* `LIST=(a b)` or `LIST="a b"`: put what is missing before the end. */
+/* What a list in shell holds already. */
+static bool list_has(const char *list, size_t n, const char *word)
+{
+    size_t length = strlen(word);
+
+    for (size_t i = 0; i + length <= n; i++)
+        if (!strncmp(list + i, word, length) &&
+            (!i || strchr(" \t\n", list[i - 1])) &&
+            (i + length == n || strchr(" \t\n", list[i + length])))
+            return true;
+    return false;
+}
+
+/* The last `LIST=(`, which is the one that counts; NULL: none. */
+static const char *last_list(const char *text, const char *head)
+{
+    const char *last = NULL;
+    size_t n = strlen(head);
+
+    for (const char *p = text; p && *p; p = strchr(p, '\n')) {
+        p += *p == '\n';
+        if (!strncmp(p, head, n))
+            last = p + n;
+    }
+    return last;
+}
+
+/* `LIST=(a b)` or `LIST="a b"`, over one line or several: put what is missing
+ * before the end. */
 static char *extend_list(const char *text, const char *name, char end,
                          const struct rh_addition *a)
 {
     RH_AUTO(rh_freep)
-    char *names = rh_addition_joined(a->names.items, a->names.count);
-    RH_AUTO(rh_freep)
     char *head = rh_printf("%s=%c", name, end == ')' ? '(' : end);
-    size_t n = strlen(head);
+    RH_AUTO(rh_buf_free) struct rh_buf out = {0};
+    const char *list = last_list(text, head);
+    const char *stop = list ? strchr(list, end) : NULL;
+    bool changed = false;
 
-    for (const char *p = text; p && *p; p = strchr(p, '\n')) {
-        const char *stop;
-
-        p += *p == '\n';
-        if (strncmp(p, head, n))
+    if (!stop)
+        return NULL;
+    rh_buf_add(&out, text, (size_t)(stop - text));
+    for (size_t i = 0; i < a->names.count; i++) {
+        if (list_has(list, (size_t)(stop - list), a->names.items[i]))
             continue;
-        stop = memchr(p + n, end, strcspn(p + n, "\n"));
-        if (!stop || strstr(p + n, names))
-            return NULL;
-        return rh_printf("%.*s%s%s%s", (int)(stop - text), text,
-                         stop == p + n ? "" : " ", names, stop);
+        rh_buf_printf(&out, "%s%s",
+                      out.data[out.length - 1] == head[strlen(head) - 1] ||
+                              out.data[out.length - 1] == '\n'
+                          ? ""
+                          : " ",
+                      a->names.items[i]);
+        changed = true;
     }
-    return NULL;
+    rh_buf_puts(&out, stop);
+    return changed ? rh_buf_take(&out) : NULL;
 }
 
 static int config_list(struct rh_fix_job *j, const char *path, const char *name,
@@ -171,6 +203,7 @@ int rh_fix_initramfs_config(struct rh_fix_job *j, rh_error **err)
     if (has_dracut(g) && config_dracut(j, &a, err) < 0)
         return -1;
     if (config_list(j, "/etc/mkinitcpio.conf", "MODULES", ')', &a, err) < 0 ||
+        config_list(j, "/etc/mkinitcpio.conf", "MODULES", '"', &a, err) < 0 ||
         config_list(j, "/etc/sysconfig/kernel", "INITRD_MODULES", '"', &a,
                     err) < 0)
         return -1;

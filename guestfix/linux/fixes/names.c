@@ -12,6 +12,11 @@
 
 /* --- what is unstable, and its stable name
  * ---------------------------------------- */
+static bool is_by_link(const char *spec)
+{
+    return !strncmp(spec, "/dev/disk/", 10);
+}
+
 static bool is_unstable(const char *spec)
 {
     static const char *const stems[] = {"/dev/sd",
@@ -31,6 +36,8 @@ static bool is_unstable(const char *spec)
     return false;
 }
 
+/* A clone beside its original has both of them: which one would be found is
+ * chance. */
 static bool is_unique(const struct rh_session *s, const char *uuid)
 {
     unsigned n = 0;
@@ -38,6 +45,16 @@ static bool is_unique(const struct rh_session *s, const char *uuid)
     for (size_t i = 0; i < s->volumes.all.count; i++)
         n += s->volumes.all.items[i].uuid &&
              !strcmp(s->volumes.all.items[i].uuid, uuid);
+    return n == 1;
+}
+
+static bool is_unique_part(const struct rh_session *s, const char *part_uuid)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < s->volumes.all.count; i++)
+        n += s->volumes.all.items[i].part_uuid &&
+             !strcasecmp(s->volumes.all.items[i].part_uuid, part_uuid);
     return n == 1;
 }
 
@@ -100,7 +117,7 @@ char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost)
         say_guessed(j, spec, v);
     if (v && v->uuid && is_unique(j->s, v->uuid))
         return rh_printf("UUID=%s", v->uuid);
-    if (v && v->part_uuid)
+    if (v && v->part_uuid && is_unique_part(j->s, v->part_uuid))
         return rh_printf("PARTUUID=%s", v->part_uuid);
     *ret_lost = true;
     return NULL;
@@ -108,9 +125,35 @@ char *rh_stable_name(struct rh_fix_job *j, const char *spec, bool *ret_lost)
 
 static void say_lost(struct rh_fix_job *j, const char *path, const char *spec)
 {
-    rh_finding_add(j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
-                   N_("%s names %s, which no volume found here answers to"),
-                   path, spec);
+    if (rh_volume_of(j, spec))
+        rh_finding_add(j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
+                       N_("%s names %s, and no lasting name is this volume's "
+                          "alone: a copy of it is among the disks; the name "
+                          "is left as it is"),
+                       path, spec);
+    else
+        rh_finding_add(j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
+                       N_("%s names %s, which no volume found here answers to"),
+                       path, spec);
+}
+
+/* Behind the field that is edited: options like logdev=/dev/sdb1, which take
+ * nothing but a path, and keys on other disks. */
+static void say_rest(struct rh_fix_job *j, const char *path, const char *rest,
+                     size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        RH_AUTO(rh_freep) char *word = NULL;
+
+        if (!strchr(" \t,=", rest[i - 1]) || rest[i] != '/')
+            continue;
+        word = rh_strndup(rest + i, strcspn(rest + i, " \t\r\n,"));
+        if (is_unstable(word) && (rh_scan_plain(j) || is_by_link(word)))
+            rh_finding_add(j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
+                           N_("%s names %s, which may be another disk on the "
+                              "new machine; it is left as it is"),
+                           path, word);
+    }
 }
 
 /* --- tables with blank-separated fields
@@ -140,6 +183,8 @@ char *rh_edit_table(struct rh_fix_job *j, const char *path, const char *text,
         }
         if (lost)
             say_lost(j, path, spec);
+        if (spec)
+            say_rest(j, path, text + at + size, length - at - size);
         if (stable) {
             rh_buf_add(&out, text, at);
             rh_buf_puts(&out, stable);
@@ -234,7 +279,9 @@ static const char *const words[] = {
     "root=", "resume=", "RESUME=", "real_root=", "real_resume=", "mount.usr=",
     "What=",
     /* RHEL's FIPS check; Arch's and Alpine's LUKS. */
-    "boot=", "cryptdevice=", "cryptroot="};
+    "boot=", "cryptdevice=", "cryptroot=",
+    /* Gentoo's. */
+    "crypt_root=", "crypt_swap="};
 
 static bool ends_value(char c)
 {
@@ -270,6 +317,17 @@ static bool is_comment(const char *line)
 {
     line += strspn(line, " \t");
     return *line == '#' && strncmp(line, "# kopt", 6);
+}
+
+static void add_for_kernel(struct rh_fix_job *j, const char *spec,
+                           const char *stable, struct rh_buf *out)
+{
+    const struct rh_volume *v = rh_volume_of(j, spec);
+
+    if (v && v->part_uuid && is_unique_part(j->s, v->part_uuid))
+        rh_buf_printf(out, "PARTUUID=%s", v->part_uuid);
+    else
+        rh_buf_puts(out, stable);
 }
 
 char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
@@ -312,10 +370,8 @@ char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
         if (lost)
             say_lost(j, path, spec);
         rh_buf_add(&out, text + at, n);
-        if (stable && kernel_mounts_root(rh_linux_of(j)) &&
-            rh_volume_of(j, spec) && rh_volume_of(j, spec)->part_uuid)
-            rh_buf_printf(&out, "PARTUUID=%s",
-                          rh_volume_of(j, spec)->part_uuid);
+        if (stable && kernel_mounts_root(rh_linux_of(j)))
+            add_for_kernel(j, spec, stable, &out);
         else
             rh_buf_puts(&out, stable ? stable : spec);
         changed |= stable != NULL;
@@ -572,7 +628,17 @@ char *rh_without_lvm_filters(const char *text)
 }
 
 /* mdadm.conf(5): DEVICE lists where arrays are looked for, and devices= of an
- * ARRAY what it is made of; the UUID tells it as well. */
+ * ARRAY what it is made of; the UUID tells it as well.  A line that begins with
+ * blanks goes on with the one before it. */
+static size_t md_length(const char *text)
+{
+    size_t n = strcspn(text, "\n");
+
+    while (text[n] && strchr(" \t", text[n + 1]) && text[n + 1])
+        n += 1 + strcspn(text + n + 1, "\n");
+    return n;
+}
+
 static void md_line(const char *line, struct rh_buf *out, bool *ret_changed)
 {
     const char *devices = strstr(line, "devices=");
@@ -583,7 +649,7 @@ static void md_line(const char *line, struct rh_buf *out, bool *ret_changed)
         *ret_changed = true;
     } else if (!strncasecmp(line, "ARRAY", 5) && devices &&
                strstr(line, "UUID=")) {
-        const char *end = devices + strcspn(devices, " \t");
+        const char *end = devices + strcspn(devices, " \t\n");
 
         rh_buf_add(out, line, (size_t)(devices - line));
         rh_buf_puts(out, end + strspn(end, " \t"));
@@ -599,7 +665,7 @@ char *rh_without_md_devices(const char *text)
     bool changed = false;
 
     while (*text) {
-        size_t n = strcspn(text, "\n");
+        size_t n = md_length(text);
         RH_AUTO(rh_freep) char *line = rh_strndup(text, n);
 
         md_line(line, &out, &changed);

@@ -239,6 +239,34 @@ static void say_unmatched(struct rh_fix_job *j)
     rh_buf_free(&names);
 }
 
+/* Does a file that goes by this NIC's address alone tell the address? */
+static bool is_mac_of_file(struct rh_fix_job *j, size_t nic)
+{
+    const struct rh_value *v = &j->o->vm->nics.items[nic].mac;
+
+    if (v->kind != RH_VALUE_TEXT || v->from != RH_FROM_GUEST)
+        return false;
+    for (size_t i = 0; i < rh_linux_of(j)->macs.count; i++)
+        if (!strcasecmp(rh_linux_of(j)->macs.items[i].mac, v->text))
+            return true;
+    return false;
+}
+
+/* Addresses that went so, where there was a choice. */
+static void add_guessed_macs(struct rh_fix_job *j, struct rh_buf *b)
+{
+    const struct rh_vm *vm = j->o->vm;
+    size_t choices = 0;
+
+    for (size_t k = 0; k < vm->nics.count; k++)
+        choices += vm->nics.items[k].mac.kind == RH_VALUE_UNSET ||
+                   is_mac_of_file(j, k);
+    for (size_t k = 0; choices > 1 && k < vm->nics.count; k++)
+        if (is_mac_of_file(j, k))
+            rh_buf_printf(b, "%s%s = nic%zu", b->length ? ", " : "",
+                          vm->nics.items[k].mac.text, k);
+}
+
 /* Names that went to NICs in order, each with its NIC. */
 static void say_guessed(struct rh_fix_job *j)
 {
@@ -251,6 +279,7 @@ static void say_guessed(struct rh_fix_job *j)
             rh_buf_printf(&names, "%s%s = nic%zu", names.length ? ", " : "",
                           n->name, n->nic);
     }
+    add_guessed_macs(j, &names);
     if (names.length)
         rh_finding_add(
             j->o->findings, RH_F_NIC_GUESSED, "os",

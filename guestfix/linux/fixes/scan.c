@@ -216,11 +216,16 @@ static int walk(struct scan *s, const char *folder, unsigned depth,
     return 0;
 }
 
+bool rh_scan_plain(const struct rh_fix_job *j)
+{
+    return rh_disk_names_change(j) || j->s->count > 1;
+}
+
 int rh_scan_etc(struct rh_fix_job *j, rh_error **err)
 {
     bool direct = !strcmp(j->guest->ops->backend, "direct");
     struct scan s = {.j = j,
-                     .plain = rh_disk_names_change(j) || j->s->count > 1,
+                     .plain = rh_scan_plain(j),
                      .files_max = direct ? FILES_DIRECT : FILES_APPLIANCE};
 
     if (rh_guest_exists(j->guest, debconf))

@@ -1,0 +1,177 @@
+#!/bin/bash
+# guestfix-names.sh - names of disks and NICs that stand in a guest twice, in
+# another order, or in an odd place.
+# SPDX-License-Identifier: LGPL-2.1-or-later
+IN_MEMORY=1
+. "$(dirname "$0")/lib.sh"
+here=$TOP/tests/guestfix
+mkova=$TOP/tests/guests/mkova.py
+a=00:50:56:8a:00:0a b=00:50:56:8a:00:0b
+uuid=52484f53-5400-4000-8000-0000000000c1
+
+# guest KIND MKGUEST-OPTION...: files on standard input
+guest() {
+    local kind=$1
+    shift
+    need mke2fs sfdisk qemu-img python3
+    cat >.files
+    python3 "$here/mkguest.py" --with .files "$@" "$kind" g.raw || fail "mkguest $*"
+}
+pack() { # MKOVA-OPTION... DISK...
+    python3 "$mkova" --name g g.ova "$@" >/dev/null || fail "mkova"
+}
+convert() { # OPTION...
+    run "$REHOST" convert g.ova --to kvm --out out --format raw --overwrite "$@"
+    expect_status 0
+    run python3 "$here/judge.py" g.raw out/g/disk0.raw g.raw.json out/g/receipt.json
+    expect_equal "$stdout" "" "what the judge says"
+}
+text() { # PATH
+    debugfs -R "cat $1" "out/g/disk0.raw?offset=$(($(jq .root g.raw.json) << 20))" 2>/dev/null
+}
+said() { # ID: messages
+    jq -r --arg id "$1" '.vms[0].targets[0].findings[]|select(.id==$id)|.message' out/g/report.json
+}
+expect_lines() { # PATH: lines that stand in it, on standard input
+    local line
+    text "$1" >.text
+    while IFS= read -r line; do
+        grep -qxF -- "$line" .text || fail "$1 lacks \"$line\"" "$(cat .text)"
+    done
+    held
+}
+
+# --- disks
+test_a_clone_beside_its_original_is_never_named_for_it() {
+    guest debian <<'END'
+== /etc/fstab
+/dev/sda1 / ext4 defaults 0 1
+/dev/sdb1 /srv/clone ext4 defaults 0 2
+END
+    cp g.raw clone.raw
+    debugfs -w -R 'unlink /etc' "clone.raw?offset=$((1 << 20))" 2>/dev/null
+    pack --mac $a g.raw clone.raw
+    convert --devices virtio
+    # Each name that both disks answer to would be a lottery.
+    text /etc/fstab >fstab
+    ! grep -q 'UUID=.* /srv/clone' fstab || fail "the clone by a name of both" "$(cat fstab)"
+    said GUEST-DEVICE-NAME | grep -q '/etc/fstab names /dev/sdb1' || fail "not said" "$(said GUEST-DEVICE-NAME)"
+}
+test_devices_in_options_are_told() {
+    guest debian <<'END'
+== /etc/fstab
+UUID=52484f53-5400-4000-8000-0000000000c1 / ext4 defaults 0 1
+UUID=52484f53-5400-4000-8000-0000000000f1 /srv xfs nofail,logdev=/dev/disk/by-id/ata-VMware_1-part1 0 0
+UUID=52484f53-5400-4000-8000-0000000000f2 /vol btrfs nofail,device=/dev/disk/by-id/scsi-36000c29f 0 0
+== /etc/crypttab
+data UUID=52484f53-5400-4000-8000-0000000000f3 /dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:1:0-part1:/key luks
+END
+    pack --mac $a g.raw
+    convert --devices virtio
+    for word in /dev/disk/by-id/ata-VMware_1-part1 /dev/disk/by-id/scsi-36000c29f /dev/disk/by-path/pci-0000:03:00.0; do
+        said GUEST-DEVICE-NAME | grep -qF "$word" || fail "not said: $word" "$(said GUEST-DEVICE-NAME)"
+    done
+    held
+}
+test_arrays_over_several_lines() {
+    guest debian <<'END'
+== /etc/mdadm/mdadm.conf
+DEVICE /dev/sda1
+   /dev/sdb1
+ARRAY /dev/md0 level=raid1
+   devices=/dev/sda1,/dev/sdb1
+   UUID=3aaa0122:29827cfa:5331ad66:ca767371
+MAILADDR root
+END
+    pack --mac $a g.raw
+    convert --devices virtio
+    text /etc/mdadm/mdadm.conf >conf
+    ! grep -q /dev/sd conf || fail "old names" "$(cat conf)"
+    grep -q UUID=3aaa0122 conf && grep -qx 'MAILADDR root' conf || fail "something is lost" "$(cat conf)"
+}
+test_lists_of_modules_in_every_form() {
+    guest arch <<'END'
+== /etc/mkinitcpio.conf
+MODULES=(vmw_pvscsi)
+MODULES=(
+  ext4
+)
+# virtio_pci virtio_blk stand in a comment
+HOOKS=(base udev autodetect block filesystems)
+END
+    pack --mac $a g.raw
+    convert --devices virtio
+    text /etc/mkinitcpio.conf >conf
+    (. ./conf && case " ${MODULES[*]} " in *" ext4 "*virtio_*) ;; *) false ;; esac) ||
+        fail "what counts when it runs" "$(cat conf)"
+}
+test_arguments_of_genkernel() {
+    guest debian <<'END'
+== /etc/default/grub
+GRUB_CMDLINE_LINUX="crypt_root=/dev/sda1 real_resume=/dev/sda2"
+END
+    pack --mac $a g.raw
+    convert --devices virtio
+    expect_lines /etc/default/grub <<END
+GRUB_CMDLINE_LINUX="crypt_root=UUID=$uuid real_resume=UUID=52484f53-5400-4000-8000-0000000000c2"
+END
+}
+
+# --- NICs
+test_a_left_over_name_does_not_win_where_the_kernel_names() {
+    guest rocky --without /etc/NetworkManager/system-connections/ens192.nmconnection <<'END'
+== /etc/sysconfig/network-scripts/ifcfg-ens192
+DEVICE=ens192
+ONBOOT=yes
+BOOTPROTO=dhcp
+== /etc/sysconfig/network-scripts/ifcfg-eth0
+DEVICE=eth0
+ONBOOT=yes
+IPADDR=192.0.2.5
+PREFIX=24
+== /etc/default/grub
+GRUB_CMDLINE_LINUX="net.ifnames=0 biosdevname=0"
+END
+    pack --nic $a@192 g.raw
+    convert
+    ! text /etc/systemd/network/10-rehost-ens192.link | grep -q . || fail "eth0 is called ens192"
+    said NIC-UNMATCHED | grep -q ens192 || fail "the left-over name is not told" "$(said NIC-UNMATCHED)"
+}
+test_addresses_of_two_nics_that_only_the_guest_knows_are_a_guess() {
+    guest ubuntu --without /etc/netplan/00-installer-config.yaml <<'END'
+== /etc/netplan/01.yaml
+network:
+  ethernets:
+    one: {match: {macaddress: "00:50:56:8a:00:0b"}, addresses: [192.0.2.5/24]}
+    two: {match: {macaddress: "00:50:56:8a:00:0a"}, addresses: [198.51.100.5/24]}
+END
+    pack --nic @192 --nic @224 g.raw
+    convert
+    said NIC-GUESSED | grep -q "$b = nic0" || fail "not said" "$(said NIC-GUESSED)"
+}
+test_what_was_guessed_at_the_first_look_is_a_guess_at_the_second() {
+    guest rocky --without /etc/NetworkManager/system-connections/ens192.nmconnection <<'END'
+== /etc/sysconfig/network-scripts/ifcfg-lan
+DEVICE=lan
+HWADDR=00:50:56:8a:00:0b
+== /etc/sysconfig/network-scripts/ifcfg-dmz
+DEVICE=dmz
+HWADDR=00:50:56:8a:00:0a
+END
+    pack --nic @ --nic @ g.raw
+    convert
+    said NIC-GUESSED | grep -q "dmz = nic0, lan = nic1" || fail "not said" "$(said NIC-GUESSED)"
+}
+test_a_file_of_networkd_may_be_called_old() {
+    guest debian --without /etc/network/interfaces <<'END'
+== /etc/systemd/network/20-lan.old.network
+[Match]
+Name=lan7
+[Network]
+DHCP=yes
+END
+    pack --nic $a@192 g.raw
+    convert
+    text /etc/systemd/network/10-rehost-lan7.link | grep -qx Name=lan7 || fail "lan7 is not bound"
+}
+run_tests
