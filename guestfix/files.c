@@ -5,14 +5,28 @@
 
 #include "guestfix/guest.h"
 
+/* A crash leaves zeros in a file, mostly at its end: what stands behind them is
+ * text all the same, and is not lost when the file is written again. */
+static void drop_zeros(char *text, size_t n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (text[i])
+            text[kept++] = text[i];
+    text[kept] = '\0';
+}
+
 char *rh_guest_text(struct rh_guest *g, const char *path, rh_error **err)
 {
     RH_AUTO(rh_error_freep) rh_error *why = NULL;
     void *bytes;
     size_t n;
 
-    if (g->ops->read(g, path, RH_TEXT_FILE_MAX, &bytes, &n, &why) == 0)
+    if (g->ops->read(g, path, RH_TEXT_FILE_MAX, &bytes, &n, &why) == 0) {
+        drop_zeros(bytes, n);
         return bytes;
+    }
     if (rh_error_number(why) != RH_ERR_FILE_NOT_FOUND &&
         rh_error_number(why) != RH_ERR_FILE_TYPE && err && !*err)
         *err = RH_TAKE(why);

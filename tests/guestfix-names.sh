@@ -117,6 +117,81 @@ GRUB_CMDLINE_LINUX="crypt_root=UUID=$uuid real_resume=UUID=52484f53-5400-4000-80
 END
 }
 
+test_arguments_inside_of_a_unified_image_are_told() {
+    need mformat
+    guest debian --layout uefi --uki </dev/null
+    pack --uefi --mac $a g.raw
+    run "$REHOST" report g.ova --to xen --json report.json
+    expect_json '[.vms[0].targets[0].findings[]|select(.id=="GUEST-DEVICE-NAME")|.message]|map(select(test("linux-6.1.efi name /dev/sda2")))|length' \
+        1 report.json
+}
+test_filters_are_judged_by_what_disks_are_called_now() {
+    local target want
+    guest debian --layout lvm <<'END'
+== /etc/lvm/lvm.conf
+devices {
+    filter = [ "a|^/dev/[hsv]d[a-z]|", "r|.*|" ]
+}
+== /etc/lvm/lvmlocal.conf
+devices {
+    global_filter = [ "a|^/dev/mapper/mpath|", "r|.*|" ]
+}
+END
+    pack --mac $a g.raw
+    for target in kvm xen; do
+        run "$REHOST" report g.ova --to $target --json report.json
+        [ $target = kvm ] && want=lvmlocal.conf || want='lvm.conf lvmlocal.conf'
+        expect_equal "$(jq -r '[.vms[0].targets[0].edits[].where|select(startswith("/etc/lvm/lvm"))]|unique|map(.[9:])|join(" ")' \
+            report.json)" "$want" "filters taken out for $target"
+    done
+}
+test_zeros_in_a_file_are_no_end_of_it() {
+    guest debian </dev/null
+    printf '/dev/sda1 / ext4 defaults 0 1\n\0\0\0/dev/sda2 none swap sw 0 0\n' >fstab
+    printf 'rm /etc/fstab\nwrite fstab /etc/fstab\n' >do
+    debugfs -w -f do "g.raw?offset=$((1 << 20))" >/dev/null 2>&1
+    pack --mac $a g.raw
+    convert
+    expect_lines /etc/fstab <<END
+UUID=$uuid / ext4 defaults 0 1
+UUID=52484f53-5400-4000-8000-0000000000c2 none swap sw 0 0
+END
+}
+test_every_driver_of_a_display_and_no_name_of_one() {
+    guest debian <<'END'
+== /etc/X11/xorg.conf
+Section "Device"
+    Identifier "vmware"
+    Driver "vmware"
+EndSection
+Section "Device"
+    Identifier "second"
+    driver	"VMware"
+EndSection
+== /etc/X11/xorg.conf.d/20-video.conf
+    Driver "vmware"
+END
+    pack --mac $a g.raw
+    convert --devices virtio
+    expect_lines /etc/X11/xorg.conf <<'END'
+    Identifier "vmware"
+    Driver "modesetting"
+    driver	"modesetting"
+END
+    expect_lines /etc/X11/xorg.conf.d/20-video.conf <<<'    Driver "modesetting"'
+}
+test_entries_of_grubs_own_scripts_follow() {
+    guest debian <<'END'
+== /etc/grub.d/40_custom 755
+#!/bin/sh
+exec tail -n +3 $0
+menuentry rescue { linux /vmlinuz root=/dev/sda1 ro }
+END
+    pack --mac $a g.raw
+    convert --devices virtio
+    expect_lines /etc/grub.d/40_custom <<<"menuentry rescue { linux /vmlinuz root=UUID=$uuid ro }"
+}
+
 # --- NICs
 test_a_left_over_name_does_not_win_where_the_kernel_names() {
     guest rocky --without /etc/NetworkManager/system-connections/ens192.nmconnection <<'END'

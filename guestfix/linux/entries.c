@@ -226,13 +226,21 @@ static bool read_menu(struct rh_linux *l, const char *path, const char *top)
 static const struct {
     const char *path, *top;
 } menus[] = {
-    {"/boot/grub/grub.cfg", ""},           {"/boot/grub2/grub.cfg", ""},
-    {"/boot/grub/custom.cfg", ""},         {"/boot/grub/grub.conf", ""},
-    {"/boot/grub/menu.lst", ""},           {"/boot/extlinux/extlinux.conf", ""},
-    {"/boot/extlinux.conf", ""},           {"/boot/syslinux/syslinux.cfg", ""},
-    {"/boot/photon.cfg", "/boot"},         {"/etc/lilo.conf", ""},
-    {"/boot/limine.conf", "/boot"},        {"/boot/limine.cfg", "/boot"},
-    {"/boot/limine/limine.conf", "/boot"}, {"/boot/refind_linux.conf", "/boot"},
+    {"/boot/grub/grub.cfg", ""},
+    {"/boot/grub2/grub.cfg", ""},
+    {"/boot/grub/custom.cfg", ""},
+    {"/boot/grub2/custom.cfg", ""},
+    {"/boot/grub/grub.conf", ""},
+    {"/boot/grub/menu.lst", ""},
+    {"/boot/extlinux/extlinux.conf", ""},
+    {"/boot/extlinux.conf", ""},
+    {"/boot/syslinux/syslinux.cfg", ""},
+    {"/boot/photon.cfg", "/boot"},
+    {"/etc/lilo.conf", ""},
+    {"/boot/limine.conf", "/boot"},
+    {"/boot/limine.cfg", "/boot"},
+    {"/boot/limine/limine.conf", "/boot"},
+    {"/boot/refind_linux.conf", "/boot"},
 };
 /* In the vendors' folders on the ESP, and at its top. */
 static const char *const esp_menus[] = {

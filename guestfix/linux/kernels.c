@@ -237,7 +237,7 @@ static int by_unified(struct rh_linux *l, const char *path, rh_error **err)
     RH_AUTO(rh_freep) void *bytes = NULL;
     RH_AUTO(rh_error_freep) rh_error *why = NULL;
     struct rh_kernel k = {.unified = true};
-    const void *initrd, *uname;
+    const void *initrd, *uname, *arguments;
     size_t n, size;
 
     if (l->kernels.count == KERNELS_MAX ||
@@ -249,6 +249,10 @@ static int by_unified(struct rh_linux *l, const char *path, rh_error **err)
     k.version = uname ? rh_arena_strndup(l->arena, uname,
                                          strnlen(uname, RH_MIN(size, 128ul)))
                       : rh_arena_strdup(l->arena, base_of(path));
+    arguments = rh_pe_section(bytes, n, ".cmdline", &size);
+    if (arguments)
+        k.arguments = rh_arena_strndup(
+            l->arena, arguments, strnlen(arguments, RH_MIN(size, 4096ul)));
     initrd = rh_pe_section(bytes, n, ".initrd", &size);
     if (!initrd)
         k.initramfs = NULL;

@@ -26,9 +26,10 @@ struct rh_kernel {
     const char *image;     /* "/boot/vmlinuz-6.1.0-18-amd64" */
     const char *initramfs; /* NULL: none found */
     struct rh_initramfs content;
-    bool read;    /* content is known */
-    bool unknown; /* it could not be understood */
-    bool unified; /* image, initramfs and arguments are one file */
+    bool read;             /* content is known */
+    bool unknown;          /* it could not be understood */
+    const char *arguments; /* inside of a unified image; or NULL */
+    bool unified;          /* image, initramfs and arguments are one file */
 };
 
 /* Addresses that the configuration gives an interface; in the arena. */

@@ -349,7 +349,8 @@ static json_t *free_json(struct rh_guest *g)
 static bool hides_disks(struct rh_guest *g)
 {
     RH_AUTO(rh_freep) char *conf = rh_guest_text(g, "/etc/lvm/lvm.conf", NULL);
-    RH_AUTO(rh_freep) char *open = conf ? rh_without_lvm_filters(conf) : NULL;
+    RH_AUTO(rh_freep)
+    char *open = conf ? rh_without_lvm_filters(NULL, conf) : NULL;
 
     return open || rh_guest_exists(g, "/etc/lvm/devices/system.devices");
 }

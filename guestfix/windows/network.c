@@ -492,15 +492,48 @@ static bool by_name(const struct rh_win_nic *n, const struct rh_nic_config *c)
     return has_text(&c->guest_name, n->name);
 }
 
+/* Is the card of the NIC's model? */
+static bool is_model(const struct rh_win_nic *n, const struct rh_nic_config *c)
+{
+    static const struct {
+        const char *model, *id;
+    } all[] = {
+        {"vmxnet3", "VEN_15AD&DEV_07B0"}, {"vmxnet2", "VEN_15AD&DEV_0720"},
+        {"vmxnet", "VEN_15AD&DEV_0720"},  {"e1000", "VEN_8086&DEV_100F"},
+        {"e1000e", "VEN_8086&DEV_10D3"},  {"pcnet32", "VEN_1022&DEV_2000"}};
+
+    for (size_t i = 0; i < RH_COUNT(all); i++)
+        if (has_text(&c->model, all[i].model))
+            return !strncasecmp(n->device->id, all[i].id, strlen(all[i].id));
+    return false;
+}
+
+/* Where the card was replaced by one of another model, both had its slot, and
+ * its MAC address. */
+static unsigned fitness(const struct rh_win_nic *n,
+                        const struct rh_nic_config *c)
+{
+    return (n->device->gone ? 0U : 2U) + is_model(n, c);
+}
+
 static void match(struct rh_windows *w, struct rh_vm *vm,
                   bool (*same)(const struct rh_win_nic *n,
                                const struct rh_nic_config *c))
 {
-    for (size_t i = 0; i < w->nics.count; i++)
-        for (size_t k = 0; k < vm->nics.count; k++)
-            if (w->nics.items[i].nic == SIZE_MAX && !taken(w, k) &&
-                same(&w->nics.items[i], &vm->nics.items[k]))
-                w->nics.items[i].nic = k;
+    for (size_t k = 0; k < vm->nics.count; k++) {
+        const struct rh_nic_config *c = &vm->nics.items[k];
+        struct rh_win_nic *best = NULL;
+
+        for (size_t i = 0; i < w->nics.count && !taken(w, k); i++) {
+            struct rh_win_nic *n = &w->nics.items[i];
+
+            if (n->nic == SIZE_MAX && same(n, c) &&
+                (!best || fitness(n, c) > fitness(best, c)))
+                best = n;
+        }
+        if (best)
+            best->nic = k;
+    }
 }
 
 /* Does something say for certain that it is another card? */

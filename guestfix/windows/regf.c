@@ -294,7 +294,8 @@ static const char *descriptor(struct walk *w, uint32_t at)
 }
 
 /* `users` keys have it.  libhivex writes into its neighbours in the list of
- * them, without a look, when its last key goes, which it knows by the count. */
+ * them, without a look, when its last key goes, which it knows by the count;
+ * Windows itself does not look at the count, and other programs forget it. */
 static int check_security(struct walk *w, uint32_t at, uint32_t users)
 {
     const char *sk = descriptor(w, at);
@@ -304,10 +305,12 @@ static int check_security(struct walk *w, uint32_t at, uint32_t users)
     if (!before)
         return -1;
     if (rh_le32(next + 8) != at || rh_le32(before + 4) != at ||
-        rh_le32(sk + 12) < users)
+        (!w->ours && rh_le32(sk + 12) < users))
         return damaged(w, at,
                        _("a security descriptor is not linked or "
                          "counted as its keys have it"));
+    if (w->ours && rh_le32(sk + 12) < users)
+        rh_put_le32(w->ours + (sk - w->bins) + 12, users);
     return 0;
 }
 
@@ -353,8 +356,12 @@ static int check_key(struct walk *w, uint32_t at)
     if (check_values(w, rh_le32(p + 40), rh_le32(p + 36)) < 0)
         return -1;
     class_at = rh_le32(p + 48);
-    if (class_at != none && !fresh(w, class_at, rh_le16(p + 74), NULL))
+    if (class_at != none && !rh_le16(p + 74)) {
+        if (w->ours) /* as of an empty value, no matter what is named */
+            rh_put_le32(w->ours + (p - w->bins) + 48, none);
+    } else if (class_at != none && !fresh(w, class_at, rh_le16(p + 74), NULL)) {
         return -1;
+    }
     if (rh_le32(p + 44) != none)
         *rh_vec_add(&w->security) = rh_le32(p + 44);
     return 0;

@@ -38,11 +38,13 @@ char *rh_edit_table(struct rh_fix_job *j, const char *path, const char *text,
                     unsigned n);
 char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
                         const char *text, bool consoles);
-/* An mdadm.conf that looks at every device; NULL: it is one already. */
-char *rh_without_md_devices(const char *text);
+/* filters.c.  An mdadm.conf that looks at every device; NULL: it is one
+ * already. */
+char *rh_without_md_devices(struct rh_fix_job *j, const char *text);
 
-/* An lvm.conf that hides no disk by its name; NULL: it is one already. */
-char *rh_without_lvm_filters(const char *text);
+/* An lvm.conf that hides no disk by its name; NULL: it is one already.  Without
+ * j what the new machine calls them is not known. */
+char *rh_without_lvm_filters(struct rh_fix_job *j, const char *text);
 /* The .link file that keeps this name, and its path; NULL: none is needed. */
 char *rh_nic_link(struct rh_fix_job *j, const struct rh_nic_name *n,
                   char **ret_path);

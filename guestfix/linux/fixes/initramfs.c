@@ -177,8 +177,8 @@ static char *edit_fstab(struct rh_fix_job *j, const char *path,
 static char *edit_mdadm(struct rh_fix_job *j, const char *path,
                         const char *text)
 {
-    (void)j, (void)path;
-    return rh_without_md_devices(text);
+    (void)path;
+    return rh_without_md_devices(j, text);
 }
 
 static char *edit_cmdline(struct rh_fix_job *j, const char *path,
@@ -287,7 +287,8 @@ static void add_rules(struct rh_fix_job *j, const struct rh_kernel *k,
 /* LVM in the image has its own copy of what hides disks by the old machine's
  * names: its filter, and from RHEL 9 on a list of devices, which a later
  * archive cannot remove, but lvmlocal.conf can make unread. */
-static void add_lvm(const struct rh_kernel *k, struct extras *x)
+static void add_lvm(struct rh_fix_job *j, const struct rh_kernel *k,
+                    struct extras *x)
 {
     static const char local[] = "etc/lvm/lvmlocal.conf";
     static const char conf[] = "etc/lvm/lvm.conf";
@@ -295,7 +296,7 @@ static void add_lvm(const struct rh_kernel *k, struct extras *x)
     const char *old = rh_initramfs_text(&k->content, local);
     const char *filters = rh_initramfs_text(&k->content, conf);
     RH_AUTO(rh_freep)
-    char *open = filters ? rh_without_lvm_filters(filters) : NULL;
+    char *open = filters ? rh_without_lvm_filters(j, filters) : NULL;
     RH_AUTO(rh_freep) char *text = NULL;
 
     if (open || (filters && k->content.ours))
@@ -323,7 +324,7 @@ static void add_extras(struct rh_fix_job *j, const struct rh_kernel *k,
     add_links(j, k, m, x);
     add_rules(j, k, x);
     add_copies(j, k, x);
-    add_lvm(k, x);
+    add_lvm(j, k, x);
 }
 
 /* --- into the image

@@ -386,30 +386,21 @@ char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
 /* --- every file a boot loader reads
  * ------------------------------------------------------ */
 static const char *const boot_files[] = {
-    "/boot/grub/grub.cfg",
-    "/boot/grub2/grub.cfg",
-    "/boot/grub/grub.conf",
-    "/boot/grub/menu.lst",
-    "/boot/grub2/user.cfg",
-    "/boot/grub/custom.cfg",
-    "/boot/extlinux/extlinux.conf",
-    "/boot/extlinux.conf",
-    "/boot/syslinux/syslinux.cfg",
-    "/boot/photon.cfg",
-    "/boot/systemd.cfg",
-    "/etc/default/grub",
-    "/etc/sysconfig/grub",
-    "/etc/sysconfig/bootloader",
-    "/etc/kernel/cmdline",
-    "/etc/default/extlinux",
-    "/etc/default/u-boot",
+    "/boot/grub/grub.cfg",       "/boot/grub2/grub.cfg",
+    "/boot/grub/grub.conf",      "/boot/grub/menu.lst",
+    "/boot/grub2/user.cfg",      "/boot/grub/custom.cfg",
+    "/boot/grub2/custom.cfg",    "/boot/extlinux/extlinux.conf",
+    "/boot/extlinux.conf",       "/boot/syslinux/syslinux.cfg",
+    "/boot/photon.cfg",          "/boot/systemd.cfg",
+    "/etc/default/grub",         "/etc/sysconfig/grub",
+    "/etc/sysconfig/bootloader", "/etc/kernel/cmdline",
+    "/etc/default/extlinux",     "/etc/default/u-boot",
     "/etc/update-extlinux.conf",
 };
 static const char *const boot_folders[] = {
-    "/boot/loader/entries",
-    "/boot/efi/loader/entries",
-    "/efi/loader/entries",
-    "/etc/default/grub.d",
+    "/boot/loader/entries", "/boot/efi/loader/entries",
+    "/efi/loader/entries",  "/etc/default/grub.d",
+    "/etc/grub.d",
 };
 static const char *const grubenvs[] = {"/boot/grub2/grubenv",
                                        "/boot/grub/grubenv"};
@@ -521,8 +512,34 @@ static int fix_boot_files(struct rh_fix_job *j, bool consoles, const char *what,
                : fix_menus(j, consoles, what, err);
 }
 
+/* Arguments inside of a unified image. */
+static void say_sealed(struct rh_fix_job *j, const struct rh_kernel *k)
+{
+    const char *text = k->arguments;
+
+    for (size_t at = 0, n; text && text[at]; at++) {
+        RH_AUTO(rh_freep) char *spec = NULL;
+        size_t end = at + (n = word_at(text, at));
+
+        if (!n)
+            continue;
+        while (!ends_value(text[end]))
+            end++;
+        spec = rh_strndup(text + at + n, end - at - n);
+        if (is_unstable(spec) && (rh_scan_plain(j) || is_by_link(spec)))
+            rh_finding_add(
+                j->o->findings, RH_F_GUEST_DEVICE_NAME, "os",
+                N_("the arguments in the unified kernel image %s name %s, which "
+                   "may be another disk on the new machine; they cannot be "
+                   "changed"),
+                k->image, spec);
+    }
+}
+
 int rh_fix_boot_arguments(struct rh_fix_job *j, rh_error **err)
 {
+    for (size_t i = 0; i < rh_linux_of(j)->kernels.count; i++)
+        say_sealed(j, &rh_linux_of(j)->kernels.items[i]);
     return fix_boot_files(j, false,
                           _("root and resume by UUID instead of by device "
                             "name"),
@@ -564,130 +581,15 @@ int rh_fix_device_map(struct rh_fix_job *j, rh_error **err)
                     err);
 }
 
-/* A setting that goes by disks' names, from its key up to the bracket. */
-static bool names_disks(const char *text, size_t n)
-{
-    RH_AUTO(rh_freep) char *p = rh_strndup(text, n);
-    bool rest_hidden = strstr(p, "r|.*|") || strstr(p, "r/.*/") ||
-                       strstr(p, "r|.*/") || strstr(p, "r|^.*|");
-
-    return strstr(p, "/dev/sd") || strstr(p, "/dev/disk/by-path") ||
-           strstr(p, "/dev/disk/by-id") || strstr(p, "/dev/nvme") ||
-           (rest_hidden &&
-            (strstr(p, "|sd") || strstr(p, "/sd") || strstr(p, "|^sd") ||
-             strstr(p, "scsi") || strstr(p, "nvme")));
-}
-
-/* The length of a filter that starts here, over all its lines; 0: none. */
-static size_t filter_at(const char *line)
-{
-    static const char *const keys[] = {"filter", "global_filter",
-                                       "preferred_names"};
-    const char *p = line + strspn(line, " \t");
-    const char *end;
-    size_t n;
-
-    for (size_t i = 0; i < RH_COUNT(keys); i++) {
-        n = strlen(keys[i]);
-        if (strncmp(p, keys[i], n) || !strchr(" \t=", p[n]))
-            continue;
-        p += n;
-        p += strspn(p, " \t=");
-        end = *p == '[' ? strchr(p, ']') : NULL;
-        if (!end || end - line > 4096)
-            return 0;
-        return (size_t)(end - line) + strcspn(end, "\n");
-    }
-    return 0;
-}
-
-/* NULL: nothing in it hides disks. */
-char *rh_without_lvm_filters(const char *text)
-{
-    struct rh_buf out = {0};
-    bool changed = false;
-    const char *until = text;
-
-    while (*text) {
-        size_t n = strcspn(text, "\n"), filter = filter_at(text);
-
-        n += text[n] == '\n';
-        if (filter && text >= until && names_disks(text, filter))
-            until = text + filter;
-        if (text < until) {
-            rh_buf_puts(&out, "# rehost: ");
-            changed = true;
-        }
-        rh_buf_add(&out, text, n);
-        text += n;
-    }
-    if (changed)
-        return rh_buf_take(&out);
-    rh_buf_free(&out);
-    return NULL;
-}
-
-/* mdadm.conf(5): DEVICE lists where arrays are looked for, and devices= of an
- * ARRAY what it is made of; the UUID tells it as well.  A line that begins with
- * blanks goes on with the one before it. */
-static size_t md_length(const char *text)
-{
-    size_t n = strcspn(text, "\n");
-
-    while (text[n] && strchr(" \t", text[n + 1]) && text[n + 1])
-        n += 1 + strcspn(text + n + 1, "\n");
-    return n;
-}
-
-static void md_line(const char *line, struct rh_buf *out, bool *ret_changed)
-{
-    const char *devices = strstr(line, "devices=");
-
-    if (!strncasecmp(line, "DEVICE", 6) && strstr(line, "/dev/") &&
-        !strstr(line, "/dev/md")) {
-        rh_buf_puts(out, "DEVICE partitions");
-        *ret_changed = true;
-    } else if (!strncasecmp(line, "ARRAY", 5) && devices &&
-               strstr(line, "UUID=")) {
-        const char *end = devices + strcspn(devices, " \t\n");
-
-        rh_buf_add(out, line, (size_t)(devices - line));
-        rh_buf_puts(out, end + strspn(end, " \t"));
-        *ret_changed = true;
-    } else {
-        rh_buf_puts(out, line);
-    }
-}
-
-char *rh_without_md_devices(const char *text)
-{
-    struct rh_buf out = {0};
-    bool changed = false;
-
-    while (*text) {
-        size_t n = md_length(text);
-        RH_AUTO(rh_freep) char *line = rh_strndup(text, n);
-
-        md_line(line, &out, &changed);
-        if (text[n] == '\n')
-            rh_buf_putc(&out, text[n++]);
-        text += n;
-    }
-    if (changed)
-        return rh_buf_take(&out);
-    rh_buf_free(&out);
-    return NULL;
-}
-
 /* Those of the files (NULL-ended) that are there, as `edit` has them; where it
  * gives NULL they stay. */
 static int edit_each(struct rh_fix_job *j, const char *const *paths,
-                     char *(*edit)(const char *text), const char *what,
-                     rh_error **err)
+                     char *(*edit)(struct rh_fix_job *j, const char *text),
+                     const char *what, rh_error **err)
 {
     for (size_t i = 0; paths[i]; i++) {
         RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, paths[i], NULL);
-        RH_AUTO(rh_freep) char *after = text ? edit(text) : NULL;
+        RH_AUTO(rh_freep) char *after = text ? edit(j, text) : NULL;
 
         if (put_after(j, paths[i], after, what, err) < 0)
             return -1;

@@ -119,17 +119,58 @@ int rh_fix_vmware_tools(struct rh_fix_job *j, rh_error **err)
 /* --- display
  * -----------------------------------------------------------------------------
  */
+/* `Driver "vmware"`: what its value is, from the first quote on; NULL: another
+ * line. */
+static const char *vmware_driver(const char *line)
+{
+    line += strspn(line, " \t");
+    if (strncasecmp(line, "Driver", 6))
+        return NULL;
+    line += 6 + strspn(line + 6, " \t");
+    return strncasecmp(line, "\"vmware\"", 8) ? NULL : line;
+}
+
+static int fix_display(struct rh_fix_job *j, const char *path, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, err);
+    RH_AUTO(rh_buf_free) struct rh_buf out = {0};
+    bool changed = false;
+
+    for (const char *p = text; p && *p;) {
+        size_t n = strcspn(p, "\n");
+        RH_AUTO(rh_freep) char *line = rh_strndup(p, n);
+        const char *at = vmware_driver(line);
+
+        if (at)
+            rh_buf_printf(&out, "%.*s\"modesetting\"%s", (int)(at - line), line,
+                          at + 8);
+        else
+            rh_buf_puts(&out, line);
+        changed |= at != NULL;
+        if (p[n] == '\n')
+            rh_buf_putc(&out, p[n++]);
+        p += n;
+    }
+    if (!changed)
+        return 0;
+    return rh_fix_put(j, path, out.data, out.length, 0644,
+                      _("a display driver that fits any virtual screen"), err);
+}
+
 int rh_fix_xorg(struct rh_fix_job *j, rh_error **err)
 {
-    static const char path[] = "/etc/X11/xorg.conf";
-    RH_AUTO(rh_freep) char *text = rh_guest_text(j->guest, path, err);
-    RH_AUTO(rh_freep) char *after = NULL;
-    char *at = text ? strstr(text, "\"vmware\"") : NULL;
+    static const char folder[] = "/etc/X11/xorg.conf.d";
+    RH_AUTO(rh_name_list_freep) char **names = rh_guest_names(j->guest, folder);
 
-    if (!at ||
-        (j->o->machine->devices && !strcmp(j->o->machine->devices, "vmware")))
+    if (j->o->machine->devices && !strcmp(j->o->machine->devices, "vmware"))
         return 0;
-    after = rh_printf("%.*s\"modesetting\"%s", (int)(at - text), text, at + 8);
-    return rh_fix_put(j, path, after, strlen(after), 0644,
-                      _("a display driver that fits any virtual screen"), err);
+    if (fix_display(j, "/etc/X11/xorg.conf", err) < 0)
+        return -1;
+    for (size_t i = 0; names && names[i]; i++) {
+        RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", folder, names[i]);
+
+        if (fix_display(j, path, err) < 0)
+            return -1;
+    }
+    return 0;
 }
