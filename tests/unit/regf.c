@@ -175,11 +175,33 @@ static void a_damaged_hive_ends_in_bounded_time(void **state)
         assert_int_equal(rh_regf_check(b.p, n, NULL, NULL), -1);
 }
 
+/* What Windows loads, and libhivex would trip over: mended at the door. */
+static void what_windows_overlooks_is_mended(void **state)
+{
+    RH_AUTO(bytes_free) struct bytes b = {0};
+    char *root, *sk;
+
+    (void)state;
+    if (!*folder)
+        skip();
+    b = unpacked("format/nt-hive-testhive");
+    root = b.p + RH_REGF_BASE + rh_le32(b.p + 36) + 4;
+    sk = b.p + RH_REGF_BASE + rh_le32(root + 44) + 4;
+    rh_put_le32(sk + 12, 0);
+    assert_int_equal(rh_le16(root + 74), 0);
+    rh_put_le32(root + 48, 0x12345);
+    assert_int_equal(rh_regf_check(b.p, b.n, NULL, NULL), -1);
+    assert_int_equal(rh_regf_prepare(b.p, b.n, NULL), 0);
+    assert_int_equal(rh_regf_check(b.p, b.n, NULL, NULL), 0);
+    assert_int_equal(rh_le32(root + 48), 0xffffffff);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_real_hive_follows_its_verdict),
         cmocka_unit_test(a_damaged_hive_ends_in_bounded_time),
+        cmocka_unit_test(what_windows_overlooks_is_mended),
     };
     const char *shared = getenv("RH_SHARED");
 
