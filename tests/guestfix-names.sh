@@ -107,6 +107,11 @@ END
 }
 test_arguments_of_genkernel() {
     guest debian <<'END'
+== /etc/fstab
+/dev/sda1 / ext4 defaults 0 1
+/dev/hdc /media/cdrom udf,iso9660 ro,noauto 0 0
+== /etc/initramfs-tools/initramfs.conf
+ROOT=/dev/sda1
 == /etc/default/grub
 GRUB_CMDLINE_LINUX="crypt_root=/dev/sda1 real_resume=/dev/sda2"
 END
@@ -115,6 +120,8 @@ END
     expect_lines /etc/default/grub <<END
 GRUB_CMDLINE_LINUX="crypt_root=UUID=$uuid real_resume=UUID=52484f53-5400-4000-8000-0000000000c2"
 END
+    expect_lines /etc/initramfs-tools/initramfs.conf <<<"ROOT=UUID=$uuid"
+    expect_equal "$(said GUEST-DEVICE-NAME)" "" "what is said of a CD drive"
 }
 
 test_arguments_inside_of_a_unified_image_are_told() {
@@ -236,6 +243,41 @@ END
     pack --nic @ --nic @ g.raw
     convert
     said NIC-GUESSED | grep -q "dmz = nic0, lan = nic1" || fail "not said" "$(said NIC-GUESSED)"
+}
+test_what_matches_by_more_than_the_address_binds_nothing_on_the_new_machine() {
+    guest debian --without /etc/network/interfaces <<'END'
+== /etc/systemd/network/70-lan.link
+[Match]
+MACAddress=00:50:56:8a:00:0a
+Driver=vmxnet3
+[Link]
+Name=lan0
+== /etc/systemd/network/70-wan.link
+[Match]
+MACAddress=00:50:56:8a:00:0b
+[Link]
+Name=wan0
+== /etc/systemd/network/lan.network
+[Match]
+Name=lan0 wan0
+[Network]
+DHCP=yes
+END
+    pack --nic $a@192 --nic $b@224 g.raw
+    convert --devices virtio
+    text /etc/systemd/network/10-rehost-lan0.link | grep -qx "MACAddress=$a" || fail "lan0 is lost"
+    ! text /etc/systemd/network/10-rehost-wan0.link | grep -q . || fail "wan0 was bound already"
+    guest rhel6 <<'END'
+== /etc/udev/rules.d/70-persistent-net.rules
+SUBSYSTEM=="net", ACTION=="add", DRIVERS=="vmxnet3", ATTR{address}=="00:50:56:8a:00:0a", NAME="eth1"
+== /etc/sysconfig/network-scripts/ifcfg-eth1
+DEVICE=eth1
+HWADDR=00:50:56:8A:00:0A
+END
+    pack --nic $a@192 g.raw
+    convert --devices virtio
+    text /etc/udev/rules.d/70-persistent-net.rules | grep NAME=.eth1 >rules
+    grep -q "DRIVERS==\"?\*\".*$a" rules && [ "$(wc -l <rules)" = 1 ] || fail "eth1 is lost" "$(cat rules)"
 }
 test_a_file_of_networkd_may_be_called_old() {
     guest debian --without /etc/network/interfaces <<'END'

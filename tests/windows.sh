@@ -245,6 +245,18 @@ optional|netsh interface set interface name=NAME newname="Ethernet0"'
     run "$REHOST" report out/network/disk0.raw --to kvm --set memory=2GiB $nic --json -
     expect_json '.vms[0].targets[0].edits | length' 0
 }
+test_a_card_replaced_in_its_slot_is_not_taken_for_the_one_that_is_there() {
+    local class='[\ControlSet001\Control\Class\{4D36E972-E325-11CE-BFC1-08002BE10318}\0000]' old='{5245484F-5354-4000-8000-0000000000E9}'
+    printf '%s\n' 'Windows Registry Editor Version 5.00' '' \
+        '[\ControlSet001\Enum\PCI\VEN_8086&DEV_10D3&SUBSYS_07D015AD&REV_00\000C29FFFF661AA200]' \
+        '"Driver"="{4d36e972-e325-11ce-bfc1-08002be10318}\\0000"' '"UINumber"=dword:000000c0' '' \
+        "$class" "\"NetCfgInstanceId\"=\"$old\"" '"ComponentId"="pci\\ven_8086&dev_10d3"' '' \
+        "[\\ControlSet001\\Services\\Tcpip\\Parameters\\Interfaces\\$old]" '"EnableDHCP"=dword:00000001' >more.reg
+    disk replaced win2019 SIZE_MIB=16 SYSTEM_MORE="$PWD/more.reg"
+    report replaced kvm $nic
+    expect_json "$guest.nics | map(select(.nic == 0) | .device[0:17]) | join(\" \")" "VEN_15AD&DEV_07B0"
+    expect_json "$guest.nics | map(.ghost) | sort | map(tostring) | join(\" \")" "false true"
+}
 test_the_job_is_for_administrators_alone() {
     need ntfssecaudit
     disk w2019 win2019

@@ -100,7 +100,14 @@ static void network_line(struct file *f, const char *section, const char *key,
 static void link_line(struct file *f, const char *section, const char *key,
                       char *value)
 {
+    /* What the new machine's card has otherwise. */
+    static const char *const others[] = {"Match.Path", "Match.Driver",
+                                         "Match.Property", "Match.Firmware",
+                                         "Match.Virtualization"};
     struct rh_said *s = &f->s;
+
+    for (size_t i = 0; i < RH_COUNT(others); i++)
+        s->narrow |= is_key(section, key, others[i]);
 
     if (is_key(section, key, "Link.Name"))
         s->names = value;
@@ -164,7 +171,7 @@ static void read_file(struct rh_linux *l, const char *path,
     if (form->is_link && !r.f.s.names)
         return;
     n = rh_nic_add_said(l, &r.f.s, path);
-    if (n && form->is_link && r.f.s.mac)
+    if (n && form->is_link && r.f.s.mac && !r.f.s.narrow)
         n->pinned = true;
 }
 

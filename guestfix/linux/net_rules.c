@@ -59,6 +59,21 @@ static struct rh_nic_name *by_rule(struct rh_linux *l, const char *name,
     return alone ? rh_nic_add(l, name, mac, path) : NULL;
 }
 
+/* Does the rule ask for more than the address: a driver, a place, a maker? */
+static bool is_narrow(const char *line)
+{
+    static const char *const keys[] = {
+        "KERNELS",       "ID_PATH}",      "ID_NET_DRIVER}", "ATTRS{vendor}",
+        "ATTRS{device}", "ID_VENDOR_ID}", "ID_MODEL_ID}",   "DRIVERS"};
+    char value[64];
+
+    for (size_t i = 0; i < RH_COUNT(keys); i++)
+        if (rule_value(line, keys[i], value, sizeof value) && value[0] != '?' &&
+            value[0] != '*')
+            return true;
+    return false;
+}
+
 static void one_rule(struct rh_linux *l, const char *line, const char *path,
                      bool alone)
 {
@@ -79,7 +94,7 @@ static void one_rule(struct rh_linux *l, const char *line, const char *path,
     n = by_rule(l, name, by_mac ? mac : NULL, path, alone);
     if (n && by_path && !n->path)
         n->path = rh_pci_in(place);
-    if (n && by_mac && !strcasecmp(n->mac, mac))
+    if (n && by_mac && !strcasecmp(n->mac, mac) && !is_narrow(line))
         n->pinned = true;
 }
 

@@ -14,6 +14,7 @@ struct rh_said {
     bool soft, idle;
     bool elsewhere; /* no Ethernet: Wi-Fi and the like */
     bool by_driver;
+    bool narrow;   /* the address is not all that has to fit */
     uint32_t path; /* RH_PCI(...) that a match by path names, or 0 */
     struct rh_net net;
     /* An address and its mask may stand in two lines. */

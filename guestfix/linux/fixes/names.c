@@ -156,6 +156,16 @@ static void say_rest(struct rh_fix_job *j, const char *path, const char *rest,
     }
 }
 
+/* A drive for CDs: it is no volume, and nobody waits for it. */
+static bool is_optical(const char *text, size_t n)
+{
+    RH_AUTO(rh_freep) char *line = rh_strndup(text, n);
+    struct rh_fstab_entry e;
+
+    return rh_fstab_parse(line, &e) &&
+           (strstr(e.type, "iso9660") || strstr(e.type, "udf"));
+}
+
 /* --- tables with blank-separated fields
  * ---------------------------------------------- */
 /* Replace field `n` (from 0) of every line where it is unstable.  Returns NULL
@@ -181,7 +191,7 @@ char *rh_edit_table(struct rh_fix_job *j, const char *path, const char *text,
             spec = rh_strndup(text + at, size);
             stable = rh_stable_name(j, spec, &lost);
         }
-        if (lost)
+        if (lost && !is_optical(text, length))
             say_lost(j, path, spec);
         if (spec)
             say_rest(j, path, text + at + size, length - at - size);
@@ -276,8 +286,8 @@ int rh_fix_crypttab(struct rh_fix_job *j, rh_error **err)
 /* --- arguments: root=, resume= anywhere in a text
  * -------------------------------------- */
 static const char *const words[] = {
-    "root=", "resume=", "RESUME=", "real_root=", "real_resume=", "mount.usr=",
-    "What=",
+    "root=", "ROOT=", "resume=", "RESUME=", "real_root=", "real_resume=",
+    "mount.usr=", "What=",
     /* RHEL's FIPS check; Arch's and Alpine's LUKS. */
     "boot=", "cryptdevice=", "cryptroot=",
     /* Gentoo's. */
@@ -554,6 +564,10 @@ int rh_fix_console(struct rh_fix_job *j, rh_error **err)
 
 int rh_fix_resume(struct rh_fix_job *j, rh_error **err)
 {
+    if (fix_file(j, "/etc/initramfs-tools/initramfs.conf", false,
+                 _("root and resume by UUID instead of by device name"),
+                 err) < 0)
+        return -1;
     return fix_file(j, "/etc/initramfs-tools/conf.d/resume", false,
                     _("resume by UUID instead of by device name"), err);
 }
