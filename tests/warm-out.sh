@@ -58,14 +58,14 @@ test_a_pool_by_xapi() {
     start "xapi://$HOST/NFS" --to xen
     delivered_once vms
 }
-operation() { # add|remove ARGUMENT...: as XAPI marks a VM while it is imported
+operation() { # add|remove ARGUMENTS [MAP]: as XAPI marks a VM while it is imported
     local session
     call() { # METHOD PARAMETERS
         curl -s --cacert "$STATE/cert.pem" "https://$HOST/jsonrpc" -d \
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"$1\",\"params\":$2}"
     }
     session=$(call session.login_with_password "[\"root\",\"$SECRET\",\"1.0\",\"t\"]" | jq .result)
-    call "VM.$1_current_operations" "[$session,$(db '.VM | to_entries[]
+    call "VM.$1_${3-current_operations}" "[$session,$(db '.VM | to_entries[]
         | select((.value.is_a_template or .value.is_control_domain) | not).key | @json'),$2]" |
         jq -e 'has("result")' >/dev/null || fail "the stand-in refused"
 }
@@ -81,11 +81,16 @@ test_a_vm_that_is_half_made() {
     operation add_to '"OpaqueRef:0","import"'
     warm cutover j
     expect_error DELIVERY_LEFT 1
-    expect_stderr 'its import has not ended'
+    expect_stderr 'no end of its import is known'
     warm status j --json
     expect_json .state cutover
     expect_equal "$(vms)" "1 0" "VMs, running"
     operation remove_from '"OpaqueRef:0"'
+    # A master that was started anew has forgotten that, and all tasks.
+    operation add_to '"import_task","OpaqueRef:0"' other_config
+    warm cutover j
+    expect_error DELIVERY_LEFT 1
+    operation remove_from '"import_task"' other_config
     warm cutover j
     expect_status 0
     expect_stdout 'handed over by an earlier run'

@@ -11,9 +11,9 @@ static bool is_it(const json_t *vm, const char *mark)
            !json_is_true(json_object_get(vm, "is_a_snapshot"));
 }
 
-/* From its first object to its last byte, XAPI has the VM marked so; a pool
- * that went down meanwhile may have it so for ever (xapi/import.ml). */
-static bool is_half_made(const json_t *vm)
+/* From its first object to its last byte XAPI has the VM marked so
+ * (xapi/import.ml). */
+static bool is_being_made(const json_t *vm)
 {
     const json_t *operations = json_object_get(vm, "current_operations");
     json_t *operation;
@@ -25,10 +25,31 @@ static bool is_half_made(const json_t *vm)
     return false;
 }
 
+/* A master that is started anew knows no tasks and no operations any more
+ * (xapi/cancel_tasks.ml); import_task stays, until we have seen the import's
+ * end (rh_xapi_settle). */
+static bool has_come_to_its_end(struct rh_xapi *x, const json_t *vm)
+{
+    const char *task =
+        rh_xapi_text(json_object_get(vm, "other_config"), RH_XAPI_IMPORT_TASK);
+    json_t *error = NULL, *record;
+    bool done;
+
+    if (!task[0])
+        return true;
+    record =
+        rh_xapi_ask(x, "task.get_record", json_pack("[s]", task), &error, NULL);
+    done = !strcmp(rh_xapi_text(record, "status"), "success");
+    json_decref(record);
+    json_decref(error);
+    return done;
+}
+
 static int say_half_made(const json_t *vm, rh_error **err)
 {
     rh_fail(err, RH_ERR_DELIVERY_LEFT,
-            "the VM %s there is not complete: its import has not ended",
+            "the VM %s there may not be complete: no end of its import is "
+            "known",
             rh_xapi_text(vm, "uuid"));
     return rh_hint(err, "wait for its task to end, or delete the VM there; "
                         "then run the command again");
@@ -45,7 +66,7 @@ int rh_xapi_find(struct rh_server *s, const char *mark, bool start,
     json_object_foreach (all, ref, vm) {
         if (!is_it(vm, mark))
             continue;
-        if (is_half_made(vm)) {
+        if (is_being_made(vm) || !has_come_to_its_end(x, vm)) {
             failed = say_half_made(vm, err);
             break;
         }

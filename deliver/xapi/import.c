@@ -468,9 +468,14 @@ int rh_xapi_clean_task(struct rh_xapi *x, struct rh_journal *j,
 static int clean_metadata(struct rh_xapi *x, const char *task, rh_error **err)
 {
     json_t *record = NULL;
+    RH_AUTO(rh_freep) char *vm = NULL;
     int ended = end_task(x, task, &record, err);
 
+    if (!strcmp(rh_xapi_text(record, "status"), "success"))
+        vm = first_reference(rh_xapi_text(record, "result"));
     json_decref(record);
+    if (vm)
+        rh_xapi_import_seen(x, vm);
     if (ended > 0)
         rh_xapi_do(x, "task.destroy", json_pack("[s]", task), NULL);
     return ended < 0 ? -1 : 0;

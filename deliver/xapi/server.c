@@ -44,10 +44,17 @@ const struct rh_xapi_import *rh_xapi_made(const struct rh_xapi_work *w)
     return w->single ? &w->disks.vm : &w->import;
 }
 
+void rh_xapi_import_seen(struct rh_xapi *x, const char *vm)
+{
+    rh_xapi_do(x, "VM.remove_from_other_config",
+               json_pack("[ss]", vm, RH_XAPI_IMPORT_TASK), NULL);
+}
+
 void rh_xapi_settle(struct rh_xapi_work *w)
 {
     const struct rh_xapi_import *i = rh_xapi_made(w);
 
+    rh_xapi_import_seen(i->x, i->vm);
     rh_xapi_do(i->x, "task.destroy", json_pack("[s]", i->task), NULL);
     rh_journal_done(i->journal);
 }

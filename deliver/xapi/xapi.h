@@ -230,6 +230,10 @@ struct rh_xapi_work {
 };
 /* The import that made the VM. */
 const struct rh_xapi_import *rh_xapi_made(const struct rh_xapi_work *w);
+/* In a VM's other_config: the task that imported it. */
+#define RH_XAPI_IMPORT_TASK "import_task"
+/* It is known to have come to its end. */
+void rh_xapi_import_seen(struct rh_xapi *x, const char *vm);
 /* It stands, and nobody asks its task any more. */
 void rh_xapi_settle(struct rh_xapi_work *w);
 void rh_xapi_work_free(struct rh_xapi_work *w);

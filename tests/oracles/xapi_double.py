@@ -840,8 +840,9 @@ class Importer:
                 continue
             record = dict(snapshot, power_state="Halted", VBDs=[], VIFs=[], resident_on=NULL, current_operations={})
             record["uuid"] = snapshot["uuid"] if self.restore and snapshot["uuid"] else str(uuid.uuid4())
+            record["other_config"] = dict(snapshot["other_config"], import_task=self.task)
             if not self.restore:
-                record["other_config"] = dict(snapshot["other_config"], mac_seed=str(uuid.uuid4()))
+                record["other_config"]["mac_seed"] = str(uuid.uuid4())
             record.setdefault("has_vendor_device", False)
             r = p.put("VM", record)
             self.made.append(("VM", r))
