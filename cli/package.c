@@ -358,6 +358,10 @@ const struct cli_option cli_warm_start_options[] = {
         "URL, as convert has it"),
      TO_OPTIONS},
     {"job", 0, "NAME", N_("the job's name (else the VM's)"), TO_OPTIONS},
+    {"run-as", 0, "USER",
+     N_("--out proxmox-local: who reads the source and keeps the job, without "
+        "root's rights"),
+     TO_OPTIONS},
     {"quiesce", 0, NULL, N_("let the guest's tools flush before each snapshot"),
      TO_OPTIONS},
     {"enable-cbt", 0, NULL,

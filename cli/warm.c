@@ -40,14 +40,30 @@ static int one_job(struct cli *cli)
 
 typedef int step(rh_warm *w, const rh_options *o, rh_error **err);
 
+/* A job to this node is worked on by the user who began it. */
+#define OWNER_OPTIONS                                                    \
+    {"out", 0, "proxmox-local:STORAGE",                                  \
+     N_("a job to this Proxmox node: said again, as root, for who runs " \
+        "`pvesm` and `qm`"),                                             \
+     TO_OPTIONS},                                                        \
+    {                                                                    \
+        "run-as", 0, "USER", N_("who began such a job"), TO_OPTIONS      \
+    }
+
+/* -1: go on. */
+static int begin_step(struct cli *cli)
+{
+    return one_job(cli) ? CLI_USAGE : cli_split(cli);
+}
+
 static int run_step(struct cli *cli, step *what)
 {
     rh_error *e = NULL;
     rh_warm *w;
-    int failed;
+    int failed, status = begin_step(cli);
 
-    if (one_job(cli))
-        return CLI_USAGE;
+    if (status >= 0)
+        return status;
     cli_may_ask(cli);
     w = open_job(cli, &e);
     failed = !w || what(w, cli->options, &e) < 0;
@@ -60,14 +76,16 @@ static int run_step(struct cli *cli, step *what)
 static int run_start(struct cli *cli)
 {
     rh_error *e = NULL;
-    rh_options *none = rh_options_new();
+    rh_options *none;
     rh_warm *w;
-    int failed;
+    int failed, status;
 
-    if (cli->word_count == 0) {
-        rh_options_free(none);
+    if (cli->word_count == 0)
         return cli_usage(cli, _("a source is needed"));
-    }
+    status = cli_split(cli);
+    if (status >= 0)
+        return status;
+    none = rh_options_new();
     if (cli_add_disks(cli, &e) < 0) {
         rh_options_free(none);
         return cli_fail(cli, e);
@@ -98,6 +116,7 @@ const struct cli_command cli_warm_start = {
 static const struct cli_option sync_options[] = {
     {"every", 0, "TIME", N_("a round every 30m, 2h ..., until interrupted"),
      TO_OPTIONS},
+    OWNER_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
@@ -131,6 +150,7 @@ static const struct cli_option cutover_options[] = {
     {"shutdown-timeout", 0, "TIME",
      N_("how long the guest may take to shut down (10m)"), TO_OPTIONS},
     {"start", 0, NULL, N_("--out URL: start the new VM"), TO_OPTIONS},
+    OWNER_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
@@ -157,6 +177,7 @@ static const struct cli_option rehearse_options[] = {
      N_("the isolated network that its cards lead to (else they have no "
         "link)"),
      TO_OPTIONS},
+    OWNER_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
@@ -176,7 +197,8 @@ const struct cli_command cli_warm_rehearse = {
 /* --- status and abort
  * --------------------------------------------------------- */
 
-static const struct cli_option no_options[] = {
+static const struct cli_option owner_options[] = {
+    OWNER_OPTIONS,
     {NULL, 0, NULL, NULL, TO_COMMAND},
 };
 
@@ -185,9 +207,10 @@ static int run_status(struct cli *cli)
     rh_error *e = NULL;
     rh_warm *w;
     char *text;
+    int status = begin_step(cli);
 
-    if (one_job(cli))
-        return CLI_USAGE;
+    if (status >= 0)
+        return status;
     w = open_job(cli, &e);
     if (!w)
         return cli_fail(cli, e);
@@ -201,17 +224,17 @@ const struct cli_command cli_warm_status = {
     "JOB [--json]",
     N_("how far a job is, what its rounds took, and the downtime to expect"),
     "  rehost warm status web01 --json | jq .downtime_estimate\n",
-    no_options,
+    owner_options,
     run_status};
 
 static int run_abort(struct cli *cli)
 {
     rh_error *e = NULL;
     rh_warm *w;
-    int failed;
+    int failed, status = begin_step(cli);
 
-    if (one_job(cli))
-        return CLI_USAGE;
+    if (status >= 0)
+        return status;
     cli_may_ask(cli);
     w = open_job(cli, &e);
     failed = !w || rh_warm_abort(w, &e) < 0;
@@ -227,5 +250,5 @@ const struct cli_command cli_warm_abort = {
     "JOB",
     N_("take away all of ours, at the source as well; a result stays"),
     "  rehost warm abort web01\n",
-    no_options,
+    owner_options,
     run_abort};

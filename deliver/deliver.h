@@ -88,6 +88,7 @@ struct rh_delivery_file {
     char sha256[65];
 };
 
+struct rh_find; /* server.h */
 struct rh_deliverer {
     const char *name;  /* "folder", "pipe", "xapi" */
     const char *about; /* one line, N_() */
@@ -109,6 +110,8 @@ struct rh_deliverer {
     /* Fill d->ops, d->state, and d->where when it is known by now. */
     int (*open)(struct rh_delivery *d, rh_error **err);
     const struct rh_stager *stager; /* optional */
+    /* Optional, without `server`: a VM that an earlier run has delivered. */
+    int (*find)(const struct rh_find *f, char **ret_where, rh_error **err);
 };
 
 struct rh_delivery {

@@ -4,83 +4,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/lib-vm.sh"
+. "$TOP/tests/lib-node.sh"
 
 cd "$SCRATCH" || exit 1
 make_vm web01 nics=2 "disks=8388608 5242880" firmware=uefi >/dev/null
 "$REHOST" convert vm --to kvm --out kvm --no-guest-fix >/dev/null || exit 1
-mkdir bin
-cat >bin/pvesm <<'SH'
-#!/bin/bash
-# status --storage S | alloc S VMID '' KIB --format raw | path V | list S | free V
-set -eu
-echo "pvesm $*" >>"$PVE/log"
-case $1 in
-status)
-    [ "$3" = tank ] || { echo "storage '$3' does not exist" >&2; exit 2; }
-    echo "Name Type Status Total Used Available %"
-    echo "tank ${PVE_TYPE-zfspool} active 1000000 0 ${PVE_FREE-1000000} 0.00%" ;;
-alloc)
-    [[ $4 = vm-$3-* ]] || { echo "illegal name '$4' - should be 'vm-$3-*'" >&2; exit 255; }
-    [ ! -e "$PVE/volumes/$4" ] || { echo "$4 is there" >&2; exit 255; }
-    # A thick storage rounds up.
-    size=$((($5 * 1024 + 4194303) / 4194304 * 4194304))
-    [ -n "${PVE_DIRTY-}" ] || size=$(($5 * 1024))
-    truncate -s $size "$PVE/volumes/$4"
-    [ -z "${PVE_DIRTY-}" ] || head -c $size /dev/urandom >"$PVE/volumes/$4"
-    chmod 600 "$PVE/volumes/$4"
-    [ -z "${PVE_KILL-}" ] || kill -9 $PPID
-    echo "successfully created '$2:$4'" ;;
-path) echo "$PVE/volumes/${2#*:}" ;;
-list)
-    echo "Volid Format Type Size VMID"
-    for f in "$PVE"/volumes/*; do
-        [ ! -e "$f" ] || echo "tank:${f##*/} raw images 1 100"
-    done ;;
-free) rm "$PVE/volumes/${2#*:}" ;;
-esac
-SH
-cat >bin/qm <<'SH'
-#!/bin/bash
-set -eu
-echo "qm $1 $2" >>"$PVE/log"
-case $1 in
-status | config)
-    [ -z "${PVE_BROKEN-}" ] || { echo "cluster not ready - no quorum?" >&2; exit 2; }
-    [ -e "$PVE/conf/$2" ] || {
-        echo "Configuration file 'nodes/pve/qemu-server/$2.conf' does not exist" >&2
-        exit 2
-    }
-    cat "$PVE/conf/$2" ;;
-create)
-    [ -z "${PVE_FAIL-}" ] || { echo "unable to create VM $2 - told to fail" >&2; exit 255; }
-    id=$2
-    shift 2
-    while [ $# -gt 0 ]; do
-        echo "${1#--}: $2"
-        shift 2
-    done >"$PVE/conf/$id" ;;
-destroy) rm "$PVE/conf/$2" "$PVE"/volumes/vm-"$2"-* ;;
-start) echo running >"$PVE/running" ;;
-guest) echo '[{"name":"eth0","ip-addresses":[{"ip-address":"10.0.0.5"}]}]' ;;
-esac
-SH
-cat >bin/pvesh <<'SH'
-#!/bin/sh
-# get /cluster/nextid [--vmid N]
-n=${4-100}
-while [ -e "$PVE/conf/$n" ]; do
-    [ -z "${4-}" ] || { echo "VM $n already exists" >&2; exit 255; }
-    n=$((n + 1))
-done
-echo $n
-SH
-printf '#!/bin/sh\ncat "$PVE/lvm" 2>/dev/null\n' >bin/lvmconfig
-chmod +x bin/*
 chmod -R a+rX "$SCRATCH" # for whoever reads without root's rights
 
 node() {
-    export PVE=$PWD/pve PATH=$SCRATCH/bin:$PATH REHOST_LOCK_DIR=$PWD/locks
-    mkdir -p pve/volumes pve/conf
+    a_node
     cp -r "$SCRATCH/kvm/web01" web01
 }
 push() { # a bridge that is there on any machine
@@ -495,8 +427,7 @@ global_filter=["r|/dev/zd.*|","r|/dev/rbd.*|"]'
         DELIVERY-NOTE
 }
 # Each VM of a batch is converted by a process, and so a pair, of its own.
-test_a_batch_delivers_to_the_node() {
-    node
+test_a_batch_delivers_to_the_    node
     export XDG_STATE_HOME=$PWD/state
     cp -r "$SCRATCH/vm" vm2
     cat >jobs.yaml <<YAML

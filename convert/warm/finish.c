@@ -304,10 +304,12 @@ static int note_name(rh_warm *w, rh_job *job, rh_error **err)
 
 static void put_marks(const rh_warm *w, rh_options *o)
 {
+    const struct rh_deliverer *kind = rh_deliverer_of(rh_option(o, "out"));
+
     if (!w->j.mark)
         return;
     rh_options_put(o, "receipt-mark", w->j.mark);
-    if (rh_deliverer_of(rh_option(o, "out"))->server)
+    if (kind->server || kind->find)
         rh_options_put(o, "mark", w->j.mark);
 }
 

@@ -100,8 +100,12 @@ static int find(rh_warm *w, bool start, char **ret, rh_error **err)
     *ret = NULL;
     if (!strcmp(kind->name, "folder"))
         *ret = result_there(w);
-    else if (server && server->find && w->j.mark && w->j.delivered_as)
+    else if (!w->j.mark || !w->j.delivered_as)
+        ;
+    else if (server && server->find)
         failed = rh_to_server_find(server, &f, ret, err);
+    else if (kind->find)
+        failed = kind->find(&f, ret, err);
     rh_options_free(o);
     return failed;
 }

@@ -9,6 +9,7 @@
 #include "base/wait.h"
 #include "convert/warm/warm.h"
 #include "convert/warm/when.h"
+#include "deliver/deliver.h"
 
 enum { ROUNDS_AT_MOST = 8 }; /* until the last one was short enough */
 #define LEASE "lease"
@@ -224,10 +225,15 @@ static int set_up(rh_warm *w, struct rh_warm_side *s, rh_error **err)
     const char *vm = rh_package_vm_name(s->package, 0);
 
     w->j.vm_name = rh_strdup(vm ? vm : s->package->vms.items[0]->id);
-    if (rh_warm_side_check(w, s, err) < 0 ||
-        rh_warm_journal_create(&w->j, name, is_folder_name(out) ? out : NULL,
-                               err) < 0)
+    if (rh_warm_side_check(w, s, err) < 0)
         return -1;
+    if (rh_warm_journal_create(&w->j, name, is_folder_name(out) ? out : NULL,
+                               err) < 0)
+        return rh_deliverer_of(out)->parted
+                   ? rh_hint(err, "name a user who has a home folder: --run-as "
+                                  "USER; or set XDG_STATE_HOME to a folder "
+                                  "into which that user may write")
+                   : -1;
     return begin_job(w, err);
 }
 
@@ -332,11 +338,24 @@ static int rounds_for_ever(rh_warm *w, double seconds, rh_error **err)
     }
 }
 
+/* It may be said again, for those who split for it (rh_lib_split). */
+static int check_out(const rh_warm *w, const rh_options *o, rh_error **err)
+{
+    const char *out = rh_option(o, "out");
+    const char *own = rh_option(w->j.options, "out");
+
+    if (!out || !strcmp(out, own))
+        return 0;
+    return rh_fail(err, RH_ERR_USAGE, "the job goes to %s, not to %s", own,
+                   out);
+}
+
 int rh_warm_sync(rh_warm *w, const rh_options *o, rh_error **err)
 {
     double every = 0;
 
-    if (duration(o, "every", &every, err) < 0 || own_and_look(w, err) < 0)
+    if (duration(o, "every", &every, err) < 0 || check_out(w, o, err) < 0 ||
+        own_and_look(w, err) < 0)
         return -1;
     if (w->j.state > RH_WARM_CUTOVER)
         return refuse_state(w, err);
@@ -484,8 +503,8 @@ int rh_warm_cutover(rh_warm *w, const rh_options *o, rh_error **err)
 {
     struct when when;
 
-    if (read_when(o, &when, err) < 0 || own_and_look(w, err) < 0 ||
-        check_start(w, o, err) < 0)
+    if (read_when(o, &when, err) < 0 || check_out(w, o, err) < 0 ||
+        own_and_look(w, err) < 0 || check_start(w, o, err) < 0)
         return -1;
     if (w->j.state == RH_WARM_NEW || w->j.state == RH_WARM_DONE)
         return refuse_state(w, err);
@@ -505,7 +524,7 @@ int rh_warm_rehearse(rh_warm *w, const rh_options *o, rh_error **err)
 {
     RH_AUTO(rh_warm_side_close) struct rh_warm_side s = {0};
 
-    if (own(w, err) < 0)
+    if (check_out(w, o, err) < 0 || own(w, err) < 0)
         return -1;
     if (w->j.state != RH_WARM_SYNCED)
         return refuse_state(w, err);

@@ -295,6 +295,34 @@ static int drop(struct rh_broker *b, rh_error **err)
     return failed;
 }
 
+static bool is_mark(const char *mark)
+{
+    static const char stem[] = "rehost warm ";
+    size_t n = sizeof stem - 1;
+
+    return !strncmp(mark, stem, n) && strlen(mark) == n + 16 &&
+           strspn(mark + n, "0123456789abcdef") == 16;
+}
+
+/* A description may be escaped in a configuration: the digits are not. */
+static int call_find(struct rh_broker *b, const char *const *words,
+                     struct reply *r, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *key = rh_printf("%s %s", b->url, words[0]);
+    RH_AUTO(rh_journal_closep) struct rh_journal *j = NULL;
+    char *vmid = NULL;
+
+    if (b->journal || rh_check_name(words[0], NULL) < 0 ||
+        strlen(words[0]) > 255 || !is_mark(words[1]))
+        return rh_fail(err, RH_ERR_BUG, "no VM is looked for here");
+    j = rh_journal_begin(b->lib, NULL, key, clean_one, NULL, NULL, err);
+    if (!j || rh_node_find(NULL, strrchr(words[1], ' ') + 1, words[2][0] == '1',
+                           &vmid, err) < 0)
+        return -1;
+    say_owned(r, vmid ? vmid : rh_strdup(""));
+    return 0;
+}
+
 static int call_start(struct rh_broker *b, rh_error **err)
 {
     if (!b->kept)
@@ -330,7 +358,8 @@ static int call(struct rh_broker *b, const struct rh_wire *m, struct reply *r,
     } calls[] = {{"look", 1, 1},  {"begin", 2, 2},
                  {"alloc", 1, 1}, {"create", 1, RH_WIRE_WORDS},
                  {"keep", 0, 0},  {"drop", 0, 0},
-                 {"start", 0, 0}, {"addresses", 0, 0}};
+                 {"start", 0, 0}, {"addresses", 0, 0},
+                 {"find", 3, 3}};
     const char *const *words = m->words + 2;
     size_t count = m->count - 2, which = 0;
 
@@ -354,8 +383,10 @@ static int call(struct rh_broker *b, const struct rh_wire *m, struct reply *r,
         return drop(b, err);
     case 6:
         return call_start(b, err);
-    default:
+    case 7:
         return call_addresses(b, r, err);
+    default:
+        return call_find(b, words, r, err);
     }
 }
 

@@ -69,6 +69,11 @@ int rh_broker_create(rh_lib *lib, const char *note, const json_t *params,
                      rh_error **err);
 int rh_broker_keep(rh_lib *lib, rh_error **err);
 int rh_broker_drop(rh_lib *lib, rh_error **err); /* nobody can cancel it */
+/* Of a job of that name an earlier run may have delivered a VM, whose
+ * description has this mark ("rehost warm 0123456789abcdef"); what it left half
+ * made is taken away.  *ret_vmid NULL: there is none. */
+int rh_broker_find(rh_lib *lib, const char *name, const char *mark, bool start,
+                   char **ret_vmid, rh_error **err);
 /* Of the VM that was kept last. */
 int rh_broker_start(rh_lib *lib, rh_error **err);
 int rh_broker_addresses(rh_lib *lib, json_t *list, rh_error **err);

@@ -158,6 +158,18 @@ int rh_broker_drop(rh_lib *lib, rh_error **err)
     return ask_plainly(lib, false, "drop", err);
 }
 
+int rh_broker_find(rh_lib *lib, const char *name, const char *mark, bool start,
+                   char **ret_vmid, rh_error **err)
+{
+    const char *words[] = {NULL, "find", name, mark, start ? "1" : "0"};
+    RH_AUTO_WIRE m = {.fd = -1};
+
+    if (ask(lib, true, words, RH_COUNT(words), 1, &m, err) < 0)
+        return -1;
+    *ret_vmid = m.words[2][0] ? rh_strdup(m.words[2]) : NULL;
+    return 0;
+}
+
 int rh_broker_start(rh_lib *lib, rh_error **err)
 {
     return ask_plainly(lib, true, "start", err);

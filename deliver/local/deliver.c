@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "deliver/local/broker.h"
+#include "deliver/server.h"
 
 struct state {
     const char *storage;
@@ -46,19 +47,26 @@ static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
     return 0;
 }
 
+static int need_broker(const rh_lib *lib, rh_error **err)
+{
+    if (rh_broker_is_there(lib))
+        return 0;
+    rh_fail(err, RH_ERR_UNAVAILABLE,
+            "proxmox-local: is for a process that has given up root's "
+            "rights before it read anything");
+    return rh_hint(err, "give --out proxmox-local:STORAGE to each step of "
+                        "`rehost warm`; a program calls rh_lib_split() first; "
+                        "a result in a folder can be pushed");
+}
+
 static int preflight(struct rh_delivery *d, struct rh_findings *findings,
                      rh_error **err)
 {
     struct rh_checks checks = {0};
     int failed;
 
-    if (!rh_broker_is_there(d->request.lib)) {
-        rh_fail(err, RH_ERR_UNAVAILABLE,
-                "proxmox-local: is for a process that has given up root's "
-                "rights before it read anything");
-        return rh_hint(err, "use `rehost convert`, or call rh_lib_split() "
-                            "first; a result in a folder can be pushed");
-    }
+    if (need_broker(d->request.lib, err) < 0)
+        return -1;
     failed = look(d, &checks, err);
     rh_checks_find(&checks, findings);
     rh_checks_free(&checks);
@@ -312,6 +320,17 @@ static int start(struct rh_delivery *d, rh_error **err)
     return 0;
 }
 
+static int find(const struct rh_find *f, char **ret_where, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *vmid = NULL;
+
+    if (need_broker(f->lib, err) < 0 ||
+        rh_broker_find(f->lib, f->name, f->mark, f->start, &vmid, err) < 0)
+        return -1;
+    *ret_where = vmid ? rh_printf(_("%s at %s"), vmid, f->out) : NULL;
+    return 0;
+}
+
 static void abort_delivery(struct rh_delivery *d)
 {
     rh_broker_drop(d->request.lib, NULL);
@@ -358,4 +377,5 @@ const struct rh_deliverer rh_deliver_local = {
     .hosted = true,
     .parted = true,
     .open = open_delivery,
+    .find = find,
 };

@@ -312,6 +312,45 @@ static int config_of(const char *program, const char *vmid, char **ret_text,
     return -1;
 }
 
+static int start_unless_running(rh_lib *lib, const char *vmid, rh_error **err)
+{
+    const char *const argv[] = {"qm", "status", vmid, NULL};
+    RH_AUTO(rh_freep) char *text = rh_program_run(lib, argv, err);
+
+    if (!text)
+        return -1;
+    return strstr(text, "running") ? 0 : rh_node_start(lib, vmid, err);
+}
+
+/* "      VMID NAME  STATUS ...", then lines that begin with a number. */
+int rh_node_find(rh_lib *lib, const char *sign, bool start, char **ret_vmid,
+                 rh_error **err)
+{
+    const char *const argv[] = {"qm", "list", NULL};
+    RH_AUTO(rh_freep) char *all = rh_program_run(lib, argv, err);
+
+    *ret_vmid = NULL;
+    for (const char *p = all; p && *p; p += strcspn(p, "\n"), p += *p == '\n') {
+        RH_AUTO(rh_freep) char *config = NULL;
+        RH_AUTO(rh_freep) char *vmid = NULL;
+        int there;
+
+        p += strspn(p, " \t");
+        vmid = rh_strndup(p, strcspn(p, " \t\n"));
+        there =
+            rh_node_is_number(vmid) ? config_of("qm", vmid, &config, err) : 0;
+        if (there < 0 || rh_go_on(lib, err) < 0)
+            return -1;
+        if (!there || !strstr(config, sign))
+            continue;
+        if (start && start_unless_running(lib, vmid, err) < 0)
+            return -1;
+        *ret_vmid = RH_TAKE(vmid);
+        return 0;
+    }
+    return all ? 0 : -1;
+}
+
 static int destroy_vm(const char *vmid, const char *note, rh_error **err)
 {
     const char *const argv[] = {"qm", "destroy", vmid, NULL};

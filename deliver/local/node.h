@@ -79,6 +79,10 @@ json_t *rh_node_describe(const struct rh_pve_conf *conf, const char *vmid);
 int rh_node_start(rh_lib *lib, const char *vmid, rh_error **err);
 int rh_node_addresses(rh_lib *lib, const char *vmid, json_t *list,
                       rh_error **err);
+/* The VM whose configuration holds `sign`, to be freed; NULL: there is none.
+ * With `start` it is started, unless it runs. */
+int rh_node_find(rh_lib *lib, const char *sign, bool start, char **ret_vmid,
+                 rh_error **err);
 /* All that was made; nobody can cancel it. */
 int rh_node_take_away(struct rh_node_vm *v, rh_error **err);
 /* One thing of a journal, only if it is ours and unused. */
