@@ -577,6 +577,14 @@ test_a_start_that_fails() {
     expect_stderr 'the VM was delivered as'
     expect_equal "$(db '.VM | length')" 2 "VMs"
 }
+test_one_pass_that_breaks_off() {
+    xapi --cut-after $((RANDOM + 30000))
+    cp -r "$SCRATCH/vm" vm
+    convert_to
+    expect_error HTTP_FAILED 1
+    expect_stderr 'hint: .*disk-by-disk'
+    expect_nothing_left
+}
 test_one_pass_that_fails_late() {
     xapi --fail-after 200000
     cp -r "$SCRATCH/vm" vm

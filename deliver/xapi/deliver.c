@@ -34,13 +34,25 @@ static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
     return rh_xapi_dry_run(x, &s->place, xml, checks, err);
 }
 
+/* XAPI takes away what came of a stream that broke: there is no going on. */
+static int say_broken(rh_error **err)
+{
+    if (err && rh_error_class_of(rh_error_number(*err)) == RH_CLASS_NETWORK)
+        rh_hint(err, "run it again: a stream begins anew; where lines break "
+                     "often, `rehost convert --out DIR`, then `rehost push "
+                     "--disk-by-disk`, which goes on");
+    return -1;
+}
+
 static int sink_write(struct rh_out *o, const void *buf, size_t n,
                       uint64_t offset, rh_error **err)
 {
     struct state *s = o->state;
 
     (void)offset;
-    return rh_xapi_import_write(&s->work.import, buf, n, err);
+    return rh_xapi_import_write(&s->work.import, buf, n, err) < 0
+               ? say_broken(err)
+               : 0;
 }
 
 static struct rh_out *archive(struct rh_delivery *d, const char *name,
@@ -83,7 +95,8 @@ static int end_import(struct state *s, rh_error **err)
     struct rh_xapi_disks *disks = &s->work.disks;
 
     if (!s->place.staged)
-        return rh_xapi_import_end(&s->work.import, err);
+        return rh_xapi_import_end(&s->work.import, err) < 0 ? say_broken(err)
+                                                            : 0;
     disks->x = s->to.server.state;
     disks->place = &s->place;
     disks->journal = s->to.journal;
