@@ -342,7 +342,8 @@ static int push(const struct rh_pusher *kind, struct rh_push_item *i,
     json_t *vm = NULL;
     int failed;
 
-    i->receipt = rh_result_json(i->dir, "receipt.json", err);
+    i->receipt = rh_result_json_by(kind->server->read_json, i->server->lib,
+                                   i->dir, "receipt.json", err);
     if (!i->receipt || check_seal(i, err) < 0 || check_result(kind, i, err) < 0)
         return -1;
     if (rh_option_yes(i->server->options, "dry-run"))

@@ -7,25 +7,41 @@
 #include "base/limits.h"
 #include "targets/target.h"
 
-json_t *rh_result_json(const char *dir, const char *name, rh_error **err)
+static json_t *parse(rh_lib *lib, struct rh_io *io, rh_error **err)
 {
-    RH_AUTO(rh_place_closep) struct rh_place *place = rh_place_folder(dir, err);
-    RH_AUTO(rh_io_unrefp) struct rh_io *io = NULL;
     RH_AUTO(rh_freep) char *text = NULL;
     json_t *doc;
     size_t n;
 
-    if (!place)
-        return NULL;
-    io = rh_place_open(place, name, err);
-    if (!io || rh_io_slurp(io, RH_LIMIT_DESCRIPTOR, &text, &n, err) < 0)
+    (void)lib;
+    if (rh_io_slurp(io, RH_LIMIT_DESCRIPTOR, &text, &n, err) < 0)
         return NULL;
     doc = json_loadb(text, n, 0, NULL);
-    if (!doc) {
-        rh_fail(err, RH_ERR_BOOT_RESULT, "%s is no JSON", name);
+    if (!doc)
+        rh_fail(err, RH_ERR_BOOT_RESULT, "it is no JSON");
+    return doc;
+}
+
+json_t *rh_result_json_by(json_t *(*read)(rh_lib *lib, struct rh_io *io,
+                                          rh_error **err),
+                          rh_lib *lib, const char *dir, const char *name,
+                          rh_error **err)
+{
+    RH_AUTO(rh_place_closep) struct rh_place *place = rh_place_folder(dir, err);
+    RH_AUTO(rh_io_unrefp)
+    struct rh_io *io = place ? rh_place_open(place, name, err) : NULL;
+    json_t *doc = io ? (read ? read : parse)(lib, io, err) : NULL;
+
+    if (io && !doc) {
+        rh_error_context(err, "%s", name);
         rh_error_subject(err, dir);
     }
     return doc;
+}
+
+json_t *rh_result_json(const char *dir, const char *name, rh_error **err)
+{
+    return rh_result_json_by(NULL, NULL, dir, name, err);
 }
 
 static const char *word(const json_t *o, const char *key)

@@ -41,6 +41,9 @@ struct rh_server_kind {
      * earlier run of it has left?  clean() then leaves that alone. */
     bool (*keep)(struct rh_server *s, const json_t *left,
                  const json_t *receipt);
+    /* Optional: a document of a result, where what is parsed must not be
+     * parsed with the rights that we have. */
+    json_t *(*read_json)(rh_lib *lib, struct rh_io *io, rh_error **err);
     int (*start)(void *work, rh_error **err);
     rh_address_look *addresses; /* of `work`; or NULL: it can't tell */
     /* Take away what was made, also after a cancel; the journal is empty

@@ -1,5 +1,5 @@
-/* broker.c - What a process without rights may ask of the one that has them: a
- * message's words, the settings of a VM, LVM's settings.
+/* broker.c - What a process without rights may say to the one that has them: a
+ * message's words, the settings of a VM, LVM's settings, a document's tree.
  *
  * What passes must not reach beyond the VM: no setting that the host obeys, no
  * volume of others. */
@@ -47,5 +47,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     RH_AUTO(rh_freep) char *bytes = rh_memdup0(data, size);
 
     ask(bytes, size);
+    json_decref(rh_local_json_tree(data, size));
     return 0;
 }

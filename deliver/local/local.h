@@ -4,6 +4,8 @@
 #ifndef RH_DELIVER_LOCAL_LOCAL_H
 #define RH_DELIVER_LOCAL_LOCAL_H
 
+#include <jansson.h>
+
 #include "base/http.h"
 #include "base/io.h"
 #include "base/lib.h"
@@ -19,6 +21,16 @@ bool rh_program_there(const char *name);
 /* The calling process gains no rights any more, and puts nothing into the
  * terminal's input, which root reads. */
 int rh_local_leave_terminal(rh_error **err);
+
+/* A child is nobody from here on, where we are root, and has no descriptors but
+ * these (at most 8) and the first three. */
+int rh_local_drop_rights(const int *keep, size_t count, rh_error **err);
+
+/* A stranger's document, taken apart by such a child: only its tree comes
+ * here.  BOOT_RESULT when it is no JSON. */
+json_t *rh_local_json(rh_lib *lib, struct rh_io *io, rh_error **err);
+/* The tree of what the child says; NULL: that is none. */
+json_t *rh_local_json_tree(const void *bytes, size_t n);
 
 /* How zeros of the disk are kept in a volume. */
 enum rh_local_zeros {

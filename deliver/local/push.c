@@ -29,8 +29,8 @@ static int look(struct rh_push_item *p, rh_error **err)
     const char *storage = storage_of(p->server);
 
     p->work = &i->vm;
-    if (rh_pve_result_open(p->dir, p->receipt, p->server->options, &i->result,
-                           err) < 0 ||
+    if (rh_pve_result_open(p->server, p->dir, p->receipt, &i->result, err) <
+            0 ||
         rh_node_look(p->server->lib, storage,
                      rh_option(p->server->options, "vmid"), &i->facts, err) < 0)
         return -1;
@@ -220,6 +220,7 @@ const struct rh_server_kind rh_server_proxmox_local = {
     .options = own_options,
     .check = check,
     .clean = clean,
+    .read_json = rh_local_json,
     .start = start,
     .addresses = addresses,
     .undo = undo,

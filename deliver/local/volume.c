@@ -62,12 +62,15 @@ static int ascending(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
-static int drop_rights(const struct work *w, int pipe, rh_error **err)
+int rh_local_drop_rights(const int *keep, size_t count, rh_error **err)
 {
-    int keep[] = {w->disk->fd, w->volume, pipe};
+    int sorted[8];
 
-    qsort(keep, RH_COUNT(keep), sizeof *keep, ascending);
-    close_others(keep, RH_COUNT(keep));
+    if (count > RH_COUNT(sorted))
+        return rh_fail(err, RH_ERR_BUG, "too many descriptors");
+    memcpy(sorted, keep, count * sizeof *keep);
+    qsort(sorted, count, sizeof *sorted, ascending);
+    close_others(sorted, count);
     if (geteuid() == 0 &&
         (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
          setresuid(NOBODY, NOBODY, NOBODY) < 0))
@@ -194,6 +197,7 @@ static int copy_all(struct work *w, rh_error **err)
 _Noreturn static void child(struct work *w, int pipe)
 {
     rh_error *e = NULL;
+    const int keep[] = {w->disk->fd, w->volume, pipe};
     RH_AUTO(rh_freep) char *text = NULL;
     bool good;
 
@@ -201,7 +205,8 @@ _Noreturn static void child(struct work *w, int pipe)
         w->lib->log = NULL;
         w->lib->progress = NULL;
     }
-    good = drop_rights(w, pipe, &e) == 0 && copy_all(w, &e) == 0;
+    good = rh_local_drop_rights(keep, RH_COUNT(keep), &e) == 0 &&
+           copy_all(w, &e) == 0;
     text = good ? rh_printf("+%llu", (unsigned long long)w->written)
                 : rh_printf("-%s", rh_error_message(e));
     if (write(pipe, text, RH_MIN(strlen(text), (size_t)MESSAGE)) < 0)

@@ -88,8 +88,8 @@ struct rh_pve_result {
     uint64_t file_bytes, largest_file, virtual_bytes;
     char *note; /* of the VM's description: the receipt's digest */
 };
-int rh_pve_result_open(const char *dir, const json_t *receipt,
-                       const rh_options *o, struct rh_pve_result *ret,
+int rh_pve_result_open(const struct rh_server *s, const char *dir,
+                       const json_t *receipt, struct rh_pve_result *ret,
                        rh_error **err);
 /* The note by which a VM is known, of the bytes of receipt.json. */
 char *rh_pve_note(const void *receipt, size_t n);

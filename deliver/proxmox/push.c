@@ -50,8 +50,7 @@ static int look(struct rh_push_item *p, rh_error **err)
     struct rh_pve_wish wish = {.conf = &i->result.conf};
 
     p->work = &i->work;
-    if (rh_pve_result_open(p->dir, p->receipt, p->server->options, &i->result,
-                           err) < 0)
+    if (rh_pve_result_open(p->server, p->dir, p->receipt, &i->result, err) < 0)
         return -1;
     p->bytes = i->result.file_bytes;
     wish.virtual_bytes = i->result.virtual_bytes;

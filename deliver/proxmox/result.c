@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/limits.h"
 #include "deliver/proxmox/proxmox.h"
+#include "deliver/result.h"
 
 static char *read_text(struct rh_pve_result *r, const char *name,
                        rh_error **err)
@@ -21,16 +22,22 @@ static char *read_text(struct rh_pve_result *r, const char *name,
     return text;
 }
 
-static int read_conf(struct rh_pve_result *r, const rh_options *o,
-                     rh_error **err)
+/* Lines of "KEY: VALUE", of which each is looked at before it counts. */
+static int read_conf(struct rh_pve_result *r, const struct rh_server *s,
+                     const char *dir, rh_error **err)
 {
     RH_AUTO(rh_freep) char *text = read_text(r, "proxmox.conf", err);
-    RH_AUTO(rh_freep) char *vm = text ? read_text(r, "vm.json", err) : NULL;
-    json_t *doc;
+    const rh_options *o = s->options;
+    json_t *doc = text ? rh_result_json_by(s->kind->read_json, s->lib, dir,
+                                           "vm.json", err)
+                       : NULL;
 
-    if (!vm || rh_pve_conf_parse(text, &r->conf, err) < 0)
+    if (!doc)
         return -1;
-    doc = json_loads(vm, 0, NULL);
+    if (rh_pve_conf_parse(text, &r->conf, err) < 0) {
+        json_decref(doc);
+        return -1;
+    }
     rh_pve_conf_map(
         &r->conf,
         json_object_get(json_array_get(json_object_get(doc, "vms"), 0), "nics"),
@@ -94,13 +101,13 @@ bool rh_pve_is_note(const char *text)
            strspn(text + n, "0123456789abcdef") == 64;
 }
 
-int rh_pve_result_open(const char *dir, const json_t *receipt,
-                       const rh_options *o, struct rh_pve_result *ret,
+int rh_pve_result_open(const struct rh_server *s, const char *dir,
+                       const json_t *receipt, struct rh_pve_result *ret,
                        rh_error **err)
 {
     ret->place = rh_place_folder(dir, err);
     ret->note = note_of(receipt);
-    if (!ret->place || read_conf(ret, o, err) < 0)
+    if (!ret->place || read_conf(ret, s, dir, err) < 0)
         return -1;
     return find_disks(ret, receipt, err);
 }
