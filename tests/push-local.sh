@@ -82,12 +82,35 @@ test_the_reader_has_no_rights() {
         "$REHOST" push web01 --to proxmox-local:tank --network-map '*=lo'
     expect_status 0
     # Who writes the volume has become nobody before, and opens nothing after.
-    pid=$(grep -m 1 'setresuid(65534' trace | cut -d' ' -f1)
+    pid=$(grep 'setresuid(65534' trace | tail -n 1 | cut -d' ' -f1)
     expect_equal "$(awk -v p="$pid" '$1 == p && /setresuid\(65534/ { on = 1 }
         on && $1 == p && /openat\(/' trace | grep -cE 'O_WRONLY|O_RDWR')" 0 \
         "files opened by it"
     expect_equal $(($(grep -c "^$pid .*close_range" trace) > 0)) 1 "closes others"
     expect_equal $(($(grep -cE "^$pid .*pwrite(64|v)" trace) > 0)) 1 "it wrote"
+}
+# Neither are a result's documents taken apart with root's rights.
+test_documents_are_read_without_rights() {
+    need strace
+    as_root
+    node
+    run "${STRACE[@]}" -y -e trace=setresuid,read,pread64,mmap \
+        "$REHOST" push web01 --to proxmox-local:tank --network-map '*=lo'
+    expect_status 0
+    awk '/setresuid\(65534, 65534, 65534\) *= 0/ { less[$1] = 1 }
+        /vm\.json/ { print (less[$1] ? "nobody" : "root: " $0) }' trace | sort -u >readers
+    expect_equal "$(cat readers)" nobody "who reads vm.json"
+    for file in vm.json receipt.json; do
+        cp -r "$SCRATCH/kvm/web01" bad
+        printf '{"vms": [' >bad/$file
+        run "$REHOST" push bad --to proxmox-local:tank --network-map '*=lo'
+        expect_error BOOT_RESULT 3
+        expect_stderr "$file: it is no JSON"
+        python3 -c 'print("[" * 1000 + "]" * 1000)' >bad/$file
+        run "$REHOST" push bad --to proxmox-local:tank --network-map '*=lo'
+        expect_error BOOT_RESULT 3
+        rm -r bad
+    done
 }
 test_checked_before() {
     node
@@ -427,7 +450,8 @@ global_filter=["r|/dev/zd.*|","r|/dev/rbd.*|"]'
         DELIVERY-NOTE
 }
 # Each VM of a batch is converted by a process, and so a pair, of its own.
-test_a_batch_delivers_to_the_    node
+test_a_batch_delivers_to_the_node() {
+    node
     export XDG_STATE_HOME=$PWD/state
     cp -r "$SCRATCH/vm" vm2
     cat >jobs.yaml <<YAML
