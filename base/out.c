@@ -4,13 +4,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -170,6 +174,25 @@ int rh_out_gather(struct rh_out *o, struct iovec *pieces, int count,
     return 0;
 }
 
+void rh_out_expect(struct rh_out *o, uint64_t size)
+{
+    struct stat st;
+
+    if (o->fd >= 0 && fstat(o->fd, &st) == 0 && (uint64_t)st.st_size < size)
+        rh_set_length(o->fd, size);
+}
+
+uint64_t rh_out_clones(struct rh_out *o, int fd)
+{
+    return o->ops->clones ? o->ops->clones(o, fd) : 0;
+}
+
+bool rh_out_clone(struct rh_out *o, int fd, uint64_t from, uint64_t n,
+                  uint64_t offset)
+{
+    return o->ops->clone && o->ops->clone(o, fd, from, n, offset);
+}
+
 int rh_out_finish(struct rh_out *o, uint64_t size, rh_error **err)
 {
     return o->ops->finish ? o->ops->finish(o, size, err) : 0;
@@ -193,10 +216,13 @@ void rh_out_close(struct rh_out *o)
  * for the last fsync, in our memory and in the caches of whatever lies below
  * (a hypervisor's, a storage's), and progress would stand at its end. */
 enum { SYNC_STEP = 32 * 1024 * 1024, PAUSE_US = 50 };
+/* A larger block is a server's wish for its network, not what it can share. */
+enum { CLONE_BLOCK_MOST = 1024 * 1024 };
 
 struct file {
     int fd;
     pthread_mutex_t turn; /* who writes */
+    bool refused;         /* to share blocks; under the turn */
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t wake;  /* written or stop changed */
     uint64_t written, synced;
@@ -309,6 +335,56 @@ static int file_write(struct rh_out *o, const void *buf, size_t n,
     return file_gather(o, &piece, 1, offset, err);
 }
 
+static bool clone_range(int to, int fd, uint64_t from, uint64_t n,
+                        uint64_t offset)
+{
+    struct file_clone_range range = {fd, from, n, offset};
+    struct limited l;
+    int failed;
+
+    limit_begin(&l);
+    failed = ioctl(to, FICLONERANGE, &range);
+    limit_end(&l);
+    return failed == 0;
+}
+
+/* What the file system can't be asked is tried out: whether the two are of one,
+ * and it shares blocks. */
+static uint64_t file_clones(struct rh_out *o, int fd)
+{
+    struct file *f = o->state;
+    struct stat to, from;
+    struct statfs fs;
+    uint64_t block;
+    bool cloned;
+
+    if (fstat(f->fd, &to) < 0 || fstat(fd, &from) < 0 ||
+        !S_ISREG(from.st_mode) || fstatfs(f->fd, &fs) < 0 || fs.f_bsize < 512 ||
+        fs.f_bsize > CLONE_BLOCK_MOST || from.st_size < fs.f_bsize)
+        return 0;
+    block = (uint64_t)fs.f_bsize;
+    cloned = clone_range(f->fd, fd, 0, block,
+                         rh_round_up((uint64_t)to.st_size, block));
+    if (!cloned || rh_set_length(f->fd, (uint64_t)to.st_size) < 0)
+        return 0;
+    return block;
+}
+
+/* Refused once, it is not tried again; what is more wrong than that, the write
+ * that follows tells. */
+static bool file_clone(struct rh_out *o, int fd, uint64_t from, uint64_t n,
+                       uint64_t offset)
+{
+    struct file *f = o->state;
+    bool cloned;
+
+    pthread_mutex_lock(&f->turn);
+    cloned = !f->refused && clone_range(f->fd, fd, from, n, offset);
+    f->refused = !cloned;
+    pthread_mutex_unlock(&f->turn);
+    return cloned;
+}
+
 static int file_finish(struct rh_out *o, uint64_t size, rh_error **err)
 {
     struct file *f = o->state;
@@ -353,6 +429,8 @@ struct rh_out *rh_out_file_at(int dirfd, const char *name, rh_error **err)
 {
     static const struct rh_out_ops ops = {.write = file_write,
                                           .gather = file_gather,
+                                          .clones = file_clones,
+                                          .clone = file_clone,
                                           .finish = file_finish,
                                           .close = file_close};
     struct rh_out *o;

@@ -24,6 +24,10 @@ struct rh_out_ops {
      * RH_OUT_PIECES of them; spends `pieces`. */
     int (*gather)(struct rh_out *o, struct iovec *pieces, int count,
                   uint64_t offset, rh_error **err);
+    /* Optional, see rh_out_clones and rh_out_clone. */
+    uint64_t (*clones)(struct rh_out *o, int fd);
+    bool (*clone)(struct rh_out *o, int fd, uint64_t from, uint64_t n,
+                  uint64_t offset);
     int (*finish)(struct rh_out *o, uint64_t size, rh_error **err);
     void (*close)(struct rh_out *o);
 };
@@ -51,6 +55,19 @@ int rh_out_write(struct rh_out *o, const void *buf, size_t n, uint64_t offset,
 /* The same for pieces of memory that follow each other there: spends them. */
 int rh_out_gather(struct rh_out *o, struct iovec *pieces, int count,
                   uint64_t offset, rh_error **err);
+/* It will have at least so many bytes, some of them holes.  Behind the end of
+ * a file that grows, file systems keep blocks in store (XFS: up to megabytes),
+ * which would stay in the holes.  If that is too long, rh_out_finish tells. */
+void rh_out_expect(struct rh_out *o, uint64_t size);
+/* Of which blocks can the sink share those of the plain file `fd`, copy on
+ * write?  0: not at all.  It is tried out at the sink's end, so to be asked
+ * before anybody writes. */
+uint64_t rh_out_clones(struct rh_out *o, int fd);
+/* Share them instead of writing the file's n bytes at `from`, all of them whole
+ * blocks, of a file that it `clones`; any thread, any order.  False: they are
+ * to be written. */
+bool rh_out_clone(struct rh_out *o, int fd, uint64_t from, uint64_t n,
+                  uint64_t offset);
 /* Set the final size (sparse end) and fsync; the file stays open until
  * rh_out_close, which frees it (and leaves a failed file to its folder). */
 int rh_out_finish(struct rh_out *o, uint64_t size, rh_error **err);

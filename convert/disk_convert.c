@@ -323,6 +323,10 @@ static int copy_view(struct job *j, struct rh_out *out, struct rh_reader *view,
         return -1;
     if (rh_disk_source_go(&j->d->source, err) < 0 || rh_copy_run(&c, err) < 0)
         return -1;
+    if (sink.cloned)
+        rh_log(j->d->lib, RH_LOG_INFO,
+               N_("%s: %llu of its bytes share their blocks with the source"),
+               out->name, (unsigned long long)sink.cloned);
     return rh_out_finish(out, sink.file_size, err);
 }
 

@@ -101,12 +101,17 @@ static json_t *disks_json(const struct rh_job_target *t,
         json_array_append_new(
             list,
             json_pack(
-                "{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:s?, s:s?, s:s?, s:o}",
+                "{s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:o*, s:s?, s:s?, s:s?, "
+                "s:o}",
                 "disk", (int)d->index, "id",
                 id->kind == RH_VALUE_TEXT ? id->text : NULL, "file", d->file,
                 "bus", d->bus, "virtual_size", (json_int_t)d->virtual_size,
                 "file_bytes", (json_int_t)d->file_size, "data_bytes",
-                (json_int_t)receipts[i].data_bytes, "content_digest",
+                (json_int_t)receipts[i].data_bytes, "cloned_bytes",
+                receipts[i].cloned
+                    ? json_integer((json_int_t)receipts[i].cloned)
+                    : NULL,
+                "content_digest",
                 receipts[i].content[0] ? receipts[i].content : NULL,
                 "source_digest",
                 receipts[i].source_content[0] ? receipts[i].source_content

@@ -12,6 +12,7 @@ struct rh_receipt_disk {
     char content[65], source_content[65];
     char frame[RH_FRAME_HEX]; /* see frame.h; "" when not taken */
     uint64_t data_bytes;
+    uint64_t cloned; /* bytes that share their blocks with the source */
 };
 
 /* The one file of all disks, where there is one: size 0 when there is not. */

@@ -276,6 +276,21 @@ static int watch_gather(struct rh_out *o, struct iovec *pieces, int count,
     return rh_out_gather(w->to, pieces, count, offset, err);
 }
 
+static uint64_t watch_clones(struct rh_out *o, int fd)
+{
+    const struct watch *w = o->state;
+
+    return rh_out_clones(w->to, fd);
+}
+
+static bool watch_clone(struct rh_out *o, int fd, uint64_t from, uint64_t n,
+                        uint64_t offset)
+{
+    const struct watch *w = o->state;
+
+    return rh_out_clone(w->to, fd, from, n, offset);
+}
+
 static int watch_finish(struct rh_out *o, uint64_t size, rh_error **err)
 {
     const struct watch *w = o->state;
@@ -296,6 +311,8 @@ struct rh_out *rh_frame_sum_out(struct rh_frame_sum *s, struct rh_out *to,
 {
     static const struct rh_out_ops ops = {.write = watch_write,
                                           .gather = watch_gather,
+                                          .clones = watch_clones,
+                                          .clone = watch_clone,
                                           .finish = watch_finish,
                                           .close = watch_close};
     struct watch *w = rh_new0(struct watch);

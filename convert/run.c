@@ -251,6 +251,7 @@ static int close_disk(struct run *run, size_t i, const struct rh_copy *c,
     memcpy(receipt->source_content, c->source_content,
            sizeof receipt->source_content);
     receipt->data_bytes = c->data_bytes;
+    receipt->cloned = sink->cloned;
     if (run->archive)
         return run->target->target->archive->disk_done(run->archive,
                                                        run->writer, err);
@@ -434,6 +435,15 @@ static int check_space(const struct run *run, rh_error **err)
     return rh_error_subject(err, d->where);
 }
 
+static void add_cloned(struct rh_buf *b, uint64_t cloned)
+{
+    RH_AUTO(rh_freep) char *size = rh_human_size(cloned);
+
+    if (cloned)
+        rh_buf_printf(b, _("  cloned:   %s share blocks with the source\n"),
+                      size);
+}
+
 static void tell(struct run *run, uint64_t done)
 {
     static const char plain[] =
@@ -443,9 +453,12 @@ static void tell(struct run *run, uint64_t done)
     struct rh_buf *b = &run->job->summary;
     const char *where = run->target->delivery->where;
     RH_AUTO(rh_freep) char *size = rh_human_size(done);
+    uint64_t cloned = 0;
     size_t cautions = 0;
 
     run->target->result = rh_strdup(where);
+    for (size_t i = 0; i < run->target->job.disk_count; i++)
+        cloned += run->disks[i].cloned;
     for (size_t i = 0; i < run->target->findings.count; i++)
         cautions +=
             run->target->findings.items[i].severity == RH_SEVERITY_CAUTION;
@@ -457,6 +470,7 @@ static void tell(struct run *run, uint64_t done)
                   run->vm->name, run->target->job.disk_count, size,
                   run->target->target->name);
     rh_buf_printf(b, _("  result:   %s\n"), where);
+    add_cloned(b, cloned);
     rh_buf_printf(b,
                   dngettext(RH_TEXT_DOMAIN, "  guest:    %zu file changed\n",
                             "  guest:    %zu files changed\n",

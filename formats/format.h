@@ -158,6 +158,7 @@ struct rh_reader {
     bool walked;              /* `allocated` is known */
     uint64_t allocated;       /* what rh_reader_allocated() found */
     struct rh_reader *parent; /* owned: what holes show, or NULL */
+    struct rh_reader *over;   /* borrowed: what a view is of, or NULL */
     uint8_t id[16];           /* by which a child knows it; zeros: has none */
     void *state;
 };
@@ -198,6 +199,18 @@ const char *rh_last_part(const char *path); /* behind the last / \\ or : */
 /* n bytes of UTF-16 as UTF-8, up to a NUL; NULL when they are none.  The caller
  * frees. */
 char *rh_utf16_name(const uint8_t *p, size_t n, bool big_endian);
+/* Where the disk's bytes from `offset` on are stored as they are: in which
+ * plain file (fd, borrowed; -1: nowhere), at which of its bytes, and how many
+ * from the asked offset on are alike.  Through parents and views. */
+struct rh_origin {
+    int fd;
+    uint64_t at, length;
+};
+int rh_reader_origin(struct rh_reader *r, uint64_t offset,
+                     struct rh_origin *ret, rh_error **err);
+/* The plain files that it can name: fds, at most `most` of them, perhaps one
+ * twice; how many. */
+size_t rh_reader_origins(const struct rh_reader *r, int *fds, size_t most);
 /* Bytes stored for data: a walk over the map, not over the data, and the same
  * answer from then on.  By one thread. */
 int rh_reader_allocated(struct rh_reader *r, uint64_t *ret_bytes,
@@ -245,6 +258,8 @@ struct rh_unit {
     uint8_t *data; /* plain bytes in a buffer of writer->unit bytes, or NULL
                       when packed clusters are kept */
     uint8_t *room; /* writer->room bytes of memory for the encoder's use */
+    bool unseen;   /* `data` was not read: take all of it for data (with
+                      writer->takes_unseen) */
     struct rh_codec *codec;
     struct rh_packed *packed; /* per cluster, with RH_COMPRESS_KEEP; or NULL */
     void *state;        /* writer->unit_state bytes, zeroed once per worker */
@@ -280,10 +295,11 @@ struct rh_writer {
     size_t room;        /* encoder's memory per unit */
     size_t iov_max;
     size_t unit_state;
-    bool any_order;  /* units may come in any order and in parts, as a forward
-                        source has them */
-    uint64_t piece;  /* with any_order: what the parts must be multiples of */
-    bool every_unit; /* also all-zero units must be handed over */
+    bool any_order;    /* units may come in any order and in parts, as a forward
+                          source has them */
+    uint64_t piece;    /* with any_order: what the parts must be multiples of */
+    bool takes_unseen; /* places bytes without looking at them */
+    bool every_unit;   /* also all-zero units must be handed over */
     void *state;
 };
 

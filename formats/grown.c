@@ -64,5 +64,6 @@ struct rh_reader *rh_reader_grow(struct rh_reader *base, uint64_t size)
     r->compressed = base->compressed;
     r->file_order = base->file_order;
     r->state = base;
+    r->over = base;
     return r;
 }

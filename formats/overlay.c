@@ -304,6 +304,7 @@ struct rh_reader *rh_overlay_new(struct rh_reader *base, rh_lib *lib,
     r->compressed = base->compressed;
     r->file_order = base->file_order;
     r->state = o;
+    r->over = base;
     return r;
 }
 

@@ -108,66 +108,6 @@ static int take_source_records(struct rh_copy_worker *w, rh_error **err)
 /* --- a worker
  * ---------------------------------------------------------------------- */
 
-/* Pieces that will lie side by side in the file. */
-struct run {
-    struct iovec pieces[RH_OUT_PIECES];
-    int count;
-    uint64_t start, end;
-};
-
-static int write_run(struct rh_out *out, struct run *run, rh_error **err)
-{
-    int count = run->count;
-
-    run->count = 0;
-    return rh_out_gather(out, run->pieces, count, run->start, err);
-}
-
-static int add_piece(struct rh_out *out, struct run *run,
-                     const struct rh_iov *v, rh_error **err)
-{
-    if ((run->count == RH_OUT_PIECES || v->offset != run->end) &&
-        write_run(out, run, err) < 0)
-        return -1;
-    if (run->count == 0)
-        run->start = v->offset;
-    run->end = v->offset + v->size;
-    run->pieces[run->count++] =
-        (struct iovec){(void *)(uintptr_t)v->bytes, v->size};
-    return 0;
-}
-
-/* The disk's bytes are written from where they were handed over; what comes
- * from elsewhere the writer has made. */
-static void add_frame(const struct rh_copy_lane *lane, const struct rh_unit *u,
-                      const struct rh_iov *v)
-{
-    const uint8_t *p = v->bytes;
-
-    if (lane->clusters || p < u->data || p >= u->data + u->length)
-        rh_frame_sum_add(lane->sink->frame, p, v->size, v->offset);
-}
-
-static int write_pieces(const struct rh_copy_lane *lane, rh_error **err)
-{
-    struct rh_out *out = lane->sink->writer->out;
-    struct run run;
-
-    run.count = 0;
-    run.start = run.end = 0;
-    for (size_t i = 0; i < lane->used; i++) {
-        const struct rh_unit *u = &lane->units[i];
-
-        for (size_t v = 0; v < u->iov_count; v++) {
-            if (add_piece(out, &run, &u->iov[v], err) < 0)
-                return -1;
-            if (lane->sink->frame)
-                add_frame(lane, u, &u->iov[v]);
-        }
-    }
-    return write_run(out, &run, err);
-}
-
 /* --- a sink that fails
  * ---------------------------------------------------------- */
 
@@ -218,14 +158,15 @@ static int pass_on(rh_error *why, rh_error **err)
 }
 
 /* A pipe takes its bytes in the order of the places, one unit after another. */
-static int place_units(struct rh_copy_lane *lane, rh_error **err)
+static int place_units(struct rh_copy_worker *w, struct rh_copy_lane *lane,
+                       rh_error **err)
 {
     struct rh_writer *writer = lane->sink->writer;
 
     for (size_t i = 0; i < lane->used; i++)
         if (writer->format->writer->place(writer, &lane->units[i], err) < 0)
             return rh_error_subject(err, writer->out->name);
-    return writer->out->seekable ? 0 : write_pieces(lane, err);
+    return writer->out->seekable ? 0 : rh_copy_write(w, lane, err);
 }
 
 static int place_lane(struct rh_copy_worker *w, size_t n, rh_error **err)
@@ -234,7 +175,7 @@ static int place_lane(struct rh_copy_worker *w, size_t n, rh_error **err)
     rh_error *why = NULL;
 
     lane->skipped |= lane->sink->error != NULL;
-    if (!lane->skipped && place_units(lane, &why) < 0 &&
+    if (!lane->skipped && place_units(w, lane, &why) < 0 &&
         give_up_sink(w->job, lane, &why) < 0)
         return pass_on(why, err);
     if (lane->record_count)
@@ -311,7 +252,7 @@ static int write_lanes(struct rh_copy_worker *w, rh_error **err)
         rh_error *why = NULL;
 
         if (!lane->skipped && lane->sink->writer->out->seekable &&
-            write_pieces(lane, &why) < 0 &&
+            rh_copy_write(w, lane, &why) < 0 &&
             give_up_unlocked(w->job, lane, &why) < 0)
             return pass_on(why, err);
     }
@@ -324,8 +265,10 @@ static int one_share(struct rh_copy_worker *w, rh_error **err)
 
     if (rh_copy_fill(w, err) < 0)
         return -1;
-    for (size_t i = 0; i < j->copy->sink_count; i++)
+    for (size_t i = 0; i < j->copy->sink_count; i++) {
         w->lanes[i].skipped = false;
+        w->lanes[i].cloned = 0;
+    }
     for (size_t i = 0; i < j->copy->sink_count; i++)
         if (encode_lane(w, &w->lanes[i], err) < 0)
             return -1;
@@ -334,6 +277,8 @@ static int one_share(struct rh_copy_worker *w, rh_error **err)
         return -1;
     pthread_mutex_lock(&j->lock);
     j->done += w->length;
+    for (size_t i = 0; i < j->copy->sink_count; i++)
+        j->copy->sinks[i].cloned += w->lanes[i].cloned;
     pthread_mutex_unlock(&j->lock);
     return 0;
 }
@@ -632,7 +577,9 @@ static void job_init(struct rh_copy_job *j, struct rh_copy *c)
         j->unit = RH_MAX(j->unit, c->sinks[i].writer->unit);
         j->every_unit |= c->sinks[i].writer->every_unit;
     }
+    rh_copy_clones(j);
     j->scattered = can_scatter(j);
+    j->unseen = j->scattered && rh_copy_can_go_unseen(j);
     if (!c->want_content)
         return;
     if (j->forward) {
@@ -690,6 +637,7 @@ static void job_free(struct rh_copy_job *j)
         rh_digest_free(j->content[i]);
     free(j->content);
     free(j->gather.data);
+    free(j->clones);
     rh_digest_free(j->source_content);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->turn);

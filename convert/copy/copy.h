@@ -27,6 +27,7 @@ struct rh_copy_sink {
                            the caller frees */
     char content[65];   /* content digest (see copy.c), "" when not taken */
     uint64_t file_size; /* of the result */
+    uint64_t cloned;    /* bytes whose blocks it shares with the source */
 };
 
 struct rh_copy {

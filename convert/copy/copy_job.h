@@ -10,6 +10,7 @@
 enum {
     RH_CONTENT_UNIT = 1024 * 1024,
     RH_CONTENT_RECORD = 8 + 16,
+    RH_COPY_CLONES = 16, /* files of a chain */
     RH_COPY_SPANS = 6, /* few: a reader keeps some tables in memory, not many */
 };
 
@@ -18,6 +19,13 @@ struct rh_copy_gather {
     uint8_t *data;     /* RH_CONTENT_UNIT bytes; NULL: no digest is wanted */
     uint64_t unit, at; /* where it starts, and how far it has come */
     bool broken;       /* the source went back: there is no digest */
+};
+
+/* The files of which a sink can share blocks of `block` bytes. */
+struct rh_copy_clones {
+    int fds[RH_COPY_CLONES];
+    size_t count;
+    uint64_t block;
 };
 
 struct rh_copy_job {
@@ -39,6 +47,8 @@ struct rh_copy_job {
     bool every_unit; /* a writer wants the empty ones, too */
     bool forward;    /* the source is read by next() */
     bool scattered;  /* shares hold data alone, of several places */
+    bool unseen;     /* what can be cloned is not read */
+    struct rh_copy_clones *clones; /* per sink, fixed before the workers */
     bool have_piece, at_end;
     struct rh_piece piece; /* read ahead: belongs to the next unit */
     struct rh_copy_gather gather;
@@ -55,6 +65,7 @@ struct rh_copy_pending {
 struct rh_copy_span {
     uint64_t offset;
     size_t length, at; /* in worker->data */
+    bool unseen;       /* to be cloned: it was not read */
 };
 
 /* A worker's memory for one sink: the units that its share is cut into. */
@@ -67,7 +78,8 @@ struct rh_copy_lane {
     struct rh_buf packed;       /* their bytes */
     uint8_t *records;           /* content records of this share */
     size_t record_count;
-    bool skipped; /* its sink has failed: of this share it gets nothing */
+    uint64_t cloned; /* bytes of this share */
+    bool skipped;    /* its sink has failed: of this share it gets nothing */
 };
 
 struct rh_copy_worker {
@@ -102,6 +114,24 @@ int rh_copy_fill(struct rh_copy_worker *w, rh_error **err);
 /* Cut the share into the sink's units, with its edits, ready to be encoded. */
 int rh_copy_cut(struct rh_copy_worker *w, struct rh_copy_lane *lane,
                 rh_error **err);
+
+/* copy_write.c: what was given its places. */
+int rh_copy_write(struct rh_copy_worker *w, struct rh_copy_lane *lane,
+                  rh_error **err);
+
+/* copy_clone.c: what the file system shares instead. */
+void rh_copy_clones(struct rh_copy_job *j);
+/* Need nobody see the bytes that are cloned? */
+bool rh_copy_can_go_unseen(const struct rh_copy_job *j);
+/* The worker's spans of which no byte need be read. */
+int rh_copy_unseen(struct rh_copy_worker *w, rh_error **err);
+/* How many of the n bytes of the disk from `offset` on, which are to lie at
+ * `place` of the sink, are there by that; else *ret_write of them are to be
+ * written. */
+int rh_copy_clone(const struct rh_copy_worker *w,
+                  const struct rh_copy_lane *lane, uint64_t offset, uint64_t n,
+                  uint64_t place, uint64_t *ret_cloned, uint64_t *ret_write,
+                  rh_error **err);
 
 /* copy_gather.c: a forward source's bytes, in its order (under the lock). */
 void rh_copy_gather(struct rh_copy_job *j, const uint8_t *data, size_t n,

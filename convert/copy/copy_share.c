@@ -77,7 +77,7 @@ static int next_span(struct rh_copy_job *j, struct rh_copy_span *ret,
         return 0;
     j->position = stop;
     end = RH_MIN(rh_round_up(end, piece), stop);
-    *ret = (struct rh_copy_span){start, (size_t)(end - start), 0};
+    *ret = (struct rh_copy_span){start, (size_t)(end - start), 0, false};
     return 0;
 }
 
@@ -236,10 +236,12 @@ int rh_copy_fill(struct rh_copy_worker *w, rh_error **err)
     if (!j->scattered)
         return rh_reader_read(from, w->codec, w->data, w->length, w->offset,
                               err);
+    if (j->unseen && rh_copy_unseen(w, err) < 0)
+        return -1;
     for (const struct rh_copy_span *s = w->spans; s < w->spans + w->span_count;
          s++)
-        if (rh_reader_read(from, w->codec, w->data + s->at, s->length,
-                           s->offset, err) < 0)
+        if (!s->unseen && rh_reader_read(from, w->codec, w->data + s->at,
+                                         s->length, s->offset, err) < 0)
             return -1;
     return 0;
 }
@@ -331,7 +333,8 @@ static int patched_bytes(struct rh_copy_worker *w, struct rh_copy_lane *lane,
 
 /* Bytes of the disk that lie side by side, as the sink's units. */
 static void cut_units(struct rh_copy_worker *w, struct rh_copy_lane *lane,
-                      uint8_t *data, size_t length, uint64_t offset)
+                      uint8_t *data, size_t length, uint64_t offset,
+                      bool unseen)
 {
     size_t unit = (size_t)lane->sink->writer->unit;
 
@@ -347,6 +350,7 @@ static void cut_units(struct rh_copy_worker *w, struct rh_copy_lane *lane,
         u->packed = lane->clusters
                         ? lane->clusters + at / lane->sink->view->grain
                         : NULL;
+        u->unseen = unseen;
         u->iov_count = 0;
     }
 }
@@ -360,13 +364,13 @@ int rh_copy_cut(struct rh_copy_worker *w, struct rh_copy_lane *lane,
     if (w->job->scattered) {
         for (size_t i = 0; i < w->span_count; i++)
             cut_units(w, lane, w->data + w->spans[i].at, w->spans[i].length,
-                      w->spans[i].offset);
+                      w->spans[i].offset, w->spans[i].unseen);
         return 0;
     }
     if (lane->clusters && keep_clusters(w, lane, err) < 0)
         return -1;
     if (patched_bytes(w, lane, &data, err) < 0)
         return -1;
-    cut_units(w, lane, data, w->length, w->offset);
+    cut_units(w, lane, data, w->length, w->offset, false);
     return 0;
 }

@@ -406,7 +406,7 @@ static int encode_one(const struct seeking *s, struct rh_unit *u, size_t i,
     *p = (struct piece){0};
     if (u->packed && u->packed[i].bytes)
         return keep(s, &u->packed[i], p) ? 0 : repack(s, u, i, p, err);
-    if (!u->data || rh_all_zero(u->data + at, size))
+    if (!u->data || (!u->unseen && rh_all_zero(u->data + at, size)))
         return 0;
     *p = (struct piece){u->data + at, (uint32_t)size, PIECE_PLAIN};
     return s->compress == RH_COMPRESS_NONE ? 0 : compress(s, u, i, p, err);
@@ -677,6 +677,7 @@ static int seeking_create(struct rh_writer *w,
     w->unit_state = clusters * sizeof(struct piece);
     w->iov_max = clusters;
     w->any_order = true;
+    w->takes_unseen = o->compress == RH_COMPRESS_NONE;
     w->piece = s->shape.cluster;
     return 0;
 }

@@ -77,10 +77,12 @@ static int raw_create(struct rh_writer *w, const struct rh_create_options *o,
                        "raw disks cannot be compressed");
     if (o->cluster_size)
         return rh_fail(err, RH_ERR_USAGE, "raw disks have no clusters");
+    rh_out_expect(w->out, w->base + o->size);
     w->unit = UNIT;
     w->unit_state = sizeof(struct runs);
     w->iov_max = RH_COUNT(((struct runs *)NULL)->run);
     w->any_order = o->may_seek;
+    w->takes_unseen = true;
     w->piece = 1;
     return 0;
 }
@@ -104,7 +106,11 @@ static int raw_encode(struct rh_writer *w, struct rh_unit *u, rh_error **err)
     bool open = false;
 
     (void)w, (void)err;
-    runs->count = 0;
+    runs->count = u->unseen;
+    if (u->unseen) {
+        runs->run[0] = (struct run){0, (uint32_t)u->length};
+        return 0;
+    }
     while (at < u->length) {
         size_t zeros = zero_blocks(u->data, u->length, at);
         bool last = at + zeros * BLOCK >= u->length;

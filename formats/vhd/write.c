@@ -29,6 +29,7 @@ enum {
     HOLE = 64 * 1024, /* zeros shorter than this are written, not left out */
     RUNS = BLOCK / HOLE + 1, /* a page, a hole, a page: less than that */
     PAGES = BLOCK / PAGE,    /* the bitmap has a byte for each */
+    AHEAD = 16 * STRIDE,     /* the file is made longer by so much at once */
 };
 
 struct run {
@@ -47,6 +48,7 @@ struct writer {
     uint8_t *batmap; /* bit set: every sector of the block is written */
     uint64_t entries, batmap_size, first; /* first: where blocks start */
     uint64_t next;                        /* where the next block goes */
+    uint64_t expected;                    /* bytes of the file so far */
     uint64_t done;  /* blocks up to here have been handed over */
     bool forward;   /* the table is in the pipe already */
     uint8_t *zeros; /* STRIDE bytes, when forward */
@@ -101,10 +103,16 @@ static int write_head(struct rh_writer *w, rh_error **err)
 }
 
 /* --- layout --------------------------------------------------------------- */
-static void give_place(struct writer *v, uint64_t block)
+static void give_place(struct rh_writer *w, uint64_t block)
 {
+    struct writer *v = w->state;
+
     v->table[block] = (uint32_t)((v->next + PAGE - VHD_SECTOR) / VHD_SECTOR);
     v->next += STRIDE;
+    if (!v->forward && v->next > v->expected) {
+        v->expected = v->next + AHEAD;
+        rh_out_expect(w->out, w->base + v->expected);
+    }
 }
 
 /* Every block in which the source has data gets its place in the disk's order.
@@ -127,7 +135,7 @@ static int plan_forward(struct rh_writer *w, struct rh_reader *source,
         for (uint64_t b = (offset - e.length) / BLOCK;
              b <= (offset - 1) / BLOCK; b++)
             if (v->table[b] == VHD_NO_BLOCK)
-                give_place(v, b);
+                give_place(w, b);
     }
     v->zeros = rh_calloc(1, STRIDE);
     return write_head(w, err);
@@ -275,7 +283,7 @@ static void place_part(struct rh_writer *w, struct rh_unit *u)
     if (!room->count)
         return;
     if (v->table[block] == VHD_NO_BLOCK)
-        give_place(v, block);
+        give_place(w, block);
     for (size_t i = 0; i < rh_div_up(u->length, PAGE); i++)
         if (bitmap[i])
             v->pages[(first + i) / 8] |= (uint8_t)(0x80 >> (first + i) % 8);
@@ -367,7 +375,7 @@ static int vhd_place(struct rh_writer *w, struct rh_unit *u, rh_error **err)
     if (v->pages || !room->count)
         return 0;
     at = w->base + v->next;
-    give_place(v, block);
+    give_place(w, block);
     note_full(v, block, bitmap);
     add_iov(u, at, room->head, PAGE);
     add_runs(u, at + PAGE);

@@ -38,6 +38,7 @@ static int fixed_create(struct rh_writer *w, const struct rh_create_options *o,
     w->any_order = o->may_seek;
     w->piece = 1;
     w->state = v;
+    rh_out_expect(w->out, w->base + o->size + VHD_FOOTER);
     return 0;
 }
 
