@@ -464,6 +464,25 @@ test_mounts_that_cannot_succeed_are_told() {
     convert
     expect_findings GUEST-MOUNT-LOST 6
 }
+# fstab(5) writes a blank as \040, udev as \x20, and people a slash too many.
+test_a_mount_is_known_however_it_is_written() {
+    local spec
+    guest debian </dev/null
+    debugfs -R "rdump /boot ." "g.raw?offset=$(($(jq .root g.raw.json) << 20))" 2>/dev/null
+    for spec in 'LABEL=my\040boot /boot' '/dev/disk/by-label/my\x20boot /boot' \
+        'LABEL="my\040boot" //boot/'; do
+        printf '%s\n' '== /etc/fstab' "/dev/sda1 / ext4 defaults 0 1" \
+            "$spec ext4 defaults 0 2" | guest debian
+        mke2fs -q -t ext2 -m 0 -L 'my boot' -d boot boot.img 4M 2>/dev/null
+        dd if=boot.img of=g.raw bs=1M seek=25 conv=notrunc status=none
+        python3 "$mkova" --mac "$mac" --name g g.ova g.raw >/dev/null
+        run "$REHOST" convert g.ova --to kvm --out out --format raw --overwrite
+        expect_status 0
+        expect_findings GUEST-MOUNT-LOST 0
+        debugfs -R "cat /initrd.img-$kver" "out/g/disk0.raw?offset=$((25 << 20))" 2>/dev/null |
+            expect_driver virtio_scsi
+    done
+}
 test_mounts_that_cannot_succeed_get_nofail_when_asked_for() {
     lost_fstab | guest debian
     convert --fix linux.fstab-nofail

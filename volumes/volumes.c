@@ -2,8 +2,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "volumes/volumes.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 int rh_volumes_find(struct rh_disks *d, const struct rh_vm *vm,
                     struct rh_volumes *ret, rh_error **err)
@@ -47,6 +49,26 @@ bool rh_volumes_have(const struct rh_volumes *v, const char *fstype)
 
 /* --- by name
  * --------------------------------------------------------------------- */
+/* udev writes what is no letter, digit or mark in a link's name as \xNN. */
+static bool same_value(const char *spec, size_t n, const char *value,
+                       bool any_case)
+{
+    while (n) {
+        bool hex = n >= 4 && spec[0] == '\\' && spec[1] == 'x' &&
+                   isxdigit((unsigned char)spec[2]) &&
+                   isxdigit((unsigned char)spec[3]) && *value != '\\';
+        char digits[3] = {hex ? spec[2] : '\0', hex ? spec[3] : '\0', '\0'};
+        char c = hex ? (char)strtoul(digits, NULL, 16) : *spec;
+
+        if (!*value || (any_case ? strncasecmp(&c, value, 1) : c != *value))
+            return false;
+        value++;
+        spec += hex ? 4 : 1;
+        n -= hex ? 4 : 1;
+    }
+    return !*value;
+}
+
 /* UUID="..." and LABEL='...' are quoted at times. */
 static bool value_is(const char *spec, const char *key, const char *value,
                      bool any_case)
@@ -62,10 +84,7 @@ static bool value_is(const char *spec, const char *key, const char *value,
         spec++;
         length -= 2;
     }
-    if (strlen(value) != length)
-        return false;
-    return any_case ? !strncasecmp(spec, value, length)
-                    : !strncmp(spec, value, length);
+    return same_value(spec, length, value, any_case);
 }
 
 /* /dev/mapper doubles the dashes of the names. */

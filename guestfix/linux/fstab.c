@@ -7,6 +7,38 @@
 
 #include "guestfix/linux/linux.h"
 
+static bool is_octal(const char *p)
+{
+    return p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' &&
+           p[2] <= '7' && p[3] >= '0' && p[3] <= '7';
+}
+
+/* A blank within a field is written \040, a tab \011 (fstab(5)). */
+static void decode(char *field)
+{
+    char *to = field;
+
+    for (const char *p = field; *p; to++) {
+        bool octal = is_octal(p);
+
+        *to = octal ? (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + p[3] - '0')
+                    : *p;
+        p += octal ? 4 : 1;
+    }
+    *to = '\0';
+}
+
+/* "/boot/" and "//boot" are /boot. */
+static void squeeze(char *path)
+{
+    char *to = path;
+
+    for (const char *p = path; *p; p++)
+        if (*p != '/' || (p[1] != '/' && (p[1] || to == path)))
+            *to++ = *p;
+    *to = '\0';
+}
+
 bool rh_fstab_parse(char *line, struct rh_fstab_entry *ret)
 {
     char *save, *fields[4] = {NULL};
@@ -18,6 +50,9 @@ bool rh_fstab_parse(char *line, struct rh_fstab_entry *ret)
         fields[i] = strtok_r(i ? NULL : p, " \t\r\n", &save);
     if (!fields[1])
         return false;
+    decode(fields[0]);
+    decode(fields[1]);
+    squeeze(fields[1]);
     ret->spec = fields[0];
     ret->path = fields[1];
     ret->type = fields[2] ? fields[2] : "auto";
