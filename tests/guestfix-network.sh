@@ -166,6 +166,47 @@ END
     expect_bound "ens192 $a ens224 $b ens256 $c "
     expect_unmatched 0
 }
+# What the shell leaves out is no name: "# the LAN" gave NICs "the" and "LAN".
+test_ifcfg_with_comments_behind_its_values() {
+    guest rocky "$a@" "$b@" -- \
+        --without /etc/NetworkManager/system-connections/ens192.nmconnection <<END
+== /etc/sysconfig/network-scripts/ifcfg-lan
+DEVICE="lan0"   # the LAN
+HWADDR="$b" # second
+IPADDR='192.0.2.5' # ours
+PREFIX=24
+== /etc/sysconfig/network-scripts/ifcfg-wan
+export DEVICE=wan0; ONBOOT=yes
+HWADDR=$a	# first
+END
+    convert
+    expect_bound "lan0 $b wan0 $a "
+    expect_json '.vms[0].targets[0].guest.nics[0].addresses|tostring' '["192.0.2.5/24"]' \
+        out/g/report.json
+}
+test_ifupdown_lines_that_go_on() {
+    guest debian "$a@192" "$b@224" -- $debian <<'END'
+== /etc/network/interfaces
+# not this one \
+auto lo \
+    lan0
+iface lan0 inet static
+    address \
+        192.0.2.5/24
+rename ens192=lan0
+END
+    convert
+    expect_json '.vms[0].targets[0].guest.nics|map(select(.name=="lan0"))[0].addresses|tostring' \
+        '["192.0.2.5/24"]' out/g/report.json
+}
+test_an_argument_in_a_comment_is_none() {
+    guest debian "$a@192" -- $debian --without /etc/default/grub <<'END'
+== /etc/default/grub
+#GRUB_CMDLINE_LINUX="net.ifnames=0 biosdevname=0"
+END
+    convert
+    expect_bound "ens192 $a "
+}
 test_an_interface_that_is_not_brought_up_does_not_stand_in_the_way() {
     guest rocky "$a@" -- <<'END'
 == /etc/sysconfig/network-scripts/ifcfg-eno1

@@ -38,8 +38,12 @@ static bool has_generator(struct rh_guest *g)
 static bool text_says(struct rh_guest *g, const char *path)
 {
     RH_AUTO(rh_freep) char *text = rh_guest_text(g, path, NULL);
+    char *rest = text, *line;
 
-    return text && strstr(text, "net.ifnames=0");
+    while ((line = strsep(&rest, "\n")))
+        if (line[strspn(line, " \t")] != '#' && strstr(line, "net.ifnames=0"))
+            return true;
+    return false;
 }
 
 static bool told_by_arguments(struct rh_guest *g)

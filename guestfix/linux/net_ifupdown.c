@@ -166,6 +166,25 @@ static void read_line(struct reading *r, char *line)
     }
 }
 
+/* A backslash at a line's end joins the next one to it, but in comments. */
+static char *next_line(char **rest)
+{
+    char *line = *rest, *end = line;
+
+    if (!line)
+        return NULL;
+    do {
+        end += strcspn(end, "\n");
+        if (!*end || line[strspn(line, " \t")] == '#' || end == line ||
+            end[-1] != '\\')
+            break;
+        end[-1] = *end = ' ';
+    } while (true);
+    *rest = *end ? end + 1 : NULL;
+    *end = '\0';
+    return line;
+}
+
 static void read_file(struct reading *r, const char *path)
 {
     RH_AUTO(rh_freep) char *text = NULL;
@@ -180,7 +199,7 @@ static void read_file(struct reading *r, const char *path)
         return;
     r->path = path;
     r->depth++;
-    while ((line = strsep(&rest, "\n")))
+    while ((line = next_line(&rest)))
         read_line(r, line);
     end_stanza(r);
     r->depth--;

@@ -84,6 +84,7 @@ static void one_rule(struct rh_linux *l, const char *line, const char *path,
     if (line[strspn(line, " \t")] == '#' || !rule_name(line, name, sizeof name))
         return;
     by_mac = rule_value(line, "ATTR{address}", mac, sizeof mac) ||
+             rule_value(line, "ATTRS{address}", mac, sizeof mac) ||
              rule_value(line, "SYSFS{address}", mac, sizeof mac);
     by_path = rule_value(line, "KERNELS", place, sizeof place) ||
               rule_value(line, "ID_PATH}", place, sizeof place);

@@ -340,6 +340,25 @@ char *rh_trimmed(char *text, const char *also)
     return text;
 }
 
+/* In shell a value ends where a comment or another command begins. */
+static void end_shell_value(char *value)
+{
+    char quote = '\0';
+
+    for (char *p = value; *p; p++) {
+        bool comment = *p == '#' && p > value && strchr(" \t", p[-1]);
+
+        if (quote) {
+            quote = *p == quote ? '\0' : quote;
+        } else if (*p == '"' || *p == '\'') {
+            quote = *p;
+        } else if (comment || *p == ';') {
+            *p = '\0';
+            return;
+        }
+    }
+}
+
 void rh_each_assignment(char *text, rh_line_fn *fn, void *user)
 {
     const char *section = "";
@@ -355,6 +374,10 @@ void rh_each_assignment(char *text, rh_line_fn *fn, void *user)
         if (*line == '#' || *line == ';' || !value)
             continue;
         *value++ = '\0';
+        if (!*section) {
+            end_shell_value(value);
+            line += strncmp(line, "export ", 7) ? 0 : 7;
+        }
         fn(user, section, rh_trimmed(line, ""), rh_trimmed(value, "\"'"));
     }
 }
