@@ -98,8 +98,8 @@
         {"remove-vmware-tools", 0, NULL,                                       \
          N_("remove VMware's tools from Windows at its first start"),          \
          TO_OPTIONS},                                                          \
-        {"network-map", 0, "FROM=TO", N_("a network's name on the target"),    \
-         TO_OPTIONS},                                                          \
+        {"network-map", 0, "FROM=TO[,tag=VLAN]",                               \
+         N_("a network's name on the target"), TO_OPTIONS},                    \
         {"storage", 0, "NAME", N_("Proxmox storage"), TO_OPTIONS},             \
         {"vmid", 0, "N", N_("Proxmox VM id"), TO_OPTIONS},                     \
         {"sr", 0, "NAME", N_("Xen storage repository"), TO_OPTIONS},           \

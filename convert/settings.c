@@ -49,27 +49,56 @@ static int read_targets(struct rh_job *job, rh_error **err)
 /* --- options
  * ------------------------------------------------------------------ */
 
+static bool all_tag(const struct rh_job *job)
+{
+    for (size_t i = 0; i < job->target_count; i++)
+        if (!(job->targets[i]->abilities & RH_TARGET_TAGS_VLANS))
+            return false;
+    return true;
+}
+
+/* FROM=TO[,tag=VLAN], as push has it: TO:VLAN for the target. */
+static int read_network(struct rh_job *job, const char *map, rh_error **err)
+{
+    const char *tag = strstr(map, ",tag=");
+    RH_AUTO(rh_freep)
+    char *plain = rh_strndup(map, tag ? (size_t)(tag - map) : strlen(map));
+    char *equals = strrchr(plain, '=');
+    struct rh_network_map *m;
+    uint64_t vlan = 1;
+
+    if (tag && !all_tag(job)) {
+        rh_fail(err, RH_ERR_PLAN_OPTION,
+                "--network-map \"%s\": a VLAN is a matter of the network "
+                "there: it takes no tag=",
+                map);
+        return rh_hint(err, "name the network that has the VLAN, or convert "
+                            "for each target by itself");
+    }
+    if (!equals || equals == plain || !equals[1] ||
+        (tag && (!rh_parse_u64(tag + 5, &vlan) || !vlan || vlan > 4094))) {
+        rh_fail(err, RH_ERR_PLAN_OPTION, "--network-map cannot be \"%s\"", map);
+        return rh_hint(err, "write FROM=TO, for example "
+                            "--network-map \"VM Network=vmbr0\"");
+    }
+    *equals++ = '\0';
+    job->networks = rh_realloc_array(job->networks, job->network_count + 1,
+                                     sizeof *job->networks);
+    m = &job->networks[job->network_count++];
+    m->from = rh_arena_strdup(job->arena, plain);
+    m->to = rh_arena_printf(job->arena, "%s%s%s", equals, tag ? ":" : "",
+                            tag ? tag + 5 : "");
+    return 0;
+}
+
 static int read_networks(struct rh_job *job, rh_error **err)
 {
     const char *map;
 
     for (size_t i = 0; (map = rh_option_at(job->options, "network-map", i));
-         i++) {
-        const char *equals = strrchr(map, '=');
-        struct rh_network_map *m;
-
-        if (!equals || equals == map || !equals[1]) {
-            rh_fail(err, RH_ERR_PLAN_OPTION, "--network-map cannot be \"%s\"",
-                    map);
-            return rh_hint(err, "write FROM=TO, for example "
-                                "--network-map \"VM Network=vmbr0\"");
-        }
-        job->networks = rh_realloc_array(job->networks, job->network_count + 1,
-                                         sizeof *job->networks);
-        m = &job->networks[job->network_count++];
-        m->from = rh_arena_strndup(job->arena, map, (size_t)(equals - map));
-        m->to = rh_arena_strdup(job->arena, equals + 1);
-    }
+         i++)
+        if (read_network(job, map, err) < 0)
+            return -1;
     return 0;
 }
 
@@ -101,6 +130,47 @@ static int check_words(const struct rh_job *job, rh_error **err)
                                    RH_ERR_PLAN_OPTION, err) < 0)
             return -1;
     return check_format(job, err);
+}
+
+/* "8.2" and "8.2.1" are the version 8.2. */
+static bool is_version(const char *given, const char *version)
+{
+    size_t n = strlen(version);
+
+    return !strncmp(given, version, n) && (!given[n] || given[n] == '.');
+}
+
+/* One of several targets may have it. */
+static int check_version(const struct rh_job *job, rh_error **err)
+{
+    const char *given = rh_option(job->options, "target-version");
+    RH_AUTO(rh_buf_free) struct rh_buf all = {0};
+
+    if (!given)
+        return 0;
+    for (size_t i = 0; i < job->target_count; i++) {
+        const char *const *v = job->targets[i]->versions;
+
+        for (; v && *v; v++) {
+            if (is_version(given, *v))
+                return 0;
+            rh_buf_printf(&all, "%s%s (%s)", all.length ? ", " : "", *v,
+                          job->targets[i]->name);
+        }
+    }
+    rh_fail(err, RH_ERR_PLAN_OPTION, "--target-version cannot be \"%s\"",
+            given);
+    return rh_hint(err, "use one of: %s", all.data ? all.data : "");
+}
+
+/* An empty variable of a script makes no VM of a name that nobody knows. */
+static int check_name(const struct rh_job *job, rh_error **err)
+{
+    const char *name = rh_option(job->options, "name");
+
+    return name && !*name ? rh_fail(err, RH_ERR_PLAN_OPTION,
+                                    "--name cannot be \"%s\"", name)
+                          : 0;
 }
 
 /* --fix and --no-fix, which may come again and again. */
@@ -145,6 +215,7 @@ int rh_job_read_options(struct rh_job *job, rh_error **err)
     return read_targets(job, err) ||
                    rh_options_check_targets(job->options, err) ||
                    check_words(job, err) || check_keep(job, err) ||
+                   check_version(job, err) || check_name(job, err) ||
                    check_fixes(job, "fix", err) ||
                    check_fixes(job, "no-fix", err) ||
                    rh_job_check_needs(job, err) || read_networks(job, err)

@@ -64,6 +64,9 @@ enum {
     /* Disks and network cards at full speed by the hypervisor's own protocol:
      * the guest must have drivers for it (Xen's blkfront and netfront). */
     RH_TARGET_NEEDS_PV_DRIVERS = 1,
+    /* A NIC may have a VLAN's tag: --network-map FROM=TO,tag=VLAN comes as
+     * "TO:VLAN". */
+    RH_TARGET_TAGS_VLANS = 2,
 };
 
 struct rh_target {
@@ -77,6 +80,8 @@ struct rh_target {
     unsigned abilities;  /* RH_TARGET_... */
     /* Options that this target alone takes; NULL-ended, or NULL. */
     const struct rh_option_row *options;
+    /* The hypervisor's versions that --target-version names; NULL-ended. */
+    const char *const *versions;
     /* Compare VM and choices with the limits; only findings. */
     int (*check)(const struct rh_target_job *job, struct rh_findings *findings,
                  rh_error **err);

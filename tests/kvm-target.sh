@@ -200,12 +200,36 @@ test_more_disks_than_a_bus_has() {
 
 # --- names, networks, texts --------------------------------------------------------
 test_networks_by_map() {
-    converted one --network-map 'VM Network=vmbr7:42'
-    conf net0 "virtio=$(sed -n 's/^net0: [^=]*=\([^,]*\).*/\1/p' \
-        "$result/proxmox.conf"),bridge=vmbr7,firewall=1,tag=42"
-    found KVM-VLAN
-    not_found KVM-NETWORK
-    judged define
+    local map
+    for map in vmbr7:42 vmbr7,tag=42; do # as push has it
+        converted one --network-map "VM Network=$map"
+        conf net0 "virtio=$(sed -n 's/^net0: [^=]*=\([^,]*\).*/\1/p' \
+            "$result/proxmox.conf"),bridge=vmbr7,firewall=1,tag=42"
+        found KVM-VLAN
+        not_found KVM-NETWORK
+        judged define
+        rm -r out
+    done
+    for map in '*=vmbr7,tag=4095' '*=vmbr7,tag=' '*=,tag=7'; do
+        run "$REHOST" convert "$SCRATCH/one.ova" --to kvm --out out --network-map "$map"
+        expect_error PLAN_OPTION 2
+    done
+    run "$REHOST" convert "$SCRATCH/one.ova" --to all --out out \
+        --network-map '*=vmbr7,tag=42'
+    expect_error PLAN_OPTION 2
+    expect_empty out
+}
+test_versions_and_names_that_cannot_be() {
+    local o
+    for o in '--to kvm --target-version 7' '--to xen --target-version 8.20' \
+        '--to all --target-version=' '--to kvm --name='; do
+        # shellcheck disable=SC2086
+        run "$REHOST" convert "$SCRATCH/one.ova" --out out $o
+        expect_error PLAN_OPTION 2
+        expect_empty out
+    done
+    run "$REHOST" report "$SCRATCH/one.ova" --to all --target-version 8.2.1 --json r.json
+    expect_status 0
 }
 test_networks_without_a_map_are_said() {
     run "$REHOST" convert "$SCRATCH/one.ova" --to kvm --out out \

@@ -25,11 +25,16 @@ test_a_vm_arrives_whole() {
     expect_schema web01/receipt.json rehost.receipt-1.json
     expect_json '.delivery[0].node' pve1 web01/receipt.json
     # The next one takes the next number.
-    push --start --network-map 'VM Network=vmbr1,tag=7'
-    expect_status 0
-    expect_stdout "^delivered: web01 as 101 at $URL\$"
-    expect_equal "$(setting 101 net1 | tr , '\n' | grep -E 'bridge|tag' |
-        tr '\n' ' ')" "bridge=vmbr1 tag=7 " "the mapped NIC"
+    # (Either form, as convert has them.)
+    local map vm=101
+    for map in vmbr1,tag=7 vmbr1:7; do
+        push --start --network-map "VM Network=$map"
+        expect_status 0
+        expect_stdout "^delivered: web01 as $vm at $URL\$"
+        expect_equal "$(setting $vm net1 | tr , '\n' | grep -E 'bridge|tag' |
+            tr '\n' ' ')" "bridge=vmbr1 tag=7 " "the mapped NIC"
+        vm=$((vm + 1))
+    done
 }
 test_the_guest_tells_its_address() {
     pve --guest-address 10.0.0.5
@@ -217,8 +222,9 @@ test_convert_to_a_node() {
     expect_equal "$(setting 100 net0)" \
         "$(sed -n 's/^net0: //p' web01/proxmox.conf)" "net0"
     expect_empty "$STATE/local/import"
-    convert_to --format raw --vmid 200
+    convert_to --format raw --vmid 200 --network-map '*=vmbr1:7'
     expect_status 0
+    expect_equal "$(setting 200 net0 | grep -o 'bridge=.*')" 'bridge=vmbr1,firewall=1,tag=7' net0
     expect_same_disk "$SCRATCH/1.raw" "$STATE/images/vm-200-disk-2.raw" raw raw
 }
 test_convert_that_fails_there() {

@@ -231,12 +231,24 @@ static const char *mapped(const rh_options *o, const char *name,
     return any;
 }
 
+/* "vmbr1:20", as convert takes it, too, is "vmbr1,tag=20". */
+static char *with_tag(const char *to)
+{
+    const char *colon = strrchr(to, ':');
+    uint64_t vlan;
+
+    if (!colon || !rh_parse_u64(colon + 1, &vlan) || !vlan || vlan > 4094)
+        return rh_strdup(to);
+    return rh_printf("%.*s,tag=%s", (int)(colon - to), to, colon + 1);
+}
+
 static void map_nic(struct rh_pve_setting *s, const char *network,
                     const rh_options *o)
 {
     static const char *const replaced[] = {"bridge", "tag", NULL};
     RH_AUTO(rh_freep) char *bridge = rh_pve_part(s->value, "bridge");
-    const char *to = mapped(o, network, bridge);
+    const char *map = mapped(o, network, bridge);
+    RH_AUTO(rh_freep) char *to = map ? with_tag(map) : NULL;
     RH_AUTO(rh_freep) char *rest = NULL;
 
     if (!to)

@@ -37,13 +37,17 @@ static const struct rh_option_row options[] = {
     {NULL, NULL},
 };
 
+static const char *const versions[] = {"8", "9", NULL};
+
 const struct rh_target rh_target_kvm = {
     .name = "kvm",
     .about = N_("Proxmox VE 8 and 9, libvirt"),
     .folder = "kvm",
     .profile = "kvm",
     .format = "qcow2",
+    .abilities = RH_TARGET_TAGS_VLANS,
     .options = options,
+    .versions = versions,
     .check = rh_kvm_check,
     .assign = rh_kvm_assign,
     .emit = emit,

@@ -93,6 +93,8 @@ static const struct rh_option_row options[] = {
     {NULL, NULL},
 };
 
+static const char *const versions[] = {"8.2", "8.3", NULL};
+
 const struct rh_target rh_target_xen = {
     .name = "xen",
     .about = N_("XCP-ng 8.2 and 8.3, with Xen Orchestra"),
@@ -102,6 +104,7 @@ const struct rh_target rh_target_xen = {
     .format = "xva",
     .abilities = RH_TARGET_NEEDS_PV_DRIVERS,
     .options = options,
+    .versions = versions,
     .check = rh_xen_check,
     .assign = assign,
     .emit = emit,
