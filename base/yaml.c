@@ -33,7 +33,8 @@ static int place(struct builder *b, json_t *value)
     }
     if (json_is_array(into))
         return json_array_append_new(into, value);
-    if (!b->key[b->depth - 1]) {
+    if (!b->key[b->depth - 1] ||
+        json_object_get(into, b->key[b->depth - 1])) { /* no last word */
         json_decref(value);
         return -1;
     }
@@ -100,9 +101,11 @@ static int event(struct builder *b, const yaml_event_t *e, rh_error **err)
         break;
     }
     if (status)
-        return rh_fail(err, b->ids->syntax,
-                       "line %zu: an alias, a key that is no word, or too deep",
-                       e->start_mark.line + 1);
+        return rh_fail(
+            err, b->ids->syntax,
+            "line %zu: an alias, a key that is no word or stands twice, "
+            "or too deep",
+            e->start_mark.line + 1);
     return 0;
 }
 

@@ -61,7 +61,7 @@ static int read_json(struct rh_fill *f, const char *text, size_t n,
 
     if (check_size(text, n, err))
         return -1;
-    doc = json_loadb(text, n, flags, &e);
+    doc = json_loadb(text, n, flags | JSON_REJECT_DUPLICATES, &e);
     if (!doc)
         return rh_fail(err, RH_ERR_FILL_SYNTAX, "line %d, column %d: %s",
                        e.line, e.column, e.text);

@@ -72,6 +72,7 @@ test_errors_name_the_line() {
     bad_file 4 'whole batch' <<<"$head  - {source: a.ova, threads: 4}"
     bad_file 5 'stands twice' <<<"$head  - source: a.ova"$'\n    source: b.ova'
     bad_file 5 '.' <<<"$head  - {source: a.ova"
+    bad_file 6 'second document' <<<"$head  - source: a.ova"$'\n---\nvms: []'
     bad_file 3 'no VM in it' <<<$'schema: rehost.jobs/1\nout: o\nvms: []'
 }
 test_every_option_of_convert_is_a_key() {

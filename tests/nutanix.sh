@@ -389,6 +389,15 @@ check overlay_that_is_a_list overlay_is_refused FILL_KIND 3 '- a\n- b\n'
 check overlay_of_nothing overlay_is_refused FILL_KIND 3 ''
 check acli_that_was_cut_short overlay_is_refused FILL_SYNTAX 3 'app01 {\n config {\n'
 
+test_a_key_that_stands_twice_has_no_last_word() {
+    disk a.qcow2 64M
+    printf '%s\n' 'cpus: 3' 'memory: 2GiB' 'cpus: 5' >o.yaml
+    echo '{"cpus": 3, "memory": "2GiB", "cpus": 5}' >o.json
+    for file in o.yaml o.json; do
+        run "$REHOST" inspect a.qcow2 --fill "$file"
+        expect_error FILL_SYNTAX 3
+    done
+}
 test_a_fill_file_that_is_not_there() {
     disk a.qcow2 64M
     run "$REHOST" inspect a.qcow2 --fill nowhere.json

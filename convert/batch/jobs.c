@@ -610,6 +610,27 @@ static int read_root(struct reading *r, const yaml_node_t *root)
     return rh_jobs_order(r->jobs, r->err);
 }
 
+/* VMs behind a "---" would never be moved, without a word. */
+static int check_alone(const struct rh_jobs *jobs, yaml_parser_t *parser,
+                       rh_error **err)
+{
+    yaml_document_t more;
+    const yaml_node_t *root;
+    int failed = 0;
+
+    if (!yaml_parser_load(parser, &more))
+        return rh_fail(err, RH_ERR_JOBS_FILE, "%s:%zu: %s", jobs->path,
+                       parser->problem_mark.line + 1,
+                       parser->problem ? parser->problem : "not YAML");
+    root = yaml_document_get_root_node(&more);
+    if (root && (root->type != YAML_SCALAR_NODE || root->data.scalar.length))
+        failed = rh_fail(err, RH_ERR_JOBS_FILE,
+                         "%s:%zu: a second document begins here; one is read",
+                         jobs->path, root->start_mark.line + 1);
+    yaml_document_delete(&more);
+    return failed;
+}
+
 static int read_document(struct rh_jobs *jobs, yaml_parser_t *parser,
                          rh_error **err)
 {
@@ -626,6 +647,8 @@ static int read_document(struct rh_jobs *jobs, yaml_parser_t *parser,
     failed = root ? read_root(&r, root)
                   : rh_fail(err, RH_ERR_JOBS_FILE, "%s: the file is empty",
                             jobs->path);
+    if (!failed)
+        failed = check_alone(jobs, parser, err);
     free(r.defaults.items);
     yaml_document_delete(&document);
     return failed;
