@@ -694,6 +694,24 @@ items = [disk(10, 'd1'), item(11, 32768, ResourceSubType='nvram', HostResource='
     run "$REHOST" inspect box.ovf
     expect_error PACKAGE_HREF 3
 }
+test_a_mac_address_in_any_usual_spelling() {
+    descriptor "items = [disk(10, 'd1')] + [item(20 + n, 10, ResourceSubType='VmxNet3', Address=a)
+    for n, a in enumerate(('00-50-56-8A-00-0A', '0050568a000b', '0050.568A.000c', '01-50-56-8a-00-0d',
+                           '00:50-56:8a:00:0e'))]"
+    run "$REHOST" inspect box.ovf --json --set nic4.mac=0050568A000F
+    expect_status 0
+    expect_json '.vms[0].nics | map(.mac) | tostring' \
+        '["00:50:56:8a:00:0a","00:50:56:8a:00:0b","00:50:56:8a:00:0c",null,"00:50:56:8a:00:0f"]'
+    expect_json '[.vms[0].findings[] | select(.id == "OVF-VALUE")] | length' 2
+}
+test_a_second_hardware_section_is_told() {
+    descriptor "pass"
+    sed -i 's|</VirtualHardwareSection>|&<VirtualHardwareSection><Info/></VirtualHardwareSection>|' box.ovf
+    run "$REHOST" inspect box.ovf --json
+    expect_status 0
+    has_finding OVF-SECTION-CAUTION caution vm
+    expect_json '.vms[0].cpus' 2
+}
 test_a_vmx_as_hosts_really_write_it() {
     printf '%s\n' 'config.version = "8"' 'displayName = "box"' 'memsize = "512"' \
         'scsi0.virtualDev = "pvscsi"' 'scsi0:0.fileName = "a.vmdk"' \

@@ -49,6 +49,36 @@ bool rh_valid_mac(const char *mac)
     return !zero && !(hex_digit(mac[1]) & 1); /* odd: a group's address */
 }
 
+bool rh_mac_of(const char *text, char ret_mac[18])
+{
+    char hex[12], mac[18];
+    size_t n = 0, length = text ? strlen(text) : 0;
+    /* aa:bb:..., aa-bb-..., aabb.ccdd.eeff, aabbccddeeff */
+    char mark = length == 17 ? text[2] : length == 14 ? '.' : '\0';
+    size_t group = length == 17 ? 3 : 5;
+
+    if (length != 12 && length != 14 && (length != 17 || !strchr(":-", mark)))
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (mark && i % group == group - 1) {
+            if (text[i] != mark)
+                return false;
+            continue;
+        }
+        if (n == sizeof hex || hex_digit(text[i]) < 0)
+            return false;
+        hex[n++] = (char)tolower((unsigned char)text[i]);
+    }
+    if (n != sizeof hex)
+        return false;
+    snprintf(mac, sizeof mac, "%.2s:%.2s:%.2s:%.2s:%.2s:%.2s", hex, hex + 2,
+             hex + 4, hex + 6, hex + 8, hex + 10);
+    if (!rh_valid_mac(mac))
+        return false;
+    memcpy(ret_mac, mac, sizeof mac);
+    return true;
+}
+
 static void made_up_mac(const char *seed, unsigned index, char ret_mac[18])
 {
     RH_AUTO(rh_freep) char *text = rh_printf("%s/nic/%u", seed, index);

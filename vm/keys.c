@@ -299,14 +299,11 @@ static int set_text(struct rh_vm *vm, struct rh_value *v, const char *key,
         return rh_fail(err, RH_ERR_CONFIG_VALUE, "%s: \"%s\" is not UTF-8", key,
                        text);
     if (!strcmp(field->key, "mac")) {
-        if (!rh_valid_mac(text))
+        if (!rh_mac_of(text, kept))
             return rh_fail(err, RH_ERR_CONFIG_VALUE,
                            "%s=%s: a unicast MAC address like "
                            "00:50:56:aa:bb:cc is wanted",
                            key, text);
-        snprintf(kept, sizeof kept, "%s", text);
-        for (char *p = kept; *p; p++)
-            *p = (char)tolower((unsigned char)*p);
         text = kept;
     }
     if (!strcmp(field->key, "uuid")) {

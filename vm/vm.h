@@ -178,6 +178,9 @@ json_t *rh_vm_json(struct rh_vm *vm);
 /* Words of controllers and NIC models as cli.md lists them; NULL: unknown. */
 const char *rh_controller_bus(const char *controller); /* "pvscsi" -> "scsi" */
 bool rh_valid_mac(const char *mac); /* unicast, colons, any case */
+/* As rehost writes it, of any usual spelling: with colons, dashes, Cisco's
+ * dots, or bare; false: no unicast address. */
+bool rh_mac_of(const char *text, char ret_mac[18]);
 /* The MAC that the NIC has on any target, in lower case: the VM's own, or, when
  * no source says one, one made of the VM's identity (true), so that what is
  * written into the guest and into the target's configuration agree. */

@@ -350,18 +350,30 @@ static const char *source_of(const char *type)
 }
 
 /* Of several hardware sections the first of a family that we know. */
-static xmlNode *hardware_of(struct rh_ovf *o, const xmlNode *system)
+static xmlNode *hardware_of(struct rh_ovf *o, const xmlNode *system,
+                            struct rh_findings *findings)
 {
-    xmlNode *first = NULL;
+    xmlNode *first = NULL, *known = NULL;
+    unsigned n = 0;
+    const char *type;
 
     RH_EACH_CHILD(child, system)
     {
         if (strcmp(rh_ovf_section(o, child), "VirtualHardwareSection"))
             continue;
+        n++;
         first = first ? first : child;
-        if (source_of(family(o, child)))
-            return child;
+        if (!known && source_of(family(o, child)))
+            known = child;
     }
+    first = known ? known : first;
+    if (n < 2)
+        return first;
+    type = family(o, first);
+    rh_finding_add(findings, RH_F_OVF_SECTION_CAUTION, "vm",
+                   "the VM has %u hardware sections, of which one is meant; "
+                   "that of \"%s\" is taken",
+                   n, type ? type : "?");
     return first;
 }
 
@@ -404,7 +416,7 @@ static void name_vm(struct rh_ovf *o, const xmlNode *system, struct rh_vm *vm)
 static int read_vm(struct rh_ovf *o, xmlNode *system, struct rh_vm *vm,
                    struct rh_findings *findings, rh_error **err)
 {
-    xmlNode *hardware = hardware_of(o, system);
+    xmlNode *hardware = hardware_of(o, system, findings);
     const char *source = hardware ? source_of(family(o, hardware)) : NULL;
     struct rh_items items = {0};
     int status = 0;

@@ -3,7 +3,6 @@
  * Controllers come first, whatever the order of the items: children may stand
  * before their parent. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -314,14 +313,12 @@ static void nic_address(const struct rh_item *item, struct rh_vm *vm,
 
     if (!text || strlen(text) < 12) /* a slot number, or nothing */
         return;
-    if (!rh_valid_mac(text)) {
+    if (!rh_mac_of(text, mac)) {
         rh_finding_add(findings, RH_F_OVF_VALUE, subject,
                        "\"%s\" is not a usable MAC address; it was left out",
                        text);
         return;
     }
-    for (size_t i = 0; i < sizeof mac; i++)
-        mac[i] = (char)tolower((unsigned char)text[i]);
     rh_set_text(vm, &nic->mac, mac, RH_FROM_OVF, NULL);
 }
 

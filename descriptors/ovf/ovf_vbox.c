@@ -1,8 +1,6 @@
 /* ovf_vbox.c - vbox:Machine, where VirtualBox says what its OVF leaves out:
  * MAC addresses, firmware, clock, TPM. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -13,18 +11,6 @@ static bool is_true(struct rh_ovf *o, const xmlNode *node, const char *attr)
     bool b = false;
 
     return rh_parse_bool(rh_ovf_attr(o, node, attr), &b) && b;
-}
-
-/* "0800272AFB4E" */
-static bool bare_mac(const char *hex, char ret_mac[18])
-{
-    if (!hex || strlen(hex) != 12)
-        return false;
-    snprintf(ret_mac, 18, "%.2s:%.2s:%.2s:%.2s:%.2s:%.2s", hex, hex + 2,
-             hex + 4, hex + 6, hex + 8, hex + 10);
-    for (char *p = ret_mac; *p; p++)
-        *p = (char)tolower((unsigned char)*p);
-    return rh_valid_mac(ret_mac);
 }
 
 /* The enabled adapters stand in the order of the OVF's network cards. */
@@ -48,7 +34,7 @@ static void adapters(struct rh_ovf *o, const xmlNode *network, struct rh_vm *vm,
         }
         nic = &vm->nics.items[n++];
         if (nic->mac.kind == RH_VALUE_UNSET &&
-            bare_mac(rh_ovf_attr(o, adapter, "MACAddress"), mac))
+            rh_mac_of(rh_ovf_attr(o, adapter, "MACAddress"), mac))
             rh_set_text(vm, &nic->mac, mac, RH_FROM_OVF, "vbox:Machine");
         if (nic->connected.kind == RH_VALUE_UNSET &&
             rh_ovf_attr(o, adapter, "cable"))
