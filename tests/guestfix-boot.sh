@@ -464,6 +464,22 @@ test_mounts_that_cannot_succeed_are_told() {
     convert
     expect_findings GUEST-MOUNT-LOST 6
 }
+test_a_disc_that_is_mounted_at_the_start_is_told() {
+    guest debian <<'END'
+== /etc/fstab
+/dev/sda1 / ext4 defaults 0 1
+/dev/sr0 /repo iso9660 ro 0 0
+/dev/cdrom /media/cdrom0 udf,iso9660 user,noauto 0 0
+== /boot/grub/custom.cfg
+menuentry x {
+	linux /boot/vmlinuz root="/dev/sda1" ro
+}
+END
+    convert
+    expect_findings GUEST-MOUNT-LOST 1
+    text /boot/grub/custom.cfg | grep -qx "	linux /boot/vmlinuz root=\"UUID=$uuid\" ro" ||
+        fail "a quoted root" "$(text /boot/grub/custom.cfg)"
+}
 # fstab(5) writes a blank as \040, udev as \x20, and people a slash too many.
 test_a_mount_is_known_however_it_is_written() {
     local spec

@@ -1,5 +1,6 @@
 /* mounts.c - lines of fstab that cannot succeed on the new machine: folders of
- * VMware's host, and file systems that are on none of these disks.
+ * VMware's host, discs in its drives, and file systems that are on none of
+ * these disks.
  *
  * Without nofail systemd waits a minute and a half for such a device, and then
  * stops in its emergency mode. */
@@ -43,6 +44,18 @@ static bool is_of_host(const struct rh_fstab_entry *e)
     return !strcmp(e->type, "vmhgfs") || !strcmp(e->type, "prl_fs") ||
            !strcmp(e->type, "vboxsf") || strstr(e->type, "vmhgfs-fuse") ||
            !strncmp(e->spec, ".host:", 6);
+}
+
+/* What lay in a drive of the old machine; the new one's is empty. */
+static bool is_of_drive(const struct rh_fstab_entry *e)
+{
+    static const char *const stems[] = {"/dev/sr", "/dev/scd", "/dev/cdrom",
+                                        "/dev/dvd", "/dev/fd"};
+
+    for (size_t i = 0; i < RH_COUNT(stems); i++)
+        if (!strncmp(e->spec, stems[i], strlen(stems[i])))
+            return true;
+    return false;
 }
 
 /* A device that is named by what it holds, or by its volume group. */
@@ -115,7 +128,7 @@ static bool is_lost(struct rh_fix_job *j, const struct rh_fstab_entry *e)
     if (has_option(e->options, "nofail") || has_option(e->options, "noauto") ||
         !strcmp(e->path, "/"))
         return false;
-    if (is_of_host(e))
+    if (is_of_host(e) || is_of_drive(e))
         return true;
     if (!all_is_seen(j))
         return false;

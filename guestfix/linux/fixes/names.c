@@ -370,6 +370,7 @@ char *rh_edit_arguments(struct rh_fix_job *j, const char *path,
             rh_buf_putc(&out, text[at++]);
             continue;
         }
+        n += text[at + n] == '"' || text[at + n] == '\''; /* root="/dev/sda1" */
         /* cryptdevice=/dev/sda2:name; names by path have colons as well. */
         colon = !strncmp(text + at, "cryptdevice=", 12);
         for (end = at + n; !ends_value(text[end]); end++)
