@@ -89,11 +89,22 @@ static bool has_http_head(const char *text)
     return !strncmp(text, "HTTP/", 5);
 }
 
+/* "memory: 2GiB", a line of an overlay. */
+static bool is_yaml_key(const char *line)
+{
+    size_t n = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+
+    return n && line[n] == ':' &&
+           (!line[n + 1] || isspace((unsigned char)line[n + 1]));
+}
+
 /* A shell's or acli's prompt stands in its first line. */
 static bool is_session(const char *text)
 {
     size_t n = strcspn(text, "\r\n");
 
+    if (is_yaml_key(text))
+        return false;
     if (!strncmp(text, "<acropolis>", 11))
         return true;
     for (size_t i = 0; i + 1 < n; i++)
@@ -156,6 +167,8 @@ static bool is_vmx(const char *text)
         size_t n = strcspn(text, "\r\n");
         const char *equal = memchr(text, '=', n);
 
+        if (is_yaml_key(text))
+            return false;
         if (equal && memchr(equal, '"', n - (size_t)(equal - text)) &&
             !memchr(text, ':', (size_t)(equal - text)))
             return true;

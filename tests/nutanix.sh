@@ -389,6 +389,16 @@ check overlay_that_is_a_list overlay_is_refused FILL_KIND 3 '- a\n- b\n'
 check overlay_of_nothing overlay_is_refused FILL_KIND 3 ''
 check acli_that_was_cut_short overlay_is_refused FILL_SYNTAX 3 'app01 {\n config {\n'
 
+# No prompt of a shell, and no VMX.
+test_an_overlay_is_one_whatever_its_texts_hold() {
+    disk a.qcow2 64M
+    printf '%s\n' 'cpus: 3 # three' 'annotation: |' '  path = "/srv"' '  $ ls > x' \
+        'disks: [' '{controller: nvme}' ']' >o.yaml
+    run "$REHOST" inspect --json a.qcow2 --fill o.yaml
+    expect_status 0
+    expect_json '.vms[0] | [.cpus, .annotation, .disks[0].controller] | tostring' \
+        '[3,"path = \"/srv\"\n$ ls > x\n","nvme"]'
+}
 test_a_key_that_stands_twice_has_no_last_word() {
     disk a.qcow2 64M
     printf '%s\n' 'cpus: 3' 'memory: 2GiB' 'cpus: 5' >o.yaml
