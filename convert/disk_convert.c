@@ -100,6 +100,11 @@ static int length_option(struct job *j, const rh_options *options,
         return rh_hint(err, "shrink its file systems and partitions first; "
                             "rehost only makes disks longer");
     }
+    if (rh_option(options, "align") && align % 512) {
+        rh_fail(err, RH_ERR_USAGE, "--align cannot be \"%s\"",
+                rh_option(options, "align"));
+        return rh_hint(err, "use a multiple of 512, a sector of a disk");
+    }
     if (align > RH_GIB || size > RH_LIMIT_DISK_SIZE)
         return rh_fail(err, RH_ERR_USAGE, "a disk of that length is not made");
     j->o.size = rh_div_up(size, align) * align;
@@ -502,7 +507,9 @@ int rh_disk_convert(rh_disk *d, const char *path, const rh_options *options,
 {
     struct job j = {.d = d, .o = {.lib = d->lib}};
     RH_LOCKED(d);
-    int failed = read_options(&j, options, err);
+    int failed = !*path
+                     ? rh_fail(err, RH_ERR_USAGE, "the result's name is empty")
+                     : read_options(&j, options, err);
 
     if (!failed)
         failed = copy_to_path(&j, path, err);

@@ -170,6 +170,15 @@ test_init_writes_what_run_reads() {
 }
 
 # --- runs ------------------------------------------------------------------------
+test_init_of_what_is_not_there() {
+    run "$REHOST" batch init nowhere.ova -o jobs.yaml
+    expect_error FILE_NOT_FOUND 1
+    run "$REHOST" batch init '' -o jobs.yaml
+    expect_error FILE_NOT_FOUND 1
+    [ ! -e jobs.yaml ] || fail "a job file"
+    run "$REHOST" batch init 'later/*.ova'
+    expect_status 0
+}
 test_results_are_those_of_convert() {
     HEAD="jobs: 3" jobs "  - source: ../exports/vm?.ova"
     batch run

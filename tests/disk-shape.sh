@@ -274,6 +274,10 @@ test_what_counts_in_4096_byte_sectors_itself_is_told() {
 test_fixed_vhd_of_whole_mebibytes() {
     need qemu-img vhdiinfo
     make_disk d.raw 9000448
+    run "$REHOST" disk convert d.raw azure.vhd -O vhd-fixed --align 7
+    expect_error USAGE 2
+    run "$REHOST" disk convert d.raw ''
+    expect_error USAGE 2
     run "$REHOST" disk convert d.raw azure.vhd -O vhd-fixed --align 1MiB
     expect_status 0
     expect_equal "$(stat -c %s azure.vhd)" $((9 * 1048576 + 512))

@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <dirent.h>
 #include <stdlib.h>
+#include <unistd.h>
+#include <errno.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -341,6 +343,21 @@ static int first_error(rh_fleet *fleet, rh_error **err)
     return 0;
 }
 
+/* A path that is not there would be found missing by the run alone.  Patterns
+ * are the job file's own. */
+static int check_there(const char *const *sources, size_t count, rh_error **err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strpbrk(sources[i], "*?[") && !strstr(sources[i], "://") &&
+            access(sources[i], F_OK) < 0) {
+            rh_fail_errno(
+                err, errno == ENOENT ? RH_ERR_FILE_NOT_FOUND : RH_ERR_FILE_OPEN,
+                errno, "cannot open it");
+            return rh_error_subject(err, sources[i]);
+        }
+    return 0;
+}
+
 static char *from_sources(rh_lib *lib, const char *const *sources, size_t count,
                           const rh_options *o, rh_error **err)
 {
@@ -348,6 +365,8 @@ static char *from_sources(rh_lib *lib, const char *const *sources, size_t count,
     struct rows rows = {0};
     struct rh_buf t = {0};
 
+    if (check_there(sources, count, err) < 0)
+        return NULL;
     rh_fleet_list(lib, sources, count, o, &fleet);
     if (first_error(&fleet, err) < 0) {
         rh_fleet_free(&fleet);
