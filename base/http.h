@@ -13,6 +13,7 @@
 #ifndef RH_BASE_HTTP_H
 #define RH_BASE_HTTP_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -64,11 +65,12 @@ void rh_http_add_basic(struct rh_http *h, const struct rh_secret *user,
 /* Cookies that the server sets are sent back to it; this sets one, too. */
 void rh_http_set_cookie(struct rh_http *h, const char *name, const char *value);
 void rh_http_forget(struct rh_http *h); /* headers and cookies */
-/* For what is read by rh_http_io(): its session ended while it was read (401).
- * Log in anew, unless somebody has since the log-in number *login, which is set
- * to the new one; then call read(arg) while the client is at rest.  With `read`
- * NULL only the number is told.  False: a log-in was refused, and is not tried
- * again. */
+/* For what is read by rh_http_io(): its session ended (401).  Log in anew,
+ * unless somebody has since the log-in number *login, which is set to the new
+ * one; then call read(arg) while the client is at rest.  *login may be
+ * RH_HTTP_NO_LOGIN: whichever there is.  False: a log-in was refused, and is
+ * not tried again. */
+#define RH_HTTP_NO_LOGIN UINT_MAX
 typedef bool rh_http_renew(void *user, unsigned *login, void (*read)(void *),
                            void *arg);
 void rh_http_on_ended(struct rh_http *h, rh_http_renew *renew, void *user);
@@ -117,11 +119,12 @@ char *rh_http_escape(const char *text);
 
 /* A resource of the server by ranges, several at once and ahead of who reads in
  * order; with the client's headers and cookies as they are now.  It must not
- * outlive the client.  `shown` is its name in messages (NULL: the path).  With
- * a `state` that is another when its bytes are, they are kept for the next try
- * where that was asked for (fetched.h); NULL: nobody can tell.  Reads from any
- * thread.  HTTP_FAILED when the server has no ranges. */
-struct rh_io *rh_http_io(struct rh_http *client, const char *path,
+ * outlive the client, which must be at rest, unless rh_http_on_ended() holds.
+ * `lib` is whose cancel is heard.  `shown` is its name in messages (NULL: the
+ * path).  With a `state` that is another when its bytes are, they are kept for
+ * the next try where that was asked for (fetched.h); NULL: nobody can tell.
+ * Reads from any thread.  HTTP_FAILED when the server has no ranges. */
+struct rh_io *rh_http_io(rh_lib *lib, struct rh_http *client, const char *path,
                          const char *shown, const char *state, rh_error **err);
 /* Of an io of rh_http_io(): where data lies, as rh_io_ops.data_after tells it;
  * nothing else is fetched ahead. */
@@ -129,9 +132,10 @@ typedef void rh_http_map(void *user, uint64_t offset, uint64_t *ret_start,
                          uint64_t *ret_end);
 void rh_http_io_map(struct rh_io *io, rh_http_map *map, void *user);
 
-/* A resource that is sent once, from front to back. */
-struct rh_stream *rh_http_stream(struct rh_http *client, const char *path,
-                                 const char *shown, rh_error **err);
+/* A resource that is sent once, from front to back; likewise. */
+struct rh_stream *rh_http_stream(rh_lib *lib, struct rh_http *client,
+                                 const char *path, const char *shown,
+                                 rh_error **err);
 
 /* --- uploads: a body that is still being made --------------------------------
  */

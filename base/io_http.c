@@ -131,6 +131,31 @@ static void take_first(struct http *h, const struct transfer *t)
     w->state = DONE;
 }
 
+void rh_http_take_session(void *http)
+{
+    struct http *h = http;
+    struct curl_slist *lines = rh_http_lines(h->client), *old;
+
+    pthread_mutex_lock(&h->lock);
+    old = h->session;
+    h->session = lines;
+    pthread_mutex_unlock(&h->lock);
+    rh_lines_drop(old);
+}
+
+/* The client's session had ended before anything came: once. */
+static bool meet_again(struct http *h, const struct pull *p)
+{
+    long status = 0;
+
+    if (p->code == CURLE_HTTP_RETURNED_ERROR)
+        rh_curl.easy_getinfo(p->t.curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status != 401 || !h->renew || p->t.error || h->renewed)
+        return false;
+    h->renewed = true;
+    return h->renew(h->renew_user, &h->login, rh_http_take_session, h);
+}
+
 /* It tells the size, and whether there are ranges. */
 static int meet(struct http *h, rh_error **err)
 {
@@ -151,6 +176,8 @@ static int meet(struct http *h, rh_error **err)
         }
         if (p->code == CURLE_OK)
             p->code = CURLE_GOT_NOTHING;
+        if (meet_again(h, p))
+            continue;
         /* A wrong address is likelier than a server that is just starting. */
         if (p->t.error || !rh_curl_may_pass(p->t.curl, p->code) ||
             tries == (rh_curl_not_sent(p->code) ? 2 : RH_CURL_TRIES))
@@ -278,23 +305,27 @@ int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
 }
 
 /* With the client's trust, and what its requests carry. */
-static struct http *of_client(struct rh_http *client, const char *path,
-                              const char *shown, rh_error **err)
+static struct http *of_client(rh_lib *lib, struct rh_http *client,
+                              const char *path, const char *shown,
+                              rh_error **err)
 {
     RH_AUTO(rh_wipe_freep)
     char *url = rh_printf("%s%s", rh_http_name(client), path);
-    RH_AUTO(http_freep)
-    struct http *h = http_new(rh_http_lib(client), url, err);
+    RH_AUTO(http_freep) struct http *h = http_new(lib, url, err);
 
     if (!h)
         return NULL;
     h->trust = rh_http_trust(client);
-    h->session = rh_http_lines(client);
     h->client = client;
-    rh_http_renewal(client, &h->renew, &h->renew_user);
-    if (h->renew)
-        h->renew(h->renew_user, &h->login, NULL, NULL);
     h->follow = false;
+    h->login = RH_HTTP_NO_LOGIN;
+    rh_http_renewal(client, &h->renew, &h->renew_user);
+    if (!h->renew) {
+        h->session = rh_http_lines(client);
+    } else if (!h->renew(h->renew_user, &h->login, rh_http_take_session, h)) {
+        rh_fail(err, RH_ERR_BUG, "no session to read files by");
+        return NULL;
+    }
     if (shown) {
         free(h->shown);
         h->shown = rh_strdup(shown);
@@ -302,10 +333,11 @@ static struct http *of_client(struct rh_http *client, const char *path,
     return meet(h, err) < 0 ? NULL : RH_TAKE(h);
 }
 
-struct rh_io *rh_http_io(struct rh_http *client, const char *path,
+struct rh_io *rh_http_io(rh_lib *lib, struct rh_http *client, const char *path,
                          const char *shown, const char *state, rh_error **err)
 {
-    RH_AUTO(http_freep) struct http *h = of_client(client, path, shown, err);
+    RH_AUTO(http_freep)
+    struct http *h = of_client(lib, client, path, shown, err);
     struct rh_io *io;
 
     if (!h)
@@ -335,10 +367,12 @@ void rh_http_io_map(struct rh_io *io, rh_http_map *map, void *user)
     pthread_mutex_unlock(&h->lock);
 }
 
-struct rh_stream *rh_http_stream(struct rh_http *client, const char *path,
-                                 const char *shown, rh_error **err)
+struct rh_stream *rh_http_stream(rh_lib *lib, struct rh_http *client,
+                                 const char *path, const char *shown,
+                                 rh_error **err)
 {
-    RH_AUTO(http_freep) struct http *h = of_client(client, path, shown, err);
+    RH_AUTO(http_freep)
+    struct http *h = of_client(lib, client, path, shown, err);
     struct rh_stream *s = NULL;
     struct rh_io *io;
 
@@ -369,10 +403,10 @@ int rh_http_open(rh_lib *lib, const char *url, struct rh_io **ret_io,
                    "this was built");
 }
 
-struct rh_io *rh_http_io(struct rh_http *client, const char *path,
+struct rh_io *rh_http_io(rh_lib *lib, struct rh_http *client, const char *path,
                          const char *shown, const char *state, rh_error **err)
 {
-    (void)client, (void)path, (void)shown, (void)state;
+    (void)lib, (void)client, (void)path, (void)shown, (void)state;
     rh_fail(err, RH_ERR_UNAVAILABLE,
             "addresses cannot be read from: libcurl was not there when this "
             "was built");
@@ -384,10 +418,11 @@ void rh_http_io_map(struct rh_io *io, rh_http_map *map, void *user)
     (void)io, (void)map, (void)user;
 }
 
-struct rh_stream *rh_http_stream(struct rh_http *client, const char *path,
-                                 const char *shown, rh_error **err)
+struct rh_stream *rh_http_stream(rh_lib *lib, struct rh_http *client,
+                                 const char *path, const char *shown,
+                                 rh_error **err)
 {
-    rh_http_io(client, path, shown, NULL, err);
+    rh_http_io(lib, client, path, shown, NULL, err);
     return NULL;
 }
 

@@ -97,6 +97,8 @@ struct pull {
 /* --- io_http_request.c: one request, and what its answer says ---------------
  */
 
+/* The headers of the client's session, as they are now; for rh_http_renew. */
+void rh_http_take_session(void *http);
 /* `t` gets a handle for `h`; rh_transfer_close() undoes it, also of none. */
 int rh_transfer_open(struct transfer *t, struct http *h, rh_error **err);
 void rh_transfer_close(struct transfer *t);

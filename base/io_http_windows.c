@@ -239,18 +239,6 @@ static void drive(struct http *h, bool wait)
     pthread_cond_broadcast(&h->news);
 }
 
-static void take_session(void *user)
-{
-    struct http *h = user;
-    struct curl_slist *lines = rh_http_lines(h->client), *old;
-
-    pthread_mutex_lock(&h->lock);
-    old = h->session;
-    h->session = lines;
-    pthread_mutex_unlock(&h->lock);
-    rh_lines_drop(old);
-}
-
 /* Its session has ended, not its right to read: once until something comes. */
 static bool log_in_again(struct http *h, struct window *w)
 {
@@ -270,7 +258,7 @@ static bool log_in_again(struct http *h, struct window *w)
     w->state = QUEUED; /* nobody else takes it up or drops it */
     h->driving = true; /* and nobody starts anything with the old one */
     pthread_mutex_unlock(&h->lock);
-    good = h->renew(h->renew_user, &login, take_session, h);
+    good = h->renew(h->renew_user, &login, rh_http_take_session, h);
     pthread_mutex_lock(&h->lock);
     h->login = login;
     h->driving = false;

@@ -168,6 +168,24 @@ test_a_session_that_ends_while_files_are_read() {
     expect_same_file out/web01/disk0.raw "$SCRATCH/a.raw"
     expect_clean web01
 }
+# Between two disks, so that the next file can't be opened: one log-in more.
+test_a_session_that_has_ended_when_a_file_is_opened() {
+    simulate esx -v
+    (for _ in $(seq 400); do
+        if grep -q 'web01-flat.vmdk.*-25165823' sim.err; then
+            curl -sk "https://$HOST/_sim/expire" -X POST
+            break
+        fi
+        sleep 0.02
+    done) &
+    live convert esxi://$HOST/web01 --to kvm --out out --format raw \
+        --no-guest-fix --transport folder --bandwidth 8M
+    expect_status 0
+    wait $!
+    expect_same_file out/web01/disk1.raw "$SCRATCH/b.raw"
+    expect_equal "$(grep -c 'sdk Login' sim.err)" 2 "log-ins"
+    expect_clean web01
+}
 # What a killed run has fetched of a VM that is off is not fetched again.
 test_what_came_before_a_kill_does_not_travel_again() {
     cp "$SCRATCH/vms.json" "$SCRATCH/all.json"

@@ -258,7 +258,7 @@ static struct rh_io *fetch_once(struct rh_live_vm *vm, const struct image *i,
     if (i->v4 && find_download(vm->live, path, &other, &there, err) < 0)
         return NULL;
     pthread_mutex_lock(&vm->live->lock); /* log-in and cookies are read */
-    s = rh_http_stream(other ? other : vm->live->remote.http,
+    s = rh_http_stream(vm->lib, other ? other : vm->live->remote.http,
                        there ? there : path, vm->name, err);
     pthread_mutex_unlock(&vm->live->lock);
     if (s && kept)

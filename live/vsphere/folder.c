@@ -151,12 +151,7 @@ static struct rh_io *open_file(struct rh_place *p, const char *name,
     rh_error *why = NULL;
     struct rh_io *io;
 
-    /* Its cookies are read meanwhile. */
-    pthread_mutex_lock(&live->lock);
-    rh_http_set_lib(live->remote.http, f->vm->lib);
-    io = rh_http_io(live->remote.http, url, shown, told, &why);
-    rh_http_set_lib(live->remote.http, &live->lib);
-    pthread_mutex_unlock(&live->lock);
+    io = rh_http_io(f->vm->lib, live->remote.http, url, shown, told, &why);
     if (!io)
         explain(&why);
     if (err && !*err)

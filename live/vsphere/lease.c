@@ -450,18 +450,11 @@ static void passing_close(struct rh_stream *s)
 static struct rh_stream *connect_to(struct rh_vs_lease *l,
                                     const struct device *d, rh_error **err)
 {
-    struct rh_live *live = l->vm->live;
     const char *path = strchr(d->url + 8, '/');
-    struct rh_stream *s;
 
-    if (l->host)
-        return rh_http_stream(l->host, path ? path : "/", d->key, err);
-    pthread_mutex_lock(&live->lock);
-    rh_http_set_lib(live->remote.http, l->vm->lib);
-    s = rh_http_stream(live->remote.http, path ? path : "/", d->key, err);
-    rh_http_set_lib(live->remote.http, &live->lib);
-    pthread_mutex_unlock(&live->lock);
-    return s;
+    return rh_http_stream(l->vm->lib,
+                          l->host ? l->host : l->vm->live->remote.http,
+                          path ? path : "/", d->key, err);
 }
 
 static struct rh_stream *open_stream(struct rh_vs_lease *l, struct device *d,

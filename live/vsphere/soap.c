@@ -190,15 +190,19 @@ static xmlDoc *call_once(struct rh_vs *s, struct rh_vs_call *c, rh_error **err)
 }
 
 static int log_in(struct rh_vs *s, bool cleanup, rh_error **err);
+static void say_logout(struct rh_vs *s);
 
 /* The session that `was` there has ended.  Of several threads that see it one
  * begins a new one; what was refused once is not tried again. */
-static bool log_in_again(struct rh_vs *s, unsigned was, bool cleanup)
+static bool log_in_again(struct rh_vs *s, unsigned was, bool cleanup,
+                         bool may_live)
 {
     rh_error *why = NULL;
     bool good;
 
     pthread_mutex_lock(&s->login_lock);
+    if (may_live && !s->refused && s->logins == was)
+        say_logout(s); /* a 401 may be about a right: none is left there */
     if (!s->refused && s->logins == was && log_in(s, cleanup, &why) == 0)
         s->logins++;
     s->refused |= rh_error_number(why) == RH_ERR_LOGIN_REFUSED;
@@ -219,11 +223,7 @@ static bool renew(void *user, unsigned *login, void (*read)(void *), void *arg)
     struct rh_vs *s = user;
     unsigned now = logins_of(s);
 
-    if (!read) {
-        *login = now;
-        return true;
-    }
-    if (now == *login && !log_in_again(s, now, false))
+    if (now == *login && !log_in_again(s, now, false, true))
         return false;
     pthread_mutex_lock(&s->live->lock);
     *login = logins_of(s);
@@ -239,7 +239,7 @@ xmlDoc *rh_vs_call(struct rh_vs *s, struct rh_vs_call *c, rh_error **err)
     xmlDoc *doc = call_once(s, c, &first);
 
     if (!doc && s->live->is_open && !strcmp(c->fault, "NotAuthenticated") &&
-        log_in_again(s, logins, c->cleanup)) {
+        log_in_again(s, logins, c->cleanup, false)) {
         rh_error_drop(&first);
         doc = call_once(s, c, &first);
     }
@@ -373,8 +373,7 @@ static void say_logout(struct rh_vs *s)
                            .type = s->sessions.type,
                            .id = s->sessions.id,
                            .cleanup = true};
-
-    rh_vs_do(s, &c, NULL);
+    RH_AUTO(rh_vs_doc_freep) xmlDoc *doc = call_once(s, &c, NULL);
 }
 
 /* --- the thread that keeps it alive ------------------------------------------
