@@ -317,6 +317,10 @@ static const struct cli_option convert_options[] = {
     {"name", 0, "NAME", N_("the result's name instead of the VM's"),
      TO_OPTIONS},
     {"overwrite", 0, NULL, N_("replace an earlier result"), TO_OPTIONS},
+    {"clean", 0, NULL,
+     N_("convert nothing: take away what interrupted copies of running VMs have "
+        "left at the SOURCE's server (snapshots, images of ours)"),
+     TO_COMMAND},
     {"results-at", 0, "DIR",
      N_("write DIR instead of --out where a result names its own place: it "
         "will be moved there"),
@@ -474,9 +478,35 @@ static int convert(struct cli *cli, rh_package *p, rh_error **err)
     return failed ? -1 : 0;
 }
 
+/* Of the servers of these sources. */
+static int clean(struct cli *cli)
+{
+    static const char *const others[] = {"to", "out", "name", "overwrite"};
+    int status = 0;
+
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (cli_given(cli, others[i]))
+            return cli_usage(cli, _("--clean takes no --%s"), others[i]);
+    if (!cli->word_count)
+        return cli_usage(cli, _("a source is needed"));
+    for (size_t i = 0; i < cli->word_count; i++) {
+        rh_error *e = NULL;
+        int n = rh_source_clean(cli->lib, cli->words[i], cli->options, &e);
+
+        if (n < 0)
+            status = cli_fail(cli, e);
+        else if (!cli->json)
+            printf(_("cleaned: %s (%d things of an earlier run)\n"),
+                   cli->words[i], n);
+    }
+    if (cli->json && !status)
+        puts("{\"cleaned\": true}");
+    return status;
+}
+
 static int run_convert(struct cli *cli)
 {
-    int status = cli_split(cli);
+    int status = cli_given(cli, "clean") ? clean(cli) : cli_split(cli);
 
     return status < 0 ? run_on(cli, convert) : status;
 }

@@ -1,6 +1,7 @@
 /* inventory.c - the VMs of a platform that runs, as a document or a table. */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,4 +212,22 @@ char *rh_inventory(rh_lib *lib, const char *source, const rh_options *options,
     }
     json_decref(v.vms);
     return text;
+}
+
+int rh_source_clean(rh_lib *lib, const char *source, const rh_options *options,
+                    rh_error **err)
+{
+    struct rh_live *live;
+    size_t count = 0;
+
+    if (!rh_live_is(source)) {
+        rh_fail(err, RH_ERR_USAGE, "\"%s\" is no live source", source);
+        return rh_hint(err, "nothing is left at other sources");
+    }
+    live = rh_live_open(lib, source, options, err);
+    if (!live)
+        return -1;
+    if (rh_live_take_left(live, lib, &count, err) < 0)
+        return rh_error_subject(err, source);
+    return (int)RH_MIN(count, (size_t)INT_MAX);
 }

@@ -16,6 +16,7 @@
 #include "base/digest.h"
 #include "base/limits.h"
 #include "base/out.h"
+#include "base/state.h"
 #include "deliver/remote.h"
 
 struct rh_journal {
@@ -26,32 +27,6 @@ struct rh_journal {
 
 /* The first line of a journal without a result says whose it is. */
 static const char head_kind[] = "delivery";
-
-/* DIR/.push, or below the user's state when there is no DIR to write to. */
-static char *state_folder(void)
-{
-    const char *state = secure_getenv("XDG_STATE_HOME");
-    const char *home = secure_getenv("HOME");
-
-    if (state && state[0] == '/')
-        return rh_printf("%s/rehost", state);
-    return rh_printf("%s/.local/state/rehost",
-                     home && home[0] == '/' ? home : "/var/tmp");
-}
-
-static int make_folders(const char *path)
-{
-    RH_AUTO(rh_freep) char *part = rh_strdup(path);
-
-    for (char *p = part + 1; *p; p++)
-        if (*p == '/') {
-            *p = '\0';
-            if (mkdir(part, 0700) < 0 && errno != EEXIST)
-                return -1;
-            *p = '/';
-        }
-    return mkdir(part, 0700) < 0 && errno != EEXIST ? -1 : 0;
-}
 
 /* In a result's own folder the URL is enough; elsewhere (`dir` is the result,
  * or NULL) each result has a journal of its own. */
@@ -86,7 +61,7 @@ static int open_in(struct rh_journal *j, char *folder, const char *name)
     free(j->path);
     j->folder = folder;
     j->path = rh_printf("%s/%s", folder, name);
-    if (make_folders(folder) < 0)
+    if (rh_make_folders(folder, 0700) < 0)
         return -1;
     j->fd = open(j->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
                  0600);
@@ -142,7 +117,7 @@ struct rh_journal *rh_journal_open(const char *dir, const char *url,
     /* A result that is gone is not made again to have a journal. */
     if ((!dir || access(dir, F_OK) < 0 ||
          open_in(j, rh_printf("%s/.push", dir), name) < 0) &&
-        open_in(j, state_folder(), other) < 0) {
+        open_in(j, rh_state_path(NULL), other) < 0) {
         rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
                       "cannot write the journal");
         rh_error_subject(err, j->path);
@@ -270,7 +245,7 @@ static int clean_key(rh_lib *lib, const char *key, rh_journal_clean *clean,
 int rh_journal_clean_all(rh_lib *lib, const char *url, rh_journal_clean *clean,
                          void *state, size_t *ret_count, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *folder = state_folder();
+    RH_AUTO(rh_freep) char *folder = rh_state_path(NULL);
     RH_AUTO(dir_freep) DIR *d = opendir(folder);
     struct dirent *entry;
     int failed = 0;

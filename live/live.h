@@ -113,6 +113,10 @@ struct rh_live_platform {
                          rh_error **err);
     /* Gone already is no failure. */
     int (*unsnapshot)(struct rh_live_vm *vm, const char *id, rh_error **err);
+    /* Optional: delete the image of that name (and of that id where it is
+     * known), which is ours.  *ret_there: there was one. */
+    int (*unimage)(struct rh_live *live, const char *name, const char *id,
+                   bool *ret_there, rh_error **err);
     /* What to ask changed() with later on (to be freed): the disk's state at a
      * snapshot.  NULL without an error: the platform does not track it. */
     int (*mark)(struct rh_live_vm *vm, size_t disk, const char *snapshot,
@@ -154,6 +158,7 @@ struct rh_live {
     struct rh_remote remote; /* without options: those are the caller's */
     pthread_mutex_t lock;    /* around requests */
     bool is_open;
+    bool tidied; /* rh_live_tidy() */
     void *state; /* the platform's */
 };
 /* Is it the URL of a live source? */
@@ -186,6 +191,9 @@ struct rh_live_vm {
 /* USAGE when the URL names a place instead of a VM. */
 struct rh_live_vm *rh_live_vm_open(rh_lib *lib, const char *url,
                                    const rh_options *options, rh_error **err);
+/* By the platform's id, to change it alone. */
+struct rh_live_vm *rh_live_vm_of_id(rh_lib *lib, struct rh_live *live,
+                                    const char *id, rh_error **err);
 void rh_live_vm_free(struct rh_live_vm *vm);
 /* For platforms: what is in use is not read, but from a snapshot. */
 int rh_live_refuse_running(const struct rh_live_vm *vm,
@@ -198,6 +206,27 @@ struct rh_live_vm *rh_live_vm_of(const struct rh_package *p);
 /* The platform's number of disk `disk` of such a package's VM, from which some
  * may have been dropped; SIZE_MAX: it is none of its. */
 size_t rh_live_disk_number(const struct rh_package *p, size_t disk);
+
+/* --- what is being made there (left.c) --------------------------------------
+ */
+/* Something of ours ("snapshot", "image") that is to be made of the VM, by a
+ * name that begins with `head` ("rehost-...") and that nobody else has.  It is
+ * noted on the medium first, so that the next run takes it away should this one
+ * be killed.  Where that can't be written it is told. */
+struct rh_live_left;
+struct rh_live_left *rh_live_left_note(const struct rh_live_vm *vm,
+                                       const char *kind, const char *head,
+                                       rh_error **err);
+const char *rh_live_left_name(const struct rh_live_left *l);
+void rh_live_left_made(struct rh_live_left *l, const char *id);
+/* Frees it; the note stays unless the thing is gone, or was never made. */
+void rh_live_left_end(struct rh_live_left *l, bool gone);
+/* Take away what runs that do not live any more have left at that server.  On
+ * failure the first error; the others are gone all the same. */
+int rh_live_take_left(struct rh_live *live, rh_lib *lib, size_t *ret_count,
+                      rh_error **err);
+/* The same once for a session; what fails is told. */
+void rh_live_tidy(struct rh_live *live, rh_lib *lib);
 
 /* --- what others stand on ---------------------------------------------------
  */

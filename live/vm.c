@@ -36,24 +36,41 @@ static char *find_vm(struct rh_live *live, const char *url, rh_error **err)
     return id;
 }
 
-struct rh_live_vm *rh_live_vm_open(rh_lib *lib, const char *url,
-                                   const rh_options *options, rh_error **err)
+/* Takes `id`. */
+static struct rh_live_vm *open_vm(rh_lib *lib, struct rh_live *live, char *id,
+                                  const struct rh_live_options *o,
+                                  rh_error **err)
 {
-    struct rh_live *live = rh_live_open(lib, url, options, err);
-    struct rh_live_vm *vm;
-    char *id = live ? find_vm(live, url, err) : NULL;
+    struct rh_live_vm *vm = rh_new0(struct rh_live_vm);
 
-    if (!id)
-        return NULL;
-    vm = rh_new0(struct rh_live_vm);
     vm->live = live;
     vm->lib = lib;
     vm->id = id;
-    vm->options = options_of(options);
+    vm->options = *o;
     if (live->platform->vm_open(vm, err) == 0)
         return vm;
     rh_live_vm_free(vm);
     return NULL;
+}
+
+struct rh_live_vm *rh_live_vm_open(rh_lib *lib, const char *url,
+                                   const rh_options *options, rh_error **err)
+{
+    struct rh_live *live = rh_live_open(lib, url, options, err);
+    struct rh_live_options o = options_of(options);
+    char *id = live ? find_vm(live, url, err) : NULL;
+
+    if (id && (o.will_read || o.warm))
+        rh_live_tidy(live, lib);
+    return id ? open_vm(lib, live, id, &o, err) : NULL;
+}
+
+struct rh_live_vm *rh_live_vm_of_id(rh_lib *lib, struct rh_live *live,
+                                    const char *id, rh_error **err)
+{
+    struct rh_live_options o = {0};
+
+    return open_vm(lib, live, rh_strdup(id), &o, err);
 }
 
 int rh_live_refuse_running(const struct rh_live_vm *vm,

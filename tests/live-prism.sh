@@ -7,6 +7,7 @@
 "$REHOST" --version | grep -q '^libcurl: *yes' ||
     { skip live-prism "built without libcurl"; finish; exit; }
 SECRET=s3cr3t-Pa55
+export XDG_STATE_HOME=$SCRATCH/state
 export REHOST_SOURCE_USER=admin REHOST_SOURCE_PASSWORD=$SECRET
 export REHOST_SOURCE_TOKEN=''
 ID=11111111-2222-4333-8444-555555555555
@@ -356,6 +357,75 @@ test_a_running_vms_snapshot_by_element() {
         "snapshots left"
 }
 
+# Killed, its image or snapshot stays; --clean takes it away, and no other.
+wait_for() { # COMMAND...
+    for _ in $(seq 200); do
+        ! "$@" || return 0
+        sleep 0.05
+    done
+    fail "it does not come: $*" "$(cat killed)"
+}
+images_there() {
+    ls "$STATE" | grep -c ^image-
+}
+has_images() { # N
+    [ "$(images_there)" = "$1" ]
+}
+a_killed_download() { # [OPTION of the stand-in...]
+    prism "$@"
+    disk=$(curl_v "$PE/PrismGateway/services/rest/v2.0/vms/?include_vm_disk_config=true" |
+        jq -r '.entities[] | select(.name == "runs") | .vm_disk_info[0].disk_address.device_uuid')
+    curl_v "$PC/api/nutanix/v3/images" -H 'Content-Type: application/json' -d "{\"spec\":
+        {\"name\": \"rehost-runs-mine\", \"resources\": {\"image_type\": \"DISK_IMAGE\",
+        \"data_source_reference\": {\"kind\": \"vm_disk\", \"uuid\": \"$disk\"}}},
+        \"metadata\": {\"kind\": \"image\"}}" >/dev/null
+    wait_for has_images 1
+    "$REHOST" convert "prism://$PC/runs" --to kvm --out out --snapshot \
+        "${CA[@]}" --bandwidth 100K >killed 2>&1 &
+    local pid=$!
+    wait_for has_images 2
+    sleep 0.3
+    rehost convert "prism://$PC" --clean
+    expect_stdout '\(0 things'
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    rehost convert "prism://$PC" --clean
+    expect_status 0
+    expect_stdout '\(1 things'
+    expect_equal "$(images_there)" 1 "images left"
+    rehost convert "prism://$PC" --clean
+    expect_stdout '\(0 things'
+    expect_equal "$(curl_v "$PC/api/nutanix/v3/images/list" -d '{}' |
+        jq -r '.entities[].spec.name')" rehost-runs-mine
+}
+test_an_image_that_a_killed_copy_left() {
+    a_killed_download
+}
+test_an_image_that_a_killed_copy_left_by_version_3() {
+    a_killed_download --v4-minor -1
+}
+test_a_snapshot_that_a_killed_copy_left() {
+    prism
+    map="default-container=$STATE/nfs/default-container"
+    mkfifo nobody
+    exec 7<>nobody
+    "$REHOST" convert "prism://$PE/runs" --to xen --out - --snapshot \
+        --datastore-map "$map" "${CA[@]}" >nobody 2>killed &
+    local pid=$!
+    has_snapshot() {
+        [ "$(find "$STATE/nfs" -path '*.snapshot*' -type f)" ]
+    }
+    wait_for has_snapshot
+    sleep 0.5
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    has_snapshot || fail "the copy was too fast"
+    rehost convert "prism://$PE/runs" --to kvm --out out --snapshot \
+        --datastore-map "$map"
+    expect_status 0
+    expect_stderr 'an interrupted run has left'
+    ! has_snapshot || fail "it is still there"
+}
 test_what_changed_between_two_snapshots() {
     prism --page 1
     run timeout 60 "$BUILD/live-changes" "prism://$PE/runs" \

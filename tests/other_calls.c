@@ -134,6 +134,12 @@ static void inventories(struct text *t, rh_lib *lib)
         char *text = rh_inventory(lib, sources[i], NULL, "json", &e);
 
         say_free(t, "inventory", text, e);
+        for (int twice = 0; twice < 2; twice++) {
+            rh_error *why = NULL;
+            int n = rh_source_clean(lib, sources[i], NULL, &why);
+
+            say_free(t, n == -1 ? "clean" : "clean, done", NULL, why);
+        }
     }
 }
 

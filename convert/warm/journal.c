@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "base/out.h"
+#include "base/state.h"
 #include "rehost/rehost.h"
 
 enum { STATE_MOST = 16 * 1024 * 1024, NAME_MOST = 120 };
@@ -28,17 +29,6 @@ const char *rh_warm_state_name(enum rh_warm_state state)
 /* --- where jobs are
  * ----------------------------------------------------------- */
 
-static char *state_folder(void)
-{
-    const char *state = secure_getenv("XDG_STATE_HOME");
-    const char *home = secure_getenv("HOME");
-
-    if (state && state[0] == '/')
-        return rh_printf("%s/rehost/warm", state);
-    return rh_printf("%s/.local/state/rehost/warm",
-                     home && home[0] == '/' ? home : "/var/tmp");
-}
-
 static int failed(const char *what, const char *subject, rh_error **err)
 {
     rh_fail_errno(err, RH_ERR_WARM_JOURNAL, errno, "cannot %s", what);
@@ -47,18 +37,9 @@ static int failed(const char *what, const char *subject, rh_error **err)
 
 static int make_folders(const char *path, mode_t mode, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *part = rh_strdup(path);
-
-    for (char *p = part + 1; *p; p++)
-        if (*p == '/') {
-            *p = '\0';
-            if (mkdir(part, mode) < 0 && errno != EEXIST && errno != EROFS)
-                return failed("make the folder", part, err);
-            *p = '/';
-        }
-    if (mkdir(part, mode) < 0 && errno != EEXIST)
-        return failed("make the folder", part, err);
-    return 0;
+    return rh_make_folders(path, mode) < 0
+               ? failed("make the folder", path, err)
+               : 0;
 }
 
 /* A whole file, by rename. */
@@ -115,7 +96,7 @@ static bool is_name(const char *name)
 
 static int open_names(int *ret, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *folder = state_folder();
+    RH_AUTO(rh_freep) char *folder = rh_state_path("warm");
 
     if (make_folders(folder, 0700, err) < 0)
         return -1;
@@ -189,8 +170,8 @@ static int make_place(struct rh_warm_journal *j, const char *out_folder,
                       rh_error **err)
 {
     RH_AUTO(rh_freep)
-    char *parent =
-        out_folder ? rh_printf("%s/.rehost-warm", out_folder) : state_folder();
+    char *parent = out_folder ? rh_printf("%s/.rehost-warm", out_folder)
+                              : rh_state_path("warm");
     RH_AUTO(rh_freep) char *real = NULL;
 
     if (out_folder && make_folders(out_folder, 0777, err) < 0)

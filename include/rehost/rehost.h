@@ -254,6 +254,12 @@ RH_PUBLIC char *rh_package_value(rh_package *, size_t vm, const char *key,
  * or is none: it is a package then. */
 RH_PUBLIC char *rh_inventory(rh_lib *, const char *source, const rh_options *,
                              const char *as, rh_error **);
+/* Take away what copies of running VMs that were killed have left at the live
+ * source's server (snapshots, images): ours alone, and none of a run that
+ * lives.  The number of things; -1 where one could not be removed.  A copy does
+ * the same before it begins. */
+RH_PUBLIC int rh_source_clean(rh_lib *, const char *source, const rh_options *,
+                              rh_error **);
 
 /* --- jobs: look, decide, and copy exactly what was decided
  * --------------------- */

@@ -79,8 +79,6 @@ int rh_ntx_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
                     char **ret_id, bool *ret_quiesced, rh_error **err)
 {
     RH_AUTO(rh_freep) char *path = rh_printf("%s/vm_snapshots", rh_ntx_v3);
-    RH_AUTO(rh_freep)
-    char *ours = rh_printf("rehost-%lld", (long long)time(NULL));
     RH_AUTO(rh_ntx_json_free) json_t *answer = NULL;
     RH_AUTO(rh_ntx_json_free) json_t *body = NULL;
     struct rh_ntx_request r = {.path = path};
@@ -88,13 +86,13 @@ int rh_ntx_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
 
     if (needs_element(vm, err) < 0)
         return -1;
-    body = json_pack("{s:{s:s}, s:{s:s, s:s, s:I, s:{s:s}}}", "metadata",
-                     "kind", "vm_snapshot", "spec", "name", name ? name : ours,
-                     "snapshot_type",
-                     quiesce ? "APPLICATION_CONSISTENT" : "CRASH_CONSISTENT",
-                     "expiration_time_msecs",
-                     (json_int_t)(time(NULL) + EXPIRES_DAYS * 86400LL) * 1000,
-                     "resources", "entity_uuid", vm->id);
+    body =
+        json_pack("{s:{s:s}, s:{s:s, s:s, s:I, s:{s:s}}}", "metadata", "kind",
+                  "vm_snapshot", "spec", "name", name, "snapshot_type",
+                  quiesce ? "APPLICATION_CONSISTENT" : "CRASH_CONSISTENT",
+                  "expiration_time_msecs",
+                  (json_int_t)(time(NULL) + EXPIRES_DAYS * 86400LL) * 1000,
+                  "resources", "entity_uuid", vm->id);
     r.body = body;
     if (rh_ntx_ask(vm->live, &r, &answer, NULL, NULL, err) < 0)
         return -1;
@@ -105,6 +103,20 @@ int rh_ntx_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
         return -1;
     *ret_id = rh_strdup(id);
     *ret_quiesced = quiesce;
+    return 0;
+}
+
+int rh_ntx_snapshot_noted(struct rh_live_vm *vm, bool quiesce, char **ret_id,
+                          struct rh_live_left **left, rh_error **err)
+{
+    bool quiesced;
+
+    rh_live_left_end(RH_TAKE(*left), false); /* of a try that failed */
+    *left = rh_live_left_note(vm, "snapshot", "rehost-", err);
+    if (!*left || rh_ntx_snapshot(vm, rh_live_left_name(*left), quiesce, ret_id,
+                                  &quiesced, err) < 0)
+        return -1;
+    rh_live_left_made(*left, *ret_id);
     return 0;
 }
 
@@ -311,12 +323,12 @@ static int all_pages(struct rh_live_vm *vm, struct walk *w, const char *path,
 static int snapshot_off(struct rh_live_vm *vm, rh_error **err)
 {
     struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
-    bool quiesced;
 
     if (v->state != RH_LIVE_OFF)
         return rh_fail(err, RH_ERR_LIVE_RUNNING, "the VM runs");
-    return v->last ? 0
-                   : rh_ntx_snapshot(vm, NULL, false, &v->last, &quiesced, err);
+    return v->last
+               ? 0
+               : rh_ntx_snapshot_noted(vm, false, &v->last, &v->last_left, err);
 }
 
 /* Of a VM that is off, what changed is asked of a snapshot that is made for

@@ -100,21 +100,29 @@ static struct rh_io *snapshot_file(struct rh_live_vm *vm, size_t disk,
 struct image {
     bool v4;
     char *base; /* "/api/vmm/v4.1/content/images" */
-    char *id, *task;
+    char *id;
+    struct rh_live_left *left; /* its note */
 };
 
 static void image_free(struct image *i)
 {
     free(i->base);
     free(i->id);
-    free(i->task);
 }
 
-static json_t *image_body(const struct rh_live_vm *vm, const struct image *i,
-                          const struct rh_ntx_disk *d)
+static char *images_of(struct rh_live *live, rh_error **err)
 {
-    RH_AUTO(rh_freep)
-    char *name = rh_printf("rehost-%.80s-%.8s", vm->name, d->source);
+    RH_AUTO(rh_freep) char *base = NULL;
+
+    if (rh_ntx_of(live)->version != RH_NTX_V4)
+        return rh_printf("%s/images", rh_ntx_v3);
+    base = rh_ntx_base(live, RH_NTX_VMM, "", err);
+    return base ? rh_printf("%s/content/images", base) : NULL;
+}
+
+static json_t *image_body(const struct image *i, const struct rh_ntx_disk *d)
+{
+    const char *name = rh_live_left_name(i->left);
 
     if (i->v4)
         return json_pack("{s:s, s:s, s:{s:s, s:s}}", "name", name, "type",
@@ -143,13 +151,18 @@ static void learn_image(struct image *i, const json_t *task)
 static int make_image(struct rh_live_vm *vm, struct image *i,
                       const struct rh_ntx_disk *d, rh_error **err)
 {
-    RH_AUTO(rh_ntx_json_free) json_t *body = image_body(vm, i, d);
+    RH_AUTO(rh_freep) char *head = rh_printf("rehost-%.80s-", vm->name);
+    RH_AUTO(rh_ntx_json_free) json_t *body = NULL;
     RH_AUTO(rh_ntx_json_free) json_t *answer = NULL;
     RH_AUTO(rh_ntx_json_free) json_t *task = NULL;
-    struct rh_ntx_request r = {.path = i->base, .body = body};
+    struct rh_ntx_request r = {.path = i->base};
     const char *text, *id;
     int failed;
 
+    i->left = rh_live_left_note(vm, "image", head, err);
+    if (!i->left)
+        return -1;
+    r.body = body = image_body(i, d);
     if (rh_ntx_ask(vm->live, &r, &answer, NULL, NULL, err) < 0)
         return -1;
     text = rh_ntx_text(answer, i->v4 ? "data/extId"
@@ -163,34 +176,103 @@ static int make_image(struct rh_live_vm *vm, struct image *i,
     if (failed && rh_go_on(vm->lib, NULL) < 0) /* to be deleted, it must be */
         rh_ntx_wait(vm->live, NULL, text, i->v4, &task, NULL);
     learn_image(i, task);
-    if (failed && !i->id)
-        rh_log(vm->lib, RH_LOG_WARN,
-               "%s: Prism does not say which image it made: look there for "
-               "\"rehost-...\", and delete it",
-               vm->name);
+    if (i->id)
+        rh_live_left_made(i->left, i->id);
     if (!failed && !i->id)
         failed = rh_fail(err, RH_ERR_LIVE_ANSWER, "the image has no id");
     return failed;
 }
 
-/* Also after a cancel. */
-static void delete_image(struct rh_live_vm *vm, const struct image *i)
+static int delete_id(struct rh_live *live, const char *base, const char *id,
+                     rh_error **err)
 {
-    RH_AUTO(rh_freep) char *part = i->id ? rh_http_escape(i->id) : NULL;
-    RH_AUTO(rh_freep)
-    char *path = i->id ? rh_printf("%s/%s", i->base, part) : NULL;
-    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+    RH_AUTO(rh_freep) char *part = rh_http_escape(id);
+    RH_AUTO(rh_freep) char *path = rh_printf("%s/%s", base, part);
     struct rh_ntx_request r = {
         .method = "DELETE", .path = path, .cleanup = true};
     bool missing;
 
-    if (!path)
-        return;
-    if (rh_ntx_ask(vm->live, &r, NULL, &missing, NULL, &why) < 0)
+    return rh_ntx_ask(live, &r, NULL, &missing, NULL, err);
+}
+
+/* Also after a cancel. */
+static void delete_image(struct rh_live_vm *vm, struct image *i)
+{
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+    bool gone = i->id && delete_id(vm->live, i->base, i->id, &why) == 0;
+
+    if (i->left && !gone)
         rh_log(vm->lib, RH_LOG_WARN,
-               "%s: the image %s that was fetched could not be deleted (%s): "
-               "delete it in Prism",
-               vm->name, i->id, rh_error_message(why));
+               _("%s: the image \"%s\" that was fetched could not be deleted "
+                 "(%s): `rehost convert --clean`, or the next run, does it"),
+               vm->name, rh_live_left_name(i->left),
+               why ? rh_error_message(why) : _("Prism does not tell its id"));
+    rh_live_left_end(RH_TAKE(i->left), gone);
+}
+
+/* --- images of a run that was killed -------------------------------------- */
+
+/* By its name on this page of the list. */
+static char *image_on(const json_t *page, const char *name)
+{
+    const json_t *list = rh_ntx_at(page, "data");
+
+    list = list ? list : rh_ntx_at(page, "entities");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *image = json_array_get(list, i);
+        const char *its = rh_ntx_text(image, "name");
+        const char *id = rh_ntx_text(image, "extId");
+
+        its = its ? its : rh_ntx_text(image, "spec/name");
+        id = id ? id : rh_ntx_text(image, "metadata/uuid");
+        if (its && id && !strcmp(its, name))
+            return rh_strdup(id);
+    }
+    return NULL;
+}
+
+static int find_image(struct rh_live *live, const char *base, const char *name,
+                      char **ret_id, rh_error **err)
+{
+    RH_AUTO(rh_buf_free) struct rh_buf filter = {0};
+    RH_AUTO(rh_freep) char *path = NULL;
+    RH_AUTO(rh_ntx_json_free) json_t *body = NULL;
+    RH_AUTO(rh_ntx_json_free) json_t *page = NULL;
+    struct rh_ntx_request r = {.again = true};
+
+    if (rh_ntx_of(live)->version == RH_NTX_V4) {
+        RH_AUTO(rh_freep) char *word = NULL;
+
+        rh_buf_puts(&filter, "name eq '");
+        for (const char *p = name; *p; p++) /* a quote is doubled */
+            rh_buf_printf(&filter, *p == '\'' ? "''" : "%c", *p);
+        rh_buf_puts(&filter, "'");
+        word = rh_http_escape(filter.data);
+        path = rh_printf("%s?$filter=%s", base, word);
+    } else {
+        rh_buf_printf(&filter, "name==%s", name);
+        path = rh_printf("%s/list", base);
+        body = json_pack("{s:s, s:i, s:s}", "kind", "image", "length", 500,
+                         "filter", filter.data);
+    }
+    r.path = path;
+    r.body = body;
+    if (rh_ntx_ask(live, &r, &page, NULL, NULL, err) < 0)
+        return -1;
+    *ret_id = image_on(page, name);
+    return 0;
+}
+
+int rh_ntx_unimage(struct rh_live *live, const char *name, const char *id,
+                   bool *ret_there, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *base = images_of(live, err);
+    RH_AUTO(rh_freep) char *found = NULL;
+
+    if (!base || find_image(live, base, name, &found, err) < 0)
+        return -1;
+    *ret_there = found && (!id || !strcmp(id, found));
+    return *ret_there ? delete_id(live, base, found, err) : 0;
 }
 
 /* --- downloads ----------------------------------------------------------- */
@@ -316,9 +398,8 @@ static struct rh_fetched *kept_of(struct rh_live_vm *vm,
 static struct rh_io *read_image(struct rh_live_vm *vm, struct rh_ntx_disk *d,
                                 rh_error **err)
 {
-    bool v4 = rh_ntx_of(vm->live)->version == RH_NTX_V4;
-    RH_AUTO(image_free) struct image i = {.v4 = v4};
-    RH_AUTO(rh_freep) char *base = NULL;
+    RH_AUTO(image_free)
+    struct image i = {.v4 = rh_ntx_of(vm->live)->version == RH_NTX_V4};
     RH_AUTO(rh_fetched_freep) struct rh_fetched *kept = NULL;
 
     if (d->spool)
@@ -333,11 +414,9 @@ static struct rh_io *read_image(struct rh_live_vm *vm, struct rh_ntx_disk *d,
         kept = NULL; /* taken */
         return rh_io_ref(d->spool);
     }
-    base = v4 ? rh_ntx_base(vm->live, RH_NTX_VMM, "", err) : NULL;
-    if (v4 && !base)
+    i.base = images_of(vm->live, err);
+    if (!i.base)
         return NULL;
-    i.base = v4 ? rh_printf("%s/content/images", base)
-                : rh_printf("%s/images", rh_ntx_v3);
     if (make_image(vm, &i, d, err) == 0)
         d->spool = fetch(vm, &i, d->size, kept, err);
     delete_image(vm, &i);
@@ -375,7 +454,6 @@ static struct rh_io *open_now(struct rh_live_vm *vm, size_t disk,
 {
     struct rh_ntx_vm *v = rh_ntx_vm_of(vm);
     struct rh_io *io;
-    bool quiesced;
 
     if (v->state != RH_LIVE_OFF && !vm->options.snapshot) {
         rh_fail(err, RH_ERR_LIVE_RUNNING, "the VM runs");
@@ -383,8 +461,8 @@ static struct rh_io *open_now(struct rh_live_vm *vm, size_t disk,
     }
     if (v->state != RH_LIVE_OFF && rh_ntx_of(vm->live)->element &&
         v->places.count && allows(vm, "nfs")) {
-        if (!v->ours && rh_ntx_snapshot(vm, NULL, vm->options.quiesce, &v->ours,
-                                        &quiesced, err) < 0)
+        if (!v->ours && rh_ntx_snapshot_noted(vm, vm->options.quiesce, &v->ours,
+                                              &v->left, err) < 0)
             return NULL;
         return snapshot_file(vm, disk, v->ours, err);
     }

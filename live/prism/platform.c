@@ -21,6 +21,7 @@ const struct rh_live_platform rh_live_prism = {.scheme = "prism",
                                                .unsnapshot = rh_ntx_unsnapshot,
                                                .find_snapshot =
                                                    rh_ntx_find_snapshot,
+                                               .unimage = rh_ntx_unimage,
                                                .mark = rh_ntx_mark,
                                                .marks_hold = true,
                                                .changed = rh_ntx_changed,

@@ -101,6 +101,7 @@ struct rh_ntx_vm {
     RH_VEC(struct rh_ntx_place) places;
     char *ours; /* a snapshot of ours, read from while the VM runs */
     char *last; /* likewise, made of the VM when it was off */
+    struct rh_live_left *left, *last_left; /* their notes */
 };
 static inline struct rh_ntx *rh_ntx_of(const struct rh_live *live)
 {
@@ -129,6 +130,8 @@ struct rh_reader *rh_ntx_disk(struct rh_live_vm *vm, size_t disk,
 struct rh_reader *rh_ntx_forward(struct rh_live_vm *vm, size_t disk,
                                  const char *snapshot, rh_error **err);
 bool rh_ntx_looks(struct rh_live_vm *vm, size_t disk);
+int rh_ntx_unimage(struct rh_live *live, const char *name, const char *id,
+                   bool *ret_there, rh_error **err);
 /* A file of a mounted container, "/CONTAINER/..."; `container` NULL: of any.
  * NULL without an error where there is none. */
 struct rh_io *rh_ntx_file(struct rh_live_vm *vm, const char *container,
@@ -137,6 +140,9 @@ struct rh_io *rh_ntx_file(struct rh_live_vm *vm, const char *container,
 /* --- changes (changes.c): Element's -------------------------------------- */
 int rh_ntx_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
                     char **ret_id, bool *ret_quiesced, rh_error **err);
+/* One of ours that goes when the VM is closed, with its note. */
+int rh_ntx_snapshot_noted(struct rh_live_vm *vm, bool quiesce, char **ret_id,
+                          struct rh_live_left **left, rh_error **err);
 int rh_ntx_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err);
 int rh_ntx_find_snapshot(struct rh_live_vm *vm, const char *name, char **ret_id,
                          rh_error **err);

@@ -190,17 +190,19 @@ int rh_ntx_vm_open(struct rh_live_vm *vm, rh_error **err)
 }
 
 /* Also after a cancel. */
-static void remove_snapshot(struct rh_live_vm *vm, const char *id)
+static bool remove_snapshot(struct rh_live_vm *vm, const char *id)
 {
     RH_AUTO(rh_error_freep) rh_error *why = NULL;
 
     if (!id)
-        return;
-    if (rh_ntx_delete_snapshot(vm, id, &why) < 0)
-        rh_log(vm->lib, RH_LOG_WARN,
-               "%s: the snapshot \"rehost-...\" that was copied could not be "
-               "removed (%s); it expires by itself",
-               vm->name, rh_error_message(why));
+        return false;
+    if (rh_ntx_delete_snapshot(vm, id, &why) == 0)
+        return true;
+    rh_log(vm->lib, RH_LOG_WARN,
+           "%s: the snapshot \"rehost-...\" that was copied could not be "
+           "removed (%s); it expires by itself",
+           vm->name, rh_error_message(why));
+    return false;
 }
 
 void rh_ntx_vm_close(struct rh_live_vm *vm)
@@ -209,8 +211,8 @@ void rh_ntx_vm_close(struct rh_live_vm *vm)
 
     if (!v)
         return;
-    remove_snapshot(vm, v->ours);
-    remove_snapshot(vm, v->last);
+    rh_live_left_end(v->left, remove_snapshot(vm, v->ours));
+    rh_live_left_end(v->last_left, remove_snapshot(vm, v->last));
     for (size_t i = 0; i < v->disks.count; i++) {
         free(v->disks.items[i].source);
         free(v->disks.items[i].vdisk);

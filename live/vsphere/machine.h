@@ -72,6 +72,7 @@ struct rh_vs_vm {
     const char *why; /* of the way, N_() */
     bool way_asked;  /* --transport */
     char *ours;      /* the snapshot of a running VM that we read; or NULL */
+    struct rh_live_left *left; /* its note */
     struct rh_vs_lease *lease;
     RH_VEC(struct rh_place *) places;   /* readers look through them */
     RH_VEC(struct rh_vs_areas *) areas; /* likewise */

@@ -233,12 +233,15 @@ static void remove_ours(struct rh_live_vm *vm)
     struct rh_vs_vm *v = rh_vs_vm_of(vm);
     RH_AUTO(rh_error_freep) rh_error *why = NULL;
 
-    if (!v->ours || rh_vs_unsnapshot(vm, v->ours, &why) == 0)
+    if (!v->ours || rh_vs_unsnapshot(vm, v->ours, &why) == 0) {
+        rh_live_left_end(v->left, v->ours != NULL);
         return;
+    }
     rh_log(vm->lib, RH_LOG_WARN,
-           _("%s: the snapshot \"rehost-...\" that was copied could not be "
-             "removed (%s): remove it in vSphere"),
-           vm->name, rh_error_message(why));
+           _("%s: the snapshot \"%s\" that was copied could not be removed "
+             "(%s): `rehost convert --clean`, or the next run, does it"),
+           vm->name, rh_live_left_name(v->left), rh_error_message(why));
+    rh_live_left_end(v->left, false);
 }
 
 void rh_vs_vm_close(struct rh_live_vm *vm)
@@ -304,18 +307,31 @@ int rh_vs_describe(struct rh_live_vm *vm, struct rh_package *p, rh_error **err)
 /* --- its disks
  * ---------------------------------------------------------------- */
 
+static int make_ours(struct rh_live_vm *vm, rh_error **err)
+{
+    struct rh_vs_vm *v = rh_vs_vm_of(vm);
+    bool quiesced = false;
+
+    rh_live_left_end(RH_TAKE(v->left), false); /* of a try that failed */
+    v->left = rh_live_left_note(vm, "snapshot", "rehost-", err);
+    if (!v->left ||
+        rh_vs_snapshot(vm, rh_live_left_name(v->left), vm->options.quiesce,
+                       &v->ours, &quiesced, err) < 0)
+        return -1;
+    rh_live_left_made(v->left, v->ours);
+    return 0;
+}
+
 /* A running VM's own files are locked: they are read below a snapshot. */
 static int freeze(struct rh_live_vm *vm, const char **snapshot, rh_error **err)
 {
     struct rh_vs_vm *v = rh_vs_vm_of(vm);
-    bool quiesced = false;
 
     if (*snapshot || v->state == RH_LIVE_OFF)
         return 0;
     if (!vm->options.snapshot)
         return rh_fail(err, RH_ERR_LIVE_RUNNING, "the VM runs");
-    if (!v->ours && rh_vs_snapshot(vm, NULL, vm->options.quiesce, &v->ours,
-                                   &quiesced, err) < 0)
+    if (!v->ours && make_ours(vm, err) < 0)
         return -1;
     *snapshot = v->ours;
     return 0;

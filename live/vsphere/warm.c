@@ -5,7 +5,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/limits.h"
 #include "live/vsphere/machine.h"
@@ -14,15 +13,6 @@ enum { ROUNDS_MOST = 1000000 }; /* of one question for changed areas */
 
 /* --- snapshots --------------------------------------------------------------
  */
-
-static char *own_name(void)
-{
-    uint32_t n = 0;
-
-    if (getrandom(&n, sizeof n, 0) != (ssize_t)sizeof n)
-        n = (uint32_t)(uintptr_t)&n;
-    return rh_printf("rehost-%08x", n);
-}
 
 static int create(struct rh_live_vm *vm, const char *name, bool quiesce,
                   char **ret_id, rh_error **err)
@@ -59,10 +49,9 @@ static bool is_about_quiescing(enum rh_error_id id)
 int rh_vs_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
                    char **ret_id, bool *ret_quiesced, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *own = name ? rh_strdup(name) : own_name();
     rh_error *why = NULL;
     char *id = NULL;
-    int failed = create(vm, own, quiesce, &id, &why);
+    int failed = create(vm, name, quiesce, &id, &why);
 
     *ret_quiesced = quiesce && !failed;
     if (failed && quiesce && is_about_quiescing(rh_error_number(why))) {
@@ -71,7 +60,7 @@ int rh_vs_snapshot(struct rh_live_vm *vm, const char *name, bool quiesce,
                  "snapshot is made without"),
                vm->name, rh_error_message(why));
         rh_error_drop(&why);
-        failed = create(vm, own, false, &id, &why);
+        failed = create(vm, name, false, &id, &why);
     }
     if (failed && err && !*err)
         *err = RH_TAKE(why);

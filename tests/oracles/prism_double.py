@@ -671,6 +671,11 @@ class Handler(BaseHTTPRequestHandler):
                 raise Failure(400, "name, type DISK_IMAGE and source {$objectType, extId} are needed", "VMM-10003")
             key = self.make_image(body["name"], d)
             self.v4_task(p.tasks[p.images[key]["task"]])
+        elif (space, rest) == ("vmm", "content/images") and m == "GET":
+            want = re.fullmatch(r"name eq '(.*)'", query.get("$filter", ""))
+            if "$filter" in query and not want:
+                raise Failure(400, "$filter", "VMM-10003")
+            page([{"extId": k, "name": i["spec"]["name"]} for k, i in p.images.items() if not want or i["spec"]["name"] == want.group(1).replace("''", "'")])
         elif space == "vmm" and rest.startswith("content/images/"):
             key = rest.split("/")[2]
             if key not in p.images:
