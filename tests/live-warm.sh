@@ -280,7 +280,7 @@ killed() { # MILLISECONDS COMMAND...
 }
 # What the network ends is done again; anything else is a failure.
 until_done() { # COMMAND...
-    for _ in 1 2 3 4 5 6 7 8; do
+    for _ in $(seq 20); do
         "$@"
         case $status,$stderr in
         0,* | *,*WARM_STATE* | *,*WARM_EXISTS*) return ;;
@@ -290,11 +290,12 @@ until_done() { # COMMAND...
     done
     expect_status 0
 }
-# Our side is killed, and the server's connections are cut: both at random.
+# Our side is killed, and the server's connections are cut: both at random, and
+# now and then the server starts anew: away for seconds, all sessions gone.
 one_move() { # SEED
     RANDOM=$1
     simulate vcenter
-    proxied --seed "$1" --every 3 --away 0.3
+    proxied --seed "$1" --every 3 --away 0.3 --restart "https://$HOST/_sim/expire"
     for ((n = 0; n < 4; n++)); do
         killed $((300 + RANDOM % 2500)) "$REHOST" warm start "vcenter://$PROXY/DC0/vm/web01" \
             --to kvm --out out --format raw --no-guest-fix --min-free 1 \

@@ -5,11 +5,15 @@
 
 Prints `ready HOST:PORT`.  FILE holds the bytes that came from the target.  With --every all connections
 are cut after up to twice that many seconds, again and again, and nobody is let in for up to twice --away.
+With --restart URL every third cut is a server that starts anew: nobody is let in for 2 to 4 seconds, and what
+POST URL does to the target (its sessions end) has happened by then.
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
 import argparse
 import asyncio
 import random
+import ssl
+import urllib.request
 
 
 class Proxy:
@@ -44,15 +48,25 @@ class Proxy:
         await asyncio.gather(self.pump(reader, there[1], False), self.pump(there[0], writer, True))
         self.open.discard(pair)
 
+    def restart(self):
+        urllib.request.urlopen(urllib.request.Request(self.o.restart, data=b""), timeout=20,
+                               context=ssl._create_unverified_context()).close()
+
     async def cut(self):
-        r = random.Random(self.o.seed)
+        r, cuts = random.Random(self.o.seed), 0
         while True:
             await asyncio.sleep(r.random() * 2 * self.o.every)
             self.shut = True
             for pair in list(self.open):
                 for transport in pair:
                     transport.abort()
-            await asyncio.sleep(r.random() * 2 * self.o.away)
+            cuts += 1
+            if self.o.restart and cuts % 3 == 0:
+                await asyncio.to_thread(self.restart)
+                await asyncio.sleep(2 + r.random() * 2)
+                print("restarted", flush=True)
+            else:
+                await asyncio.sleep(r.random() * 2 * self.o.away)
             self.shut = False
 
     async def tell(self):
@@ -74,4 +88,5 @@ parser.add_argument("--count", required=True)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--every", type=float, default=0)
 parser.add_argument("--away", type=float, default=0.3)
+parser.add_argument("--restart")
 asyncio.run(Proxy(parser.parse_args()).run())
