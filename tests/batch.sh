@@ -77,7 +77,7 @@ test_errors_name_the_line() {
 }
 test_every_option_of_convert_is_a_key() {
     local option argument value
-    local not_here=" out name results-at fetched-dir fetched-most done json lang progress threads memory bandwidth verbose help "
+    local not_here=" out name results-at fetched-dir fetched-most done clean json lang progress threads memory bandwidth verbose help "
     "$REHOST" convert --help |
         sed -nE 's/^ +(-., )?--([a-z-]+)( ([^ ]+))?  .*/\2 \4/p' >"$SCRATCH/options"
     [ "$(wc -l <"$SCRATCH/options")" -gt 20 ] || fail "no options: $(cat "$SCRATCH/options")"

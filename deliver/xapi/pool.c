@@ -444,7 +444,11 @@ int rh_xapi_dry_run(struct rh_xapi *x, const struct rh_xapi_place *p,
         rh_check_good(checks, "the host takes the VM's configuration");
     else
         rh_error_context(err, _("the host does not take the configuration"));
+    if (failed)
+        rh_http_set_lib(x->http, NULL); /* also after a cancel */
     rh_xapi_do(x, "task.destroy", json_pack("[s]", i.task), NULL);
+    if (failed)
+        rh_http_set_lib(x->http, x->remote->lib);
     rh_xapi_import_free(&i);
     return failed;
 }
