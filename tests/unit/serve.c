@@ -64,7 +64,8 @@ static void it_waits_for_a_descriptor(void **state)
     assert_non_null(s);
     url = rh_serve_file(s, io, NULL);
     assert_non_null(url);
-    to.sin_port = htons((uint16_t)strtoul(strrchr(rh_serve_name(s), ':') + 1, NULL, 10));
+    to.sin_port =
+        htons((uint16_t)strtoul(strrchr(rh_serve_name(s), ':') + 1, NULL, 10));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     now = (struct rlimit){RH_COUNT(taken), before.rlim_max};
