@@ -30,6 +30,7 @@ ORDER_COUNTS = {
     "boot_order_section_of_vmware.ovf": "sections in another order",
     "controller_number_by_address_or_order.ovf": "items in another order",
     "host_resource_in_every_form.ovf": "other ids of files",
+    "vmx_odd_lines_are_said.vmx": "lines in another order", # told by its number
 }
 
 

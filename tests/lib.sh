@@ -276,7 +276,7 @@ stand_in() { # NAME FOLDER [OPTION...]
     python3 "$TOP/tests/oracles/$1_double.py" --state "$STATE" "${@:3}" >ready 2>double.err &
     SERVER=$!
     trap '{ kill $SERVER && wait $SERVER; } 2>/dev/null' EXIT
-    for _ in {1..200}; do
+    for _ in {1..800}; do # a busy machine makes its keys slowly
         [ ! -s ready ] || break
         sleep 0.05
     done
