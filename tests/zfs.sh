@@ -285,7 +285,7 @@ test_a_program_taken_over_gains_nothing() {
     freebsd_tree && on_zfs
     mkdir -p calls
     gcc -o calls/grub-fstest "$TOP/tests/bsd/attacker.c"
-    PATH=$PWD/calls:$PATH strace -f -o trace "$REHOST" report vm.vmx --to kvm --json >.stdout || fail "$(tail trace)"
+    PATH=$PWD/calls:$PATH "${STRACE[@]}" "$REHOST" report vm.vmx --to kvm --json >.stdout || fail "$(tail trace)"
     # Of each process what comes after it was walled in.
     awk '/SECCOMP_MODE_FILTER|PR_SET_SECCOMP/ { in_it[$1] = 1; next } in_it[$1]' trace >after
     for call in 'openat(AT_FDCWD, "/etc/passwd"' 'openat(AT_FDCWD, "attacked"' 'socket(AF_INET' 'execve("/bin/sh"' \

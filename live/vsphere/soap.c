@@ -373,7 +373,9 @@ static void say_logout(struct rh_vs *s)
                            .type = s->sessions.type,
                            .id = s->sessions.id,
                            .cleanup = true};
-    RH_AUTO(rh_vs_doc_freep) xmlDoc *doc = call_once(s, &c, NULL);
+    xmlDoc *doc = call_once(s, &c, NULL);
+
+    rh_vs_doc_freep(&doc);
 }
 
 /* --- the thread that keeps it alive ------------------------------------------
