@@ -147,12 +147,12 @@ static void who_is_silent_over_a_call_is_ended(void **state)
     pid_t pid = client(&s, false);
 
     (void)state;
-    rh_nbd_watch(s.server, &calls, 1, 1000);
-    usleep(1800 * 1000);
+    rh_nbd_watch(s.server, &calls, 2, 1000);
+    usleep(3000 * 1000);
     assert_true(lives(pid)); /* nobody waits for it */
     for (int i = 0; i < 3; i++) {
         calls++;
-        usleep(600 * 1000);
+        usleep(1000 * 1000);
     }
     assert_true(lives(pid)); /* it answered */
     expect_killed(&s, pid);
@@ -166,8 +166,8 @@ static void who_works_on_a_call_has_its_time(void **state)
     pid_t pid = client(&s, true);
 
     (void)state;
-    rh_nbd_watch(s.server, &calls, 1, 3);
-    usleep(1900 * 1000);
+    rh_nbd_watch(s.server, &calls, 2, 5);
+    usleep(3000 * 1000);
     assert_true(lives(pid));
     expect_killed(&s, pid);
     tear_down(&s);
