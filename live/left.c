@@ -296,10 +296,20 @@ int rh_live_take_left(struct rh_live *live, rh_lib *lib, size_t *ret_count,
     int failed = 0;
 
     *ret_count = 0;
-    for (struct dirent *e; d && (e = readdir(d)) && rh_go_on(lib, NULL) == 0;)
+    if (!d && errno != ENOENT) { /* that: nobody has left anything */
+        rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
+                      "cannot see what earlier runs have left");
+        return rh_error_subject(err, folder);
+    }
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (rh_go_on(lib, &first) < 0) {
+            failed = -1;
+            break;
+        }
         if (!strncmp(e->d_name, "rehost-", 7))
             failed |= take_one(live, lib, server, dirfd(d), e->d_name,
                                ret_count, &first);
+    }
     if (d)
         closedir(d);
     if (first && err && !*err)

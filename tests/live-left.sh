@@ -134,6 +134,12 @@ test_what_a_kill_left_is_known_by_its_name() {
     touch -d '2 hours ago' "${note%/*}/rehost-gone"
     live convert vcenter://$HOST --clean
     expect_equal "$(notes)" 0 notes
+    rmdir "$XDG_STATE_HOME/rehost/sources"
+    touch "$XDG_STATE_HOME/rehost/sources"
+    live convert vcenter://$HOST --clean
+    expect_status 1
+    expect_stderr 'rehost/sources: cannot see what earlier runs have left'
+    rm "$XDG_STATE_HOME/rehost/sources"
 }
 
 run_tests
