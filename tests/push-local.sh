@@ -153,6 +153,7 @@ test_numbers_are_locked_where_only_we_write() {
     ln -s elsewhere locks
     push
     expect_error FILE_NOT_FOUND 1
+    expect_stderr 'hint: .*REHOST_LOCK_DIR'
     expect_nothing_left
     as_root
     unset REHOST_LOCK_DIR

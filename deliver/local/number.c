@@ -38,6 +38,8 @@ static int open_folder(rh_error **err)
     if (fd < 0 || fstat(fd, &st) < 0) {
         rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
                       "cannot make or open the folder of locks");
+        rh_hint(err, "it is no link and lies in a folder that is there; set "
+                     "REHOST_LOCK_DIR to have it elsewhere");
         return rh_error_subject(err, path);
     }
     if (st.st_uid != geteuid() || (st.st_mode & 022)) {
@@ -70,16 +72,18 @@ static int reserve(struct rh_node_facts *f, const char *vmid, rh_error **err)
                      O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
                      0600);
     struct stat st;
+    bool locked;
 
     if (folder < 0)
         return -1;
-    if (fd < 0) {
+    locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (fd < 0 || (!locked && errno != EWOULDBLOCK)) {
         rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
                       "cannot lock the VM's number");
         return rh_error_subject(err, name);
     }
     /* One that its run has just removed is no lock any more. */
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 || !st.st_nlink)
+    if (!locked || fstat(fd, &st) < 0 || !st.st_nlink)
         return 0;
     f->reserved = true;
     f->lock = fd;
