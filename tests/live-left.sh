@@ -29,7 +29,7 @@ JSON
 # Between two disks, so that the next file can't be opened: one log-in more.
 test_a_session_that_has_ended_when_a_file_is_opened() {
     simulate esx -v
-    (for _ in $(seq 400); do
+    (for _ in $(seq 1500); do
         if grep -q 'web01-flat.vmdk.*-25165823' sim.err; then
             curl -sk "https://$HOST/_sim/expire" -X POST
             break
