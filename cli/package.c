@@ -481,12 +481,8 @@ static int convert(struct cli *cli, rh_package *p, rh_error **err)
 /* Of the servers of these sources. */
 static int clean(struct cli *cli)
 {
-    static const char *const others[] = {"to", "out", "name", "overwrite"};
     int status = 0;
 
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if (cli_given(cli, others[i]))
-            return cli_usage(cli, _("--clean takes no --%s"), others[i]);
     if (!cli->word_count)
         return cli_usage(cli, _("a source is needed"));
     for (size_t i = 0; i < cli->word_count; i++) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert/options.h"
 #include "live/live.h"
 #include "rehost/rehost.h"
 #include "report/width.h"
@@ -217,9 +218,13 @@ char *rh_inventory(rh_lib *lib, const char *source, const rh_options *options,
 int rh_source_clean(rh_lib *lib, const char *source, const rh_options *options,
                     rh_error **err)
 {
+    static const char *const ours[] = {"login",         "pin",    "source-pin",
+                                       "source-tls-ca", "tls-ca", NULL};
     struct rh_live *live;
     size_t count = 0;
 
+    if (rh_options_only(options, ours, "--clean", err) < 0)
+        return -1;
     if (!rh_live_is(source)) {
         rh_fail(err, RH_ERR_USAGE, "\"%s\" is no live source", source);
         return rh_hint(err, "nothing is left at other sources");

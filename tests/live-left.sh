@@ -113,8 +113,10 @@ while t.info.state in ("queued", "running"):
     expect_stdout 'cleaned: .* \(1 things'
     expect_equal "$(snapshots_named)" rehost-by-hand
     expect_equal "$(notes)" 0 notes
-    live convert vcenter://$HOST --clean --out x
-    expect_error USAGE 2
+    for option in --out=x --to=kvm --start --overwrite; do
+        live convert vcenter://$HOST --clean $option
+        expect_error USAGE 2
+    done
     kill_sessions=$(sim_state web01 .sessions)
     expect_equal "$kill_sessions" 2 "sessions, of the killed"
 }
