@@ -28,7 +28,8 @@ static void conflict(const char *key, const struct rh_field *field,
                        "%s: %s says %s, %s says %s; %s counts, because %s",
                        _(field->about), from_a, a, from_b, b, from_a, rule);
     if (!strcmp(field->key, "annotation") || !strcmp(field->key, "name") ||
-        !strncmp(field->key, "os/", 3))
+        !strcmp(field->key, "tags") || !strcmp(field->key, "folder") ||
+        !strcmp(field->key, "resource_pool") || !strncmp(field->key, "os/", 3))
         f->severity = RH_SEVERITY_INFO;
 }
 

@@ -455,6 +455,14 @@ static bool is_finding(const json_t *o)
     return json_object_get(o, "message") || json_object_get(o, "label");
 }
 
+/* What somebody wrote about the VM, and where it was put: nobody can tell what
+ * names are in it. */
+static bool is_free_text(const char *key)
+{
+    return !strcmp(key, "annotation") || !strcmp(key, "tags") ||
+           !strcmp(key, "folder") || !strcmp(key, "resource_pool");
+}
+
 static json_t *rewrite(struct redact *r, json_t *value);
 
 static json_t *rewrite_object(struct redact *r, json_t *o)
@@ -464,7 +472,7 @@ static json_t *rewrite_object(struct redact *r, json_t *o)
     json_t *value;
 
     json_object_foreach (o, key, value) {
-        if (!strcmp(key, "annotation") && json_is_string(value))
+        if (is_free_text(key) && json_is_string(value))
             json_object_set_new(to, key, json_string("..."));
         else if (is_ours(key) || (!strcmp(key, "id") && is_finding(o)))
             json_object_set(to, key, value);

@@ -32,6 +32,19 @@ char *rh_target_about(const struct rh_target_job *job, const char *shown)
     return rh_buf_take(&b);
 }
 
+char *rh_target_tag(const struct rh_target_job *job, const char **at)
+{
+    const char *p = *at ? *at : rh_text_of(&job->vm->tags);
+    size_t n;
+
+    p += strspn(p, "; ");
+    n = strcspn(p, ";");
+    *at = p + n;
+    while (n && p[n - 1] == ' ')
+        n--;
+    return n ? rh_strndup(p, n) : NULL;
+}
+
 const char *rh_target_network(const struct rh_target_options *o,
                               const char *from)
 {

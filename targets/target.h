@@ -120,6 +120,9 @@ const struct rh_target *rh_target_at(size_t i);
 
 /* --- common.c: for the targets' own use ------------------------------------
  */
+/* The VM's tags, one after the other: *at is where to go on (NULL at first);
+ * the caller frees; NULL: that was all. */
+char *rh_target_tag(const struct rh_target_job *job, const char **at);
 /* The VM's description, begun with its real name where the target calls it
  * otherwise (`shown`), and with a line for who delivers it (option "mark"),
  * where that is given.  The caller frees. */

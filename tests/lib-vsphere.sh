@@ -2,18 +2,33 @@
 #
 # The simulator is built from the shared material (VMware's own library from
 # Debian's packages golang-go and golang-github-vmware-govmomi-dev), once, into
-# the build folder; `make check-live` installs what that takes.  The machines
+# the build folder, together with tests/oracles/vsphere_rest.go (tags by REST);
+# `make check-live` installs what that takes.  The machines
 # are those of $SCRATCH/vms.json; the password is $SECRET.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 SIM=$BUILD/vsphere-sim
 _sim_source=$RH_SHARED/oracles/handover/vsphere
 
+_sim_rest=$TOP/tests/oracles/vsphere_rest.go
+
+_compile_sim() { # FOLDER
+    cp "$_sim_source"/*.go "$_sim_rest" "$1" &&
+        sed -i 's|^\tmux.Handle("/sdk/", inner)$|&\n\trestRoutes(mux)|' \
+            "$1/vsphere-sim.go" &&
+        GOPATH=/usr/share/gocode GO111MODULE=off GOFLAGS= CGO_ENABLED=0 \
+            GOCACHE=${GOCACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/go-build} \
+            timeout "${LIVE_BUILD_TIME:-120}" nice \
+            go build -o "$SIM.$$" "$1"/*.go >/dev/null 2>&1 &&
+        mv "$SIM.$$" "$SIM"
+}
 _build_sim() {
-    [ -x "$SIM" ] && [ "$SIM" -nt "$_sim_source/vsphere-sim.go" ] && return
+    [ -x "$SIM" ] && [ "$SIM" -nt "$_sim_source/vsphere-sim.go" ] &&
+        [ "$SIM" -nt "$_sim_rest" ] && return
     [ -e "$_sim_source/build.sh" ] && command -v go >/dev/null || return
-    timeout "${LIVE_BUILD_TIME:-120}" nice sh "$_sim_source/build.sh" \
-        "$SIM.$$" >/dev/null 2>&1 && mv "$SIM.$$" "$SIM"
-    rm -f "$SIM.$$"
+    local folder
+    folder=$(mktemp -d) || return
+    _compile_sim "$folder"
+    rm -rf "$folder" "$SIM.$$"
 }
 _build_sim
 
@@ -68,6 +83,35 @@ sim_state() { # VM FILTER
 }
 expect_no_sessions() {
     expect_equal "$(sim_state web01 .sessions)" 0 "sessions left"
+    expect_equal "$(curl -sk "https://$HOST/_sim/rest")" 0 "REST sessions left"
+}
+# vCenter's tags, by the API that people make them by: `id_of` what it answers.
+_rest() { # PATH [JSON]
+    curl -skf "https://$HOST/rest/com/vmware/cis/$1" -X POST \
+        -H "vmware-api-session-id: $_rest_session" \
+        -H 'Content-Type: application/json' ${2:+-d "$2"} | jq -r '.value // ""'
+}
+with_tags() { # then make_tag, tag_vm as often as wanted, then without_tags
+    _rest_session=$(curl -skf -X POST -u "root:$SECRET" \
+        "https://$HOST/rest/com/vmware/cis/session" | jq -r .value)
+}
+make_tag() { # CATEGORY TAG: prints its id
+    local category
+    category=$(_rest tagging/category "$(jq -n --arg n "$1" '{create_spec:
+        {name: $n, description: "", cardinality: "MULTIPLE", associable_types: []}}')")
+    _rest tagging/tag "$(jq -n --arg n "$2" --arg c "$category" '{create_spec:
+        {name: $n, description: "", category_id: $c}}')"
+}
+tag_vm() { # TAG-ID MOREF
+    _rest "tagging/tag-association/id:$1?~action=attach" \
+        "{\"object_id\": {\"type\": \"VirtualMachine\", \"id\": \"$2\"}}" >/dev/null
+}
+rest_mode() { # MODE of tests/oracles/vsphere_rest.go
+    curl -sk -X POST "https://$HOST/_sim/rest?mode=$1" >/dev/null
+}
+without_tags() {
+    curl -sk -X DELETE "https://$HOST/rest/com/vmware/cis/session" \
+        -H "vmware-api-session-id: $_rest_session" >/dev/null
 }
 # No session, no lease, no snapshot is left on the server.
 expect_clean() { # VM

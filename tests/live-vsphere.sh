@@ -117,6 +117,149 @@ PY
     expect_same_file ours theirs
 }
 
+# --- tags, and where it lies ---------------------------------------------------
+
+give_tags() { # tags web01
+    live inspect vcenter://$HOST --json
+    WEB=$(jq -r '.vms[] | select(.name == "web01").moref' .stdout)
+    with_tags
+    tag_vm "$(make_tag Env Prod)" "$WEB"
+    tag_vm "$(make_tag Größe 'L; XL')" "$WEB"
+    tag_vm "$(make_tag 環境 本番)" "$WEB"
+    make_tag Team nobody >/dev/null
+    without_tags
+}
+# By each of its paths; also where the session ends meanwhile.
+test_tags_come_by_rest() {
+    local mode
+    simulate vcenter -v
+    give_tags
+    for mode in on brief old newer; do
+        rest_mode $mode
+        : >sim.err
+        live inspect vcenter://$HOST/DC0/vm/web01 --json
+        expect_status 0
+        expect_schema .stdout rehost.vm-1.json
+        expect_json '.vms[0] | .tags, .provenance.tags.from' \
+            "Env:Prod;Größe:L, XL;環境:本番
+vsphere"
+        expect_json '[.. | objects | select(.id == "LIVE-TAGS")] | length' 0
+        expect_no_sessions
+    done
+    grep -q 'rest POST /api/session' sim.err || fail "not by the newer paths"
+    ! grep -q 'rest [A-Z]* /rest' sim.err || fail "by the older paths, too"
+}
+test_tags_go_to_the_target() {
+    simulate vcenter
+    give_tags
+    live convert vcenter://$HOST/DC0/vm/web01 --to all --out out --no-guest-fix
+    expect_status 0
+    grep -q '^tags: rehost;vmware;Env-Prod;Gr-e-L-XL$' out/kvm/web01/proxmox.conf ||
+        fail "other tags in proxmox.conf" "$(grep ^tags out/kvm/web01/proxmox.conf)"
+    run python3 "$TOP/tests/judges/pve_conf_check.py" out/kvm/web01/proxmox.conf
+    expect_status 0
+    expect_json '[.vms[].targets[].findings[] | select(.id == "KVM-TAGS").message
+        | sub(" on Proxmox.*: "; " ")] | sort | join(", ")' \
+        "tags that are left out 1, tags that are spelled otherwise 2" \
+        out/kvm/web01/report.json
+    tar xOf out/xen/web01/web01.xva ova.xml | grep -qF \
+        '<name>tags</name><value><array><data><value>Env:Prod</value><value>Größe:L, XL</value><value>環境:本番</value></data>' ||
+        fail "other tags in the XVA"
+    expect_no_sessions
+}
+# Nothing fails for them, and who is refused does not try again.
+test_tags_that_are_not_read_are_told() {
+    local mode
+    simulate vcenter -v
+    give_tags
+    for mode in "absent:has no REST API" "denied:status 401" \
+        "down:status 503" "locked:may not read: 3"; do
+        rest_mode ${mode%%:*}
+        : >sim.err
+        live report vcenter://$HOST/DC0 --to all --json report.json --no-guest
+        expect_status 0
+        expect_json "[.vms[] | select(.vm.name == \"web01\").targets[0].findings[]
+            | select(.id == \"LIVE-TAGS\" and .severity == \"info\").message
+            | test(\"${mode#*:}\")] | tostring" '[true]' report.json
+        expect_equal "$(grep -c 'rest POST /rest/com/vmware/cis/session' sim.err)" 1 \
+            "log-ins by REST ($mode)"
+        expect_no_sessions
+    done
+    kill $SERVER
+    wait $SERVER 2>/dev/null
+    simulate esx
+    live inspect esxi://$HOST/web01 --json
+    expect_status 0
+    expect_json '[.. | objects | select(.id == "LIVE-TAGS")] | length' 1
+}
+test_tags_of_many_vms_take_few_requests() {
+    jq -n '[range(450) | {name: (if . == 0 then "web01" else "vm\(.)" end), guest: "debian12_64Guest", cpus: 1,
+        memory_mb: 512, power: "off", nics: [],
+        disks: (if . == 0 then [{file: "b.raw", controller: "pvscsi"}] else [] end)}]' >many.json
+    mv "$SCRATCH/vms.json" all.json
+    cp many.json "$SCRATCH/vms.json"
+    simulate vcenter -v
+    mv all.json "$SCRATCH/vms.json"
+    live inspect vcenter://$HOST --json
+    local tag vm
+    with_tags
+    tag=$(make_tag Env Prod)
+    for vm in $(jq -r '.vms[range(0; 450; 50)].moref' .stdout); do
+        tag_vm "$tag" "$vm"
+    done
+    without_tags
+    : >sim.err
+    live report vcenter://$HOST --to kvm --no-guest --json report.json
+    expect_json '[.vms[].vm.tags | select(. == "Env:Prod")] | length' 9 report.json
+    # One VM, all by 200; a tag, its category; in and out.
+    expect_equal "$(grep -c ' rest ' sim.err)" 8 "requests by REST"
+    expect_no_sessions
+}
+
+test_where_it_lies_is_told() {
+    need_pyvmomi
+    simulate vcenter
+    "$PYVMOMI" - $HOST "$SECRET" <<'PY' || fail "the VM could not be moved"
+import ssl, sys, time
+from pyVim.connect import Disconnect, SmartConnect
+from pyVmomi import vim
+host, port = sys.argv[1].split(":")
+si = SmartConnect(host=host, port=int(port), user="root", pwd=sys.argv[2],
+                  sslContext=ssl._create_unverified_context())
+vm = si.content.searchIndex.FindByInventoryPath("DC0/vm/web01")
+def wait(task):
+    while task.info.state in ("queued", "running"):
+        time.sleep(0.1)
+    assert task.info.state == "success", task.info.error
+def share(limit, reserved, level):
+    return vim.ResourceAllocationInfo(limit=limit, reservation=reserved,
+        expandableReservation=True, shares=vim.SharesInfo(level=level, shares=0))
+def pool(above, name, cpu, memory):
+    return above.CreateResourcePool(name, vim.ResourceConfigSpec(
+        cpuAllocation=cpu, memoryAllocation=memory))
+none = share(-1, 0, "normal")
+gold = pool(vm.resourcePool, "Gold", share(2000, 0, "high"), none)
+web = pool(gold, "Web", none, share(-1, 512, "normal"))
+wait(vm.RelocateVM_Task(vim.vm.RelocateSpec(pool=web)))
+folder = vm.parent.CreateFolder("Shop")
+wait(folder.MoveIntoFolder_Task([vm]))
+Disconnect(si)
+PY
+    live inspect vcenter://$HOST/DC0/vm/Shop/web01 --json
+    expect_status 0
+    expect_schema .stdout rehost.vm-1.json
+    expect_json '.vms[0] | .folder, .resource_pool' \
+        "DC0/vm/Shop
+DC0/host/DC0_H0/Resources/Gold/Web"
+    expect_json '[.. | objects | select(.id == "LIVE-POOL").message] | join("\n")' \
+        "the VM's resource pool shares out: memory reservation 512 MiB
+a resource pool above the VM's shares out: CPU limit 2000 MHz, CPU shares high"
+    cp .stdout vm.json
+    live report vcenter://$HOST/DC0/vm/Shop/web01 --to kvm --redact --json r.json
+    expect_json '.vms[0].vm | .folder, .resource_pool' "...
+..." r.json
+}
+
 # --- bytes -------------------------------------------------------------------
 
 test_a_cold_copy_equals_the_disk_by_each_way() {

@@ -239,7 +239,8 @@ test_import_stops_where_a_network_is_missing() {
 test_import_of_disks() {
     need qemu-img
     make_vm web01 firmware=uefi "disks=2097152 3145728"
-    to_xen --format vhd --sr "$HOSTILE" --network-map "*=$HOSTILE"
+    to_xen --format vhd --sr "$HOSTILE" --network-map "*=$HOSTILE" \
+        --set "tags=Env:Prod;${HOSTILE//;/,}"
     expect_status 0
     expect_file out/web01/disk0.vhd out/web01/disk1.vhd \
         out/web01/xe-import.sh out/web01/import.sh
@@ -251,6 +252,8 @@ test_import_of_disks() {
     called "[vm-param-set][uuid=uuid-of-vm][HVM-boot-policy=BIOS order][HVM-boot-params:firmware=uefi][HVM-boot-params:order=cdn]"
     called "[vm-param-set][uuid=uuid-of-vm][VCPUs-max=2]"
     called "[vm-param-set][uuid=uuid-of-vm][name-description=about web01]"
+    called "[vm-param-add][uuid=uuid-of-vm][param-name=tags][param-key=Env:Prod]"
+    called "[vm-param-add][uuid=uuid-of-vm][param-name=tags][param-key=${HOSTILE//;/,}]"
     called "[vm-memory-limits-set][uuid=uuid-of-vm][static-min=1073741824][dynamic-min=1073741824][dynamic-max=1073741824][static-max=1073741824]"
     called "[vdi-create][sr-uuid=uuid-of-sr][name-label=web01 1][virtual-size=4194304][type=user]"
     called "[vdi-import][uuid=uuid-of-vdi][filename=$PWD/out/web01/disk1.vhd][format=vhd][--progress]"

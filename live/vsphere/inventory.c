@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "live/vsphere/vsphere.h"
+#include "live/vsphere/machine.h"
 
 enum { DEPTH_MOST = 64 }; /* of folders */
 
@@ -29,6 +29,7 @@ static int take_place(void *user, const xmlNode *object, rh_error **err)
     p->id = RH_TAKE(self.id);
     p->name = rh_strdup(rh_vs_text(rh_vs_property(object, "name")));
     p->parent = rh_strdup(rh_vs_text(rh_vs_property(object, "parent")));
+    p->terms = rh_vs_pool_terms(rh_vs_property(object, "config"));
     return 0;
 }
 
@@ -42,8 +43,10 @@ static int by_id(const void *a, const void *b)
 static int take_places_of(struct rh_vs *s, const char *type, rh_error **err)
 {
     static const char *const paths[] = {"name", "parent", NULL};
+    static const char *const of_pools[] = {"name", "parent", "config", NULL};
     RH_AUTO(rh_freep) char *view = NULL;
-    struct rh_vs_query q = {.type = type, .paths = paths};
+    struct rh_vs_query q = {
+        .type = type, .paths = strcmp(type, "ResourcePool") ? paths : of_pools};
     int failed;
 
     if (rh_vs_view(s, s->root.type, s->root.id, type, &view, err) < 0)
@@ -57,8 +60,9 @@ static int take_places_of(struct rh_vs *s, const char *type, rh_error **err)
 /* Under the places' lock. */
 static int load_places(struct rh_vs *s, rh_error **err)
 {
-    static const char *const types[] = {"Folder", "Datacenter", "Network",
-                                        "Datastore"};
+    static const char *const types[] = {"Folder",          "Datacenter",
+                                        "Network",         "Datastore",
+                                        "ComputeResource", "ResourcePool"};
 
     for (size_t i = 0; i < RH_COUNT(types); i++)
         if (take_places_of(s, types[i], err) < 0)
@@ -479,11 +483,7 @@ static int take_row(void *user, const xmlNode *object, rh_error **err)
 
 /* The view's objects first, then their properties a page at a time, so that
  * no answer grows with the inventory, whatever the server thinks of pages. */
-struct ids {
-    RH_VEC(char *) list;
-};
-
-static void ids_free(struct ids *ids)
+void rh_vs_ids_free(struct rh_vs_ids *ids)
 {
     for (size_t i = 0; i < ids->list.count; i++)
         free(ids->list.items[i]);
@@ -492,7 +492,7 @@ static void ids_free(struct ids *ids)
 
 static int take_id(void *user, const xmlNode *object, rh_error **err)
 {
-    struct ids *ids = user;
+    struct rh_vs_ids *ids = user;
 
     (void)err;
     *rh_vec_add(&ids->list) = rh_strdup(rh_vs_text_at(object, "obj"));
@@ -500,7 +500,7 @@ static int take_id(void *user, const xmlNode *object, rh_error **err)
 }
 
 static int list_ids(struct rh_vs *s, const struct rh_vs_ref *place,
-                    struct ids *ret, rh_error **err)
+                    struct rh_vs_ids *ret, rh_error **err)
 {
     static const char *const paths[] = {"name", NULL};
     RH_AUTO(rh_freep) char *view = NULL;
@@ -513,6 +513,11 @@ static int list_ids(struct rh_vs *s, const struct rh_vs_ref *place,
     failed = rh_vs_retrieve(s, &q, take_id, ret, err);
     rh_vs_view_end(s, view);
     return failed;
+}
+
+int rh_vs_all_vms(struct rh_vs *s, struct rh_vs_ids *ret, rh_error **err)
+{
+    return list_ids(s, &s->root, ret, err);
 }
 
 int rh_vs_list(struct rh_live *live, const struct rh_remote_url *at,
@@ -532,7 +537,7 @@ int rh_vs_list(struct rh_live *live, const struct rh_remote_url *at,
     struct rh_vs *s = rh_vs_of(live);
     RH_AUTO(rh_vs_ref_free) struct rh_vs_ref place = {0};
     RH_AUTO(rh_freep) char *id = NULL;
-    RH_AUTO(ids_free) struct ids ids = {0};
+    RH_AUTO(rh_vs_ids_free) struct rh_vs_ids ids = {0};
     struct listing l = {.s = s, .row = row, .user = user};
     struct rh_vs_query q = {.type = "VirtualMachine", .paths = paths};
 

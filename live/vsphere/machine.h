@@ -126,6 +126,12 @@ int rh_vs_devices(const struct rh_vs *s, const xmlNode *object,
                   struct rh_findings *findings, rh_error **err);
 void rh_vs_guest(const xmlNode *object, struct rh_vm *vm,
                  struct rh_findings *findings);
+/* "CPU at most 2000 MHz, memory reserved 512 MiB" of a ResourceConfigSpec;
+ * NULL: it takes and gives nothing. */
+char *rh_vs_pool_terms(const xmlNode *config);
+/* Where it lies (place.c); the places are known. */
+void rh_vs_where(const struct rh_vs *s, const xmlNode *object, struct rh_vm *vm,
+                 struct rh_findings *findings);
 /* What stands in the way, or is worth knowing before; asks the server. */
 void rh_vs_checks(struct rh_live_vm *vm, struct rh_vm *config,
                   struct rh_findings *findings);

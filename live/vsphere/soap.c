@@ -13,7 +13,7 @@
 
 #include "base/limits.h"
 #include "base/wait.h"
-#include "live/vsphere/vsphere.h"
+#include "live/vsphere/tags.h"
 
 enum {
     ANSWER_MOST = 256 * 1024 * 1024, /* bytes */
@@ -305,7 +305,8 @@ static int meet(struct rh_vs *s, rh_error **err)
         return -1;
     s->vcenter =
         !strcmp(rh_vs_text_at(content, "about/apiType"), "VirtualCenter");
-    s->speaks = version_to_speak(rh_vs_text_at(content, "about/apiVersion"));
+    s->api = rh_strdup(rh_vs_text_at(content, "about/apiVersion"));
+    s->speaks = version_to_speak(s->api);
     s->version = rh_strdup(rh_vs_text_at(content, "about/version"));
     s->name = rh_printable(rh_vs_text_at(content, "about/fullName"));
     return 0;
@@ -477,6 +478,7 @@ int rh_vs_open(struct rh_live *live, rh_error **err)
     pthread_mutex_init(&s->cache_lock, NULL);
     pthread_mutex_init(&s->login_lock, NULL);
     rh_wait_cond_init(&s->beats_news);
+    s->tags = rh_vs_tags_new(s);
     if (check_login(live, err) < 0 || meet(s, err) < 0 ||
         check_version(s, err) < 0 || log_in(s, false, err) < 0)
         return -1;
@@ -492,6 +494,7 @@ static void free_places(struct rh_vs *s)
         free(s->places.items[i].id);
         free(s->places.items[i].name);
         free(s->places.items[i].parent);
+        free(s->places.items[i].terms);
     }
     free(s->places.items);
     for (size_t i = 0; i < s->names.count; i++) {
@@ -511,6 +514,7 @@ void rh_vs_close(struct rh_live *live)
     if (!s)
         return;
     stop_beating(s);
+    rh_vs_tags_free(s->tags);
     if (live->is_open)
         say_logout(s);
     rh_vs_ref_free(&s->root);
@@ -526,6 +530,7 @@ void rh_vs_close(struct rh_live *live)
     pthread_mutex_destroy(&s->login_lock);
     free(s->speaks);
     free(s->version);
+    free(s->api);
     free(s->name);
     free(s);
     live->state = NULL;

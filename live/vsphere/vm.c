@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "live/vsphere/machine.h"
+#include "live/vsphere/tags.h"
 
 enum { AREAS_MOST = 4 * 1024 * 1024 }; /* 64 MiB of memory */
 
@@ -113,6 +113,7 @@ int rh_vs_refresh(struct rh_live_vm *vm, rh_error **err)
 {
     static const char *const paths[] = {"name",
                                         "parent",
+                                        "resourcePool",
                                         "config",
                                         "guest",
                                         "runtime.powerState",
@@ -298,6 +299,9 @@ int rh_vs_describe(struct rh_live_vm *vm, struct rh_package *p, rh_error **err)
                       &findings, err) < 0)
         return -1;
     rh_vs_guest(v->object, config, &findings);
+    rh_vs_where(rh_vs_vm_session(vm), v->object, config, &findings);
+    if (rh_vs_tags(vm, config, &findings, err) < 0)
+        return -1;
     rh_vs_checks(vm, config, &findings);
     at = rh_package_add_vm(p, RH_TAKE(config));
     rh_findings_copy(&p->vm_findings.items[at], &findings);

@@ -7,6 +7,8 @@
  *   config.c     a VM's configuration, as values and findings
  *   devices.c    its disks, network cards and other hardware
  *   guest.c      what its tools say
+ *   place.c      the folder and the resource pool it lies in
+ *   tags.c       its tags, by the REST API (rest.c) that vCenter has beside
  *   checks.c     what stands in the way: rights, snapshots, space, clocks
  *   vm.c         a VM's state here, snapshots, power, change tracking
  *   folder.c     its disks' files by /folder, with ranges
@@ -62,6 +64,7 @@ bool rh_vs_ref_of(const xmlNode *node, struct rh_vs_ref *ret);
 /* Folders, datacenters, networks, datastores (inventory.c). */
 struct rh_vs_place {
     char *type, *id, *name, *parent;
+    char *terms; /* of a resource pool: how it divides; or NULL */
 };
 struct rh_vs_name {
     char *id, *name, *uuid, *instance;
@@ -80,7 +83,7 @@ struct rh_vs_beat {
 struct rh_vs {
     struct rh_live *live;
     bool vcenter; /* what the server is, not what the URL says */
-    char *version, *name;
+    char *version, *name, *api;
     char *speaks; /* the API's version in our calls; NULL: 6.0 */
     struct rh_vs_ref root, collector, sessions, views, search, rights;
     pthread_mutex_t login_lock;
@@ -96,6 +99,7 @@ struct rh_vs {
     RH_VEC(struct rh_vs_name) names;   /* of all VMs */
     bool places_known, names_known, clock_known;
     long clock_off; /* seconds that the server is ahead */
+    struct rh_vs_tags *tags;
 };
 struct rh_vs *rh_vs_of(const struct rh_live *live);
 int rh_vs_open(struct rh_live *live, rh_error **err);
@@ -168,6 +172,12 @@ char *rh_vs_path(const struct rh_vs *s, const char *id);
 /* The datacenter's path above an object, for dcPath. */
 char *rh_vs_datacenter_path(const struct rh_vs *s, const char *id);
 
+/* Of all VMs that the user sees. */
+struct rh_vs_ids {
+    RH_VEC(char *) list;
+};
+void rh_vs_ids_free(struct rh_vs_ids *ids); /* also for RH_AUTO */
+int rh_vs_all_vms(struct rh_vs *s, struct rh_vs_ids *ret, rh_error **err);
 int rh_vs_find(struct rh_live *live, const struct rh_remote_url *at,
                char **ret_id, rh_error **err);
 /* Snapshots in the list "rootSnapshotList" and below it. */

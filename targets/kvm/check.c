@@ -310,6 +310,24 @@ static void check_name(const struct check *c)
                "cut"));
 }
 
+static void check_tags(const struct check *c)
+{
+    size_t changed, lost;
+    RH_AUTO(rh_freep) char *tags = rh_kvm_tags(c->k->job, &changed, &lost);
+
+    if (changed)
+        rh_finding_add(c->findings, RH_F_KVM_TAGS, "vm",
+                       N_("tags that are spelled otherwise on Proxmox VE: %zu"),
+                       changed);
+    if (lost)
+        rh_finding_add(
+            c->findings, RH_F_KVM_TAGS, "vm",
+            N_("tags that are left out on Proxmox VE, since nothing of "
+               "them can be written there, or another one is the "
+               "same there: %zu"),
+            lost);
+}
+
 int rh_kvm_check(const struct rh_target_job *job, struct rh_findings *findings,
                  rh_error **err)
 {
@@ -333,6 +351,7 @@ int rh_kvm_check(const struct rh_target_job *job, struct rh_findings *findings,
     check_hotplug(&c);
     check_clock(&c);
     check_name(&c);
+    check_tags(&c);
     rh_target_say_uuid(job, RH_UUID_SWAPPED, findings);
     rh_kvm_free(&k);
     return 0;

@@ -66,6 +66,11 @@ struct rh_kvm_settings {
 void rh_kvm_settings(const struct rh_kvm *k, struct rh_kvm_settings *ret);
 void rh_kvm_settings_free(struct rh_kvm_settings *s);
 
+/* The VM's tags as Proxmox VE takes them, with ; before each; the caller frees.
+ * How many are spelled otherwise there, and how many are left out. */
+char *rh_kvm_tags(const struct rh_target_job *job, size_t *ret_changed,
+                  size_t *ret_lost);
+
 char *rh_kvm_proxmox_conf(const struct rh_kvm *k);
 char *rh_kvm_import_script(const struct rh_kvm *k);
 char *rh_kvm_import_words(const struct rh_kvm *k);

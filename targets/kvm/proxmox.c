@@ -155,7 +155,8 @@ static void add_identity(const struct rh_kvm *k, struct rh_kvm_settings *s)
 {
     const char *source = k->job->vm->source_kind;
     RH_AUTO(rh_buf_free) struct rh_buf smbios = {0};
-    RH_AUTO(rh_freep) char *text = NULL;
+    RH_AUTO(rh_freep) char *text = NULL, *tags = NULL;
+    size_t changed, lost;
     RH_AUTO(rh_freep) char *about = rh_target_about(k->job, k->dns_name);
     RH_AUTO(rh_freep) char *plain = printable_lines(about);
 
@@ -181,7 +182,9 @@ static void add_identity(const struct rh_kvm *k, struct rh_kvm_settings *s)
     }
     add(s, "smbios1", "%s", smbios.data);
     add(s, "vmgenid", "%s", k->genid)->api = rh_strdup("1");
-    add(s, "tags", "rehost%s%s", source ? ";" : "", source ? source : "");
+    tags = rh_kvm_tags(k->job, &changed, &lost);
+    add(s, "tags", "rehost%s%s%s", source ? ";" : "", source ? source : "",
+        tags);
     cut_utf8(plain, DESCRIPTION_MOST);
     if (*plain) {
         struct rh_kvm_setting *d = add(s, "description", "%s", "");

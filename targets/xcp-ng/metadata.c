@@ -152,6 +152,22 @@ static void add_start(struct rh_buf *b, const struct rh_vm *vm)
                    "shutdown_delay hardware_platform_version version");
 }
 
+/* Any text will do there. */
+static void add_tags(struct rh_buf *b, const struct rh_target_job *job)
+{
+    const char *at = NULL;
+    char *tag;
+
+    rh_rpc_open_set(b, "tags");
+    while ((tag = rh_target_tag(job, &at))) {
+        RH_AUTO(rh_freep) char *printable = rh_printable(tag);
+
+        rh_rpc_set_text(b, printable);
+        free(tag);
+    }
+    rh_rpc_close_set(b);
+}
+
 static int add_vm(struct rh_buf *b, const struct rh_target_job *job,
                   const struct refs *refs, rh_error **err)
 {
@@ -185,7 +201,8 @@ static int add_vm(struct rh_buf *b, const struct rh_target_job *job,
     rh_rpc_empties(
         b, RPC_SET,
         "VGPUs VTPMs VUSBs allowed_operations attached_PCIs children "
-        "consoles crash_dumps snapshots tags");
+        "consoles crash_dumps snapshots");
+    add_tags(b, job);
     rh_rpc_empties(
         b, RPC_MAP,
         "blobs blocked_operations current_operations last_boot_CPU_flags "

@@ -92,18 +92,35 @@ void rh_rpc_close_map(struct rh_buf *b)
     rh_rpc_close_member(b);
 }
 
+void rh_rpc_open_set(struct rh_buf *b, const char *name)
+{
+    rh_rpc_open_member(b, name);
+    rh_buf_puts(b, "<array><data>");
+}
+
+void rh_rpc_set_text(struct rh_buf *b, const char *value)
+{
+    rh_buf_puts(b, "<value>");
+    add_escaped(b, value);
+    rh_buf_puts(b, "</value>");
+}
+
+void rh_rpc_close_set(struct rh_buf *b)
+{
+    rh_buf_puts(b, "</data></array>");
+    rh_rpc_close_member(b);
+}
+
 void rh_rpc_set(struct rh_buf *b, const char *name, size_t first, size_t end)
 {
     char id[RPC_REF];
 
-    rh_rpc_open_member(b, name);
-    rh_buf_puts(b, "<array><data>");
+    rh_rpc_open_set(b, name);
     for (; first < end; first++) {
         rh_rpc_ref(first, id);
-        rh_buf_printf(b, "<value>%s</value>", id);
+        rh_rpc_set_text(b, id);
     }
-    rh_buf_puts(b, "</data></array>");
-    rh_rpc_close_member(b);
+    rh_rpc_close_set(b);
 }
 
 void rh_rpc_empties(struct rh_buf *b, enum rh_rpc_empty kind, const char *names)

@@ -29,6 +29,9 @@ void rh_rpc_boolean(struct rh_buf *b, const char *name, bool value);
 void rh_rpc_date(struct rh_buf *b, const char *name);
 void rh_rpc_open_map(struct rh_buf *b, const char *name);
 void rh_rpc_close_map(struct rh_buf *b);
+void rh_rpc_open_set(struct rh_buf *b, const char *name);
+void rh_rpc_set_text(struct rh_buf *b, const char *value);
+void rh_rpc_close_set(struct rh_buf *b);
 /* References [first, end); none gives an empty set. */
 void rh_rpc_set(struct rh_buf *b, const char *name, size_t first, size_t end);
 /* Fields with the same empty value, their names in one string. */

@@ -230,6 +230,24 @@ static int add_settings(struct rh_buf *b, const struct rh_target_job *job,
     return 0;
 }
 
+/* No import fails for one. */
+static void add_tags(struct rh_buf *b, const struct rh_target_job *job)
+{
+    const char *at = NULL;
+    char *tag;
+
+    while ((tag = rh_target_tag(job, &at))) {
+        RH_AUTO(rh_freep) char *printable = rh_printable(tag);
+
+        rh_buf_puts(b, "xe vm-param-add uuid=\"$uuid\" param-name=tags "
+                       "param-key=");
+        rh_shell_quote(b, printable);
+        rh_buf_puts(b, " ||\n    printf 'import.sh: a tag was not set\\n' "
+                       ">&2\n");
+        free(tag);
+    }
+}
+
 static int add_vm(struct rh_buf *b, const struct rh_target_job *job,
                   rh_error **err)
 {
@@ -250,6 +268,7 @@ static int add_vm(struct rh_buf *b, const struct rh_target_job *job,
     rh_buf_puts(b, "\nset_vm other-config:base_template_name=");
     rh_shell_quote(b, rh_xen_template(job));
     rh_buf_putc(b, '\n');
+    add_tags(b, job);
     return 0;
 }
 
