@@ -37,6 +37,7 @@ _build_sim
 _start_sim() { # PORT OPTION...
     local port=$1
     shift
+    : >ready # of an earlier one
     TMPDIR=$PWD "$SIM" -spec "$SCRATCH/vms.json" -l "127.0.0.1:$port" \
         -pass "$SECRET" -task-delay 100ms -cert-out cert.pem "$@" \
         >ready 2>sim.err &
