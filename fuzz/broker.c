@@ -1,5 +1,6 @@
 /* broker.c - What a process without rights may say to the one that has them: a
- * message's words, the settings of a VM, LVM's settings, a document's tree.
+ * message's words, the settings of a VM, LVM's settings, a document's tree;
+ * what is noted of volumes.
  *
  * What passes must not reach beyond the VM: no setting that the host obeys, no
  * volume of others. */
@@ -46,7 +47,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     RH_AUTO(rh_freep) char *bytes = rh_memdup0(data, size);
 
+    struct rh_staged staged = {.fd = -1, .folder = -1};
+    RH_AUTO(rh_freep) char *text = rh_memdup0(data, size);
+
     ask(bytes, size);
+    if (rh_staged_parse(&staged, "tank", text))
+        for (size_t i = 0; i < staged.volumes.count; i++)
+            if (staged.volumes.items[i].name &&
+                strncmp(staged.volumes.items[i].name, "tank:vm-", 8) != 0)
+                abort();
+    rh_staged_close(&staged);
     json_decref(rh_local_json_tree(data, size));
     return 0;
 }

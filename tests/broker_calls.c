@@ -66,6 +66,28 @@ static void call(int socket, const char *const *words, const int *fds, size_t n)
 #define CALL(s, ...) \
     call(s, (const char *const[]){"1", __VA_ARGS__, NULL}, NULL, 0)
 
+/* Volumes of other jobs and guests, and numbers that are none. */
+static void attack_staged(int s)
+{
+    static const char mark[] = "rehost warm 0123456789abcdef";
+
+    CALL(s, "stage-make", "0", "1048576");
+    CALL(s, "stage-open", "rehost warm ../../etc/passwd", "");
+    CALL(s, "stage-open", "rehost warm 0123456789ABCDEF", "");
+    CALL(s, "begin", "web01", "", mark);
+    CALL(s, "stage-open", mark, "100 --force");
+    printf("then\n");
+    CALL(s, "stage-open", mark, "");
+    printf("then\n");
+    CALL(s, "stage-make", "64", "1048576");
+    CALL(s, "stage-make", "-1", "1048576");
+    CALL(s, "stage-make", "0", "0");
+    CALL(s, "stage-use", "tank:vm-105-disk-0-0a1b2c3d", "1048576");
+    CALL(s, "begin", "web01", "101", mark);
+    CALL(s, "stage-drop", "rehost warm 0123456789abcdee");
+    CALL(s, "stage-drop", mark);
+}
+
 static void attack(int s, const char *what)
 {
     if (!strcmp(what, "terminal")) {
@@ -77,7 +99,11 @@ static void attack(int s, const char *what)
              (const int[]){s, s}, 2);
         return;
     }
-    CALL(s, "begin", "web01", "");
+    if (!strcmp(what, "staged")) {
+        attack_staged(s);
+        return;
+    }
+    CALL(s, "begin", "web01", "", "");
     CALL(s, "alloc", "1048576");
     if (!strcmp(what, "switch"))
         CALL(s, "create", NOTE, "onboot", "--args=-device vfio-pci",

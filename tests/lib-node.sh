@@ -29,7 +29,8 @@ path) echo "$PVE/volumes/${2#*:}" ;;
 list)
     echo "Volid Format Type Size VMID"
     for f in "$PVE"/volumes/*; do
-        [ ! -e "$f" ] || echo "tank:${f##*/} raw images 1 100"
+        id=${f##*/vm-} # vm-N-disk-...
+        [ ! -e "$f" ] || echo "tank:${f##*/} raw images 1 ${id%%-*}"
     done ;;
 free) rm "$PVE/volumes/${2#*:}" ;;
 esac

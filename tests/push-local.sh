@@ -539,6 +539,20 @@ test_a_vm_that_was_not_made_is_not_kept() {
     expect_no_volumes
     [ ! -e pve/running ] || fail "started"
 }
+# Of volumes that lie there before their VM it has those of its own job.
+test_volumes_of_others_are_not_handed_out() {
+    node
+    echo theirs >pve/volumes/vm-105-disk-0-0a1b2c3d
+    attack staged
+    expect_status 0
+    expect_equal "$(sed -n '1,/^then$/p' .stdout | grep -c ': ok$')" 0 "calls before"
+    expect_equal "$(sed '1,/^then$/d' .stdout | sed -n '/: ok$/p')" \
+        "$(printf 'stage-open: ok\nstage-use: ok\nstage-drop: ok\nstage-drop: ok')" "calls that passed"
+    run ls pve/volumes
+    expect_stdout '^vm-105-disk-0-0a1b2c3d$'
+    expect_equal "$(cat pve/volumes/*)" theirs
+    expect_empty locks
+}
 # A message that brings its own sender's end would never let it end.
 test_descriptors_are_not_taken() {
     node

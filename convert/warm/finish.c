@@ -449,7 +449,11 @@ int rh_warm_try_out(rh_warm *w, struct rh_warm_side *s, const char *network,
 {
     RH_AUTO(rh_closep) int dir = open_rehearsal(w, err);
     int shared = dir < 0 ? -1 : w->j.direct ? clone_all(w, dir, err) : 0;
-    int failed = shared < 0 || rehearse(w, s, dir, shared == 1, network, err);
+    int failed;
+
+    if (shared == 0)
+        rh_warm_say(w, _("the rehearsal is a full copy of the disks"));
+    failed = shared < 0 || rehearse(w, s, dir, shared == 1, network, err);
 
     rh_remove_tree(w->j.dir, "rehearsal");
     return failed ? -1 : 0;

@@ -38,7 +38,8 @@ bool rh_warm_stage_possible(const rh_options *o)
     const struct rh_target *t = rh_target_named(to);
 
     return kind && t && !strcmp(kind->target, to) &&
-           (!format || !strcmp(format, t->format)) &&
+           (!format || !strcmp(format, t->format) ||
+            !strcmp(format, kind->format)) &&
            !rh_option(o, "compress") && !rh_option_yes(o, "skip-free");
 }
 
@@ -290,6 +291,8 @@ void rh_warm_stage_options(const rh_warm *w, rh_options *o)
     if (!rh_warm_stage_ready(w))
         return;
     rh_options_put(o, "staged", "yes");
+    if (w->j.mark && !rh_option(o, "mark"))
+        rh_options_put(o, "mark", w->j.mark);
     rh_options_put(o, "format", stager_of(rh_option(o, "out"))->format);
 }
 

@@ -554,6 +554,8 @@ static int still_there(const rh_warm *w, rh_error **err)
 /* The target can't be reached, now or ever. */
 static int disks_there(const rh_warm *w, rh_error **err)
 {
+    if (err && rh_error_number(*err) == RH_ERR_UNAVAILABLE)
+        return -1;
     return rh_hint(err,
                    "disks of ours are still at %s, without a VM: run `rehost "
                    "warm abort %s` again when it can be reached; if it is "

@@ -142,13 +142,15 @@ static const char *yes(bool is)
 }
 
 /* "" or a number. */
-static int look_at_node(struct rh_broker *b, const char *vmid, rh_error **err)
+int rh_broker_look_at_node(struct rh_broker *b, const char *vmid,
+                           rh_error **err)
 {
     rh_node_facts_free(&b->facts);
     if (vmid[0] && !rh_node_is_number(vmid))
         return rh_fail(err, RH_ERR_USAGE, "\"%.20s\" is no number of a VM",
                        vmid);
-    return rh_node_look(NULL, b->storage, vmid[0] ? vmid : NULL, &b->facts,
+    return rh_node_look(NULL, b->storage, vmid[0] ? vmid : NULL,
+                        b->staged.mark[0] ? b->staged.mark : NULL, &b->facts,
                         err);
 }
 
@@ -157,7 +159,7 @@ static int call_look(struct rh_broker *b, const char *const *words,
 {
     const struct rh_node_facts *f = &b->facts;
 
-    if (look_at_node(b, words[0], err) < 0)
+    if (rh_broker_look_at_node(b, words[0], err) < 0)
         return -1;
     say(r, f->type);
     say(r, yes(f->thick));
@@ -185,12 +187,13 @@ static int call_begin(struct rh_broker *b, const char *const *words,
     if (b->journal || rh_check_name(words[0], NULL) < 0 ||
         strlen(words[0]) > 255)
         return rh_fail(err, RH_ERR_BUG, "no VM begins here");
-    if (look_at_node(b, words[1], err) < 0)
+    if (rh_broker_look_at_node(b, words[1], err) < 0)
         return -1;
     if (b->facts.taken)
         return rh_fail(err, RH_ERR_DELIVERY_TAKEN, "a VM %s is there already",
                        b->facts.vmid);
-    if (rh_node_vm_init(&b->vm, NULL, b->storage, &b->facts, err) == 0)
+    if (rh_node_vm_init(&b->vm, NULL, b->storage, &b->facts, err) == 0 &&
+        rh_broker_stage_give(b, words[2], err) == 0)
         b->journal =
             rh_journal_begin(b->lib, NULL, key, clean_one, NULL, NULL, err);
     if (!b->journal) {
@@ -203,17 +206,16 @@ static int call_begin(struct rh_broker *b, const char *const *words,
 }
 
 /* Only for writing, and only what can be a volume. */
-static int open_volume(const char *volume, rh_error **err)
+int rh_broker_open_volume(const char *volume, const char *type, rh_error **err)
 {
     RH_AUTO(rh_freep) char *path = rh_node_path(NULL, volume, err);
-    RH_AUTO(rh_closep)
-    int fd =
-        path ? open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
+    RH_AUTO(rh_closep) int fd = -1;
     struct stat st;
     int ret;
 
-    if (!path)
+    if (!path || rh_node_activate(path, type, err) < 0)
         return -1;
+    fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
         rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot open it");
         return rh_error_subject(err, path);
@@ -238,7 +240,7 @@ static int call_alloc(struct rh_broker *b, const char *const *words,
     if (rh_node_alloc(&b->vm, size, &volume, err) < 0)
         return -1;
     say(r, volume);
-    r->fd = open_volume(volume, err);
+    r->fd = rh_broker_open_volume(volume, b->facts.type, err);
     return r->fd < 0 ? -1 : 0;
 }
 
@@ -274,6 +276,8 @@ static int call_keep(struct rh_broker *b, rh_error **err)
     if (!b->journal || !b->created)
         return rh_fail(err, RH_ERR_BUG, "there is no VM to keep");
     rh_journal_done(b->journal);
+    if (b->vm.staged)
+        rh_staged_end(&b->staged);
     free(b->kept);
     b->kept = rh_strdup(b->vm.vmid);
     end_vm(b);
@@ -295,15 +299,6 @@ static int drop(struct rh_broker *b, rh_error **err)
     return failed;
 }
 
-static bool is_mark(const char *mark)
-{
-    static const char stem[] = "rehost warm ";
-    size_t n = sizeof stem - 1;
-
-    return !strncmp(mark, stem, n) && strlen(mark) == n + 16 &&
-           strspn(mark + n, "0123456789abcdef") == 16;
-}
-
 /* A description may be escaped in a configuration: the digits are not. */
 static int call_find(struct rh_broker *b, const char *const *words,
                      struct reply *r, rh_error **err)
@@ -313,13 +308,42 @@ static int call_find(struct rh_broker *b, const char *const *words,
     char *vmid = NULL;
 
     if (b->journal || rh_check_name(words[0], NULL) < 0 ||
-        strlen(words[0]) > 255 || !is_mark(words[1]))
+        strlen(words[0]) > 255 || !rh_broker_mark(words[1]))
         return rh_fail(err, RH_ERR_BUG, "no VM is looked for here");
     j = rh_journal_begin(b->lib, NULL, key, clean_one, NULL, NULL, err);
-    if (!j || rh_node_find(NULL, strrchr(words[1], ' ') + 1, words[2][0] == '1',
+    if (!j || rh_node_find(NULL, rh_broker_mark(words[1]), words[2][0] == '1',
                            &vmid, err) < 0)
         return -1;
+    if (vmid)
+        rh_broker_stage_forget(b, words[1]);
     say_owned(r, vmid ? vmid : rh_strdup(""));
+    return 0;
+}
+
+/* One of the calls that begin with "stage". */
+static int call_staged(struct rh_broker *b, char which,
+                       const char *const *words, struct reply *r,
+                       rh_error **err)
+{
+    struct rh_broker_staged s = {.fd = -1};
+    int failed;
+
+    switch (which) {
+    case 'o':
+        failed = rh_broker_stage_open(b, words[0], words[1], &s, err);
+        break;
+    case 'm':
+        failed = rh_broker_stage_make(b, words[0], words[1], &s, err);
+        break;
+    default:
+        failed = rh_broker_stage_use(b, words[0], words[1], &s, err);
+    }
+    r->fd = s.fd;
+    if (failed)
+        return -1;
+    say(r, which == 'o' ? s.vmid : yes(s.there));
+    say(r, which == 'o' ? s.type : s.id ? s.id : "");
+    say(r, yes(s.thick));
     return 0;
 }
 
@@ -355,11 +379,13 @@ static int call(struct rh_broker *b, const struct rh_wire *m, struct reply *r,
     static const struct {
         const char *name;
         size_t least, most; /* words after the name */
-    } calls[] = {{"look", 1, 1},  {"begin", 2, 2},
-                 {"alloc", 1, 1}, {"create", 1, RH_WIRE_WORDS},
-                 {"keep", 0, 0},  {"drop", 0, 0},
-                 {"start", 0, 0}, {"addresses", 0, 0},
-                 {"find", 3, 3}};
+    } calls[] = {{"look", 1, 1},       {"begin", 3, 3},
+                 {"alloc", 1, 1},      {"create", 1, RH_WIRE_WORDS},
+                 {"keep", 0, 0},       {"drop", 0, 0},
+                 {"start", 0, 0},      {"addresses", 0, 0},
+                 {"find", 3, 3},       {"stage-open", 2, 2},
+                 {"stage-make", 2, 2}, {"stage-use", 2, 2},
+                 {"stage-drop", 1, 1}};
     const char *const *words = m->words + 2;
     size_t count = m->count - 2, which = 0;
 
@@ -385,8 +411,12 @@ static int call(struct rh_broker *b, const struct rh_wire *m, struct reply *r,
         return call_start(b, err);
     case 7:
         return call_addresses(b, r, err);
-    default:
+    case 8:
         return call_find(b, words, r, err);
+    case 12:
+        return rh_broker_stage_drop(b, words[0], err);
+    default:
+        return call_staged(b, calls[which].name[6], words, r, err);
     }
 }
 
@@ -425,6 +455,8 @@ void rh_broker_serve(struct rh_broker *b)
     }
     if (drop(b, &e) < 0)
         rh_log(b->lib, RH_LOG_WARN, "%s", rh_error_message(e));
+    if (b->staged.mark[0])
+        rh_staged_close(&b->staged);
     rh_node_facts_free(&b->facts);
     free(b->kept);
 }

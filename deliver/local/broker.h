@@ -11,6 +11,7 @@
 #define RH_DELIVER_LOCAL_BROKER_H
 
 #include "deliver/local/node.h"
+#include "deliver/local/staged.h"
 
 /* --- messages
  * ------------------------------------------------------------------------ */
@@ -43,10 +44,40 @@ struct rh_broker {
     struct rh_node_vm vm;
     struct rh_journal *journal; /* of the VM that is being made, or NULL */
     bool created;               /* it stands, and is this caller's */
+    struct rh_staged staged;    /* of a warm migration, or nothing (mark "") */
     char *kept;                 /* number of the last VM that was delivered */
 };
 /* Until the other side is gone. */
 void rh_broker_serve(struct rh_broker *b);
+
+/* broker_staged.c: the calls that volumes have before their VM is made; each
+ * adds its words.  `fd` is the volume, open for writing, or -1. */
+struct rh_broker_staged {
+    const char *vmid, *type; /* borrowed from the broker */
+    bool thick, there;
+    const char *id; /* likewise */
+    int fd;
+};
+int rh_broker_stage_open(struct rh_broker *b, const char *mark,
+                         const char *asked, struct rh_broker_staged *ret,
+                         rh_error **err);
+int rh_broker_stage_make(struct rh_broker *b, const char *disk,
+                         const char *size, struct rh_broker_staged *ret,
+                         rh_error **err);
+int rh_broker_stage_use(struct rh_broker *b, const char *name, const char *size,
+                        struct rh_broker_staged *ret, rh_error **err);
+int rh_broker_stage_drop(struct rh_broker *b, const char *mark, rh_error **err);
+/* The VM that begins has them. */
+int rh_broker_stage_give(struct rh_broker *b, const char *mark, rh_error **err);
+/* A VM with them stands: nothing is noted of them any more. */
+void rh_broker_stage_forget(struct rh_broker *b, const char *mark);
+/* "rehost warm 0123456789abcdef": its digits, borrowed; NULL: that is none. */
+const char *rh_broker_mark(const char *mark);
+/* A volume for writing; -1. */
+int rh_broker_open_volume(const char *volume, const char *type, rh_error **err);
+/* Facts anew, for that number ("": any). */
+int rh_broker_look_at_node(struct rh_broker *b, const char *vmid,
+                           rh_error **err);
 /* May a VM be created so?  Its disks' volumes are in v->volumes; `params` are
  * `count` words, key and value in turn. */
 int rh_broker_check_vm(const struct rh_node_vm *v, const char *const *params,
@@ -59,9 +90,10 @@ bool rh_broker_is_there(const rh_lib *lib);
 int rh_broker_look(rh_lib *lib, const char *vmid, struct rh_node_facts *ret,
                    rh_error **err);
 /* A VM begins: what an earlier run has left of it is taken away.  The number
- * may be another one than before. */
+ * may be another one than before.  `mark` ("rehost warm 0123456789abcdef"): its
+ * volumes are those that lie there; or NULL. */
 int rh_broker_begin(rh_lib *lib, const char *name, const char *vmid,
-                    char **ret_vmid, rh_error **err);
+                    const char *mark, char **ret_vmid, rh_error **err);
 /* A new volume, open for writing. */
 int rh_broker_alloc(rh_lib *lib, uint64_t size, char **ret_volume, int *ret_fd,
                     rh_error **err);
@@ -74,6 +106,22 @@ int rh_broker_drop(rh_lib *lib, rh_error **err); /* nobody can cancel it */
  * made is taken away.  *ret_vmid NULL: there is none. */
 int rh_broker_find(rh_lib *lib, const char *name, const char *mark, bool start,
                    char **ret_vmid, rh_error **err);
+/* Volumes of the job with that mark, whose VM comes later; of one that was
+ * begun they are there. */
+struct rh_staged_facts {
+    char *vmid;
+    bool thick, thin; /* a new one may hold what others left; so may blocks */
+};
+int rh_broker_stage(rh_lib *lib, const char *mark, const char *vmid,
+                    struct rh_staged_facts *ret, rh_error **err);
+/* Disk `i`, new, open for writing; *ret_name is what it is asked for by. */
+int rh_broker_make(rh_lib *lib, size_t i, uint64_t size, char **ret_name,
+                   int *ret_fd, rh_error **err);
+/* As it was made; *ret_fd -1: it is gone.  *ret_id (or NULL): as the storage
+ * calls it. */
+int rh_broker_use(rh_lib *lib, const char *name, uint64_t size, char **ret_id,
+                  int *ret_fd, rh_error **err);
+int rh_broker_unstage(rh_lib *lib, const char *mark, rh_error **err);
 /* Of the VM that was kept last. */
 int rh_broker_start(rh_lib *lib, rh_error **err);
 int rh_broker_addresses(rh_lib *lib, json_t *list, rh_error **err);

@@ -91,9 +91,10 @@ int rh_broker_look(rh_lib *lib, const char *vmid, struct rh_node_facts *ret,
 }
 
 int rh_broker_begin(rh_lib *lib, const char *name, const char *vmid,
-                    char **ret_vmid, rh_error **err)
+                    const char *mark, char **ret_vmid, rh_error **err)
 {
-    const char *words[] = {NULL, "begin", name, vmid ? vmid : ""};
+    const char *words[] = {NULL, "begin", name, vmid ? vmid : "",
+                           mark ? mark : ""};
     RH_AUTO_WIRE m = {.fd = -1};
 
     if (ask(lib, true, words, RH_COUNT(words), 1, &m, err) < 0)
@@ -168,6 +169,66 @@ int rh_broker_find(rh_lib *lib, const char *name, const char *mark, bool start,
         return -1;
     *ret_vmid = m.words[2][0] ? rh_strdup(m.words[2]) : NULL;
     return 0;
+}
+
+int rh_broker_stage(rh_lib *lib, const char *mark, const char *vmid,
+                    struct rh_staged_facts *ret, rh_error **err)
+{
+    const char *words[] = {NULL, "stage-open", mark, vmid ? vmid : ""};
+    RH_AUTO_WIRE m = {.fd = -1};
+
+    if (ask(lib, true, words, RH_COUNT(words), 3, &m, err) < 0)
+        return -1;
+    *ret = (struct rh_staged_facts){.vmid = rh_strdup(m.words[2]),
+                                    .thin = !strcmp(m.words[3], "lvmthin"),
+                                    .thick = m.words[4][0] == '1'};
+    return 0;
+}
+
+/* *ret_fd -1: there is none. */
+static int ask_volume(rh_lib *lib, const char **words, char **ret_word,
+                      int *ret_fd, rh_error **err)
+{
+    RH_AUTO_WIRE m = {.fd = -1};
+    bool there;
+
+    if (ask(lib, true, words, 4, 3, &m, err) < 0)
+        return -1;
+    there = m.words[2][0] == '1';
+    if (there != (m.fd >= 0))
+        return rh_fail(err, RH_ERR_BUG, "no volume came");
+    if (ret_word)
+        *ret_word = there ? rh_strdup(m.words[3]) : NULL;
+    *ret_fd = m.fd;
+    m.fd = -1;
+    return 0;
+}
+
+int rh_broker_make(rh_lib *lib, size_t i, uint64_t size, char **ret_name,
+                   int *ret_fd, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *disk = rh_printf("%zu", i);
+    RH_AUTO(rh_freep) char *bytes = rh_printf("%llu", (unsigned long long)size);
+    const char *words[] = {NULL, "stage-make", disk, bytes};
+
+    return ask_volume(lib, words, ret_name, ret_fd, err);
+}
+
+int rh_broker_use(rh_lib *lib, const char *name, uint64_t size, char **ret_id,
+                  int *ret_fd, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *bytes = rh_printf("%llu", (unsigned long long)size);
+    const char *words[] = {NULL, "stage-use", name, bytes};
+
+    return ask_volume(lib, words, ret_id, ret_fd, err);
+}
+
+int rh_broker_unstage(rh_lib *lib, const char *mark, rh_error **err)
+{
+    const char *words[] = {NULL, "stage-drop", mark};
+    RH_AUTO_WIRE m = {.fd = -1};
+
+    return ask(lib, true, words, RH_COUNT(words), 0, &m, err);
 }
 
 int rh_broker_start(rh_lib *lib, rh_error **err)

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "deliver/local/broker.h"
+#include "deliver/local/fill.h"
 #include "deliver/server.h"
 
 struct state {
@@ -21,6 +21,7 @@ struct state {
     struct rh_node_facts facts;
     struct rh_pve_conf conf;
     char *vmid, *note;
+    const char *mark; /* of the job whose volumes lie there; or NULL */
 };
 
 static bool claims(const char *out)
@@ -36,18 +37,28 @@ static int look(struct rh_delivery *d, struct rh_checks *checks, rh_error **err)
 {
     struct state *s = d->state;
     const char *vmid = rh_option(d->request.options, "vmid");
+    struct rh_staged_facts staged = {0};
+    RH_AUTO(rh_freep) char *number = NULL;
     uint64_t bytes = 0;
 
+    if (s->mark &&
+        rh_broker_stage(d->request.lib, s->mark, vmid, &staged, err) < 0)
+        return -1;
+    number = staged.vmid;
+    if (s->mark)
+        vmid = number;
     if (rh_broker_look(d->request.lib, vmid, &s->facts, err) < 0 ||
         rh_pve_conf_of_job(d->request.job, &s->conf, &bytes, err) < 0)
         return -1;
     rh_node_judge(&s->facts, s->storage,
-                  s->facts.thick ? bytes : d->request.data_bytes, &s->conf,
-                  checks);
+                  s->mark          ? 0
+                  : s->facts.thick ? bytes
+                                   : d->request.data_bytes,
+                  &s->conf, checks);
     return 0;
 }
 
-static int need_broker(const rh_lib *lib, rh_error **err)
+int rh_local_need_broker(const rh_lib *lib, rh_error **err)
 {
     if (rh_broker_is_there(lib))
         return 0;
@@ -65,7 +76,7 @@ static int preflight(struct rh_delivery *d, struct rh_findings *findings,
     struct rh_checks checks = {0};
     int failed;
 
-    if (need_broker(d->request.lib, err) < 0)
+    if (rh_local_need_broker(d->request.lib, err) < 0)
         return -1;
     failed = look(d, &checks, err);
     rh_checks_find(&checks, findings);
@@ -78,8 +89,9 @@ static int begin(struct rh_delivery *d, rh_error **err)
     struct state *s = d->state;
 
     return rh_broker_begin(d->request.lib, d->request.job->name,
-                           rh_option(d->request.options, "vmid"), &s->vmid,
-                           err);
+                           s->mark ? s->facts.vmid
+                                   : rh_option(d->request.options, "vmid"),
+                           s->mark, &s->vmid, err);
 }
 
 /* --- disks
@@ -161,49 +173,6 @@ static void volume_close(struct rh_out *o)
     free(s);
 }
 
-static int write_zeros(rh_lib *lib, int fd, uint64_t size, const char *name,
-                       rh_error **err)
-{
-    static const uint8_t zeros[65536];
-
-    for (uint64_t at = 0; at < size; at += sizeof zeros)
-        if (rh_go_on(lib, err) < 0 ||
-            rh_pwrite_all(fd, zeros,
-                          (size_t)RH_MIN(size - at, (uint64_t)sizeof zeros), at,
-                          name, err) < 0)
-            return -1;
-    return 0;
-}
-
-/* A new volume of such a storage may hold what others have left, which a guest
- * would read where the disk is empty, and behind its end. */
-static int make_empty(rh_lib *lib, int fd, const char *name, rh_error **err)
-{
-    enum { STEP = 256 * 1024 * 1024 };
-    struct stat st;
-    uint64_t size;
-
-    if (fstat(fd, &st) < 0)
-        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno, "cannot look at it");
-    if (!S_ISBLK(st.st_mode))
-        return write_zeros(lib, fd, (uint64_t)st.st_size, name, err);
-    if (ioctl(fd, BLKGETSIZE64, &size) < 0)
-        return rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
-                             "cannot learn the device's size");
-    for (uint64_t at = 0; at < size; at += STEP) {
-        uint64_t range[2] = {at, RH_MIN(size - at, (uint64_t)STEP)};
-
-        if (rh_go_on(lib, err) < 0)
-            return -1;
-        if (ioctl(fd, BLKZEROOUT, range) < 0) {
-            rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
-                          "the volume cannot be emptied");
-            return rh_error_subject(err, name);
-        }
-    }
-    return 0;
-}
-
 static struct sink *sink_of(int fd, bool thin, rh_error **err)
 {
     struct sink *s = rh_new0(struct sink);
@@ -242,12 +211,34 @@ static struct rh_out *disk(struct rh_delivery *d, size_t i, const char *name,
     (void)name;
     if (rh_broker_alloc(d->request.lib, size, &setting->volume, &fd, err) < 0 ||
         (s->facts.thick &&
-         make_empty(d->request.lib, fd, setting->volume, err) < 0))
+         rh_local_empty(d->request.lib, fd, setting->volume, err) < 0))
         return NULL;
     taken = fd;
     fd = -1;
     sink = sink_of(taken, !strcmp(s->facts.type, "lvmthin"), err);
     return sink ? rh_out_make(&ops, setting->volume, true, sink) : NULL;
+}
+
+/* It lies there by this name, but for what the job that makes the VM writes. */
+static int there(struct rh_delivery *d, size_t i, const char *id,
+                 struct rh_reader *disk, const struct rh_range *changed,
+                 size_t count, rh_error **err)
+{
+    struct state *s = d->state;
+    uint64_t size = d->request.job->disks[i].virtual_size, sent = 0;
+    struct rh_pve_setting *setting =
+        rh_pve_conf_find(&s->conf, d->request.job->disks[i].bus);
+    RH_AUTO(rh_closep) int fd = -1;
+
+    if (rh_broker_use(d->request.lib, id, size, &setting->volume, &fd, err) < 0)
+        return -1;
+    if (fd < 0)
+        return rh_fail(err, RH_ERR_DELIVERY_PLACE,
+                       "the volume %s of %llu bytes is gone", id,
+                       (unsigned long long)size);
+    return rh_local_put(d->request.lib, fd, setting->volume,
+                        !strcmp(s->facts.type, "lvmthin"), disk, changed, count,
+                        &sent, err);
 }
 
 /* Nothing is kept but the receipt's digest, by which the VM is known. */
@@ -324,7 +315,7 @@ static int find(const struct rh_find *f, char **ret_where, rh_error **err)
 {
     RH_AUTO(rh_freep) char *vmid = NULL;
 
-    if (need_broker(f->lib, err) < 0 ||
+    if (rh_local_need_broker(f->lib, err) < 0 ||
         rh_broker_find(f->lib, f->name, f->mark, f->start, &vmid, err) < 0)
         return -1;
     *ret_where = vmid ? rh_printf(_("%s at %s"), vmid, f->out) : NULL;
@@ -352,6 +343,7 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
     static const struct rh_delivery_ops ops = {.preflight = preflight,
                                                .begin = begin,
                                                .disk = disk,
+                                               .there = there,
                                                .put = put,
                                                .commit = commit,
                                                .start = start,
@@ -361,6 +353,8 @@ static int open_delivery(struct rh_delivery *d, rh_error **err)
 
     d->ops = &ops;
     d->state = s;
+    if (rh_option_yes(d->request.options, "staged"))
+        s->mark = rh_option(d->request.options, "mark");
     s->storage = rh_node_storage_in(d->request.out, err);
     return s->storage ? 0 : -1;
 }
@@ -377,5 +371,6 @@ const struct rh_deliverer rh_deliver_local = {
     .hosted = true,
     .parted = true,
     .open = open_delivery,
+    .stager = &rh_local_stager,
     .find = find,
 };

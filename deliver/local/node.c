@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/random.h"
@@ -117,11 +118,11 @@ static char *ask_lvm(rh_lib *lib)
 }
 
 int rh_node_look(rh_lib *lib, const char *storage, const char *vmid,
-                 struct rh_node_facts *ret, rh_error **err)
+                 const char *mark, struct rh_node_facts *ret, rh_error **err)
 {
     *ret = (struct rh_node_facts){0};
     if (look_at_storage(lib, storage, ret, err) < 0 ||
-        rh_node_choose_number(lib, vmid, ret, err) < 0)
+        rh_node_choose_number(lib, vmid, mark, ret, err) < 0)
         return -1;
     ret->lvm = ask_lvm(lib);
     return rh_go_on(lib, err);
@@ -173,6 +174,24 @@ static char *volume_in(const char *text, const char *storage)
     return rh_strndup(start + 1, (size_t)(end - start - 1));
 }
 
+int rh_node_alloc_named(rh_lib *lib, const char *storage, const char *vmid,
+                        const char *name, uint64_t size, char **ret_id,
+                        rh_error **err)
+{
+    RH_AUTO(rh_freep)
+    char *kib = rh_printf("%llu", (unsigned long long)rh_div_up(size, 1024));
+    const char *const argv[] = {"pvesm", "alloc",    storage, vmid, name,
+                                kib,     "--format", "raw",   NULL};
+    RH_AUTO(rh_freep) char *text = rh_program_run(lib, argv, err);
+
+    if (!text)
+        return -1;
+    *ret_id = volume_in(text, storage);
+    return *ret_id ? 0
+                   : rh_fail(err, RH_ERR_DELIVERY_FAILED,
+                             "pvesm alloc names no volume: %.200s", text);
+}
+
 /* The name is ours, so that it can be noted before the volume is made, and is
  * nobody else's: "vm-100-disk-0-1a2b3c4d", as all of Proxmox's storages take
  * it (PVE::Storage, alloc_image). */
@@ -180,26 +199,18 @@ int rh_node_alloc(struct rh_node_vm *v, uint64_t size, const char **ret_volume,
                   rh_error **err)
 {
     RH_AUTO(rh_freep)
-    char *kib = rh_printf("%llu", (unsigned long long)rh_div_up(size, 1024));
-    RH_AUTO(rh_freep)
     char *name = rh_printf("vm-%s-disk-%zu-%s%s", v->vmid, v->volumes.count,
                            v->mark, v->files ? ".raw" : "");
     RH_AUTO(rh_freep) char *id = rh_printf("%s:%s", v->storage, name);
-    const char *const argv[] = {"pvesm", "alloc",    v->storage, v->vmid, name,
-                                kib,     "--format", "raw",      NULL};
-    RH_AUTO(rh_freep) char *text = NULL, *made = NULL;
+    char *made = NULL;
 
     if (rh_journal_add(v->journal, "volume", id, err) < 0)
         return -1;
     *rh_vec_add(&v->volumes) = RH_TAKE(id);
-    text = rh_program_run(v->lib, argv, err);
-    if (!text)
+    if (rh_node_alloc_named(v->lib, v->storage, v->vmid, name, size, &made,
+                            err) < 0)
         return -1;
-    made = volume_in(text, v->storage);
-    if (!made)
-        return rh_fail(err, RH_ERR_DELIVERY_FAILED,
-                       "pvesm alloc names no volume: %.200s", text);
-    *ret_volume = *rh_vec_add(&v->ids) = RH_TAKE(made);
+    *ret_volume = *rh_vec_add(&v->ids) = made;
     return 0;
 }
 
@@ -218,6 +229,17 @@ char *rh_node_path(rh_lib *lib, const char *volume, rh_error **err)
     rh_hint(err, "switch on krbd for a Ceph storage, or use "
                  "proxmox://HOST/NODE/STORAGE");
     return NULL;
+}
+
+int rh_node_activate(const char *path, const char *type, rh_error **err)
+{
+    const char *const argv[] = {"lvchange", "-ay", "-K", path, NULL};
+    RH_AUTO(rh_freep) char *text = NULL;
+
+    if (!type || strncmp(type, "lvm", 3) != 0 || access(path, F_OK) == 0)
+        return 0;
+    text = rh_program_run(NULL, argv, err);
+    return text ? 0 : -1;
 }
 
 /* --- the VM
@@ -259,7 +281,8 @@ int rh_node_create(struct rh_node_vm *v, json_t *params, rh_error **err)
 {
     RH_AUTO(rh_freep) char *id = rh_printf("%s/%s", v->vmid, v->note);
 
-    if (rh_journal_add(v->journal, "vm", id, err) < 0) {
+    /* One whose volumes were there is found by its mark. */
+    if (!v->staged && rh_journal_add(v->journal, "vm", id, err) < 0) {
         json_decref(params);
         return -1;
     }
@@ -414,37 +437,56 @@ static int find_volume(const char *storage, const char *name, char **ret_volume,
     return all ? 0 : -1;
 }
 
-/* "vm-100-disk-0-1a2b3c4d" and "....raw", as alloc() names them. */
+/* "vm-100-disk-0-1a2b3c4d" and "....raw", as alloc() names them; 16 digits
+ * where their VM comes later. */
 static bool is_our_name(const char *name)
 {
-    size_t n = strlen(name);
+    RH_AUTO(rh_freep) char *stem = rh_strdup(name);
+    size_t n = strlen(stem);
     const char *mark;
 
-    if (n > 4 && !strcmp(name + n - 4, ".raw"))
-        n -= 4;
-    mark = n > 9 ? name + n - 9 : "";
-    return !strncmp(name, "vm-", 3) && strstr(name, "-disk-") &&
-           mark[0] == '-' && strspn(mark + 1, "0123456789abcdef") >= 8 &&
-           !strpbrk(name, " /\t");
+    if (n > 4 && !strcmp(stem + n - 4, ".raw"))
+        stem[n - 4] = '\0';
+    mark = strrchr(stem, '-');
+    n = mark ? strlen(mark + 1) : 0;
+    return !strncmp(stem, "vm-", 3) && strstr(stem, "-disk-") &&
+           (n == 8 || n == 16) && strspn(mark + 1, "0123456789abcdef") == n &&
+           !strpbrk(stem, " /\t");
 }
 
-/* "STORAGE:NAME".  Gone with its VM, perhaps; what a guest uses is no leaving.
- */
-static int free_volume(const char *id, rh_error **err)
+int rh_node_volume(const char *name, char **ret_id, bool *ret_used,
+                   rh_error **err)
 {
-    const char *colon = strchr(id, ':');
+    const char *colon = strchr(name, ':');
     RH_AUTO(rh_freep)
-    char *storage = rh_strndup(id, colon ? (size_t)(colon - id) : 0);
-    RH_AUTO(rh_freep) char *volume = NULL, *vmid = NULL, *text = NULL;
+    char *storage = rh_strndup(name, colon ? (size_t)(colon - name) : 0);
+    RH_AUTO(rh_freep) char *volume = NULL, *vmid = NULL;
     int used;
 
+    *ret_id = NULL;
+    *ret_used = false;
     if (!colon || !rh_node_is_name(storage) || !is_our_name(colon + 1))
         return 0;
     if (find_volume(storage, colon + 1, &volume, &vmid, err) < 0)
         return -1;
     used = volume && rh_node_is_number(vmid) ? is_used(vmid, volume, err) : 0;
+    if (used < 0)
+        return -1;
+    *ret_used = used;
+    *ret_id = RH_TAKE(volume);
+    return 0;
+}
+
+/* Gone with its VM, perhaps; what a guest uses is no leaving. */
+static int free_volume(const char *name, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *volume = NULL, *text = NULL;
+    bool used;
+
+    if (rh_node_volume(name, &volume, &used, err) < 0)
+        return -1;
     if (!volume || used)
-        return used < 0 ? -1 : 0;
+        return 0;
     text = rh_program_run(
         NULL, (const char *const[]){"pvesm", "free", volume, NULL}, err);
     return text ? 0 : -1;
@@ -452,7 +494,7 @@ static int free_volume(const char *id, rh_error **err)
 
 int rh_node_take_away(struct rh_node_vm *v, rh_error **err)
 {
-    int failed = v->made ? destroy_vm(v->vmid, v->note, err) : 0;
+    int failed = v->made && !v->staged ? destroy_vm(v->vmid, v->note, err) : 0;
 
     for (size_t n = v->volumes.count; n > 0; n--)
         failed |= free_volume(v->volumes.items[n - 1], err);

@@ -31,14 +31,21 @@ struct rh_node_facts {
     char *lvm;  /* what lvmconfig says of scan_lvs and global_filter; "" */
 };
 /* `vmid`: the one that was asked for; NULL: the next that is free, which other
- * runs on this node leave alone until the facts are freed. */
+ * runs on this node leave alone until the facts are freed.  `mark`: of the job
+ * whose volumes lie there (staged.h), or NULL. */
 int rh_node_look(rh_lib *lib, const char *storage, const char *vmid,
-                 struct rh_node_facts *ret, rh_error **err);
+                 const char *mark, struct rh_node_facts *ret, rh_error **err);
 void rh_node_facts_free(struct rh_node_facts *f);
 /* Parts of the two: `vmid` and `taken`, and a lock on the number. */
-int rh_node_choose_number(rh_lib *lib, const char *asked,
+int rh_node_choose_number(rh_lib *lib, const char *asked, const char *mark,
                           struct rh_node_facts *f, rh_error **err);
+/* In the whole cluster. */
+int rh_node_number_is_free(rh_lib *lib, const char *vmid, bool *ret,
+                           rh_error **err);
 void rh_node_leave_number(struct rh_node_facts *f);
+/* A folder into which nobody else writes, open: for locks, or for what outlives
+ * the machine. */
+int rh_node_folder(bool lasting, bool make, rh_error **err);
 /* What that means for this VM; `need` are bytes, 0: not known. */
 void rh_node_judge(const struct rh_node_facts *f, const char *storage,
                    uint64_t need, const struct rh_pve_conf *conf,
@@ -62,6 +69,7 @@ struct rh_node_vm {
     RH_VEC(char *) ids;         /* the same, as the storage calls them */
     char *note;                 /* of its description, to know it by */
     bool made;                  /* the VM stands, as far as we know */
+    bool staged; /* its volumes were there before: they are not taken away */
 };
 int rh_node_vm_init(struct rh_node_vm *v, rh_lib *lib, const char *storage,
                     const struct rh_node_facts *f, rh_error **err);
@@ -70,6 +78,18 @@ void rh_node_vm_free(struct rh_node_vm *v);
  * borrowed. */
 int rh_node_alloc(struct rh_node_vm *v, uint64_t size, const char **ret_volume,
                   rh_error **err);
+/* A volume of that name, which is free: nobody else's, and noted by now.
+ * *ret_id: as the storage calls it. */
+int rh_node_alloc_named(rh_lib *lib, const char *storage, const char *vmid,
+                        const char *name, uint64_t size, char **ret_id,
+                        rh_error **err);
+/* The volume "STORAGE:NAME" of a journal, as the storage calls it; NULL: it is
+ * gone.  *ret_used: a guest has it. */
+int rh_node_volume(const char *name, char **ret_id, bool *ret_used,
+                   rh_error **err);
+/* Where it is none a logical volume is switched on: it was off since the
+ * machine started. */
+int rh_node_activate(const char *path, const char *type, rh_error **err);
 /* Where the node has it: an absolute path. */
 char *rh_node_path(rh_lib *lib, const char *volume, rh_error **err);
 /* `params`: rh_pve_conf_params(), taken. */

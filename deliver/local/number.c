@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/state.h"
 #include "deliver/local/node.h"
+#include "deliver/local/staged.h"
 
 /* Root's own: where all may write, anybody could take all numbers. */
-static char *lock_folder(void)
+static char *folder_path(bool lasting)
 {
     const char *own = secure_getenv("REHOST_LOCK_DIR");
     const char *run = secure_getenv("XDG_RUNTIME_DIR");
@@ -20,20 +22,30 @@ static char *lock_folder(void)
     if (own && own[0] == '/')
         return rh_strdup(own);
     if (geteuid() == 0)
-        return rh_strdup("/run/rehost");
+        return rh_strdup(lasting ? "/var/lib/rehost" : "/run/rehost");
+    if (lasting)
+        return rh_state_path("node");
     if (run && run[0] == '/')
         return rh_printf("%s/rehost", run);
     return rh_printf("/tmp/rehost-%u", (unsigned)geteuid());
 }
 
-static int open_folder(rh_error **err)
+/* Only the last part is made where all could have made what leads to it. */
+static bool is_made(const char *path, bool lasting)
 {
-    RH_AUTO(rh_freep) char *path = lock_folder();
+    if (lasting && geteuid() != 0)
+        return rh_make_folders(path, 0700) == 0;
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
+int rh_node_folder(bool lasting, bool make, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *path = folder_path(lasting);
     RH_AUTO(rh_closep) int fd = -1;
     struct stat st;
     int ret;
 
-    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+    if (!make || is_made(path, lasting))
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &st) < 0) {
         rh_fail_errno(err, RH_ERR_FILE_OPEN, errno,
@@ -62,7 +74,7 @@ static char *lock_name(const char *vmid)
  * yet: between the two lies the copy of all its disks.  1, or 0: another's. */
 static int reserve(struct rh_node_facts *f, const char *vmid, rh_error **err)
 {
-    RH_AUTO(rh_closep) int folder = open_folder(err);
+    RH_AUTO(rh_closep) int folder = rh_node_folder(false, true, err);
     RH_AUTO(rh_freep) char *name = lock_name(vmid);
     RH_AUTO(rh_closep)
     int fd =
@@ -94,7 +106,8 @@ static int reserve(struct rh_node_facts *f, const char *vmid, rh_error **err)
 void rh_node_leave_number(struct rh_node_facts *f)
 {
     RH_AUTO(rh_freep) char *name = f->reserved ? lock_name(f->vmid) : NULL;
-    RH_AUTO(rh_closep) int folder = name ? open_folder(NULL) : -1;
+    RH_AUTO(rh_closep)
+    int folder = name ? rh_node_folder(false, true, NULL) : -1;
 
     if (!name)
         return;
@@ -144,12 +157,27 @@ static int find_number(rh_lib *lib, struct rh_node_facts *f, rh_error **err)
         if (!got)
             continue;
         f->vmid = RH_TAKE(vmid);
-        return 0;
+        if (!rh_staged_holds(f->vmid, NULL))
+            return 0;
+        rh_node_leave_number(f);
+        rh_freep(&f->vmid);
     }
     return rh_fail(err, RH_ERR_DELIVERY_TAKEN, "no number for a VM is free");
 }
 
-int rh_node_choose_number(rh_lib *lib, const char *asked,
+int rh_node_number_is_free(rh_lib *lib, const char *vmid, bool *ret,
+                           rh_error **err)
+{
+    RH_AUTO(rh_error_freep) rh_error *why = NULL;
+    RH_AUTO(rh_freep) char *there = next_number(lib, vmid, &why);
+
+    *ret = there != NULL;
+    if (there || strstr(rh_error_message(why), "already exists"))
+        return rh_go_on(lib, err);
+    return rh_error_again(err, why);
+}
+
+int rh_node_choose_number(rh_lib *lib, const char *asked, const char *mark,
                           struct rh_node_facts *f, rh_error **err)
 {
     const char *status[] = {"qm", "status", NULL, NULL};
@@ -166,7 +194,7 @@ int rh_node_choose_number(rh_lib *lib, const char *asked,
         got = reserve(f, asked, err);
         if (got < 0)
             return -1;
-        f->taken = !got;
+        f->taken = !got || rh_staged_holds(asked, mark);
     }
     status[2] = f->vmid;
     found = rh_program_run(lib, status, NULL);

@@ -32,7 +32,8 @@ static int look(struct rh_push_item *p, rh_error **err)
     if (rh_pve_result_open(p->server, p->dir, p->receipt, &i->result, err) <
             0 ||
         rh_node_look(p->server->lib, storage,
-                     rh_option(p->server->options, "vmid"), &i->facts, err) < 0)
+                     rh_option(p->server->options, "vmid"), NULL, &i->facts,
+                     err) < 0)
         return -1;
     p->bytes = i->result.file_bytes;
     rh_node_judge(&i->facts, storage,

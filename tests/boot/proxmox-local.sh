@@ -1,6 +1,6 @@
 #!/bin/bash
-# proxmox-local.sh - `rehost push --to proxmox-local:` and `rehost convert --out` to
-# it onto real block devices, in a small Linux of its own, for the device mapper is
+# proxmox-local.sh - `rehost push --to proxmox-local:`, `rehost convert --out` and
+# `rehost warm` to it onto real block devices, in a small Linux of its own, for the device mapper is
 # not there on every machine.
 # pvesm and qm are stubs; what they hand out is real: LVM-thin volumes (of a pool
 # that zeroes new blocks, and of one that does not), plain logical volumes in a
@@ -55,7 +55,7 @@ alloc)
     thick) lvm lvcreate -q -y -an -Wn -L "$5k" -n "$4" vg >/dev/null && lvm lvchange -q -ay "vg/$4" ;;
     zfs)
         # The next disk that is free.
-        for disk in vdb vdc vdd vde; do
+        for disk in vdb vdc vdd vde vdf; do
             [ -e "/zvol/used-$disk" ] || break
         done
         : >"/zvol/used-$disk"
@@ -64,7 +64,11 @@ alloc)
     echo "successfully created '$2:$4'" ;;
 path)
     case $2 in zfs:*) echo "/zvol/${2#*:}" ;; *) echo "/dev/vg/${2#*:}" ;; esac ;;
-list) echo "Volid Format Type Size VMID" ;;
+list)
+    echo "Volid Format Type Size VMID"
+    { lvm lvs -q --noheadings -o lv_name vg; ls /zvol; } | while read -r name; do
+        case $name in vm-*) id=${name#vm-}; echo "$2:$name raw images 1 ${id%%-*}" ;; esac
+    done ;;
 esac
 SH
     cat >root/bin/qm <<'SH'
@@ -90,7 +94,7 @@ exec >/dev/ttyS0 2>&1
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 sh /modules
-while [ ! -b /dev/vde ]; do sleep 1; done
+while [ ! -b /dev/vdf ]; do sleep 1; done
 lvm pvcreate -q -ff -y /dev/vda
 lvm vgcreate -q vg /dev/vda
 lvm lvcreate -q -y -T -L 48m -Zy vg/thin
@@ -104,6 +108,28 @@ convert() { # STORAGE NUMBER
     rehost convert /vm --to kvm --out "proxmox-local:$1" --network-map '*=lo' \
         --vmid "$2" --no-guest-fix --progress none
     echo "RESULT convert $1 status $?"
+}
+# Rounds while the disk changes; in between the volume is off, as after a boot.
+move() { # STORAGE NUMBER
+    dd if=/source/0.raw of=/moving.raw 2>/dev/null
+    chmod 666 /moving.raw
+    export XDG_STATE_HOME=/state
+    step() { # COMMAND ARGUMENT...
+        rehost warm "$@" --out "proxmox-local:$storage" --run-as nobody
+        echo "RESULT warm $storage $1 status $?"
+    }
+    storage=$1
+    step start /moving.raw --to kvm --set memory=1GiB --set firmware=bios --no-guest-fix \
+        --job "$1" --vmid "$2"
+    dd if=/dev/urandom of=/moving.raw bs=4096 seek=700 count=20 conv=notrunc 2>/dev/null
+    dd if=/dev/zero of=/moving.raw bs=65536 seek=3 count=2 conv=notrunc 2>/dev/null
+    [ "$1" = zfs ] || lvm lvchange -q -an vg/$(basename /dev/vg/vm-$2-disk-0-*)
+    step sync "$1"
+    dd if=/dev/urandom of=/moving.raw bs=512 seek=9999 count=3 conv=notrunc 2>/dev/null
+    step cutover "$1"
+    set -- "$1" /dev/vg/vm-$2-disk-0-*
+    [ "$1" != zfs ] || set -- "$1" /zvol/vm-502-disk-0-*
+    cmp -s /moving.raw "$2" && echo "RESULT warm $1 same"
 }
 compare() { # HOW STORAGE NUMBER
     for i in 0 1; do
@@ -123,6 +149,7 @@ for storage in thin:200 unzeroed:300 thick:400 zfs:500; do
     compare push ${storage%:*} $number
     convert ${storage%:*} $((number + 1))
     compare convert ${storage%:*} $((number + 1))
+    move ${storage%:*} $((number + 2))
 done
 lvm lvs --noheadings --nosuffix --units b -o lv_name,lv_size,data_percent vg | sed 's/^/AFTER /'
 # What the guest gives back goes back: a discard of all.
@@ -137,8 +164,8 @@ SH
 make_guest() { # a Linux that pushes and compares, as ./initrd
     mkdir -p root/bin root/sbin root/zvol root/source root/proc root/sys root/dev \
         root/etc/lvm root/run root/tmp root/root
-    mkdir -p root/var/tmp
-    chmod 1777 root/var/tmp
+    mkdir -p root/var/tmp root/var/lib root/state
+    chmod 1777 root/var/tmp root/state
     # Who converts is nobody, who reads what rehost brings with it.
     echo "nobody:x:65534:65534::/nonexistent:/bin/sh" >root/etc/passwd
     echo "nogroup:x:65534:" >root/etc/group
@@ -153,6 +180,7 @@ make_guest() { # a Linux that pushes and compares, as ./initrd
     done
     copy /sbin/lvm "$REHOST" "$BUILD/librehost.so.1"
     mv root/sbin/lvm root/bin/lvm
+    ln -s lvm root/bin/lvchange
     ln -sf "$REHOST" root/bin/rehost
     printf '%s\n' 'global { thin_check_executable = "" thin_repair_executable = "" }' \
         'activation { udev_sync = 0 udev_rules = 0 monitoring = 0 }' \
@@ -168,10 +196,10 @@ make_guest() { # a Linux that pushes and compares, as ./initrd
     (cd root && find . | cpio -o -H newc --quiet) >initrd
 }
 boot_it() {
-    local disks=(pv.raw zvol0.raw zvol1.raw zvol2.raw zvol3.raw) drives=() i shape
+    local disks=(pv.raw zvol0.raw zvol1.raw zvol2.raw zvol3.raw zvol4.raw) drives=() i shape
     # What others have left, everywhere in the volume group.
     { head -c 1M /dev/zero; head -c 223M /dev/zero | tr '\0' '\252'; } >pv.raw
-    truncate -s 8388608 zvol0.raw zvol2.raw
+    truncate -s 8388608 zvol0.raw zvol2.raw zvol4.raw
     truncate -s 5242880 zvol1.raw zvol3.raw
     for i in "${!disks[@]}"; do
         shape=
@@ -222,6 +250,10 @@ expect_same() { # STORAGE
             said "RESULT $how $1 disk $i same"
         done
     done
+    for how in start sync cutover; do
+        said "RESULT warm $1 $how status 0"
+    done
+    said "RESULT warm $1 same"
 }
 # Of a volume's blocks, the percent that are there: BEFORE|AFTER|DISCARDED NAME
 percent() {
