@@ -31,7 +31,8 @@ struct rh_backend {
     int (*open_guest)(struct rh_session *s, const char **ret_why,
                       rh_error **err);
 };
-extern const struct rh_backend rh_backends[]; /* ended by name == NULL */
+extern const struct rh_backend rh_backends[];      /* ended by name == NULL */
+extern const struct rh_backend rh_scratch_backend; /* of rh_scratch_new() */
 
 struct rh_fs *rh_backend_open(const struct rh_backend *b, struct rh_disks *d,
                               const struct rh_volume *v, const char **ret_why,

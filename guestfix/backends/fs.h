@@ -22,6 +22,12 @@ struct rh_names {
 };
 void rh_names_free(struct rh_names *n);
 
+/* A tree of its own within a file system. */
+struct rh_subvolume {
+    uint64_t root, id; /* the node of its "/"; "subvolid=" */
+    bool read_only;
+};
+
 struct rh_fs_ops {
     uint64_t root; /* node of "/" */
     bool any_case; /* names without regard to case */
@@ -63,6 +69,11 @@ struct rh_fs_ops {
      * cannot be believed: then *ret_why says why (static, translated). */
     int (*unused)(struct rh_fs *fs, struct rh_unused_out *out,
                   const char **ret_why, rh_error **err);
+    /* NULL, or: the subvolume that these options of a mount name
+     * ("rw,subvol=@"); where they name none (may be NULL), the default one.
+     * FILE_NOT_FOUND when it is not there. */
+    int (*subvolume)(struct rh_fs *fs, const char *options,
+                     struct rh_subvolume *ret, rh_error **err);
     int (*sync)(struct rh_fs *fs, rh_error **err);
     /* NULL, or: forget what was changed since the last sync(), instead of being
      * closed and opened anew over disks that went back.  When it fails the
@@ -89,8 +100,8 @@ struct rh_fs {
 typedef struct rh_fs *rh_fs_opener(struct rh_disks *d,
                                    const struct rh_volume *v,
                                    const char **ret_why, rh_error **err);
-rh_fs_opener rh_ext_open, rh_fat_open, rh_ntfs_open, rh_ufs_open, rh_xfs_open,
-    rh_zfs_open;
+rh_fs_opener rh_btrfs_open, rh_ext_open, rh_fat_open, rh_ntfs_open, rh_ufs_open,
+    rh_xfs_open, rh_zfs_open;
 
 bool rh_ntfs_is_here(void); /* the program that reads it */
 
@@ -101,8 +112,9 @@ struct rh_fs *rh_scratch_new(struct rh_fs *below);
 struct rh_mount {
     char *path; /* "/", "/boot" */
     struct rh_fs *fs;
-    bool again;   /* the file system is an earlier mount's */
-    size_t first; /* that one, while `fs` is let go */
+    uint64_t root; /* of a subvolume; 0: the file system's own */
+    bool again;    /* the file system is an earlier mount's */
+    size_t first;  /* that one, while `fs` is let go */
     struct rh_left {
         const struct rh_backend *backend;
         struct rh_disks *disks;

@@ -161,6 +161,14 @@ static int scratch_free_space(struct rh_fs *fs, uint64_t *ret, rh_error **err)
     return below->ops->free_space(below, ret, err);
 }
 
+static int scratch_subvolume(struct rh_fs *fs, const char *options,
+                             struct rh_subvolume *ret, rh_error **err)
+{
+    struct rh_fs *below = scratch_of(fs)->below;
+
+    return below->ops->subvolume(below, options, ret, err);
+}
+
 /* --- changing
  * ----------------------------------------------------------------- */
 static void add_node(struct rh_fs *fs, uint64_t dir, const char *name,
@@ -293,10 +301,11 @@ static const struct rh_fs_ops scratch_ops = {
     .close = scratch_close,
 };
 
+const struct rh_backend rh_scratch_backend = {
+    .name = "scratch", .abilities = RH_CAN_READ | RH_CAN_WRITE};
+
 struct rh_fs *rh_scratch_new(struct rh_fs *below)
 {
-    static const struct rh_backend own = {
-        .name = "scratch", .abilities = RH_CAN_READ | RH_CAN_WRITE};
     struct rh_fs *fs = rh_new0(struct rh_fs);
     struct scratch *s = rh_new0(struct scratch);
     struct rh_fs_ops *ops = rh_malloc(sizeof *ops);
@@ -304,9 +313,11 @@ struct rh_fs *rh_scratch_new(struct rh_fs *below)
     *ops = scratch_ops;
     ops->root = below->ops->root;
     ops->any_case = below->ops->any_case;
+    if (below->ops->subvolume)
+        ops->subvolume = scratch_subvolume;
     s->below = below;
     fs->ops = ops;
-    fs->backend = &own;
+    fs->backend = &rh_scratch_backend;
     fs->disks = below->disks;
     fs->volume = below->volume;
     fs->trouble = below->trouble;
