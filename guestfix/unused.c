@@ -128,9 +128,9 @@ static int ask(struct look *l, const struct rh_volume *v, struct rh_fs *fs,
 static const char *other_kind(const struct rh_volume *v)
 {
     static const char *const kinds[] = {
-        "btrfs", "ufs",       "zfs_member",       "crypto_LUKS",
-        "jfs",   "BitLocker", "reiserfs",         "f2fs",
-        "geli",  "ReFS",      "linux_raid_member"};
+        "ufs",       "zfs_member", "crypto_LUKS", "jfs",
+        "BitLocker", "reiserfs",   "f2fs",        "geli",
+        "ReFS",      "linux_raid_member"};
 
     for (size_t i = 0; v->fstype && i < RH_COUNT(kinds); i++)
         if (!strcmp(v->fstype, kinds[i]))
@@ -140,8 +140,8 @@ static const char *other_kind(const struct rh_volume *v)
 
 static bool is_asked(const struct rh_volume *v)
 {
-    return !strncmp(v->fstype, "ext", 3) || !strcmp(v->fstype, "xfs") ||
-           !strcmp(v->fstype, "ntfs");
+    return !strncmp(v->fstype, "ext", 3) || !strcmp(v->fstype, "btrfs") ||
+           !strcmp(v->fstype, "xfs") || !strcmp(v->fstype, "ntfs");
 }
 
 static int look_at(struct look *l, size_t index, rh_error **err)

@@ -66,6 +66,18 @@ test_xfs_in_every_form() {
         xfs_repair -n out.raw >fsck.txt 2>&1 || fail "mkfs.xfs $options: xfs_repair finds faults"
     done
 }
+test_btrfs_in_every_form() {
+    local options
+    need mkfs.btrfs btrfs python3
+    tree
+    for options in '' '-M -n 4096' '-O ^skinny-metadata -R ^free-space-tree -m single' '--csum sha256'; do
+        garbage b.raw 160M
+        # shellcheck disable=SC2086  # words are wanted
+        mkfs.btrfs -q -f -K $options --rootdir tree b.raw >mkfs.txt 2>&1 || fail "mkfs.btrfs $options"
+        expect_skipped btrfs b.raw 8
+        btrfs check --check-data-csum out.raw >check.txt 2>&1 || fail "mkfs.btrfs $options: btrfs check finds faults"
+    done
+}
 test_ntfs() {
     need mkntfs ntfscat ntfscp python3
     [ -x "$BUILD/rehost-ntfs" ] || skip_test "built without rehost-ntfs"
@@ -132,6 +144,20 @@ test_xfs_whose_count_does_not_agree() {
     mkfs.xfs -q -f -K -m crc=0 x.raw 2>/dev/null
     xfs_db -x -c 'agf 1' -c 'write freeblks 7' x.raw >/dev/null 2>&1
     expect_kept x.raw 'do not agree'
+}
+test_btrfs_whose_sum_does_not_agree() {
+    need mkfs.btrfs python3
+    garbage b.raw 160M
+    mkfs.btrfs -q -f -K b.raw >/dev/null 2>&1
+    python3 -B - "$TOP/tests/guests" <<'END'
+import struct, sys
+sys.path.insert(0, sys.argv[1])
+from btrfsedit import Btrfs
+b = Btrfs("b.raw")
+at, p, n = b.item(b.tree(2), None, 192)
+b.patch(at, p, struct.pack("<Q", 4096))
+END
+    expect_kept b.raw 'do not agree'
 }
 # The second partition begins inside the first.
 test_two_volumes_on_the_same_blocks() {
