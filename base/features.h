@@ -6,7 +6,7 @@
 #ifdef HAVE_LIBGUESTFS
 #define RH_WITH_LIBGUESTFS "yes"
 #else
-#define RH_WITH_LIBGUESTFS "no (guests on XFS, btrfs, NTFS stay unseen)"
+#define RH_WITH_LIBGUESTFS "no (XFS, btrfs are only looked at; LUKS stays shut)"
 #endif
 
 #ifdef HAVE_LIBVIRT

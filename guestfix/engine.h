@@ -33,6 +33,9 @@ struct rh_session {
 /* A root among the volumes, in-process.  0 with s->guest == NULL and *ret_why
  * (may be NULL: no system is here) when it cannot be reached so. */
 int rh_open_direct(struct rh_session *s, const char **ret_why, rh_error **err);
+/* Which subvolume of the volume with that number is a root, as that would have
+ * it: the option to mount it by.  NULL: it has none, or is not read here. */
+char *rh_root_subvolume(const struct rh_session *s, size_t volume);
 /* The same by the appliance.  Compiled without libguestfs it says so. */
 int rh_open_appliance(struct rh_session *s, const char **ret_why,
                       rh_error **err);

@@ -100,6 +100,11 @@ struct rh_family {
     int (*rank)(struct rh_guest *g);
     /* Ask for what is mounted over the root.  NULL: nothing is. */
     int (*mounts)(struct rh_mounting *m, rh_error **err);
+    /* The options by which the guest has its root mounted, where they name a
+     * subvolume: what its boot loader tells the kernel, and where that says
+     * nothing and the default one is not a root (`by_default`), what else it
+     * says of it.  NULL: nothing; or the function. */
+    char *(*root_options)(struct rh_guest *g, bool by_default);
     /* Look around in s->guest.  *ret_facts is freed by facts_free() whatever
      * is returned; NULL: nothing to free. */
     int (*detect)(struct rh_session *s, void **ret_facts, struct rh_system *ret,

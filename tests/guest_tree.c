@@ -16,12 +16,18 @@
 #include "base/limits.h"
 #include "guestfix/backends/backends.h"
 
+enum { PATH_BYTES_MAX = 4096 };
+
 static void show(struct rh_fs *fs, uint64_t node, const char *path);
 
 static void show_folder(struct rh_fs *fs, uint64_t node, const char *path)
 {
     struct rh_names names = {0};
 
+    if (strlen(path) > PATH_BYTES_MAX) { /* a circle */
+        printf("! %.40s...\n", path);
+        return;
+    }
     if (fs->ops->list(fs, node, &names, NULL) < 0)
         printf("! %s\n", path);
     for (size_t i = 0; i < names.count; i++) {

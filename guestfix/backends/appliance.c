@@ -445,20 +445,26 @@ static const struct rh_family *best_family(struct rh_guest *g,
     return best;
 }
 
-/* Mount one volume as the root; a btrfs may have it in a subvolume. */
+/* Mount one volume as the root; a btrfs may have it in a subvolume, which is
+ * the one that looking in-process finds, where that can be. */
 static const struct rh_family *try_root(struct rh_session *s,
                                         struct rh_guest *g,
                                         const struct rh_volume *v)
 {
-    static const char *const ways[] = {"", "subvol=@", "subvol=root",
-                                       "subvol=@rootfs", NULL};
+    bool is_btrfs = !strcmp(v->fstype, "btrfs");
+    RH_AUTO(rh_freep)
+    char *told = is_btrfs
+                     ? rh_root_subvolume(s, (size_t)(v - s->volumes.all.items))
+                     : NULL;
+    const char *const ways[] = {told ? told : "", "subvol=@", "subvol=root",
+                                "subvol=@rootfs", NULL};
     RH_AUTO(rh_freep) char *device = rh_appliance_device(v);
     const char *name = v->span_count || v->lv ? device : v->device;
 
     for (size_t i = 0; name && ways[i]; i++) {
         const struct rh_family *f;
 
-        if (i && strcmp(v->fstype, "btrfs"))
+        if (i && (told || !is_btrfs))
             break;
         if (mount_at(s, g->state, name, ways[i], "/") < 0)
             continue;
@@ -504,23 +510,35 @@ static char *device_for(guestfs_h *g, const struct rh_mount_wish *w)
     return NULL;
 }
 
+/* Those of fstab's options that name a subvolume. */
+static char *subvolume_words(const char *options)
+{
+    struct rh_buf words = {0};
+
+    for (const char *p = options; p && *p;) {
+        size_t n = strcspn(p, ",");
+
+        if (!strncmp(p, "subvol=", 7) || !strncmp(p, "subvolid=", 9))
+            rh_buf_printf(&words, "%s%.*s", words.length ? "," : "", (int)n, p);
+        p += n + (p[n] == ',');
+    }
+    return rh_buf_take(&words);
+}
+
 static int add(struct rh_mounting *m, const struct rh_mount_wish *w,
                rh_error **err)
 {
     struct app_mounting *a = (struct app_mounting *)m;
     guestfs_h *g = handle(m->root);
     RH_AUTO(rh_freep) char *device = device_for(g, w);
-    RH_AUTO(rh_freep) char *subvol = NULL;
-    const char *option = w->options ? strstr(w->options, "subvol=") : NULL;
+    RH_AUTO(rh_freep) char *subvolume = subvolume_words(w->options);
 
     if (rh_go_on(m->s->o->lib, err) < 0)
         return -1;
-    if (option)
-        subvol = rh_strndup(option, strcspn(option, ","));
     if (w->volume)
         *rh_vec_add(&a->asked) = w->volume;
     if (device)
-        mount_at(m->s, m->root->state, device, subvol ? subvol : "", w->path);
+        mount_at(m->s, m->root->state, device, subvolume, w->path);
     return 0;
 }
 

@@ -4,6 +4,12 @@
 
 #include <string.h>
 
+static bool is_btrfs(const struct rh_session *s, const struct rh_volume *v)
+{
+    (void)s;
+    return v->span_count && v->fstype && !strcmp(v->fstype, "btrfs");
+}
+
 static bool is_ext(const struct rh_session *s, const struct rh_volume *v)
 {
     (void)s;
@@ -66,6 +72,7 @@ static bool is_for_a_kernel(const struct rh_session *s,
 enum { EDITS = RH_CAN_READ | RH_CAN_WRITE };
 
 const struct rh_backend rh_backends[] = {
+    {"btrfs", RH_CAN_READ, is_btrfs, rh_btrfs_open, NULL, NULL},
     {"ext", EDITS, is_ext, rh_ext_open, NULL, NULL},
     {"fat", EDITS, is_fat, rh_fat_open, NULL, NULL},
     {"ntfs-3g", EDITS, is_ntfs_left, NULL, rh_ntfs_in_appliance, NULL},

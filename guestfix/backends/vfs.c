@@ -46,14 +46,19 @@ void rh_names_free(struct rh_names *n)
     free(n->items);
 }
 
-static struct rh_fs *mounted_at(struct rh_guest *g, const char *path)
+static const struct rh_mount *mounted_at(struct rh_guest *g, const char *path)
 {
     struct direct *d = g->state;
 
     for (size_t i = 0; i < d->count; i++)
         if (!strcmp(d->mounts[i].path, path))
-            return d->mounts[i].fs;
+            return &d->mounts[i];
     return NULL;
+}
+
+static uint64_t root_of(const struct rh_mount *m)
+{
+    return m->root ? m->root : m->fs->ops->root;
 }
 
 struct walk {
@@ -68,11 +73,12 @@ struct walk {
 
 static void start(struct walk *w)
 {
+    /* It is what a guest is opened with: it is mounted. */
+    const struct rh_mount *root = mounted_at(w->g, "/");
+
     w->depth = 1;
-    w->steps[0] = (struct step){mounted_at(w->g, "/"), 0, 0};
-    /* The root is what a guest is opened with: it is mounted.
-     * NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-    w->steps[0].node = w->steps[0].fs->ops->root;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
+    w->steps[0] = (struct step){root->fs, root_of(root), 0};
     w->out->path.length = 0;
     if (w->out->path.data)
         w->out->path.data[0] = '\0';
@@ -134,7 +140,8 @@ static int one_step(struct walk *w, const char *name, bool last, rh_error **err)
     struct found *f = w->out;
     struct rh_guest_stat st;
     RH_AUTO(rh_error_freep) rh_error *why = NULL;
-    struct rh_fs *mounted, *fs = at->fs;
+    const struct rh_mount *mounted;
+    struct rh_fs *fs = at->fs;
     size_t before = f->path.length;
     uint64_t node = 0;
 
@@ -150,8 +157,8 @@ static int one_step(struct walk *w, const char *name, bool last, rh_error **err)
     rh_buf_printf(&f->path, "/%s", name);
     mounted = mounted_at(w->g, f->path.data);
     if (mounted) {
-        fs = mounted;
-        node = fs->ops->root;
+        fs = mounted->fs;
+        node = root_of(mounted);
         f->exists = true;
     }
     f->node_fs = fs;

@@ -93,6 +93,7 @@ const struct rh_family rh_linux_family = {
     .shipped = rh_linux_shipped,
     .rank = rank,
     .mounts = rh_linux_mounts,
+    .root_options = rh_linux_root_options,
     .detect = detect,
     .facts_json = facts_json,
     .facts_free = facts_free,

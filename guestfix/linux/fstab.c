@@ -165,3 +165,58 @@ int rh_linux_mounts(struct rh_mounting *m, rh_error **err)
     }
     return mount_boot(m, err) < 0 ? -1 : mount_esp(m, err);
 }
+
+/* --- the root's subvolume
+ * ------------------------------------------------------------------ */
+static bool names_subvolume(const char *options)
+{
+    return strstr(options, "subvol=") || strstr(options, "subvolid=");
+}
+
+/* "root=UUID=... rootflags=subvol=@ quiet" */
+static char *flags_of(const char *args)
+{
+    static const char word[] = "rootflags=";
+    const char *p = strstr(args, word);
+
+    if (!p)
+        return NULL;
+    p += sizeof word - 1;
+    p += *p == '"';
+    return rh_strndup(p, strcspn(p, " \t\""));
+}
+
+static char *of_loader(struct rh_guest *g)
+{
+    struct rh_linux l = {.guest = g, .arena = rh_arena_new()};
+    RH_AUTO(rh_freep) char *options = NULL;
+
+    rh_linux_entries(&l);
+    for (size_t i = 0; i < l.entries.count && !options; i++)
+        if (l.entries.items[i].args)
+            options = flags_of(l.entries.items[i].args);
+    rh_linux_free(&l);
+    return options && names_subvolume(options) ? RH_TAKE(options) : NULL;
+}
+
+static char *of_fstab(struct rh_guest *g)
+{
+    RH_AUTO(rh_freep) char *fstab = rh_guest_text(g, "/etc/fstab", NULL);
+    char *rest = fstab, *line;
+
+    while ((line = strsep(&rest, "\n"))) {
+        struct rh_fstab_entry e;
+
+        if (rh_fstab_parse(line, &e) && !strcmp(e.path, "/") &&
+            names_subvolume(e.options))
+            return rh_strdup(e.options);
+    }
+    return NULL;
+}
+
+char *rh_linux_root_options(struct rh_guest *g, bool by_default)
+{
+    char *options = of_loader(g);
+
+    return options || by_default ? options : of_fstab(g);
+}

@@ -27,4 +27,7 @@ char *rh_fstab_root(const char *fstab);
 /* Ask for the mounts that matter for fixing: /boot, the ESP, /usr ... */
 int rh_linux_mounts(struct rh_mounting *m, rh_error **err);
 
+/* What the loader's first entry, or fstab, says of the root's subvolume. */
+char *rh_linux_root_options(struct rh_guest *g, bool by_default);
+
 #endif

@@ -116,4 +116,31 @@ test_a_dry_run_on_xfs_says_what_the_appliance_does() {
     jq '[.edits[] | {where, what}]' out/guest/receipt.json >done
     expect_same_file dry done
 }
+# Likewise on btrfs, whose root lies in a subvolume that the loader alone names,
+# and /boot in another.  What was found is the same, too.
+test_a_dry_run_on_btrfs_says_what_the_appliance_does() {
+    need mkfs.btrfs btrfs unshare jq
+    need_built_with libguestfs
+    python3 "$here/mkguest.py" --btrfs debian guest.raw || fail mkguest
+    dd if=guest.raw of=fs bs=1M skip=1 count=320 status=none
+    unshare -m bash -ec 'mkdir m; mount -o loop,compress=zstd fs m; cd m
+        btrfs -q subvolume create mine; mv boot etc lib sbin srv usr var mine 2>/dev/null || true
+        echo "UUID=$(jq -r .uuid ../guest.raw.json) /boot btrfs subvol=@boot,noatime 0 0" >>mine/etc/fstab
+        sed -i "s/\(linux.*\) root=/\1 rootflags=subvol=mine root=/" mine/boot/grub/grub.cfg
+        btrfs -q subvolume snapshot mine @; echo other >@/etc/hostname
+        btrfs -q subvolume create @boot; mv mine/boot/* @boot/; rm -r @/boot/*; cd ..; umount m' ||
+        skip_test "btrfs can't be mounted here"
+    dd if=fs of=guest.raw bs=1M seek=1 conv=notrunc status=none
+    pack
+    run "$REHOST" report guest.ova --to kvm --json
+    expect_json '.vms[0].targets[0].guest | .backend + " " + .hostname' "direct tester"
+    jq '[.vms[0].targets[0].edits[] | {where, what}]' .stdout >dry
+    jq '.vms[0].targets[0].guest | del(.backend, .free_bytes)' .stdout >dry-facts
+    convert
+    jq '[.edits[] | {where, what}]' out/guest/receipt.json >done
+    expect_same_file dry done
+    jq '.vms[0].targets[0].guest | del(.backend, .free_bytes)' out/guest/report.json >done-facts
+    expect_same_file dry-facts done-facts
+    [ "$(jq length dry)" -gt 5 ] || fail "hardly anything was edited" "$(cat dry)"
+}
 run_tests

@@ -21,7 +21,7 @@ file system lies.  No root, no loop devices.
   --kernel NAME  the kernel's file has that name, and its version in its header
   --image NAME   the initramfs's file has that name
   --by-mac       (ubuntu) the network is configured by MAC address alone
-  --xfs          the root file system is an XFS (by mkfs.xfs -p), --layout plain only
+  --xfs, --btrfs the root file system is of that kind (by mkfs), --layout plain only
   --mke2fs ARGS  the root file system has other features
   --strange      an initramfs that is no archive
   --without PATH the guest has no such file (again and again)
@@ -387,7 +387,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--layout", default="plain")
     p.add_argument("--codec", default="gzip")
-    for flag in ("early", "hibernated", "uki", "strange", "by-mac", "sd-boot", "small-fat", "bare-esp", "xfs"):
+    for flag in ("early", "hibernated", "uki", "strange", "by-mac", "sd-boot", "small-fat", "bare-esp", "xfs", "btrfs"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--no-module", action="append", default=[])
     p.add_argument("--mke2fs", default="")
@@ -407,8 +407,9 @@ def main():
     with tempfile.TemporaryDirectory() as tree:
         system(o, tree)
         overlay(o, tree)
-        diskimg.new_disk(o.out, 330 if o.xfs else 96)
-        if o.xfs:
+        other = "xfs" if o.xfs else "btrfs" if o.btrfs else None
+        diskimg.new_disk(o.out, 330 if other else 96)
+        if other:
             diskimg.sfdisk(o.out, "label: dos\nstart=2048,size=655360,type=83,bootable\nstart=657408,size=8192,type=82\n")
             where["root"], swap = 1, 321
         elif o.layout == "plain":
@@ -423,8 +424,8 @@ def main():
             diskimg.sfdisk(o.out, "label: dos\nstart=2048,size=2048,type=83,bootable\nstart=4096,size=163840,type=8e\n")
             where["root"] = diskimg.lvm_pv(o.out, 2, 80, "vg-one", [("root", 24), ("swap", 8)], STAMP)["root"]
             swap = None
-        if o.xfs:
-            diskimg.fs_from_tree("xfs", o.out, tree, where["root"], 320, ROOT, "root", STAMP,
+        if other:
+            diskimg.fs_from_tree(other, o.out, tree, where["root"], 320, ROOT, "root", STAMP,
                                  os.path.dirname(os.path.abspath(o.out)))
         else:
             diskimg.ext4_from_tree(o.out, tree, where["root"], 24, ROOT, "root", STAMP, owner="0:0",

@@ -94,7 +94,9 @@ def fs_from_tree(fs, path, tree, start_mib, size_mib, uuid, label, stamp, work):
     else:
         # It adds metadata copies and grows a file that is too small for them.
         run("mkfs.btrfs", "-q", "-f", "-m", "single", "-L", label, "-U", uuid,
-            "--rootdir", tree, image, stdout=subprocess.DEVNULL)
+            "--rootdir", tree, image, stdout=subprocess.DEVNULL,
+            # Its UUID may be the one of a file that blkid was shown once.
+            env=dict(os.environ, BLKID_FILE=os.devnull))
         if os.path.getsize(image) != size_mib * MIB:
             raise SystemExit("btrfs does not fit into %d MiB" % size_mib)
     _embed(path, image, start_mib)
