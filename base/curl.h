@@ -17,8 +17,8 @@
     X(p, easy_perform) X(p, easy_reset) X(p, easy_setopt) X(p, easy_strerror) \
     X(p, global_init) X(p, multi_add_handle) X(p, multi_cleanup) \
     X(p, multi_info_read) X(p, multi_init) X(p, multi_perform) \
-    X(p, multi_poll) X(p, multi_remove_handle) X(p, slist_append) \
-    X(p, slist_free_all)
+    X(p, multi_poll) X(p, multi_remove_handle) X(p, multi_setopt) \
+    X(p, slist_append) X(p, slist_free_all)
 /* clang-format on */
 extern struct rh_curl_calls {
     RH_CURL_CALLS(RH_LATE_POINTER, curl)
@@ -48,6 +48,7 @@ struct rh_curl_trust *rh_http_trust(struct rh_http *h); /* borrowed */
 /* NULL: nobody can; see rh_http_on_ended(). */
 void rh_http_renewal(const struct rh_http *h, rh_http_renew **ret,
                      void **ret_user);
+unsigned rh_http_most(const struct rh_http *h); /* rh_http_set_most() */
 /* Its headers and cookies: secrets, to be wiped and freed. */
 struct curl_slist *rh_http_lines(const struct rh_http *h);
 

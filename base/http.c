@@ -3,6 +3,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/http.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,33 @@ char *rh_http_host_alone(const char *authority)
     if (authority[0] == '[' && end)
         return rh_strndup(authority + 1, (size_t)(end - authority - 1));
     return rh_strndup(authority, strcspn(authority, ":"));
+}
+
+static bool is_number(const char *text)
+{
+    return text[0] && strspn(text, "0123456789") == strlen(text);
+}
+
+char *rh_http_identity(const char *authority, unsigned port)
+{
+    RH_AUTO(rh_freep) char *host = rh_http_host_alone(authority);
+    const char *end = strchr(authority, ']');
+    const char *colon = strchr(end ? end : authority, ':');
+    unsigned char address[sizeof(struct in6_addr)];
+    char plain[INET6_ADDRSTRLEN];
+    size_t n;
+
+    if (colon && is_number(colon + 1))
+        port = (unsigned)strtoul(colon + 1, NULL, 10);
+    if (end && inet_pton(AF_INET6, host, address) == 1 &&
+        inet_ntop(AF_INET6, address, plain, sizeof plain))
+        return rh_printf("[%s]:%u", plain, port);
+    for (char *p = host; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    n = strlen(host);
+    if (n > 1 && host[n - 1] == '.')
+        host[n - 1] = '\0';
+    return rh_printf(end ? "[%s]:%u" : "%s:%u", host, port);
 }
 
 #ifdef HAVE_LIBCURL
@@ -155,7 +183,11 @@ struct rh_http *rh_http_beside(const struct rh_http *h, const char *authority,
         .pins = (const char *const *)h->trust.pins,
     };
 
-    return rh_http_new(&site, err);
+    struct rh_http *beside = rh_http_new(&site, err);
+
+    if (beside)
+        beside->most = h->most;
+    return beside;
 }
 
 static bool plain_sha1(const char *sha1, char ret[41])
@@ -214,6 +246,16 @@ void rh_http_free(struct rh_http *h)
     free(h->authority);
     free(h->base);
     free(h);
+}
+
+void rh_http_set_most(struct rh_http *h, unsigned connections)
+{
+    h->most = connections;
+}
+
+unsigned rh_http_most(const struct rh_http *h)
+{
+    return h->most;
 }
 
 const char *rh_http_name(const struct rh_http *h)

@@ -51,6 +51,10 @@ const char *rh_http_name(const struct rh_http *h); /* "https://HOST:PORT" */
 const char *rh_http_host(const struct rh_http *h); /* "HOST:PORT", as given */
 /* "HOST" of "HOST:PORT" or "[V6]:PORT", without brackets; the caller frees. */
 char *rh_http_host_alone(const char *authority);
+/* One text for all ways to write it: lower case, no final dot, the port always
+ * ("vc.example.net:443", "[::1]:443"); the caller frees. */
+enum { RH_HTTP_TLS_PORT = 443 };
+char *rh_http_identity(const char *authority, unsigned port);
 
 /* Whose cancel, log and progress hold; NULL: nobody's, for cleaning up after a
  * cancel. */
@@ -65,6 +69,12 @@ void rh_http_add_basic(struct rh_http *h, const struct rh_secret *user,
 /* Cookies that the server sets are sent back to it; this sets one, too. */
 void rh_http_set_cookie(struct rh_http *h, const char *name, const char *value);
 void rh_http_forget(struct rh_http *h); /* headers and cookies */
+/* At most that many connections at once, over all processes of the user, for
+ * what is read by rh_http_io() and rh_http_stream(), which wait for their turn
+ * (slots.h); clients "beside" it likewise.  0: no bound. */
+void rh_http_set_most(struct rh_http *h, unsigned connections);
+/* Is there room for one more at this moment? */
+bool rh_http_has_room(rh_lib *lib, const struct rh_http *client);
 /* For what is read by rh_http_io(): its session ended (401).  Log in anew,
  * unless somebody has since the log-in number *login, which is set to the new
  * one; then call read(arg) while the client is at rest.  *login may be

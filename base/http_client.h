@@ -21,6 +21,7 @@ struct rh_http {
     RH_VEC(struct rh_secret *) headers;
     RH_VEC(struct cookie) cookies;
     CURL *curl;
+    unsigned most;        /* connections of readers; 0: no bound */
     rh_http_renew *renew; /* or NULL */
     void *renew_user;
 };

@@ -68,6 +68,17 @@ void rh_http_set_cookie(struct rh_http *h, const char *name, const char *value)
     (void)h, (void)name, (void)value;
 }
 
+void rh_http_set_most(struct rh_http *h, unsigned connections)
+{
+    (void)h, (void)connections;
+}
+
+bool rh_http_has_room(rh_lib *lib, const struct rh_http *client)
+{
+    (void)lib, (void)client;
+    return true;
+}
+
 void rh_http_forget(struct rh_http *h)
 {
     (void)h;

@@ -208,6 +208,7 @@ static void http_free(struct http *h)
         rh_fetched_free(h->kept);
     if (h->multi)
         rh_curl.multi_cleanup(h->multi);
+    rh_slots_leave(&h->slots);
     rh_lines_drop(h->session);
     pthread_cond_destroy(&h->news);
     pthread_mutex_destroy(&h->lock);
@@ -330,7 +331,12 @@ static struct http *of_client(rh_lib *lib, struct rh_http *client,
         free(h->shown);
         h->shown = rh_strdup(shown);
     }
-    return meet(h, err) < 0 ? NULL : RH_TAKE(h);
+    if (rh_http_bind(h, err) < 0 || meet(h, err) < 0)
+        return NULL;
+    pthread_mutex_lock(&h->lock);
+    h->driving = false; /* rh_http_bind() */
+    pthread_mutex_unlock(&h->lock);
+    return RH_TAKE(h);
 }
 
 struct rh_io *rh_http_io(rh_lib *lib, struct rh_http *client, const char *path,

@@ -11,6 +11,7 @@
 #include "base/fetched.h"
 #include "base/http.h"
 #include "base/io.h"
+#include "base/slots.h"
 
 enum {
     WINDOWS = 8,
@@ -79,8 +80,11 @@ struct http {
     CURLM *multi;
     struct window windows[WINDOWS];
     uint64_t clock;
-    size_t unpushed;   /* bytes read since the last push */
-    struct pull *pull; /* a server without ranges, else NULL */
+    size_t unpushed;            /* bytes read since the last push */
+    struct pull *pull;          /* a server without ranges, else NULL */
+    struct rh_slots_user slots; /* its connections; none: no bound */
+    unsigned inside;            /* threads that read */
+    bool draining;              /* nothing is started, others wait */
 };
 
 /* A transfer that goes on while its bytes are read: the first one, as long as
@@ -114,6 +118,18 @@ bool rh_transfer_is_loose(const struct transfer *t);
 void rh_window_keep(struct http *h, struct window *w, bool all);
 /* Header lines, secrets among them. */
 void rh_lines_drop(struct curl_slist *lines);
+
+/* --- io_http_slots.c: a server's bound of connections ----------------------
+ */
+
+/* Wait for the first one, where the client has a bound. */
+int rh_http_bind(struct http *h, rh_error **err);
+/* The rest with the lock held.  May one more transfer be started? */
+bool rh_http_may_start(struct http *h);
+/* Wait until it has a connection; others do not drive meanwhile. */
+int rh_http_get_slot(struct http *h, rh_error **err);
+/* Something has come: does it have to make way for others? */
+void rh_http_settle(struct http *h);
 
 /* --- io_http_windows.c -------------------------------------------------------
  */

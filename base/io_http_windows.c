@@ -178,13 +178,25 @@ static void look_ahead(struct http *h, const struct window *from)
     }
 }
 
-static void start_queued(struct http *h)
+/* What was needed first. */
+static struct window *next_queued(struct http *h)
 {
+    struct window *first = NULL;
+
     for (size_t i = 0; i < WINDOWS; i++) {
         struct window *w = &h->windows[i];
 
-        if (w->state != QUEUED)
-            continue;
+        if (w->state == QUEUED && (!first || w->used < first->used))
+            first = w;
+    }
+    return first;
+}
+
+static void start_queued(struct http *h)
+{
+    struct window *w;
+
+    while ((w = next_queued(h)) && rh_http_may_start(h)) {
         w->t.window = w;
         w->t.offset = w->offset + w->got;
         w->t.want = w->want - w->got;
@@ -236,6 +248,7 @@ static void drive(struct http *h, bool wait)
         if (message->msg == CURLMSG_DONE)
             end_transfer(h, message->easy_handle, message->data.result);
     h->driving = false;
+    rh_http_settle(h);
     pthread_cond_broadcast(&h->news);
 }
 
@@ -302,6 +315,8 @@ static int await(struct http *h, rh_error **err)
 {
     if (h->driving)
         rh_wait_cond(&h->news, &h->lock, RH_CURL_POLL);
+    else if (h->slots.slots && !h->slots.count)
+        return rh_http_get_slot(h, err);
     else
         drive(h, true);
     return rh_go_on(h->lib, err);
@@ -369,7 +384,9 @@ int rh_windows_read(struct http *h, void *buf, size_t n, uint64_t offset,
     int result;
 
     pthread_mutex_lock(&h->lock);
+    h->inside++;
     result = read_locked(h, buf, n, offset, err);
+    h->inside--;
     pthread_mutex_unlock(&h->lock);
     return result;
 }

@@ -2,18 +2,19 @@
 #
 # The simulator is built from the shared material (VMware's own library from
 # Debian's packages golang-go and golang-github-vmware-govmomi-dev), once, into
-# the build folder, together with tests/oracles/vsphere_rest.go (tags by REST);
+# the build folder, together with tests/oracles/vsphere_more.go (tags by REST);
 # `make check-live` installs what that takes.  The machines
 # are those of $SCRATCH/vms.json; the password is $SECRET.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 SIM=$BUILD/vsphere-sim
 _sim_source=$RH_SHARED/oracles/handover/vsphere
 
-_sim_rest=$TOP/tests/oracles/vsphere_rest.go
+_sim_more=$TOP/tests/oracles/vsphere_more.go
 
 _compile_sim() { # FOLDER
-    cp "$_sim_source"/*.go "$_sim_rest" "$1" &&
-        sed -i 's|^\tmux.Handle("/sdk/", inner)$|&\n\trestRoutes(mux)|' \
+    cp "$_sim_source"/*.go "$_sim_more" "$1" &&
+        sed -i -e 's|^\tmux.Handle("/sdk/", inner)$|&\n\trestRoutes(mux)|' \
+            -e 's|^\tcheck(srv.ServeTLS|\tcountData(srv)\n&|' \
             "$1/vsphere-sim.go" &&
         GOPATH=/usr/share/gocode GO111MODULE=off GOFLAGS= CGO_ENABLED=0 \
             GOCACHE=${GOCACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/go-build} \
@@ -23,7 +24,7 @@ _compile_sim() { # FOLDER
 }
 _build_sim() {
     [ -x "$SIM" ] && [ "$SIM" -nt "$_sim_source/vsphere-sim.go" ] &&
-        [ "$SIM" -nt "$_sim_rest" ] && return
+        [ "$SIM" -nt "$_sim_more" ] && return
     [ -e "$_sim_source/build.sh" ] && command -v go >/dev/null || return
     local folder
     folder=$(mktemp -d) || return
@@ -107,7 +108,7 @@ tag_vm() { # TAG-ID MOREF
     _rest "tagging/tag-association/id:$1?~action=attach" \
         "{\"object_id\": {\"type\": \"VirtualMachine\", \"id\": \"$2\"}}" >/dev/null
 }
-rest_mode() { # MODE of tests/oracles/vsphere_rest.go
+rest_mode() { # MODE of tests/oracles/vsphere_more.go
     curl -sk -X POST "https://$HOST/_sim/rest?mode=$1" >/dev/null
 }
 without_tags() {

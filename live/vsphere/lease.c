@@ -27,6 +27,7 @@ enum {
     TRIES = 3,          /* of a spool */
 };
 
+struct passing;
 struct device {
     char *key, *url;
     struct rh_stream *parked; /* what stands behind `head`; or NULL */
@@ -44,6 +45,8 @@ struct rh_vs_lease {
     struct rh_vs_beat beat;
     bool beating;
     struct rh_http *host; /* that sends, where it is another */
+    pthread_mutex_t lock; /* over the list, and who is busy in it */
+    RH_VEC(struct passing *) streams;
 };
 
 /* --- the lease ---------------------------------------------------------------
@@ -192,6 +195,7 @@ static int begin(struct rh_live_vm *vm, const char *snapshot, rh_error **err)
     if (!rh_vs_ref_of(rh_vs_child(rh_vs_response(doc), "returnval"), &ref))
         return rh_fail(err, RH_ERR_LIVE_ANSWER, "the server gives no lease");
     l = v->lease = rh_new0(struct rh_vs_lease);
+    pthread_mutex_init(&l->lock, NULL);
     l->vm = vm;
     l->id = RH_TAKE(ref.id);
     l->snapshot = rh_strdup(snapshot);
@@ -259,6 +263,8 @@ void rh_vs_lease_end(struct rh_live_vm *vm)
         free(d->url);
     }
     free(l->devices.items);
+    free(l->streams.items);
+    pthread_mutex_destroy(&l->lock);
     rh_http_free(l->host);
     free(l->id);
     free(l->snapshot);
@@ -394,16 +400,72 @@ static int check_manifest(struct rh_vs_lease *l, const struct device *d,
 struct passing {
     struct rh_vs_lease *lease;
     struct device *device;
-    struct rh_stream *from;
+    struct rh_stream *from; /* NULL: it gave way to another one */
     struct rh_digest *sha1;
     struct rh_buf head; /* as long as it is all that passed */
-    bool only_head;
+    bool only_head, busy, ended;
 };
+
+/* A disk of which no more than the head was read begins anew later on, when
+ * another one needs its connection: nobody waits for one while he keeps some
+ * from being used. */
+static bool give_way(struct rh_vs_lease *l)
+{
+    struct rh_stream *from = NULL;
+
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i < l->devices.count && !from; i++)
+        from = RH_TAKE(l->devices.items[i].parked);
+    for (size_t i = 0; i < l->streams.count && !from; i++)
+        if (l->streams.items[i]->only_head && !l->streams.items[i]->busy)
+            from = RH_TAKE(l->streams.items[i]->from);
+    pthread_mutex_unlock(&l->lock);
+    rh_stream_close(from);
+    return from != NULL;
+}
+
+static struct rh_stream *connect_to(struct rh_vs_lease *l,
+                                    const struct device *d, rh_error **err)
+{
+    const char *path = strchr(d->url + 8, '/');
+    struct rh_http *server = l->host ? l->host : l->vm->live->remote.http;
+
+    while (!rh_http_has_room(l->vm->lib, server) && give_way(l))
+        ;
+    return rh_http_stream(l->vm->lib, server, path ? path : "/", d->key, err);
+}
+
+/* Past the head, which is what it was. */
+static int skip_head(struct passing *p, rh_error **err)
+{
+    RH_AUTO(rh_freep) char *again = rh_malloc(p->head.length + 1);
+    size_t got = 0, n = 1;
+
+    while (got < p->head.length && n) {
+        if (rh_stream_read(p->from, again + got, p->head.length - got, &n,
+                           err) < 0)
+            return -1;
+        got += n;
+    }
+    if (got == p->head.length && (!got || !memcmp(again, p->head.data, got)))
+        return 0;
+    return rh_fail(err, RH_ERR_HTTP_CHANGED,
+                   "the disk begins with other bytes when it is sent again");
+}
+
+static int go_on(struct passing *p, rh_error **err)
+{
+    if (p->from)
+        return 0;
+    p->from = connect_to(p->lease, p->device, err);
+    return p->from ? skip_head(p, err) : -1;
+}
 
 static int passing_end(struct passing *p, uint64_t size, rh_error **err)
 {
     char hex[RH_DIGEST_HEX];
 
+    p->ended = true;
     if (p->device->done)
         return 0;
     rh_digest_hex(p->sha1, hex);
@@ -413,12 +475,15 @@ static int passing_end(struct passing *p, uint64_t size, rh_error **err)
     return 0;
 }
 
-static int passing_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
-                        rh_error **err)
+static int read_on(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
+                   rh_error **err)
 {
     struct passing *p = s->state;
 
-    if (rh_stream_read(p->from, buf, n, ret_n, err) < 0)
+    *ret_n = 0;
+    if (p->ended)
+        return 0;
+    if (go_on(p, err) < 0 || rh_stream_read(p->from, buf, n, ret_n, err) < 0)
         return -1;
     if (!*ret_n)
         return passing_end(p, s->position, err);
@@ -430,31 +495,53 @@ static int passing_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
     return 0;
 }
 
+static void set_busy(struct passing *p, bool busy)
+{
+    pthread_mutex_lock(&p->lease->lock);
+    p->busy = busy;
+    pthread_mutex_unlock(&p->lease->lock);
+}
+
+static int passing_read(struct rh_stream *s, void *buf, size_t n, size_t *ret_n,
+                        rh_error **err)
+{
+    struct passing *p = s->state;
+    int failed;
+
+    set_busy(p, true);
+    failed = read_on(s, buf, n, ret_n, err);
+    set_busy(p, false);
+    return failed;
+}
+
+static void forget(struct passing *p)
+{
+    struct rh_vs_lease *l = p->lease;
+
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i < l->streams.count; i++)
+        if (l->streams.items[i] == p)
+            l->streams.items[i--] = l->streams.items[--l->streams.count];
+    pthread_mutex_unlock(&l->lock);
+}
+
 static void passing_close(struct rh_stream *s)
 {
     struct passing *p = s->state;
 
-    if (p->only_head && !p->device->done && !p->device->parked) {
+    forget(p);
+    if (p->only_head && p->from && !p->device->done && !p->device->parked) {
         rh_buf_free(&p->device->head);
         p->device->head = p->head;
         p->device->parked = p->from;
         p->device->begun = false;
     } else {
+        p->device->begun &= p->from != NULL;
         rh_buf_free(&p->head);
         rh_stream_close(p->from);
     }
     rh_digest_free(p->sha1);
     free(p);
-}
-
-static struct rh_stream *connect_to(struct rh_vs_lease *l,
-                                    const struct device *d, rh_error **err)
-{
-    const char *path = strchr(d->url + 8, '/');
-
-    return rh_http_stream(l->vm->lib,
-                          l->host ? l->host : l->vm->live->remote.http,
-                          path ? path : "/", d->key, err);
 }
 
 static struct rh_stream *open_stream(struct rh_vs_lease *l, struct device *d,
@@ -479,6 +566,9 @@ static struct rh_stream *open_stream(struct rh_vs_lease *l, struct device *d,
     p->from = from;
     p->sha1 = rh_digest_new("sha1");
     p->only_head = true;
+    pthread_mutex_lock(&l->lock);
+    *rh_vec_add(&l->streams) = p;
+    pthread_mutex_unlock(&l->lock);
     s = rh_stream_make(&ops, d->key, p);
     s->lib = l->vm->lib;
     return s;

@@ -19,6 +19,8 @@ enum {
     ANSWER_MOST = 256 * 1024 * 1024, /* bytes */
     ALIVE_EVERY = 300,               /* seconds; a session lives 1800 idle */
     BEAT_TICK_MS = 1000,
+    DATA_MOST = 4, /* connections for disks: a host's web server has 128 for
+                      all, vCenter, backups and replication among them */
 };
 
 struct rh_vs *rh_vs_of(const struct rh_live *live)
@@ -483,6 +485,7 @@ int rh_vs_open(struct rh_live *live, rh_error **err)
         check_version(s, err) < 0 || log_in(s, false, err) < 0)
         return -1;
     rh_http_on_ended(live->remote.http, renew, s);
+    rh_http_set_most(live->remote.http, DATA_MOST);
     start_beating(s);
     return 0;
 }

@@ -1,18 +1,23 @@
-// vsphere_rest.go - vCenter's REST API beside the simulator's SOAP: VMware's own
+// vsphere_more.go - vCenter's REST API beside the simulator's SOAP: VMware's own
 // vapi/simulator (govmomi) keeps the tags and answers /rest; what stands before
 // it here is what it does not look at: the password, rights, and the newer
 // paths (/api, 7.0 U2 and later), which are the same values without "value".
 // It is built together with the shared simulator (tests/lib-vsphere.sh), whose
-// main() calls restRoutes().
+// main() calls restRoutes().  Also: how many connections that carry disks are
+// open at once (GET /_sim/connections: now, the most so far, all so far).
 //
 // SPDX-License-Identifier: LGPL-2.1-or-later
 package main
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -104,6 +109,54 @@ func restAnswer(r *http.Request) *httptest.ResponseRecorder {
 		delete(restOpen, id)
 	}
 	return w
+}
+
+type connKey struct{}
+
+var http1 = flag.Bool("http1", false, "HTTP/1.1 alone, as hosts before 8.0")
+
+var (
+	connLock         sync.Mutex
+	connData         = map[net.Conn]bool{}
+	connMost, connUp int
+)
+
+// A connection counts from its first request for a disk until it is closed.
+func countData(srv *http.Server) {
+	next := srv.Handler
+	if *http1 {
+		srv.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+	}
+	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, c)
+	}
+	srv.ConnState = func(c net.Conn, state http.ConnState) {
+		connLock.Lock()
+		defer connLock.Unlock()
+		if state == http.StateClosed && connData[c] {
+			delete(connData, c)
+		}
+	}
+	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _ := r.Context().Value(connKey{}).(net.Conn)
+		connLock.Lock()
+		if strings.HasPrefix(r.URL.Path, "/folder") || strings.HasPrefix(r.URL.Path, "/nfc/") {
+			if !connData[c] {
+				connUp++
+			}
+			connData[c] = true
+			if len(connData) > connMost {
+				connMost = len(connData)
+			}
+		}
+		if r.URL.Path == "/_sim/connections" {
+			fmt.Fprintln(w, len(connData), connMost, connUp)
+			connLock.Unlock()
+			return
+		}
+		connLock.Unlock()
+		next.ServeHTTP(w, r)
+	})
 }
 
 func restModeNow() string {
