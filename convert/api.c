@@ -84,6 +84,10 @@ rh_package *rh_package_load_for(rh_lib *lib, const char *source,
 rh_package *rh_package_load(rh_lib *lib, const char *source,
                             const rh_options *options, rh_error **err)
 {
+    const struct rh_reach reach = {.sources = &source, .count = 1};
+
+    if (rh_options_check_reach(options, &reach, err) < 0)
+        return NULL;
     return rh_package_load_for(lib, source, options,
                                rh_option(options, "out") != NULL, err);
 }

@@ -255,9 +255,10 @@ static void take_rows(struct rh_fleet_item *item, const struct rh_job *job)
 static void plan_item(rh_lib *lib, struct rh_fleet_item *item,
                       const rh_options *options)
 {
-    rh_package *p =
-        item->error ? NULL
-                    : rh_package_load(lib, item->source, options, &item->error);
+    rh_package *p = item->error
+                        ? NULL
+                        : rh_package_load_for(lib, item->source, options, false,
+                                              &item->error);
     rh_job *job = p ? rh_job_new(p, options, &item->error) : NULL;
 
     if (job) {

@@ -4,7 +4,9 @@
 
 #include <string.h>
 
+#include "convert/source_stamp.h"
 #include "deliver/deliver.h"
+#include "live/live.h"
 #include "rehost/rehost.h"
 #include "targets/target.h"
 
@@ -231,6 +233,74 @@ int rh_options_check_targets(const rh_options *o, rh_error **err)
         rh_fail(err, RH_ERR_PLAN_OPTION,
                 "--%s would do nothing: it is for --to %s", key, whose->name);
         return rh_hint(err, "leave it out, or add --to %s", whose->name);
+    }
+    return 0;
+}
+
+/* --- what reaches no server
+ * ---------------------------------------------------- */
+
+enum reach { ANYWHERE, TO_SERVER, FROM_SERVER, FROM_PLATFORM };
+
+static enum reach reach_of(const char *key)
+{
+    static const struct {
+        const char *key;
+        enum reach reach;
+    } all[] = {
+        {"login", TO_SERVER},           {"pin", TO_SERVER},
+        {"tls-ca", TO_SERVER},          {"source-pin", FROM_SERVER},
+        {"source-tls-ca", FROM_SERVER}, {"quiesce", FROM_PLATFORM},
+        {"snapshot", FROM_PLATFORM},    {"transport", FROM_PLATFORM},
+    };
+
+    for (size_t i = 0; i < RH_COUNT(all); i++)
+        if (!strcmp(all[i].key, key))
+            return all[i].reach;
+    return ANYWHERE;
+}
+
+/* OUT, a target to ask, one more disk: an option's value can be an address. */
+static bool names_server(const rh_options *o)
+{
+    for (size_t i = 0; i < o->list.count; i++)
+        if (rh_source_is_remote(o->list.items[i].value))
+            return true;
+    return false;
+}
+
+bool rh_option_reaches(const rh_options *o, const char *key,
+                       const struct rh_reach *reach)
+{
+    enum reach need = reach_of(key);
+    bool server = names_server(o), live = false;
+
+    for (size_t i = 0; i < reach->count; i++) {
+        server |= rh_source_is_remote(reach->sources[i]);
+        live |= rh_live_is(reach->sources[i]);
+    }
+    if (need == FROM_PLATFORM)
+        return live;
+    if (need == TO_SERVER && reach->out && rh_source_is_remote(reach->out))
+        return true;
+    return need == ANYWHERE || server;
+}
+
+int rh_options_check_reach(const rh_options *o, const struct rh_reach *reach,
+                           rh_error **err)
+{
+    for (size_t i = 0; o && i < o->list.count; i++) {
+        const char *key = o->list.items[i].key;
+
+        if (rh_option_reaches(o, key, reach))
+            continue;
+        rh_fail(err, RH_ERR_PLAN_OPTION,
+                reach_of(key) == FROM_PLATFORM
+                    ? N_("--%s would do nothing: the source is no VM of a "
+                         "platform that runs")
+                    : N_("--%s would do nothing: no server is asked"),
+                key);
+        return rh_hint(err, "leave it out");
     }
     return 0;
 }

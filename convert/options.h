@@ -21,6 +21,20 @@ int rh_option_cluster(const rh_options *o, uint32_t *ret, rh_error **err);
 
 /* Is it one of a target that "to" names, or of no target's alone? */
 bool rh_option_is_for(const rh_options *o, const char *key);
+
+/* What a call is about, as far as options of servers ask: paths or addresses;
+ * `out`: where it is delivered, where no option says that. */
+struct rh_reach {
+    const char *const *sources;
+    size_t count;
+    const char *out; /* or NULL */
+};
+/* Would the option do something there?  One of a running platform's VM, or of
+ * a server, does nothing for a file that goes into a folder. */
+bool rh_option_reaches(const rh_options *o, const char *key,
+                       const struct rh_reach *reach);
+int rh_options_check_reach(const rh_options *o, const struct rh_reach *reach,
+                           rh_error **err);
 /* Refuse what is for other targets than those that "to" names: USAGE. */
 int rh_options_check_targets(const rh_options *o, rh_error **err);
 /* Where a batch goes when nobody says where. */

@@ -157,9 +157,13 @@ static void redact_error(rh_error **err)
 rh_report *rh_report_run(rh_lib *lib, const char *const *sources, size_t count,
                          const rh_options *options, rh_error **err)
 {
+    const struct rh_reach reach = {.sources = sources, .count = count};
     rh_fleet fleet = {0};
-    rh_report *r = report_new(lib, err);
+    rh_report *r;
 
+    if (rh_options_check_reach(options, &reach, err) < 0)
+        return NULL;
+    r = report_new(lib, err);
     if (!r)
         return NULL;
     rh_fleet_list(lib, sources, count, options, &fleet);

@@ -307,6 +307,17 @@ test_deliver_goes_elsewhere() {
     expect_equal "$(ls import)" ""
     nothing_left
 }
+test_defaults_for_servers_are_for_those_who_ask_one() {
+    printf '127.0.0.1: {user: root, password: x}\n' >login
+    chmod 600 login
+    jobs "  - {source: ../web01.ova}" \
+        "  - {source: 'https://127.0.0.1:1/far.ova'}"
+    sed -i 's/retries: 0/retries: 0, login: login, transport: folder/' jobs.yaml
+    batch run
+    expect_status 1 # nobody listens at the second
+    expect_equal "$(state_of web01 .state)" done
+    expect_equal "$(state_of far .error.class)" network
+}
 test_dry_run_writes_nothing() {
     jobs "  - source: ../web01.ova"
     batch run --dry-run

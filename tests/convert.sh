@@ -92,6 +92,20 @@ test_bare_disk_needs_only_what_it_does_not_say() {
     expect_status 0
     expect_same_disk "$SCRATCH/disk.raw" out/bare/disk0.qcow2 raw qcow2
 }
+test_options_of_servers_and_platforms_are_refused_for_files() {
+    local option
+    for option in --snapshot --quiesce --transport=folder --login=l --pin=00 \
+        --tls-ca=c --source-pin=00 --source-tls-ca=c; do
+        run "$REHOST" convert "$OVA" --to kvm --out out "$option"
+        expect_error PLAN_OPTION 2
+        expect_stderr "${option%%=*} would do nothing"
+        run "$REHOST" report "$OVA" --to kvm "$option"
+        expect_error PLAN_OPTION 2
+    done
+    run "$REHOST" inspect "$OVA" --tls-ca=c
+    expect_error PLAN_OPTION 2
+    [ ! -e out ] || fail "made something"
+}
 test_xva_to_a_pipe() {
     "$REHOST" convert "$OVA" --to xen --out - 2>.stderr >vm.xva ||
         fail "status $?" "$(cat .stderr)"

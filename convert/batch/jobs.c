@@ -410,6 +410,17 @@ static const struct entry *entry_named(const entries *list, const char *key)
     return NULL;
 }
 
+static bool is_for(const struct rh_job_vm *vm, const char *key)
+{
+    const struct rh_reach reach = {.sources =
+                                       (const char *const *)vm->sources.items,
+                                   .count = vm->sources.count,
+                                   .out = vm->deliver};
+
+    return rh_option_is_for(&vm->options, key) &&
+           rh_option_reaches(&vm->options, key, &reach);
+}
+
 /* A default that the VM does not say itself; of two maps, the keys that its
  * own one lacks. */
 static int default_key(struct reading *r, struct rh_job_vm *vm,
@@ -420,7 +431,7 @@ static int default_key(struct reading *r, struct rh_job_vm *vm,
     entries keys = {0};
 
     /* What others of the batch need is not for each. */
-    if (!mine && !rh_option_is_for(&vm->options, e->key))
+    if (!mine && !is_for(vm, e->key))
         return 0;
     if (!mine)
         return plain_key(r, vm, e);
@@ -448,7 +459,8 @@ static int read_vm_keys(struct reading *r, struct rh_job_vm *vm,
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < r->defaults.count; i++) {
             const struct entry *e = &r->defaults.items[i];
-            int its = strcmp(e->key, "to") ? 1 : 0;
+            bool where = !strcmp(e->key, "to") || !strcmp(e->key, "deliver");
+            int its = where ? 0 : 1;
 
             if (its == pass && default_key(r, vm, e, own) < 0)
                 return -1;

@@ -32,13 +32,19 @@ static void free_words(struct arguments *a)
 static void add_options(struct arguments *a, const struct rh_job_vm *vm,
                         const char *const *only)
 {
+    const struct rh_reach reach = {.sources =
+                                       (const char *const *)vm->sources.items,
+                                   .count = vm->sources.count};
+
     for (size_t k = 0; k < vm->options.list.count; k++) {
         const struct rh_option *o = &vm->options.list.items[k];
         bool wanted = !only;
 
         for (size_t n = 0; only && only[n]; n++)
             wanted |= !strcmp(only[n], o->key);
-        if (!wanted)
+        /* A report goes nowhere. */
+        if (!wanted ||
+            (only && !rh_option_reaches(&vm->options, o->key, &reach)))
             continue;
         add_word(a, rh_job_is_switch(o->key)
                         ? rh_printf("--%s", o->key)
