@@ -226,6 +226,20 @@ bool rh_parse_bool(const char *text, bool *ret)
     return false;
 }
 
+bool rh_regex_is_cheap(const char *regex)
+{
+    enum { PLUSES_MOST = 8, LONGEST = 1024 };
+    size_t n = strnlen(regex, LONGEST + 1), pluses = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        pluses += regex[i] == '+';
+        if (regex[i] == '{' ||
+            (regex[i] == '\\' && regex[i + 1] >= '0' && regex[i + 1] <= '9'))
+            return false;
+    }
+    return n <= LONGEST && pluses <= PLUSES_MOST;
+}
+
 bool rh_same_word(const char *a, const char *b)
 {
     return a && b && strcasecmp(a, b) == 0;

@@ -43,6 +43,10 @@ bool rh_parse_size(const char *text, uint64_t *ret_bytes);
 bool rh_parse_u64(const char *text, uint64_t *ret_number);
 bool rh_parse_bool(const char *text, bool *ret); /* yes/no/true/false/1/0 */
 
+/* May an extended regular expression of a stranger be given to regcomp()?  It
+ * takes memory by powers for each "+" of a "+", and for counts in braces, and
+ * matching references to groups takes time in the same way. */
+bool rh_regex_is_cheap(const char *regex);
 bool rh_same_word(const char *a, const char *b); /* without regard to case */
 bool rh_valid_utf8(const char *text, size_t n);
 

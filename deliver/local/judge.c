@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "deliver/local/node.h"
 
 /* --- does LVM leave the guests alone?
@@ -27,18 +28,6 @@ static const char *device_of(const char *type)
     return NULL;
 }
 
-/* LVM knows no counts in braces, and the C library takes memory for each "+" of
- * a "+": a pattern of more is of no use to anybody. */
-static bool is_simple(const char *regex)
-{
-    enum { PLUSES_MOST = 8, LONGEST = 1024 };
-    size_t n = strlen(regex), pluses = 0;
-
-    for (size_t i = 0; i < n; i++)
-        pluses += regex[i] == '+';
-    return n <= LONGEST && pluses <= PLUSES_MOST && !strchr(regex, '{');
-}
-
 /* One pattern, "r|/dev/zd.*|": 1 it takes the device, -1 it refuses it, 0 it is
  * about others.  One that is not understood may take it. */
 static int match(const char *pattern, const char *device)
@@ -51,7 +40,8 @@ static int match(const char *pattern, const char *device)
     if (n < 3 || pattern[n - 1] != pattern[1])
         return 0;
     text = rh_strndup(pattern + 2, n - 3);
-    if (!is_simple(text) || regcomp(&regex, text, REG_EXTENDED | REG_NOSUB))
+    if (!rh_regex_is_cheap(text) ||
+        regcomp(&regex, text, REG_EXTENDED | REG_NOSUB))
         return 1;
     fits = regexec(&regex, device, 0, NULL, 0) == 0;
     regfree(&regex);

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "guestfix/linux/fixes/fixes.h"
 
 /* --- LVM's filters
  * ------------------------------------------------------------------ */
-enum { PATTERN_MAX = 200, RULES_MAX = 64, NAMES_MAX = 3 };
+enum { PATTERN_MAX = 200, FILTER_MAX = 4096, RULES_MAX = 64, NAMES_MAX = 3 };
 
 /* "a|^/dev/sda.*|": accept what the expression fits; "r|...|": reject. */
 struct rule {
@@ -28,7 +29,6 @@ static void rules_free(struct rules *r)
         regfree(&r->all[--r->count].re);
 }
 
-/* Repetitions by number and references cost more than a file may ask for. */
 static void add_rule(struct rules *r, const char *text, size_t n)
 {
     struct rule *rule = &r->all[r->count];
@@ -40,7 +40,7 @@ static void add_rule(struct rules *r, const char *text, size_t n)
         return;
     }
     pattern = rh_strndup(text + 2, n - 3);
-    if (strpbrk(pattern, "{\\") ||
+    if (!rh_regex_is_cheap(pattern) ||
         regcomp(&rule->re, pattern, REG_EXTENDED | REG_NOSUB)) {
         r->unknown = true;
         return;
@@ -163,8 +163,8 @@ static size_t filter_at(const char *line)
             continue;
         p += n;
         p += strspn(p, " \t=");
-        end = *p == '[' ? strchr(p, ']') : NULL;
-        if (!end || end - line > 4096)
+        end = *p == '[' ? memchr(p, ']', strnlen(p, FILTER_MAX)) : NULL;
+        if (!end)
             return 0;
         return (size_t)(end - line) + strcspn(end, "\n");
     }
