@@ -52,8 +52,10 @@ struct reading {
     char *host; /* of it, without the port */
     unsigned depth;
     char *entry, *key; /* the last host, the last key in it */
-    int rank; /* of the entry: 0 another host, 1 "*", 2 host, 3 + port */
-    int best; /* of what was taken */
+    int rank;      /* of the entry: 0 another host, 1 "*", 2 host, 3 + port */
+    int best;      /* of what was taken */
+    unsigned keys; /* that the entry had, a bit each */
+    unsigned documents; /* in the file */
     struct rh_login found;
 };
 
@@ -72,40 +74,55 @@ static void replace(struct rh_secret **slot, const char *text)
     *slot = rh_secret_new(text);
 }
 
+/* Of two, either could be meant. */
+static int twice(const char *what, rh_error **err)
+{
+    return rh_fail(err, RH_ERR_LOGIN_FILE, "\"%s\" stands in it twice", what);
+}
+
 static int take_value(struct reading *r, const char *value, rh_error **err)
 {
     struct rh_login *l = &r->found;
+    struct {
+        const char *key;
+        struct rh_secret **slot;
+    } all[] = {{"user", &l->user},
+               {"password", &l->password},
+               {"token", &l->token},
+               {"pin", NULL}};
+    size_t i = 0;
 
-    if (!strcmp(r->key, "user")) {
-        if (r->rank)
-            replace(&l->user, value);
-    } else if (!strcmp(r->key, "password")) {
-        if (r->rank)
-            replace(&l->password, value);
-    } else if (!strcmp(r->key, "token")) {
-        if (r->rank)
-            replace(&l->token, value);
-    } else if (!strcmp(r->key, "pin")) {
-        free(r->rank ? l->pin : NULL);
-        if (r->rank)
-            l->pin = rh_strdup(value);
-    } else {
+    while (i < RH_COUNT(all) && strcmp(r->key, all[i].key))
+        i++;
+    if (i == RH_COUNT(all))
         return rh_fail(err, RH_ERR_LOGIN_FILE, "there is no key \"%s\"",
                        r->key);
-    }
+    if (r->keys >> i & 1)
+        return twice(r->key, err);
+    r->keys |= 1U << i;
+    if (!r->rank)
+        return 0;
+    if (all[i].slot)
+        replace(all[i].slot, value);
+    else
+        l->pin = rh_strdup(value);
     return 0;
 }
 
 /* An entry that fits better replaces what an earlier one gave. */
-static void begin_entry(struct reading *r)
+static int begin_entry(struct reading *r, rh_error **err)
 {
+    r->keys = 0;
     r->rank = r->entry ? rank_of(r, r->entry) : 0;
-    if (r->rank <= r->best)
+    if (r->rank && r->rank == r->best)
+        return twice(r->entry, err);
+    if (r->rank < r->best)
         r->rank = 0;
     if (!r->rank)
-        return;
+        return 0;
     rh_login_free(&r->found);
     r->best = r->rank;
+    return 0;
 }
 
 static int take_scalar(struct reading *r, const char *text, rh_error **err)
@@ -130,11 +147,14 @@ static int take_event(struct reading *r, const yaml_event_t *e, rh_error **err)
 {
     switch (e->type) {
     case YAML_MAPPING_START_EVENT:
-        if (++r->depth == 2)
-            begin_entry(r);
-        return r->depth <= 2 ? 0
-                             : rh_fail(err, RH_ERR_LOGIN_FILE,
-                                       "an entry holds keys and texts only");
+        if (++r->depth > 2)
+            return rh_fail(err, RH_ERR_LOGIN_FILE,
+                           "an entry holds keys and texts only");
+        return r->depth == 2 ? begin_entry(r, err) : 0;
+    case YAML_DOCUMENT_START_EVENT:
+        return r->documents++ ? rh_fail(err, RH_ERR_LOGIN_FILE,
+                                        "it holds several documents")
+                              : 0;
     case YAML_MAPPING_END_EVENT:
         r->depth--;
         return 0;

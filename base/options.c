@@ -84,3 +84,36 @@ int rh_options_check_words(const rh_options *o,
             return -1;
     return 0;
 }
+
+/* Up to the last "=" before a comma's "tag=". */
+static size_t from_of(const char *map)
+{
+    const char *tag = strstr(map, ",tag="), *p = map;
+    const char *end = tag ? tag : map + strlen(map);
+    size_t n = 0;
+
+    for (; p < end; p++)
+        if (*p == '=')
+            n = (size_t)(p - map);
+    return n;
+}
+
+int rh_options_check_maps(const rh_options *o, const char *key,
+                          enum rh_error_id id, rh_error **err)
+{
+    const char *one, *other;
+
+    for (size_t i = 0; (one = rh_option_at(o, key, i)); i++)
+        for (size_t k = 0; k < i && (other = rh_option_at(o, key, k)); k++) {
+            size_t n = from_of(one);
+
+            if (n != from_of(other) || strncmp(one, other, n) ||
+                !strcmp(one, other))
+                continue;
+            rh_fail(err, id, "--%s says of \"%.*s\" both \"%s\" and \"%s\"",
+                    key, (int)RH_MIN(n, (size_t)80), one, other + n + 1,
+                    one + n + 1);
+            return rh_hint(err, "name it once");
+        }
+    return 0;
+}

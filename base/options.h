@@ -38,5 +38,8 @@ bool rh_option_yes(const rh_options *o, const char *key);
 int rh_options_check_words(const rh_options *o,
                            const struct rh_option_row *table,
                            enum rh_error_id id, rh_error **err);
+/* FROM=TO[,...] may come again and again, but says one TO of each FROM. */
+int rh_options_check_maps(const rh_options *o, const char *key,
+                          enum rh_error_id id, rh_error **err);
 
 #endif

@@ -95,6 +95,9 @@ static int read_networks(struct rh_job *job, rh_error **err)
 {
     const char *map;
 
+    if (rh_options_check_maps(job->options, "network-map", RH_ERR_PLAN_OPTION,
+                              err) < 0)
+        return -1;
     for (size_t i = 0; (map = rh_option_at(job->options, "network-map", i));
          i++)
         if (read_network(job, map, err) < 0)

@@ -28,7 +28,8 @@ int rh_server_open(struct rh_server *s, const struct rh_server_kind *kind,
                    rh_error **err)
 {
     *s = (struct rh_server){.kind = kind, .lib = lib, .options = options};
-    if (kind->check(url, err) < 0)
+    if (kind->check(url, err) < 0 ||
+        rh_options_check_maps(options, "network-map", RH_ERR_USAGE, err) < 0)
         return -1;
     if (kind->local) {
         s->remote = (struct rh_remote){.lib = lib, .options = options};

@@ -217,6 +217,10 @@ test_networks_by_map() {
     run "$REHOST" convert "$SCRATCH/one.ova" --to all --out out \
         --network-map '*=vmbr7,tag=42'
     expect_error PLAN_OPTION 2
+    run "$REHOST" convert "$SCRATCH/one.ova" --to kvm --out out \
+        --network-map 'a=b=vmbr7' --network-map '*=vmbr1' --network-map a=b=vmbr8,tag=4
+    expect_error PLAN_OPTION 2
+    expect_stderr 'says of "a=b" both "vmbr7" and "vmbr8,tag=4"'
     expect_empty out
 }
 test_versions_and_names_that_cannot_be() {

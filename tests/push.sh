@@ -230,7 +230,17 @@ test_a_login_file() {
     run "$REHOST" push web01 --to "$URL" --login login --dry-run
     expect_error LOGIN_FILE 2
     expect_stderr pasword
+    # Of two, either could be meant.
+    local two
+    for two in '127.0.0.1: {user: a, user: b}' '"*": {token: "a\n", token: b}' \
+        $'127.0.0.1: {user: a}\n127.0.0.1: {user: b}' $'127.0.0.1: {user: a}\n---\nx: {}'; do
+        echo "$two" >login
+        run "$REHOST" push web01 --to "$URL" --login login --dry-run
+        expect_error LOGIN_FILE 2
+    done
     export REHOST_PASSWORD=$keep
+    run "$REHOST" push web01 --to "$URL" --network-map 'a=b' --network-map 'a=c' --dry-run
+    expect_error USAGE 2
 }
 # The disks as they were sent, byte by byte (the storage rounds their sizes up).
 expect_disks() {
