@@ -95,6 +95,8 @@ struct rh_outdir *rh_outdir_new(const char *dir, const char *name, bool replace,
                                 rh_error **err);
 /* Free bytes where it lies; -1 when that can't be learned. */
 int rh_outdir_space(const struct rh_outdir *d, uint64_t *ret_bytes);
+/* May files in it share blocks with this one (btrfs, XFS)? */
+bool rh_outdir_may_share(const struct rh_outdir *d, int fd);
 /* A whole small file in it, fsync'ed by the commit. */
 int rh_outdir_put(struct rh_outdir *d, const char *name, const void *bytes,
                   size_t n, bool executable, rh_error **err);

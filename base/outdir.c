@@ -10,11 +10,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -409,6 +411,21 @@ int rh_outdir_space(const struct rh_outdir *d, uint64_t *ret_bytes)
         return -1;
     *ret_bytes = (uint64_t)v.f_bavail * v.f_frsize;
     return 0;
+}
+
+/* A device number is a subvolume's own on btrfs. */
+bool rh_outdir_may_share(const struct rh_outdir *d, int fd)
+{
+    struct statfs here, there;
+    struct stat a, b;
+
+    if (fstatfs(d->fd, &here) < 0 || fstatfs(fd, &there) < 0 ||
+        here.f_type != there.f_type)
+        return false;
+    if (here.f_type == BTRFS_SUPER_MAGIC)
+        return true;
+    return here.f_type == XFS_SUPER_MAGIC && fstat(d->fd, &a) == 0 &&
+           fstat(fd, &b) == 0 && a.st_dev == b.st_dev;
 }
 
 int rh_outdir_put(struct rh_outdir *d, const char *name, const void *bytes,

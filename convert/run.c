@@ -12,6 +12,8 @@
 #include "package/forward.h"
 #include "rehost/rehost.h"
 
+enum { ORIGINS_MAX = 16 }; /* files of one disk that are looked at */
+
 /* One VM going to one target by its delivery. */
 struct run {
     struct rh_job *job;
@@ -413,6 +415,24 @@ static int write_disk(struct runs *runs, size_t i, rh_error **err)
  * -----------------------------------------------------------------------------------
  */
 
+/* Then it may need next to no room; whether it does shows while copying. */
+static bool may_share(const struct run *run, struct rh_delivery *d)
+{
+    const struct rh_job_vm *vm = run->vm;
+    int fds[ORIGINS_MAX];
+
+    for (size_t i = 0; d->ops->may_share && i < vm->disk_count; i++) {
+        size_t n = vm->disks_forward || !vm->disks[i]
+                       ? 0
+                       : rh_reader_origins(vm->disks[i], fds, ORIGINS_MAX);
+
+        while (n)
+            if (d->ops->may_share(d, fds[--n]))
+                return true;
+    }
+    return false;
+}
+
 /* Enough room for what will be written?  Asked before the work, not after. */
 static int check_space(const struct run *run, rh_error **err)
 {
@@ -427,7 +447,7 @@ static int check_space(const struct run *run, rh_error **err)
         run->compress != RH_COMPRESS_NONE ||
         (run->job->keeper && run->job->keeper->give && d->ops->adopt))
         return 0;
-    if (room >= need)
+    if (room >= need || may_share(run, d))
         return 0;
     rh_fail(err, RH_ERR_NO_SPACE,
             "%llu bytes are needed, but only %llu are free",

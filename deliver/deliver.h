@@ -51,6 +51,9 @@ struct rh_delivery_ops {
     int (*begin)(struct rh_delivery *d, rh_error **err);
     /* Optional: free bytes where the disks will lie; -1: not known. */
     int (*space)(struct rh_delivery *d, uint64_t *ret_bytes);
+    /* Optional: may disks share blocks with this file, so that they need less
+     * room than they have bytes? */
+    bool (*may_share)(struct rh_delivery *d, int fd);
     /* A sink for disk i of the job, `size` bytes of virtual disk, in
      * request.format; `name` is the file's name.  The caller finishes and
      * closes it, then calls disk_done (optional) with the bytes it took. */

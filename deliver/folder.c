@@ -48,6 +48,13 @@ static int space(struct rh_delivery *d, uint64_t *ret_bytes)
     return rh_outdir_space(f->dir, ret_bytes);
 }
 
+static bool may_share(struct rh_delivery *d, int fd)
+{
+    const struct folder *f = d->state;
+
+    return rh_outdir_may_share(f->dir, fd);
+}
+
 static struct rh_out *file(struct rh_delivery *d, const char *name,
                            rh_error **err)
 {
@@ -110,6 +117,7 @@ static int open_folder(struct rh_delivery *d, rh_error **err)
 {
     static const struct rh_delivery_ops ops = {.begin = begin,
                                                .space = space,
+                                               .may_share = may_share,
                                                .disk = disk,
                                                .adopt = adopt,
                                                .archive = file,

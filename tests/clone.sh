@@ -70,6 +70,24 @@ test_disks_of_all_forms_share_their_blocks() {
         rm -rf "${dir:?}"/*
     done
 }
+test_a_clone_needs_no_room() {
+    local dir
+    need_clones
+    dd if=/dev/urandom of=here.raw bs=1M count=150 status=none
+    for dir in "${mounted[@]}"; do
+        cp here.raw "$dir/s.raw"
+        fallocate -l $(($(df --output=avail "$dir" | tail -1) - 60000))KiB "$dir/others"
+        run "$REHOST" convert "$dir/s.raw" --source-format raw --to kvm --set memory=1GiB \
+            --no-guest-fix --name box --out "$dir/out"
+        expect_status 0
+        expect_same_disk here.raw "$dir/out/box/disk0.qcow2" raw qcow2
+        # Elsewhere it is told before the work that there is none.
+        run "$REHOST" convert here.raw --source-format raw --to kvm --set memory=1GiB \
+            --no-guest-fix --name box --out "$dir/other"
+        expect_error NO_SPACE 1
+        rm -rf "${dir:?}"/*
+    done
+}
 # The layout hangs on no thread.
 test_chain_and_a_result_elsewhere() {
     local dir=${mounted[0]-}
