@@ -312,7 +312,8 @@ test_converted_and_checked_before() {
     expect_error DELIVERY_PLACE 4
     run "$REHOST" convert "$SCRATCH/vm" --to kvm --out 'proxmox-local:a b'
     expect_error DELIVERY_URL 2
-    convert --network-map '*=vmbr99' --network-map '*=vmbr99'
+    run "$REHOST" convert "$SCRATCH/vm" --to kvm --out proxmox-local:tank --no-guest-fix \
+        --network-map '*=vmbr99' --network-map '*=vmbr99'
     expect_error PLAN_BLOCKED 4
     PVE_TYPE=lvm PVE_FREE=100 convert
     expect_error PLAN_BLOCKED 4
