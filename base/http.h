@@ -141,6 +141,9 @@ struct rh_io *rh_http_io(rh_lib *lib, struct rh_http *client, const char *path,
 typedef void rh_http_map(void *user, uint64_t offset, uint64_t *ret_start,
                          uint64_t *ret_end);
 void rh_http_io_map(struct rh_io *io, rh_http_map *map, void *user);
+/* From now on (or no more) nothing is fetched but what is read: of who looks at
+ * places that are far apart. */
+void rh_http_io_exact(struct rh_io *io, bool exact);
 
 /* A resource that is sent once, from front to back; likewise. */
 struct rh_stream *rh_http_stream(rh_lib *lib, struct rh_http *client,

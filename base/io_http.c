@@ -373,6 +373,17 @@ void rh_http_io_map(struct rh_io *io, rh_http_map *map, void *user)
     pthread_mutex_unlock(&h->lock);
 }
 
+void rh_http_io_exact(struct rh_io *io, bool exact)
+{
+    struct http *h = io->ops == &http_ops ? io->state : NULL;
+
+    if (!h)
+        return;
+    pthread_mutex_lock(&h->lock);
+    h->exact = exact;
+    pthread_mutex_unlock(&h->lock);
+}
+
 struct rh_stream *rh_http_stream(rh_lib *lib, struct rh_http *client,
                                  const char *path, const char *shown,
                                  rh_error **err)
@@ -422,6 +433,11 @@ struct rh_io *rh_http_io(rh_lib *lib, struct rh_http *client, const char *path,
 void rh_http_io_map(struct rh_io *io, rh_http_map *map, void *user)
 {
     (void)io, (void)map, (void)user;
+}
+
+void rh_http_io_exact(struct rh_io *io, bool exact)
+{
+    (void)io, (void)exact;
 }
 
 struct rh_stream *rh_http_stream(rh_lib *lib, struct rh_http *client,

@@ -66,6 +66,7 @@ struct http {
     bool renewed;     /* and nothing has come since */
     rh_http_map *map; /* or NULL */
     void *map_user;
+    bool exact;              /* nothing more than what is read */
     bool follow;             /* redirects */
     bool log_in;             /* as the environment says */
     char *url;               /* may hold a password */

@@ -55,6 +55,8 @@ static size_t how_much(const struct http *h, uint64_t offset, size_t need)
 {
     size_t ask = WINDOW_MIN;
 
+    if (h->exact)
+        return RH_MIN(need, (size_t)WINDOW_MAX);
     for (size_t i = 0; i < WINDOWS; i++) {
         const struct window *w = &h->windows[i];
         uint64_t end = w->offset + w->want;
@@ -164,8 +166,8 @@ static void look_ahead(struct http *h, const struct window *from)
     uint64_t offset = next_data(h, from->offset + from->want);
     size_t ask = from->ask;
 
-    for (size_t i = 0; ask >= AHEAD_FROM && i < AHEAD && offset < h->size;
-         i++) {
+    for (size_t i = 0;
+         ask >= AHEAD_FROM && i < AHEAD && offset < h->size && !h->exact; i++) {
         struct window *next = window_with(h, offset);
 
         ask = RH_MIN(ask * 2, (size_t)WINDOW_MAX);

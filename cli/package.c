@@ -371,6 +371,10 @@ const struct cli_option cli_warm_start_options[] = {
     {"enable-cbt", 0, NULL,
      N_("switch changed block tracking on, and off again at the end"),
      TO_OPTIONS},
+    {"keep-snapshot", 0, NULL,
+     N_("vSphere without tracking: keep the snapshot of a round until the next, "
+        "whose delta files tell what changed"),
+     TO_OPTIONS},
     {"min-free", 0, "SIZE",
      N_("no snapshot where the source's datastore has less (2GiB)"),
      TO_OPTIONS},

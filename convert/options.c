@@ -78,9 +78,11 @@ static const char *const known[] = {
 
 /* What is said of a warm migration alone. */
 static const char *const of_warm[] = {
-    "at",       "enable-cbt", "every",     "job",     "max-last-round",
-    "min-free", "network",    "power-off", "quiesce", "shutdown-timeout",
-    "window"};
+    "at",       "enable-cbt",       "every",
+    "job",      "keep-snapshot",    "max-last-round",
+    "min-free", "network",          "power-off",
+    "quiesce",  "shutdown-timeout", "window",
+};
 
 /* What is said of a whole batch. */
 static const char *const of_batches[] = {

@@ -127,9 +127,13 @@ struct rh_live_platform {
     int (*changed)(struct rh_live_vm *vm, size_t disk, const char *snapshot,
                    const char *since, rh_live_area_fn *area, void *user,
                    rh_error **err);
-    /* What changed since a mark is told only as long as its snapshot is there.
-     */
-    bool marks_hold;
+    /* Optional: what changed since that mark (NULL: one that there is not yet)
+     * is told only as long as its snapshot is there. */
+    bool (*marks_hold)(const char *mark);
+    /* Optional, of a VM that is not tracked: does it tell what changed since a
+     * snapshot that stands?  With option "keep-snapshot" mark() gives such
+     * marks. */
+    bool (*follows)(struct rh_live_vm *vm);
     /* Is change tracking on for all disks?  Switch it on or off. */
     int (*tracking)(struct rh_live_vm *vm, bool *ret_on, rh_error **err);
     int (*track)(struct rh_live_vm *vm, bool on, rh_error **err);
@@ -173,6 +177,7 @@ struct rh_live_options {
     bool will_read;        /* a conversion: disks will be read */
     bool will_look;        /* somebody looks into the guest */
     bool warm;             /* disks are read at snapshots alone */
+    bool keep_snapshot;    /* a snapshot stands until the next was read */
     bool snapshot;         /* a running VM may be read from one of ours */
     bool quiesce;          /* likewise, flushed */
     const char *transport; /* NULL: chosen; else the platform's word */

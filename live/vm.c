@@ -14,6 +14,7 @@ static struct rh_live_options options_of(const rh_options *o)
     return (struct rh_live_options){
         .will_read = rh_option(o, "out") && !rh_option_yes(o, "warm"),
         .warm = rh_option_yes(o, "warm"),
+        .keep_snapshot = rh_option_yes(o, "keep-snapshot"),
         .will_look = (guest && rh_option(o, "to")) || rh_option_yes(o, "guest"),
         .snapshot = rh_option_yes(o, "snapshot"),
         .quiesce = rh_option_yes(o, "quiesce"),

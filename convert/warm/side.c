@@ -24,6 +24,11 @@ static const struct rh_live_platform *on(const struct rh_warm_side *s)
     return s->vm->live->platform;
 }
 
+static bool keeps(const rh_warm *w)
+{
+    return rh_option_yes(w->j.options, "keep-snapshot");
+}
+
 /* --- opening
  * ------------------------------------------------------------------ */
 
@@ -41,19 +46,31 @@ static char *address(const rh_warm *w)
                      w->j.source, id);
 }
 
+static int check_keeping(const rh_warm *w, const struct rh_warm_side *s,
+                         rh_error **err)
+{
+    if (!keeps(w) || (s->vm && on(s)->follows))
+        return 0;
+    return rh_fail(err, RH_ERR_USAGE,
+                   "--keep-snapshot is for VMs of vSphere: esxi://, "
+                   "vcenter://");
+}
+
 int rh_warm_side_open(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 {
     rh_options *o = rh_warm_options(w->j.options, false);
     RH_AUTO(rh_freep) char *source = address(w);
 
     rh_options_put(o, "warm", "yes");
+    if (keeps(w))
+        rh_options_put(o, "keep-snapshot", "yes");
     s->package = rh_package_load(w->lib, source, o, err);
     rh_options_free(o);
     if (!s->package)
         return -1;
     s->vm = rh_live_vm_of(s->package);
     if (s->package->vms.count == 1)
-        return 0;
+        return check_keeping(w, s, err);
     rh_fail(err, RH_ERR_USAGE, "%zu VMs are in it; a job is for one",
             s->package->vms.count);
     return rh_hint(err, "say which one with --vm");
@@ -113,7 +130,17 @@ static int check_tracking(rh_warm *w, struct rh_warm_side *s, rh_error **err)
     }
     if (on(s)->tracking(s->vm, &tracked, err) < 0)
         return -1;
-    if (!tracked && !rh_option_yes(w->j.options, "enable-cbt"))
+    if (tracked || rh_option_yes(w->j.options, "enable-cbt"))
+        return 0;
+    if (keeps(w) && on(s)->follows(s->vm))
+        rh_warm_say(w, _("changed block tracking is off: the snapshot of each "
+                         "round stays until the next is done, whose delta "
+                         "files tell what changed"));
+    else if (keeps(w))
+        rh_warm_say(w, _("changed block tracking is off, and the disks' delta "
+                         "files can't be read: each round reads all of the "
+                         "disks"));
+    else
         rh_warm_say(w, _("changed block tracking is off: each round reads all "
                          "of the disks (--enable-cbt switches it on)"));
     return 0;
@@ -178,10 +205,10 @@ static int release(rh_warm *w, struct rh_warm_side *s, size_t keep,
 }
 
 /* It is needed as long as its marks are. */
-static int hold(rh_warm *w, rh_error **err)
+static int hold(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 {
-    if (!w->j.snapshot)
-        return 0;
+    if (!w->j.snapshot) /* its maker died before it knew the id */
+        return drop_snapshot(w, s, err);
     w->j.snapshot_ended = false;
     *rh_vec_add(&w->j.held) = (struct rh_warm_snapshot){
         RH_TAKE(w->j.snapshot_name), RH_TAKE(w->j.snapshot)};
@@ -198,16 +225,32 @@ static bool is_first_try(const rh_warm *w)
            !strcmp(d->part_mark, d->next_mark);
 }
 
+static bool marks_hold(const rh_warm *w, const struct rh_warm_side *s)
+{
+    if (!on(s)->marks_hold)
+        return false;
+    for (size_t i = 0; i < w->j.disks.count; i++) {
+        const struct rh_warm_disk *d = &w->j.disks.items[i];
+
+        if (on(s)->marks_hold(d->next_mark ? d->next_mark : d->mark))
+            return true;
+    }
+    return w->j.disks.count == 0 && on(s)->marks_hold(NULL);
+}
+
 /* What a round that ended, or was broken off, leaves. */
 static int put_away(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 {
-    if (!on(s)->marks_hold)
-        return drop_snapshot(w, s, err);
+    if (!marks_hold(w, s)) /* a mark of an earlier round may, if any */
+        return drop_snapshot(w, s, err) < 0 ||
+                       (!w->j.in_round && release(w, s, 0, err) < 0)
+                   ? -1
+                   : 0;
     if (w->j.in_round)
-        return is_first_try(w) ? hold(w, err) : drop_snapshot(w, s, err);
+        return is_first_try(w) ? hold(w, s, err) : drop_snapshot(w, s, err);
     if (!w->j.snapshot_ended) /* nothing has come of it; or the VM was off */
         return drop_snapshot(w, s, err);
-    return release(w, s, 0, err) < 0 ? -1 : hold(w, err);
+    return release(w, s, 0, err) < 0 ? -1 : hold(w, s, err);
 }
 
 static int switch_tracking_on(rh_warm *w, struct rh_warm_side *s,
@@ -228,11 +271,25 @@ static int switch_tracking_on(rh_warm *w, struct rh_warm_side *s,
     return on(s)->track(s->vm, true, err);
 }
 
+/* Snapshots that only keep marks must not fill a datastore. */
+static int watch_space(rh_warm *w, struct rh_warm_side *s, rh_error **err)
+{
+    size_t held = w->j.held.count;
+
+    if (check_space(w, s, err) == 0)
+        return 0;
+    if (held && err && rh_error_number(*err) == RH_ERR_WARM_SPACE &&
+        release(w, s, 0, NULL) == 0)
+        rh_warm_say(w, _("snapshots of ours at the source are removed: the "
+                         "next round compares all of the disks"));
+    return -1;
+}
+
 static int take_snapshot(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 {
     bool quiesce = rh_option_yes(w->j.options, "quiesce"), quiesced = false;
 
-    if (check_space(w, s, err) < 0 || switch_tracking_on(w, s, err) < 0)
+    if (watch_space(w, s, err) < 0 || switch_tracking_on(w, s, err) < 0)
         return -1;
     w->j.snapshot_ended = false;
     w->j.snapshot_name =

@@ -151,6 +151,7 @@ int rh_ntx_delete_snapshot(struct rh_live_vm *vm, const char *id,
 /* "/CONTAINER/.snapshot/..." of a disk in a snapshot; the caller frees. */
 char *rh_ntx_snapshot_path(struct rh_live_vm *vm, size_t disk,
                            const char *snapshot, rh_error **err);
+bool rh_ntx_marks_hold(const char *mark);
 int rh_ntx_mark(struct rh_live_vm *vm, size_t disk, const char *snapshot,
                 char **ret_mark, rh_error **err);
 int rh_ntx_changed(struct rh_live_vm *vm, size_t disk, const char *snapshot,

@@ -90,14 +90,18 @@ static struct rh_io *thin_io(struct rh_io *file,
     return rh_io_make(&ops, file->name, file->size, t);
 }
 
+static bool is_flat(const char *name)
+{
+    size_t n = strlen(name);
+
+    return n > 10 && !strcmp(name + n - 10, "-flat.vmdk");
+}
+
 /* One file that is the disk byte for byte. */
 static bool is_whole(const char *name, const struct rh_io *io,
                      const struct rh_vs_areas *areas)
 {
-    size_t n = strlen(name);
-
-    return n > 10 && !strcmp(name + n - 10, "-flat.vmdk") &&
-           io->size == areas->capacity;
+    return is_flat(name) && io->size == areas->capacity;
 }
 
 /* --- its files
@@ -139,24 +143,54 @@ static void explain(rh_error **err)
                      "Datastore.FileManagement");
 }
 
+static struct rh_io *known_delta(const struct rh_vs_vm *v, const char *shown)
+{
+    for (size_t i = 0; i < v->deltas.count; i++)
+        if (!strcmp(v->deltas.items[i]->name, shown))
+            return rh_io_ref(v->deltas.items[i]);
+    return NULL;
+}
+
+void rh_vs_folder_exact(struct rh_live_vm *vm, bool exact)
+{
+    const struct rh_vs_vm *v = rh_vs_vm_of(vm);
+
+    for (size_t i = 0; i < v->deltas.count; i++)
+        rh_http_io_exact(v->deltas.items[i], exact);
+}
+
+void rh_vs_folder_forget(struct rh_vs_vm *v)
+{
+    for (size_t i = 0; i < v->deltas.count; i++)
+        rh_io_unref(v->deltas.items[i]);
+    v->deltas.count = 0;
+}
+
 static struct rh_io *open_file(struct rh_place *p, const char *name,
                                rh_error **err)
 {
     const struct folder *f = p->state;
     struct rh_live *live = f->vm->live;
+    struct rh_vs_vm *v = rh_vs_vm_of(f->vm);
+    bool kept = f->vm->options.keep_snapshot && !is_flat(name);
     RH_AUTO(rh_freep) char *url = url_of(f, name);
     RH_AUTO(rh_freep)
     char *shown = rh_printf("[%s] %s/%s", f->datastore, f->path, name);
+    struct rh_io *known = kept ? known_delta(v, shown) : NULL;
     const char *told = rh_live_vm_told(f->vm);
     rh_error *why = NULL;
     struct rh_io *io;
 
+    if (known)
+        return known;
     io = rh_http_io(f->vm->lib, live->remote.http, url, shown, told, &why);
     if (!io)
         explain(&why);
     if (err && !*err)
         *err = RH_TAKE(why);
     rh_error_free(why);
+    if (io && kept)
+        *rh_vec_add(&v->deltas) = rh_io_ref(io);
     return io && f->areas && is_whole(name, io, f->areas)
                ? thin_io(io, f->areas)
                : io;
@@ -227,15 +261,16 @@ static int check_layer(const struct rh_reader *r, const struct rh_vs_disk *d,
     return 0;
 }
 
-struct rh_reader *rh_vs_folder_disk(struct rh_live_vm *vm,
-                                    const struct rh_vs_disk *d,
-                                    const struct rh_vs_areas *areas,
-                                    rh_error **err)
+/* The first `count` files of its chain. */
+static struct rh_reader *open_layers(struct rh_live_vm *vm,
+                                     const struct rh_vs_disk *d, size_t count,
+                                     const struct rh_vs_areas *areas,
+                                     rh_error **err)
 {
     RH_AUTO(rh_reader_closep) struct rh_reader *top = NULL;
     struct rh_reader **at = &top;
 
-    for (size_t i = 0; i < d->chain.count; i++) {
+    for (size_t i = 0; i < count; i++) {
         bool last = i + 1 == d->chain.count;
 
         *at = open_layer(vm, &d->chain.items[i], last ? areas : NULL,
@@ -247,4 +282,19 @@ struct rh_reader *rh_vs_folder_disk(struct rh_live_vm *vm,
     if (!top)
         rh_fail(err, RH_ERR_LIVE_ANSWER, "the server names no file of it");
     return RH_TAKE(top);
+}
+
+struct rh_reader *rh_vs_folder_disk(struct rh_live_vm *vm,
+                                    const struct rh_vs_disk *d,
+                                    const struct rh_vs_areas *areas,
+                                    rh_error **err)
+{
+    return open_layers(vm, d, d->chain.count, areas, err);
+}
+
+struct rh_reader *rh_vs_folder_layers(struct rh_live_vm *vm,
+                                      const struct rh_vs_disk *d, size_t count,
+                                      rh_error **err)
+{
+    return open_layers(vm, d, RH_MIN(count, d->chain.count), NULL, err);
 }

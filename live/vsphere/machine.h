@@ -64,6 +64,7 @@ struct rh_vs_vm {
     struct rh_vs_disks disks;
     struct rh_vs_disks at_snapshot; /* as `seen_snapshot` has them */
     char *seen_snapshot;
+    char *marked; /* the snapshot since which `disks` are as they are */
     RH_VEC(struct rh_vs_datastore) datastores;
     char *datacenter; /* its path */
     enum rh_live_state state;
@@ -74,7 +75,10 @@ struct rh_vs_vm {
     char *ours;      /* the snapshot of a running VM that we read; or NULL */
     struct rh_live_left *left; /* its note */
     struct rh_vs_lease *lease;
-    RH_VEC(struct rh_place *) places;   /* readers look through them */
+    RH_VEC(struct rh_place *) places; /* readers look through them */
+    RH_VEC(struct rh_io *)
+    deltas; /* files over a snapshot's: what was looked up
+               in them is not fetched twice */
     RH_VEC(struct rh_vs_areas *) areas; /* likewise */
 };
 struct rh_vs_vm *rh_vs_vm_of(const struct rh_live_vm *vm);
@@ -113,6 +117,14 @@ int rh_vs_power(struct rh_live_vm *vm, enum rh_live_order order,
                 rh_error **err);
 int rh_vs_rename(struct rh_live_vm *vm, const char *name, rh_error **err);
 int rh_vs_space(struct rh_live_vm *vm, uint64_t *ret_free, rh_error **err);
+/* delta.c: by the files that lie over a snapshot's. */
+bool rh_vs_marks_hold(const char *mark);
+bool rh_vs_follows(struct rh_live_vm *vm);
+int rh_vs_delta_mark(struct rh_live_vm *vm, size_t disk, const char *snapshot,
+                     char **ret_mark, rh_error **err);
+int rh_vs_delta_changed(struct rh_live_vm *vm, size_t disk,
+                        const char *snapshot, const char *since,
+                        rh_live_area_fn *area, void *user, rh_error **err);
 /* The disks as a snapshot has them (NULL: now), by their number. */
 const struct rh_vs_disk *rh_vs_disk_at(struct rh_live_vm *vm, size_t disk,
                                        const char *snapshot, rh_error **err);
@@ -144,6 +156,14 @@ struct rh_reader *rh_vs_folder_disk(struct rh_live_vm *vm,
                                     const struct rh_vs_disk *d,
                                     const struct rh_vs_areas *areas,
                                     rh_error **err);
+/* Nothing but what is read is fetched of the delta files (no more). */
+void rh_vs_folder_exact(struct rh_live_vm *vm, bool exact);
+void rh_vs_folder_forget(struct rh_vs_vm *v); /* they may be others by now */
+/* The same of the first `count` files of its chain alone: what they do not hold
+ * is a hole. */
+struct rh_reader *rh_vs_folder_layers(struct rh_live_vm *vm,
+                                      const struct rh_vs_disk *d, size_t count,
+                                      rh_error **err);
 /* lease.c: all disks of the VM (or of a snapshot), one stream each. */
 struct rh_reader *rh_vs_lease_forward(struct rh_live_vm *vm, size_t disk,
                                       const char *snapshot, rh_error **err);

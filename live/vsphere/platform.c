@@ -10,6 +10,7 @@
     .disk = rh_vs_read, .forward = rh_vs_forward, .looks = rh_vs_looks, \
     .snapshot = rh_vs_snapshot, .find_snapshot = rh_vs_find_snapshot,   \
     .unsnapshot = rh_vs_unsnapshot, .mark = rh_vs_mark,                 \
+    .marks_hold = rh_vs_marks_hold, .follows = rh_vs_follows,           \
     .changed = rh_vs_changed, .tracking = rh_vs_tracking,               \
     .track = rh_vs_track, .state = rh_vs_state, .power = rh_vs_power,   \
     .rename = rh_vs_rename, .space = rh_vs_space, .refresh = rh_vs_refresh

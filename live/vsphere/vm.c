@@ -141,6 +141,7 @@ int rh_vs_refresh(struct rh_live_vm *vm, rh_error **err)
         rh_vs_disks_free(&disks);
         return -1;
     }
+    rh_vs_folder_forget(v);
     rh_vs_doc_freep(&v->doc);
     v->doc = RH_TAKE(doc);
     v->object = object;
@@ -256,6 +257,8 @@ void rh_vs_vm_close(struct rh_live_vm *vm)
     for (size_t i = 0; i < v->places.count; i++)
         rh_place_close(v->places.items[i]);
     free(v->places.items);
+    rh_vs_folder_forget(v);
+    free(v->deltas.items);
     for (size_t i = 0; i < v->areas.count; i++) {
         free(v->areas.items[i]->list.items);
         free(v->areas.items[i]);
@@ -267,6 +270,7 @@ void rh_vs_vm_close(struct rh_live_vm *vm)
     rh_vs_disks_free(&v->at_snapshot);
     rh_vs_doc_freep(&v->doc);
     free(v->seen_snapshot);
+    free(v->marked);
     free(v->datacenter);
     free(v->ours);
     free(v);

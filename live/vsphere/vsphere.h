@@ -11,6 +11,8 @@
  *   tags.c       its tags, by the REST API (rest.c) that vCenter has beside
  *   checks.c     what stands in the way: rights, snapshots, space, clocks
  *   vm.c         a VM's state here, snapshots, power, change tracking
+ *   warm.c       changed areas by tracking, power
+ *   delta.c      changed areas by the files over a snapshot's
  *   folder.c     its disks' files by /folder, with ranges
  *   lease.c      its disks as a whole by an export lease
  *   platform.c   the rows

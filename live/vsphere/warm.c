@@ -80,8 +80,10 @@ int rh_vs_unsnapshot(struct rh_live_vm *vm, const char *id, rh_error **err)
                                    "<consolidate>true</consolidate>",
                            .cleanup = rh_go_on(vm->lib, NULL) < 0};
     rh_error *why = NULL;
-    int failed = rh_vs_task(rh_vs_vm_session(vm), &c, true, NULL, &why);
+    int failed;
 
+    rh_vs_lease_end(vm); /* while one is open no snapshot goes */
+    failed = rh_vs_task(rh_vs_vm_session(vm), &c, true, NULL, &why);
     if (rh_error_number(why) == RH_ERR_LIVE_NOT_FOUND)
         failed = 0;
     if (failed && err && !*err)
@@ -174,6 +176,8 @@ int rh_vs_mark(struct rh_live_vm *vm, size_t disk, const char *snapshot,
 
     if (!d)
         return -1;
+    if (!d->change_id && snapshot)
+        return rh_vs_delta_mark(vm, disk, snapshot, ret_mark, err);
     *ret_mark = rh_strdup(d->change_id);
     return 0;
 }
@@ -278,6 +282,8 @@ int rh_vs_changed(struct rh_live_vm *vm, size_t disk, const char *snapshot,
 
     if (!a.disk)
         return -1;
+    if (rh_vs_marks_hold(since))
+        return rh_vs_delta_changed(vm, disk, snapshot, since, area, user, err);
     if (!a.disk->capacity) { /* it would have no areas */
         rh_fail(err, RH_ERR_LIVE_ANSWER,
                 "the server does not say how large the disk is");
