@@ -406,6 +406,7 @@ complete -c rehost -n '__rehost_is warm start' -l job -r -d 'the job’s name (e
 complete -c rehost -n '__rehost_is warm start' -l run-as -r -d '--out proxmox-local: who reads the source and keeps the job, without root’s rights'
 complete -c rehost -n '__rehost_is warm start' -l quiesce -d 'let the guest’s tools flush before each snapshot'
 complete -c rehost -n '__rehost_is warm start' -l enable-cbt -d 'switch changed block tracking on, and off again at the end'
+complete -c rehost -n '__rehost_is warm start' -l keep-snapshot -d 'vSphere without tracking: keep the snapshot of a round until the next, whose delta files tell what changed'
 complete -c rehost -n '__rehost_is warm start' -l min-free -r -d 'no snapshot where the source’s datastore has less (2GiB)'
 complete -c rehost -n '__rehost_is warm start' -l name -r -d 'the result’s name instead of the VM’s'
 complete -c rehost -n '__rehost_is warm start' -l overwrite -d 'replace an earlier result'
