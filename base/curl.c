@@ -69,10 +69,12 @@ const char *rh_curl_pin(const struct rh_curl_trust *t)
 
     for (char **p = t->pins; p && *p; p++) {
         const char *equals = strrchr(*p, '=');
+        size_t n = equals ? (size_t)(equals - *p) : 0;
 
+        n -= n > 1 && (*p)[n - 1] == '.';
         if (!equals)
             any = *p;
-        else if (t->host && strlen(t->host) == (size_t)(equals - *p) &&
+        else if (t->host && strlen(t->host) == n &&
                  !strncasecmp(*p, t->host, strlen(t->host)))
             return equals + 1;
     }

@@ -159,6 +159,9 @@ struct rh_http *rh_http_new(const struct rh_http_site *site, rh_error **err)
                         strncasecmp(site->url, "https", 5) ? "http" : "https",
                         h->authority);
     h->trust.host = rh_http_host_alone(h->authority);
+    if (strlen(h->trust.host) > 1 &&
+        h->trust.host[strlen(h->trust.host) - 1] == '.')
+        h->trust.host[strlen(h->trust.host) - 1] = '\0';
     h->trust.ca_file = rh_strdup(site->ca_file);
     if (take_pins(h, site->pins, err) < 0 || rh_curl_load(err) < 0)
         return NULL;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <yaml.h>
@@ -49,7 +50,8 @@ static int check_mode(int fd, rh_error **err)
 /* Where the parser stands: depth 1 are hosts, depth 2 an entry's keys. */
 struct reading {
     const char *authority;
-    char *host; /* of it, without the port */
+    unsigned port; /* where it has none */
+    char *host;    /* of it, without the port */
     unsigned depth;
     char *entry, *key; /* the last host, the last key in it */
     int rank;      /* of the entry: 0 another host, 1 "*", 2 host, 3 + port */
@@ -59,11 +61,34 @@ struct reading {
     struct rh_login found;
 };
 
+/* A host's name has no case, and may end with a dot. */
+static bool same_host(const char *entry, const char *host)
+{
+    RH_AUTO(rh_freep)
+    char *name = entry[0] == '[' ? rh_http_host_alone(entry) : rh_strdup(entry);
+    size_t n = strlen(name), m = strlen(host);
+
+    n -= n > 1 && name[n - 1] == '.';
+    m -= m > 1 && host[m - 1] == '.';
+    return n == m && !strncasecmp(name, host, n);
+}
+
+static bool same_server(const struct reading *r, const char *entry)
+{
+    RH_AUTO(rh_freep) char *a = rh_http_identity(entry, r->port);
+    RH_AUTO(rh_freep) char *b = rh_http_identity(r->authority, r->port);
+
+    return !strcmp(a, b);
+}
+
 static int rank_of(const struct reading *r, const char *entry)
 {
-    if (!strcmp(entry, r->authority))
+    const char *end = strchr(entry, ']');
+
+    if (!strcmp(entry, r->authority) ||
+        (strchr(end ? end : entry, ':') && same_server(r, entry)))
         return 3;
-    if (!strcmp(entry, r->host))
+    if (same_host(entry, r->host))
         return 2;
     return !strcmp(entry, "*") ? 1 : 0;
 }
@@ -196,10 +221,12 @@ static int read_events(FILE *f, struct reading *r, rh_error **err)
     return failed;
 }
 
-static int read_file(const char *path, const char *authority,
+static int read_file(const struct rh_login_source *s, const char *authority,
                      struct rh_login *ret, rh_error **err)
 {
+    const char *path = s->file;
     struct reading r = {.authority = authority,
+                        .port = s->port,
                         .host = rh_http_host_alone(authority)};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     FILE *f = NULL;
@@ -267,7 +294,7 @@ int rh_login_find(const struct rh_login_source *s, const char *authority,
 {
     struct rh_login l = {0};
 
-    if (s->file && read_file(s->file, authority, &l, err) < 0)
+    if (s->file && read_file(s, authority, &l, err) < 0)
         return -1;
     if (!l.token && !l.password) {
         if (!l.user)

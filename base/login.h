@@ -26,6 +26,7 @@ struct rh_login_source {
     rh_lib *lib;
     const char *file;   /* NULL: none */
     const char *prefix; /* of the environment: "REHOST_", "REHOST_SOURCE_" */
+    unsigned port;      /* of a server whose address has none */
     bool wants_token;   /* a token is asked for, not user and password */
 };
 /* For the server "HOST:PORT".  LOGIN_FILE, LOGIN_MODE; LOGIN_MISSING when there

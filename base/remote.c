@@ -208,6 +208,7 @@ static int open_side(struct rh_remote *r, const struct side *side,
                      rh_error **err)
 {
     struct rh_login_source source = {.lib = r->lib,
+                                     .port = port,
                                      .file = rh_option(r->options, "login"),
                                      .prefix = side->prefix,
                                      .wants_token = wants_token};

@@ -214,25 +214,3 @@ char *rh_inventory(rh_lib *lib, const char *source, const rh_options *options,
     json_decref(v.vms);
     return text;
 }
-
-int rh_source_clean(rh_lib *lib, const char *source, const rh_options *options,
-                    rh_error **err)
-{
-    static const char *const ours[] = {"login",         "pin",    "source-pin",
-                                       "source-tls-ca", "tls-ca", NULL};
-    struct rh_live *live;
-    size_t count = 0;
-
-    if (rh_options_only(options, ours, "--clean", err) < 0)
-        return -1;
-    if (!rh_live_is(source)) {
-        rh_fail(err, RH_ERR_USAGE, "\"%s\" is no live source", source);
-        return rh_hint(err, "nothing is left at other sources");
-    }
-    live = rh_live_open(lib, source, options, err);
-    if (!live)
-        return -1;
-    if (rh_live_take_left(live, lib, &count, err) < 0)
-        return rh_error_subject(err, source);
-    return (int)RH_MIN(count, (size_t)INT_MAX);
-}

@@ -36,8 +36,7 @@ struct rh_live_left {
 
 static char *server_of(const struct rh_live *live)
 {
-    return rh_printf("%s://%s", live->platform->scheme,
-                     live->remote.url.authority);
+    return rh_printf("%s://%s", live->platform->scheme, live->server);
 }
 
 /* Still the file of that name? */
@@ -256,9 +255,8 @@ static int take_noted(struct rh_live *live, rh_lib *lib, struct note *n,
     return n->id || time(NULL) - n->when > SETTLED ? 0 : -1;
 }
 
-static int take_one(struct rh_live *live, rh_lib *lib, const char *server,
-                    int dir, const char *name, size_t *ret_count,
-                    rh_error **err)
+static int take_one(struct rh_live *live, rh_lib *lib, int dir,
+                    const char *name, size_t *ret_count, rh_error **err)
 {
     RH_AUTO(rh_closep)
     int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -273,7 +271,8 @@ static int take_one(struct rh_live *live, rh_lib *lib, const char *server,
         unlinkat(dir, name, 0);
         return 0;
     }
-    if (strcmp(text_of(&n, "server"), server))
+    /* Before 0.2.0 it stood there as it had been typed. */
+    if (!rh_live_is_at(live, text_of(&n, "server")))
         return 0;
     result = take_noted(live, lib, &n, &why);
     if (result >= 0)
@@ -290,7 +289,6 @@ int rh_live_take_left(struct rh_live *live, rh_lib *lib, size_t *ret_count,
                       rh_error **err)
 {
     RH_AUTO(rh_freep) char *folder = rh_state_path("sources");
-    RH_AUTO(rh_freep) char *server = server_of(live);
     DIR *d = opendir(folder);
     rh_error *first = NULL;
     int failed = 0;
@@ -307,8 +305,8 @@ int rh_live_take_left(struct rh_live *live, rh_lib *lib, size_t *ret_count,
             break;
         }
         if (!strncmp(e->d_name, "rehost-", 7))
-            failed |= take_one(live, lib, server, dirfd(d), e->d_name,
-                               ret_count, &first);
+            failed |=
+                take_one(live, lib, dirfd(d), e->d_name, ret_count, &first);
     }
     if (d)
         closedir(d);

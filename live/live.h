@@ -160,6 +160,7 @@ struct rh_live {
     const struct rh_live_platform *platform;
     struct rh_lib lib;       /* for its requests: cancelled as the root is */
     struct rh_remote remote; /* without options: those are the caller's */
+    char *server;            /* "host:443", however it was written */
     pthread_mutex_t lock;    /* around requests */
     bool is_open;
     bool tidied; /* rh_live_tidy() */
@@ -167,6 +168,8 @@ struct rh_live {
 };
 /* Is it the URL of a live source? */
 bool rh_live_is(const char *source);
+/* Is it the same one that the URL names, by the same scheme? */
+bool rh_live_is_at(const struct rh_live *live, const char *url);
 /* The session with the URL's server: borrowed until the library is freed. */
 struct rh_live *rh_live_open(rh_lib *lib, const char *url,
                              const rh_options *options, rh_error **err);

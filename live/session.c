@@ -24,13 +24,25 @@ bool rh_live_is(const char *source)
     return platform_of(source) != NULL;
 }
 
+bool rh_live_is_at(const struct rh_live *live, const char *url)
+{
+    RH_AUTO(rh_remote_url_free) struct rh_remote_url at = {0};
+    RH_AUTO(rh_freep) char *server = NULL;
+
+    if (platform_of(url) != live->platform ||
+        rh_remote_url_as(url, RH_ERR_LIVE_URL, &at, NULL) < 0)
+        return false;
+    server = rh_http_identity(at.authority, live->platform->port);
+    return !strcmp(server, live->server);
+}
+
 /* --- the pool --------------------------------------------------------------
  */
 
 /* A log-in that a server has refused: asking again might lock the user out. */
 struct refusal {
     const struct rh_live_platform *platform;
-    char *authority;
+    char *server;
     rh_error *why;
 };
 struct pool {
@@ -55,6 +67,7 @@ static void live_free(struct rh_live *live)
     live->platform->close(live);
     rh_remote_close(&live->remote);
     pthread_mutex_destroy(&live->lock);
+    free(live->server);
     free(live);
 }
 
@@ -66,7 +79,7 @@ static void pool_free(void *thing)
         live_free(pool->sessions.items[i]);
     free(pool->sessions.items);
     for (size_t i = 0; i < pool->refusals.count; i++) {
-        free(pool->refusals.items[i].authority);
+        free(pool->refusals.items[i].server);
         rh_error_free(pool->refusals.items[i].why);
     }
     free(pool->refusals.items);
@@ -78,13 +91,12 @@ static const struct rh_keep kept_pool = {pool_make, pool_free};
 
 static struct rh_live *find_session(const struct pool *pool,
                                     const struct rh_live_platform *platform,
-                                    const char *authority)
+                                    const char *server)
 {
     for (size_t i = 0; i < pool->sessions.count; i++) {
         struct rh_live *live = pool->sessions.items[i];
 
-        if (live->platform == platform &&
-            !strcmp(live->remote.url.authority, authority))
+        if (live->platform == platform && !strcmp(live->server, server))
             return live;
     }
     return NULL;
@@ -92,18 +104,18 @@ static struct rh_live *find_session(const struct pool *pool,
 
 static const rh_error *find_refusal(const struct pool *pool,
                                     const struct rh_live_platform *platform,
-                                    const char *authority)
+                                    const char *server)
 {
     for (size_t i = 0; i < pool->refusals.count; i++)
         if (pool->refusals.items[i].platform == platform &&
-            !strcmp(pool->refusals.items[i].authority, authority))
+            !strcmp(pool->refusals.items[i].server, server))
             return pool->refusals.items[i].why;
     return NULL;
 }
 
 static void note_refusal(struct pool *pool,
                          const struct rh_live_platform *platform,
-                         const char *authority, const rh_error *why)
+                         const char *server, const rh_error *why)
 {
     struct refusal *r;
 
@@ -111,7 +123,7 @@ static void note_refusal(struct pool *pool,
         return;
     r = rh_vec_add(&pool->refusals);
     r->platform = platform;
-    r->authority = rh_strdup(authority);
+    r->server = rh_strdup(server);
     rh_error_again(&r->why, why);
 }
 
@@ -125,12 +137,13 @@ static rh_lib *root_of(rh_lib *lib)
 
 static struct rh_live *new_session(rh_lib *lib,
                                    const struct rh_live_platform *platform,
-                                   const char *url, const rh_options *options,
-                                   rh_error **err)
+                                   const char *url, const char *server,
+                                   const rh_options *options, rh_error **err)
 {
     struct rh_live *live = rh_new0(struct rh_live);
 
     live->platform = platform;
+    live->server = rh_strdup(server);
     live->lib.of = root_of(lib);
     /* Until it is open, whoever opened it waits for the answers. */
     live->lib.ask = lib->ask;
@@ -151,10 +164,10 @@ static struct rh_live *new_session(rh_lib *lib,
 /* The pool is locked. */
 static struct rh_live *open_in(struct pool *pool, rh_lib *lib,
                                const struct rh_live_platform *platform,
-                               const char *url, const char *authority,
+                               const char *url, const char *server,
                                const rh_options *options, rh_error **err)
 {
-    const rh_error *refusal = find_refusal(pool, platform, authority);
+    const rh_error *refusal = find_refusal(pool, platform, server);
     rh_error *why = NULL;
     struct rh_live *live = NULL;
 
@@ -162,11 +175,11 @@ static struct rh_live *open_in(struct pool *pool, rh_lib *lib,
         rh_error_again(err, refusal);
         return NULL;
     }
-    live = new_session(lib, platform, url, options, &why);
+    live = new_session(lib, platform, url, server, options, &why);
     if (live)
         *rh_vec_add(&pool->sessions) = live;
     else
-        note_refusal(pool, platform, authority, why);
+        note_refusal(pool, platform, server, why);
     if (!live && err && !*err)
         *err = RH_TAKE(why);
     rh_error_free(why);
@@ -179,14 +192,16 @@ struct rh_live *rh_live_open(rh_lib *lib, const char *url,
     const struct rh_live_platform *platform = platform_of(url);
     RH_AUTO(rh_remote_url_free) struct rh_remote_url at = {0};
     struct pool *pool = rh_lib_keep(lib, &kept_pool, err);
+    RH_AUTO(rh_freep) char *server = NULL;
     struct rh_live *live;
 
     if (!pool || rh_remote_url_as(url, RH_ERR_LIVE_URL, &at, err) < 0)
         return NULL;
+    server = rh_http_identity(at.authority, platform->port);
     pthread_mutex_lock(&pool->lock);
-    live = find_session(pool, platform, at.authority);
+    live = find_session(pool, platform, server);
     if (!live)
-        live = open_in(pool, lib, platform, url, at.authority, options, err);
+        live = open_in(pool, lib, platform, url, server, options, err);
     pthread_mutex_unlock(&pool->lock);
     return live;
 }

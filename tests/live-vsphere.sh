@@ -525,6 +525,24 @@ test_a_login_file_and_a_pin_will_do() {
     expect_error HTTP_TLS 1
     expect_no_sessions
 }
+# One server, however its name is written: one log-in, also a refused one.
+test_a_server_has_many_spellings() {
+    simulate esx -v
+    local port=${HOST#*:}
+    printf 'LOCALHOST.:\n  user: root\n  password: %s\n  pin: %s\n' "$SECRET" \
+        "$(openssl x509 -in cert.pem -noout -fingerprint -sha256 | cut -d= -f2)" >login
+    chmod 600 login
+    run "$REHOST" report "esxi://localhost:$port/web01" --no-guest --login login \
+        "esxi://LocalHost:$port/web01" "esxi://localhost.:$port/web01" --to kvm
+    expect_status 0
+    expect_equal "$(grep -c 'sdk Login' sim.err)" 1 "log-ins"
+    REHOST_SOURCE_PASSWORD=wrong run "$REHOST" report --to kvm \
+        "esxi://localhost:$port/web01" "esxi://LOCALHOST:$port/other" \
+        --source-tls-ca cert.pem
+    expect_status 1
+    expect_equal "$(grep -c 'sdk Login' sim.err)" 2 "log-ins"
+    expect_no_sessions
+}
 
 # --- many --------------------------------------------------------------------
 

@@ -385,6 +385,29 @@ test_abort_leaves_nothing_there() {
     expect_empty out
 }
 
+# What --clean is not to touch it names, with who does.
+test_the_snapshot_of_a_round_that_was_killed_is_named() {
+    simulate vcenter
+    REHOST_SOURCE_PASSWORD=$SECRET "$REHOST" warm start "vcenter://$HOST/DC0/vm/plain" \
+        --to kvm --out out --format raw --no-guest-fix --source-tls-ca cert.pem \
+        --min-free 1 --job plain --bandwidth 200K >/dev/null 2>&1 &
+    local pid=$!
+    for _ in $(seq 200); do
+        [ "$(sim_state plain .snapshots)" != 1 ] || break
+        sleep 0.1
+    done
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    live convert "vcenter://$HOST" --clean
+    expect_status 0
+    expect_stdout 'cleaned: .* \(0 things'
+    expect_stderr 'the warm job "plain" keeps a snapshot there: .*rehost warm abort plain'
+    expect_equal "$(sim_state plain .snapshots)" 1 snapshots
+    warm abort plain
+    expect_status 0
+    expect_equal "$(sim_state plain .snapshots)" 0 snapshots
+}
+
 # --- kills ---------------------------------------------------------------------
 killed() { # MILLISECONDS COMMAND...
     local ms=$1 pid
