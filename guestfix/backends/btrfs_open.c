@@ -208,6 +208,13 @@ static const char *take_chunk(const struct rh_btrfs *b, uint64_t bytes,
     return take_stripes(b, bytes, p, ret);
 }
 
+static int by_address(const void *a, const void *b)
+{
+    const struct rh_btrfs_chunk *x = a, *y = b;
+
+    return x->logical < y->logical ? -1 : x->logical > y->logical;
+}
+
 /* Those that the tree of chunks itself lies in. */
 static const char *take_array(struct rh_btrfs *b, uint64_t bytes,
                               const uint8_t *sb)
@@ -228,7 +235,11 @@ static const char *take_array(struct rh_btrfs *b, uint64_t bytes,
         *rh_vec_add(&b->chunks) = one;
         p += KEY_BYTES + size;
     }
-    return b->chunks.count ? NULL : _("its map of chunks is damaged");
+    if (!b->chunks.count)
+        return _("its map of chunks is damaged");
+    qsort(b->chunks.items, b->chunks.count, sizeof *b->chunks.items,
+          by_address);
+    return NULL;
 }
 
 /* The tree has all of them, those of the array among them. */

@@ -77,9 +77,10 @@ int rh_btrfs_free_space(struct rh_fs *fs, uint64_t *ret, rh_error **err)
         return r < 0 ? -1
                      : rh_btrfs_damaged(fs, _("its map of chunks is damaged"),
                                         err);
-    if (m.b->device_bytes > m.b->device_used + RH_MIB)
+    if (m.b->device_bytes > m.b->device_used &&
+        m.b->device_bytes - m.b->device_used > RH_MIB)
         sum += (m.b->device_bytes - m.b->device_used - RH_MIB) / copies;
-    *ret = RH_MIN(sum, m.b->device_bytes);
+    *ret = RH_MIN(sum, rh_volume_bytes(fs->volume));
     return 0;
 }
 
