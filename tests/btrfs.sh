@@ -24,7 +24,7 @@ make_tree() {
     (cd tree/etc/many && seq -f 'a-file-with-some-name-%g' 900 | xargs touch)
 }
 make_btrfs() { # OPTION...
-    need mkfs.btrfs btrfs
+    need mkfs.btrfs btrfs btrfstune
     rm -f x.img
     truncate -s 256M x.img
     mkfs.btrfs -q -f "$@" x.img >mkfs.txt 2>&1 || fail "mkfs.btrfs $*" "$(cat mkfs.txt)"
@@ -50,6 +50,15 @@ test_every_form_of_mkfs_is_read() {
         # shellcheck disable=SC2086  # words are wanted
         make_btrfs --rootdir tree $options
         expect_tree want "mkfs.btrfs $options"
+    done
+    # Its blocks bear another UUID than it shows; then what only newer tools make.
+    make_btrfs --rootdir tree
+    btrfstune -f -m x.img
+    expect_tree want "a changed UUID"
+    for options in block-group-tree squota; do
+        mkfs.btrfs -O list-all 2>&1 | grep "^$options" >/dev/null || continue
+        make_btrfs -O $options --rootdir tree
+        expect_tree want "$options"
     done
 }
 # A file with holes, written over in pieces, longer than its last extent.
@@ -78,7 +87,8 @@ test_what_the_kernel_packs_is_read() {
     local packing
     make_tree
     for packing in none zlib lzo zstd:9; do
-        make_btrfs
+        # shellcheck disable=SC2046  # words are wanted
+        make_btrfs $([ $packing != none ] || echo -O ^no-holes)
         mount_it "compress-force=$packing"
         cp -a tree/. m/
         write_pieces m/pieces
@@ -144,6 +154,9 @@ test_what_is_not_read_here_is_told() {
     make_btrfs
     edit 'struct.pack_into("<Q", b.sb, 0xbc, 1 << 12 | struct.unpack_from("<Q", b.sb, 0xbc)[0]); b.put_super()'
     expect_left 'zoned'
+    make_btrfs
+    btrfstune -f -S 1 x.img
+    expect_left 'as a seed'
     make_btrfs
     printf 'x' | dd of=x.img bs=1 seek=$((65536 + 0x12b)) conv=notrunc status=none
     expect_left 'btrfs rescue super-recover'
