@@ -197,6 +197,9 @@ static int http_read(struct rh_io *io, void *buf, size_t n, uint64_t offset,
 
 static void http_free(struct http *h)
 {
+    pthread_mutex_lock(&h->lock);
+    h->driving = true; /* nobody takes its connections away meanwhile */
+    pthread_mutex_unlock(&h->lock);
     pull_free(h->pull);
     for (size_t i = 0; i < WINDOWS; i++) {
         rh_transfer_close(&h->windows[i].t);
