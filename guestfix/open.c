@@ -190,7 +190,7 @@ static int find_root_among(struct rh_session *s, bool left,
             continue;
         }
         g = as_root(fs, &m);
-        if (!rank_volume(g, m, v, i, best) && fs->read_only)
+        if (!rank_volume(g, m, v, i, best) && fs->read_only && fs->trouble)
             say_trouble(s, v->device, fs);
         g->ops->close(g);
     }
