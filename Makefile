@@ -355,7 +355,7 @@ install: all $(B)/rehost.pc
 	$(call put,completions/rehost,$(SHAREDIR)/bash-completion/completions/rehost)
 	$(call put,completions/_rehost,$(SHAREDIR)/zsh/vendor-completions/_rehost)
 	$(call put,completions/rehost.fish,$(SHAREDIR)/fish/vendor_completions.d/rehost.fish)
-	@set -e; for f in $(wildcard profiles/*.yaml); do \
+	@set -e; for f in $(wildcard profiles/*.yaml) appliance/make appliance/init; do \
 	  $(call put,$$f,$(DATA)/$$f); done
 	@set -e; for f in $(MODELS); do \
 	  $(call put,$$f,$(DATA)/models/$${f#targets/}); done

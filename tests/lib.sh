@@ -32,7 +32,9 @@ REHOST=$BUILD/rehost
 # a medium.
 [ -z "${IN_MEMORY-}" ] || [ ! -w /dev/shm ] || : "${TMPDIR:=/dev/shm}"
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/rehost-test.XXXXXX") || exit 1
-export TOP BUILD REHOST RH_SHARED SCRATCH REHOST_BUILD
+# Nothing of a test's goes into the user's cache.
+: "${REHOST_APPLIANCE:=$BUILD/appliance}"
+export TOP BUILD REHOST RH_SHARED SCRATCH REHOST_BUILD REHOST_APPLIANCE
 trap 'cd /; chmod -R u+w "$SCRATCH" 2>/dev/null; rm -rf "$SCRATCH"' EXIT
 trap 'exit 1' INT TERM HUP
 # A shim before Python (pyenv's starts shells) takes longer than what most tests

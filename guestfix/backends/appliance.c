@@ -43,8 +43,8 @@ int rh_open_appliance(struct rh_session *s, const char **ret_why,
     X(p, findfs_label) X(p, findfs_uuid) X(p, free_statns) X(p, free_statvfs) \
     X(p, getxattr) X(p, list_dm_devices) X(p, list_md_devices) X(p, ln_s) \
     X(p, ls) X(p, lsetxattr) X(p, lstatns) X(p, lvm_scan) X(p, lvs) \
-    X(p, mkdir_p) X(p, mount_options) X(p, read_file) X(p, readlink) \
-    X(p, rename) X(p, rm) X(p, setxattr) X(p, shutdown) X(p, statns) \
+    X(p, mkdir_p) X(p, mount_options) X(p, readlink) X(p, rename) \
+    X(p, rm) X(p, setxattr) X(p, shutdown) X(p, statns) \
     X(p, statvfs) X(p, sync) X(p, umount_all) X(p, vfs_type) X(p, vfs_uuid)
 /* clang-format on */
 RH_LATE_TABLE(guestfs, CALLS);
@@ -105,9 +105,14 @@ static int app_read(struct rh_guest *g, const char *path, uint64_t limit,
     if (st.size > limit)
         return rh_fail(err, RH_ERR_GUEST_DAMAGED, "%s is larger than expected",
                        path);
-    bytes = guestfs.read_file(handle(g), path, &n);
+    bytes = rh_appliance_read(of(g), path, st.size, &n);
     if (!bytes)
         return rh_appliance_failed(of(g), path, err);
+    if (n != st.size) {
+        free(bytes);
+        return rh_fail(err, RH_ERR_GUEST_DAMAGED, "%s ends before its size",
+                       path);
+    }
     ended = rh_memdup0(bytes, n);
     free(bytes);
     *ret_bytes = ended;

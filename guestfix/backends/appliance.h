@@ -28,6 +28,7 @@ struct rh_appliance {
     RH_VEC(struct app_volume *) volumes;
     struct rh_nbd_server *server;
     const char *no_kvm;         /* why it runs in software emulation */
+    char *kept;                 /* the folder of the one that is started */
     struct rh_appliance **keep; /* where it goes instead of ending */
     bool whole;                 /* it opened a guest as a whole */
     bool stuck;                 /* it holds on to a volume: of no more use */
@@ -37,6 +38,7 @@ struct rh_appliance {
     pthread_cond_t ended;
     bool started, abandoned;
     int result;
+    char *why; /* it did not start */
 };
 
 /* The session's, one that looking left, or a new one; NULL with err. */
@@ -45,6 +47,9 @@ struct rh_appliance *rh_appliance_take(struct rh_session *s, rh_error **err);
  * err, when the user cancels. */
 struct rh_appliance *rh_appliance_of(struct rh_session *s, const char **ret_why,
                                      rh_error **err);
+/* All of a file that has this size; NULL: it failed. */
+char *rh_appliance_read(struct rh_appliance *a, const char *path, uint64_t size,
+                        size_t *ret_n);
 /* Over an old file its inode stays, with all that hangs on it. */
 int rh_appliance_upload(struct rh_appliance *a, const char *path,
                         const void *bytes, size_t n, rh_error **err);

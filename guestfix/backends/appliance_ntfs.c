@@ -36,8 +36,8 @@ struct rh_fs *rh_ntfs_in_appliance(struct rh_session *s,
     X(p, debug) X(p, drop_caches) X(p, feature_available) X(p, free_statns) \
     X(p, free_statvfs) X(p, last_errno) X(p, lgetxattr) X(p, ls) \
     X(p, lstatns) X(p, mkdir) X(p, mkmountpoint) \
-    X(p, mount_options) X(p, pread) X(p, read_file) X(p, rename) X(p, rm) \
-    X(p, rmdir) X(p, rmmountpoint) X(p, statvfs) X(p, sync) X(p, umount_opts)
+    X(p, mount_options) X(p, pread) X(p, rename) X(p, rm) X(p, rmdir) \
+    X(p, rmmountpoint) X(p, statvfs) X(p, sync) X(p, umount_opts)
 /* clang-format on */
 RH_LATE_TABLE(guestfs, CALLS);
 
@@ -334,7 +334,7 @@ static int app_read(struct rh_fs *fs, uint64_t node, uint64_t limit,
         return rh_fail(err, RH_ERR_GUEST_DAMAGED,
                        "a file of %llu bytes on %s is larger than expected",
                        (unsigned long long)st.size, device);
-    bytes = guestfs.read_file(handle(fs), place, &n);
+    bytes = rh_appliance_read(of(fs)->a, place, st.size, &n);
     if (!bytes)
         return failed(fs, path, err);
     if (n != st.size)

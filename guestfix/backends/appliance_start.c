@@ -36,13 +36,17 @@ void rh_appliance_leave(struct rh_session *s)
 #include "base/kvm.h"
 #include "base/late.h"
 #include "base/wait.h"
+#include "guestfix/backends/kept.h"
 
 /* clang-format off */
 #define CALLS(X, p) \
-    X(p, add_drive_opts) X(p, close) X(p, create_flags) X(p, last_errno) \
-    X(p, last_error) X(p, launch) X(p, set_autosync) X(p, set_backend) \
-    X(p, set_backend_settings) X(p, set_error_handler) X(p, set_network) \
-    X(p, set_event_callback) X(p, set_pgroup) X(p, set_tmpdir) X(p, upload)
+    X(p, add_drive_opts) X(p, close) X(p, create_flags) X(p, free_version) \
+    X(p, get_append) X(p, get_path) X(p, last_errno) X(p, last_error) \
+    X(p, launch) X(p, pread) X(p, read_file) X(p, set_append) \
+    X(p, set_autosync) X(p, set_backend) X(p, set_backend_settings) \
+    X(p, set_error_handler) X(p, set_network) X(p, set_event_callback) \
+    X(p, set_path) X(p, set_pgroup) X(p, set_tmpdir) X(p, upload) \
+    X(p, version)
 /* clang-format on */
 RH_LATE_TABLE(guestfs, CALLS);
 
@@ -59,7 +63,7 @@ bool rh_appliance_is_whole(const struct rh_appliance *a)
 int(rh_appliance_failed)(struct rh_appliance *a, const char *what,
                          rh_error **err)
 {
-    const char *why = guestfs.last_error(a->g);
+    const char *why = a->why ? a->why : guestfs.last_error(a->g);
     rh_error *disk;
 
     switch (guestfs.last_errno(a->g)) {
@@ -85,6 +89,9 @@ int(rh_appliance_failed)(struct rh_appliance *a, const char *what,
     return -1;
 }
 
+/* A file of one answer takes a tenth of the time of one that is streamed. */
+enum { ONE_ANSWER = 1024 * 1024 };
+
 /* Through a memory file: messages of the protocol hold 4 MB only. */
 int rh_appliance_upload(struct rh_appliance *a, const char *path,
                         const void *bytes, size_t n, rh_error **err)
@@ -105,6 +112,14 @@ int rh_appliance_upload(struct rh_appliance *a, const char *path,
     return guestfs.upload(a->g, name, path) < 0
                ? rh_appliance_failed(a, path, err)
                : 0;
+}
+
+char *rh_appliance_read(struct rh_appliance *a, const char *path, uint64_t size,
+                        size_t *ret_n)
+{
+    return size && size <= ONE_ANSWER
+               ? guestfs.pread(a->g, path, (int)size, 0, ret_n)
+               : guestfs.read_file(a->g, path, ret_n);
 }
 
 /* --- ending it
@@ -130,6 +145,8 @@ void rh_appliance_free(struct rh_appliance *a)
     rh_nbd_stop(a->server);
     rh_appliance_forget_mounts(a);
     free(a->volumes.items);
+    free(a->kept);
+    free(a->why);
     pthread_cond_destroy(&a->ended);
     pthread_mutex_destroy(&a->lock);
     free(a);
@@ -146,6 +163,13 @@ struct rh_appliance *rh_appliance_resting(struct rh_appliance *a)
 /* A damaged file system, or one made for it, may keep its driver busy for ever.
  * In software emulation all takes longer. */
 enum { QUIET_S = 600, QUIET_TCG_S = 1200, CALL_S = 3 * 3600 };
+/* To start the kept one: then libguestfs' own is tried. */
+enum { KEPT_S = 240 };
+
+static unsigned quiet_for(const struct rh_appliance *a)
+{
+    return a->no_kvm ? QUIET_TCG_S : QUIET_S;
+}
 
 static void count_call(guestfs_h *g, void *user, uint64_t event, int handle,
                        int flags, const char *buf, size_t n,
@@ -163,8 +187,7 @@ static int watch(struct rh_appliance *a, rh_error **err)
     if (guestfs.set_event_callback(a->g, count_call, GUESTFS_EVENT_ENTER, 0,
                                    a) < 0)
         return rh_appliance_failed(a, _("preparing the appliance"), err);
-    rh_nbd_watch(a->server, &a->calls, a->no_kvm ? QUIET_TCG_S : QUIET_S,
-                 CALL_S);
+    rh_nbd_watch(a->server, &a->calls, a->kept ? KEPT_S : quiet_for(a), CALL_S);
     return 0;
 }
 
@@ -209,13 +232,24 @@ static int add_disks(struct rh_session *s, struct rh_appliance *a,
     return 0;
 }
 
+/* Advice for libguestfs' developers follows. */
+static char *first_line(const char *text)
+{
+    return text ? rh_strndup(text, strcspn(text, "\n")) : NULL;
+}
+
 static void *launch_it(void *user)
 {
     struct rh_appliance *a = user;
     bool abandoned;
-    int result = guestfs.launch(a->g);
+    int result;
 
+    /* libguestfs keeps handlers and errors by thread. */
+    guestfs.set_error_handler(a->g, NULL, NULL);
+    result = guestfs.launch(a->g);
     pthread_mutex_lock(&a->lock);
+    if (result < 0)
+        a->why = first_line(guestfs.last_error(a->g));
     a->result = result;
     a->started = true;
     abandoned = a->abandoned;
@@ -249,6 +283,45 @@ static int wait_for_launch(struct rh_session *s, struct rh_appliance *a)
     return started ? 0 : -1;
 }
 
+static int borrow(struct rh_session *s, const char *no_kvm,
+                  struct rh_kept_appliance *ret, rh_error **err)
+{
+    guestfs_h *g = guestfs.create_flags(GUESTFS_CREATE_NO_CLOSE_ON_EXIT);
+    const char *path = g ? guestfs.get_path(g) : NULL; /* the handle's */
+    struct guestfs_version *v = g ? guestfs.version(g) : NULL;
+    RH_AUTO(rh_freep)
+    char *version = v ? rh_printf("%lld.%lld.%lld%s", (long long)v->major,
+                                  (long long)v->minor, (long long)v->release,
+                                  v->extra ? v->extra : "")
+                      : NULL;
+    int r = rh_kept_borrow(s->o->lib,
+                           &(struct rh_kept_wish){.path = path,
+                                                  .version = version,
+                                                  .emulated = no_kvm != NULL},
+                           ret, err);
+
+    if (v)
+        guestfs.free_version(v);
+    if (g)
+        guestfs.close(g);
+    return r;
+}
+
+/* Its first program counts on a kernel that has looked at all disks, and here
+ * nobody has a network. */
+static int use_kept(struct rh_appliance *a, rh_error **err)
+{
+    const char *old = guestfs.get_append(a->g);
+    RH_AUTO(rh_freep)
+    char *all = rh_printf("%s%sscsi_mod.scan=sync ipv6.disable=1",
+                          old ? old : "", old ? " " : "");
+
+    return a->kept && (guestfs.set_path(a->g, a->kept) < 0 ||
+                       guestfs.set_append(a->g, all) < 0)
+               ? rh_appliance_failed(a, _("preparing the appliance"), err)
+               : 0;
+}
+
 static int configured(struct rh_session *s, struct rh_appliance *a,
                       rh_error **err)
 {
@@ -257,18 +330,21 @@ static int configured(struct rh_session *s, struct rh_appliance *a,
     /* Looking writes as well: a journal is replayed, into the overlay. */
     if (a->g)
         a->server = rh_nbd_serve(s->overlays, s->count, false, s->o->lib, err);
-    if (!a->g || !a->server || watch(a, err) < 0 || configure(s, a, err) < 0)
+    if (!a->g || !a->server || watch(a, err) < 0 || configure(s, a, err) < 0 ||
+        use_kept(a, err) < 0)
         return -1;
     return add_disks(s, a, err);
 }
 
-static struct rh_appliance *start(struct rh_session *s, const char *no_kvm,
-                                  rh_error **err)
+/* That one, or with NULL libguestfs' own. */
+static struct rh_appliance *start_one(struct rh_session *s, const char *no_kvm,
+                                      const char *kept, rh_error **err)
 {
     struct rh_appliance *a = rh_new0(struct rh_appliance);
     pthread_t thread;
 
     a->no_kvm = no_kvm;
+    a->kept = rh_strdup(kept);
     pthread_mutex_init(&a->lock, NULL);
     rh_wait_cond_init(&a->ended);
     if (configured(s, a, err) < 0) {
@@ -286,13 +362,41 @@ static struct rh_appliance *start(struct rh_session *s, const char *no_kvm,
         return NULL;
     }
     pthread_join(thread, NULL);
-    if (a->result == 0)
+    if (a->result == 0) {
+        rh_nbd_watch(a->server, &a->calls, quiet_for(a), CALL_S);
         return a;
+    }
     /* Who cancels makes it fail, in one way or another. */
     if (rh_go_on(s->o->lib, err) == 0)
         rh_appliance_failed(a, _("starting the appliance"), err);
     rh_appliance_free(a);
     return NULL;
+}
+
+static struct rh_appliance *start(struct rh_session *s, const char *no_kvm,
+                                  rh_error **err)
+{
+    RH_AUTO(rh_kept_give_back) struct rh_kept_appliance kept = {.lock = -1};
+    RH_AUTO(rh_error_freep) rh_error *fault = NULL;
+    struct rh_appliance *a;
+
+    if (borrow(s, no_kvm, &kept, err) < 0)
+        return NULL;
+    if (!kept.folder)
+        return start_one(s, no_kvm, NULL, err);
+    a = start_one(s, no_kvm, kept.folder, &fault);
+    if (a)
+        return a;
+    if (rh_go_on(s->o->lib, err) < 0)
+        return NULL;
+    rh_log(s->o->lib, RH_LOG_INFO,
+           _("the appliance in %s does not start (%s): libguestfs' own does "
+             "it"),
+           kept.folder, rh_error_message(fault));
+    a = start_one(s, no_kvm, NULL, err);
+    if (a)
+        rh_kept_condemn(&kept);
+    return a;
 }
 
 /* A KVM that passed its try may break under the appliance all the same. */

@@ -78,7 +78,7 @@ struct rh_nbd_server {
     atomic_bool stopping;
     atomic_uint requests;
     _Atomic(const atomic_uint *) calls; /* NULL: nobody waits for answers */
-    unsigned quiet, longest;            /* in seconds */
+    atomic_uint quiet, longest;         /* in seconds */
 };
 
 /* How long a call has been waited for, in ticks. */
@@ -335,7 +335,7 @@ static void give_up(struct rh_nbd_server *s)
         rh_fail(&s->failure, RH_ERR_GUEST_APPLIANCE,
                 _("the appliance that reads the guest gave no answer for %u "
                   "minutes and was ended: a file system may be damaged"),
-                s->quiet / 60);
+                (unsigned)s->quiet / 60);
     pthread_mutex_unlock(&s->lock);
     for (size_t i = 0; i < s->connection_count; i++)
         kill_client(&s->connections[i]);

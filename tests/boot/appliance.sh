@@ -67,7 +67,8 @@ test_encrypted_root_opens_with_its_key() {
     encrypt
     pack
     echo open-sesame >key
-    convert --key not-this-one --key file:key
+    echo not-this-one >wrong
+    convert --key file:wrong --key file:key
     expect_json '[.edits[].where]|map(select(.=="/etc/fstab"))|length' 1 \
         out/guest/receipt.json
     dd if=out/guest/disk0.raw of=luks.img bs=1M skip=1 count=64 status=none
@@ -143,4 +144,64 @@ test_a_dry_run_on_btrfs_says_what_the_appliance_does() {
     expect_same_file dry-facts done-facts
     [ "$(jq length dry)" -gt 5 ] || fail "hardly anything was edited" "$(cat dry)"
 }
+
+# --- the appliance that is kept
+# What has no udev behind it: a mirror, a thin volume, a btrfs of two disks.
+# libguestfs' own makes them, as the guest's files are but a few.
+test_mirrors_thin_volumes_and_btrfs_of_two_disks_are_read() {
+    local kind
+    need guestfish qemu-img
+    need_built_with libguestfs
+    for disk in md0 md1 thin one two; do truncate -s 256M $disk.raw; done
+    cat >tree <<'END'
+mkdir-p /etc
+mkdir-p /lib/modules
+mkdir-p /sbin
+write /sbin/init x
+write /etc/fstab "# none"
+write /etc/os-release "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"
+umount-all
+END
+    {
+        for disk in md0 md1 thin one two; do echo "add $disk.raw format:raw"; done
+        echo run
+        echo 'md-create test "/dev/sda /dev/sdb" level:raid1'
+        echo 'mkfs ext4 /dev/md127'
+        echo 'mount /dev/md127 /'
+        cat tree
+        echo 'pvcreate /dev/sdc'
+        echo 'vgcreate vg0 /dev/sdc'
+        echo 'debug sh "lvm lvcreate -qq -L 60M -T vg0/pool -V 200M -n thin 2>/dev/null"'
+        echo 'mkfs ext4 /dev/vg0/thin'
+        echo 'mount /dev/vg0/thin /'
+        cat tree
+        echo 'mkfs-btrfs "/dev/sdd /dev/sde"'
+        echo 'mount /dev/sdd /'
+        cat tree
+    } >script
+    run env LIBGUESTFS_BACKEND=direct guestfish -f script
+    expect_status 0
+    for kind in md0.raw+md1.raw thin.raw one.raw+two.raw; do
+        run "$REHOST" convert -v ${kind//+/ } --to kvm --out "out-$kind" --name g --set memory=1GiB
+        expect_status 0
+        ! grep -q "libguestfs' own appliance" .stderr || fail "the kept one was not used" "$stderr"
+        expect_json '.vms[0] | .vm.os.profile + " " + .targets[0].guest.backend' \
+            "debian-12 libguestfs" "out-$kind/g/report.json"
+    done
+}
+# One that does not start costs one try a day.
+test_a_kept_one_that_does_not_start_is_left_alone() {
+    need mkfs.xfs
+    python3 "$TOP/tests/guestfix/mkguest.py" --xfs rocky guest.raw || fail mkguest
+    pack
+    mkdir -p data/appliance
+    ln -s "$TOP/profiles" data/profiles
+    cp "$TOP/appliance/init" data/appliance/
+    printf 'sh %s/appliance/make "$@" && echo no kernel >"$1/kernel"\n' "$TOP" >data/appliance/make
+    export REHOST_DATA=$PWD/data REHOST_APPLIANCE=$PWD/kept
+    convert -v
+    expect_stderr "the appliance in .* does not start .*: libguestfs' own does it"
+    expect_file kept/appliance-*/failed
+}
+
 run_tests
