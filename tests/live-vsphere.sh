@@ -51,6 +51,51 @@ test_an_esxi_lists_names() {
     expect_no_sessions
 }
 
+# As a host in lockdown mode answers: to whoever has the right password, too.
+test_a_refusal_by_lockdown_mode_says_so() {
+    need openssl python3
+    need_built_with libcurl
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 1 \
+        -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 2>/dev/null
+    python3 - >port <<'PY' &
+import http.server, ssl
+ENVELOPE = """<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"
+ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>%s</soapenv:Body></soapenv:Envelope>"""
+REFS = "".join('<%s type="%s">ha-%s</%s>' % (n, n[0].upper() + n[1:], n, n) for n in (
+    "rootFolder", "propertyCollector", "viewManager", "sessionManager", "authorizationManager", "searchIndex",
+    "taskManager", "virtualDiskManager", "fileManager", "licenseManager"))
+CONTENT = ('<RetrieveServiceContentResponse xmlns="urn:vim25"><returnval>' + REFS +
+           "<about><name>ESXi</name><fullName>VMware ESXi 7.0.3</fullName><vendor>VMware</vendor><version>7.0.3</version>"
+           "<build>1</build><osType>vmnix-x86</osType><productLineId>embeddedEsx</productLineId><apiType>HostAgent</apiType>"
+           "<apiVersion>7.0.3.0</apiVersion></about></returnval></RetrieveServiceContentResponse>")
+FAULT = ('<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>Permission to perform this operation was denied.'
+         '</faultstring><detail><NoPermissionFault xmlns="urn:vim25" xsi:type="NoPermission"><object type="Folder">ha-folder-root'
+         "</object></NoPermissionFault></detail></soapenv:Fault>")
+class Host(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        refused = b"<Login " in self.rfile.read(int(self.headers["Content-Length"]))
+        body = (ENVELOPE % (FAULT if refused else CONTENT)).encode()
+        self.send_response(500 if refused else 200)
+        self.send_header("Content-Type", "text/xml; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    log_message = lambda *words: None
+server = http.server.HTTPServer(("127.0.0.1", 0), Host)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("cert.pem", "key.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+PY
+    trap "kill $!" EXIT
+    soon test -s port
+    export REHOST_SOURCE_USER=root
+    live inspect "esxi://127.0.0.1:$(cat port)/web01"
+    expect_error LIVE_RIGHTS 4
+    expect_stderr 'hint: .*lockdown mode'
+}
+
 # --- configuration -----------------------------------------------------------
 
 test_a_vm_is_found_by_path_name_id_and_uuid() {

@@ -55,12 +55,22 @@ static enum rh_error_id meaning_of(const char *type)
     return RH_ERR_LIVE_FAULT;
 }
 
-static void hint_for(const struct rh_vs *s, const char *type, rh_error **err)
+static void hint_for(const struct rh_vs *s, const char *what, const char *type,
+                     rh_error **err)
 {
+    bool refused = !strcmp(what, "Login") && !strcmp(type, "NoPermission");
+
     if (!strcmp(type, "InvalidLogin") && !s->vcenter)
         rh_hint(err, "check the user and the password before the next try: "
                      "ESXi locks a user out for 15 minutes after five wrong "
                      "ones");
+    else if (refused && s->vcenter)
+        rh_hint(err, "the password is right, but the user has no role there: "
+                     "see docs/live.md for the privileges");
+    else if (refused)
+        rh_hint(err, "the password is right, but the user may not log in: "
+                     "where the host is in lockdown mode, name its vCenter as "
+                     "the source, or make the user an exception on the host");
     else if (!strcmp(type, "NotAuthenticated"))
         rh_hint(err, "the session has ended; run the command again");
 }
@@ -89,7 +99,7 @@ int rh_vs_fault(struct rh_vs *s, const char *what, const xmlNode *fault,
     else
         rh_fail(err, meaning_of(type), "%s: %.300s (%.60s)", what,
                 text[0] ? text : "?", type[0] ? type : "?");
-    hint_for(s, type, err);
+    hint_for(s, what, type, err);
     return rh_error_subject(err, s->live->remote.text);
 }
 
