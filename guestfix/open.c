@@ -462,7 +462,7 @@ char *rh_root_subvolume(const struct rh_session *s, size_t volume)
     struct candidate c = {0};
     RH_AUTO(rh_error_freep) rh_error *fault = NULL;
     const char *why = NULL;
-    struct rh_guest *g;
+    struct rh_guest *g, *whole = NULL;
     struct rh_mount *m;
     struct rh_fs *fs;
 
@@ -474,7 +474,7 @@ char *rh_root_subvolume(const struct rh_session *s, size_t volume)
     if (fs->ops->subvolume)
         rank_volume(g, m, v, volume, &c);
     g->ops->close(g);
-    if (c.rank && open_candidate(&d, &c, &g, &why, &fault) == 0 && g)
-        g->ops->close(g);
+    if (c.rank && open_candidate(&d, &c, &whole, &why, &fault) == 0 && whole)
+        whole->ops->close(whole);
     return c.rank ? subvolume_option(c.subvolume) : NULL;
 }
