@@ -197,7 +197,7 @@ static int find_root_among(struct rh_session *s, bool left,
     return 0;
 }
 
-/* The appliance takes half a minute to start: only where there is no root among
+/* The appliance takes seconds to start: only where there is no root among
  * what is read without it. */
 static int find_root(struct rh_session *s, struct candidate *best,
                      const char **ret_why, rh_error **err)
