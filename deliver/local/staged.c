@@ -22,10 +22,11 @@ enum { TEXT_MAX = 65536 };
 static const char head[] = "rehost staged 1 ";
 static const char stem[] = "staged-";
 
-static int failed(const char *what, rh_error **err)
+static int failed(rh_error **err)
 {
     return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno,
-                         "cannot %s what is known of the node's volumes", what);
+                         "cannot read or write what is known of the node's "
+                         "volumes");
 }
 
 static void forget(struct rh_staged *s)
@@ -116,7 +117,7 @@ static int add_line(struct rh_staged *s, const char *line, rh_error **err)
     return write(s->fd, line, n) == (ssize_t)n && fdatasync(s->fd) == 0 &&
                    fsync(s->folder) == 0
                ? 0
-               : failed("write", err);
+               : failed(err);
 }
 
 int rh_staged_begin(struct rh_staged *s, const char *storage, const char *vmid,
@@ -126,7 +127,7 @@ int rh_staged_begin(struct rh_staged *s, const char *storage, const char *vmid,
     char *line = rh_printf("%s%s %s\n", head, storage, vmid);
 
     if (ftruncate(s->fd, 0) < 0)
-        return failed("write", err);
+        return failed(err);
     forget(s);
     if (add_line(s, line, err) < 0)
         return -1;
@@ -184,9 +185,9 @@ static int read_file(struct rh_staged *s, const char *storage, rh_error **err)
     off_t whole = end ? end + 1 - text : 0;
 
     if (got < 0)
-        return failed("read", err);
+        return failed(err);
     if (got && rh_staged_parse(s, storage, text))
-        return ftruncate(s->fd, whole) < 0 ? failed("write", err) : 1;
+        return ftruncate(s->fd, whole) < 0 ? failed(err) : 1;
     return rh_fail(err, RH_ERR_DELIVERY_PLACE,
                    "what is known of this job's volumes is of another "
                    "storage, or was written by somebody else");
@@ -216,7 +217,7 @@ static int open_file(struct rh_staged *s, const char *name, bool make,
     if (s->fd < 0 && errno == ENOENT && !make)
         return 0;
     if (s->fd < 0) {
-        failed("open", err);
+        failed(err);
         return rh_error_subject(err, name);
     }
     return lock_file(s, name, err) < 0 ? -1 : 1;
