@@ -192,7 +192,8 @@ int rh_broker_stage_use(struct rh_broker *b, const char *name, const char *size,
         v = rh_staged_find(&b->staged, name, bytes);
     if (!v)
         return 0;
-    rh_freep(&v->id);
+    free(v->id);
+    v->id = NULL;
     if (rh_node_volume(v->name, &v->id, &used, err) < 0)
         return -1;
     if (used)

@@ -160,7 +160,8 @@ static int find_number(rh_lib *lib, struct rh_node_facts *f, rh_error **err)
         if (!rh_staged_holds(f->vmid, NULL))
             return 0;
         rh_node_leave_number(f);
-        rh_freep(&f->vmid);
+        free(f->vmid);
+        f->vmid = NULL;
     }
     return rh_fail(err, RH_ERR_DELIVERY_TAKEN, "no number for a VM is free");
 }

@@ -20,7 +20,8 @@ struct state {
 static void let_go(struct state *s)
 {
     rh_closep(&s->fd);
-    rh_freep(&s->name);
+    free(s->name);
+    s->name = NULL;
 }
 
 static void close_stage(struct rh_stage *stage)
