@@ -313,8 +313,8 @@ static void check_name(const struct check *c)
 static void check_tags(const struct check *c)
 {
     size_t changed, lost;
-    RH_AUTO(rh_freep) char *tags = rh_kvm_tags(c->k->job, &changed, &lost);
 
+    free(rh_kvm_tags(c->k->job, &changed, &lost));
     if (changed)
         rh_finding_add(c->findings, RH_F_KVM_TAGS, "vm",
                        N_("tags that are spelled otherwise on Proxmox VE: %zu"),
