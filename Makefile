@@ -231,7 +231,7 @@ check-windows:
 # The servers of live sources are built first where their packages are there.
 check-live:
 	@scripts/deps build check live
-	@TEST_TIMEOUT=1800 LIVE_BUILD_TIME=900 MOVES=$(or $(MOVES),20) $(MAKE) run-tests T="live-vsphere live-slots live-left live-warm"
+	@TEST_TIMEOUT=1800 LIVE_BUILD_TIME=900 MOVES=$(or $(MOVES),20) $(MAKE) run-tests DIR=tests/live
 run-tests: $(ALL_TESTED)
 	@MAKEFLAGS= REHOST_BUILD=$(B) REHOST_SAN=$(SAN) CC="$(CC)" OPT="$(OPT)" \
 	  tests/run $(if $(DIR),-d $(DIR)) $(T)

@@ -2,7 +2,7 @@
 # live-left.sh - what copies from vSphere have left that were killed; sessions that
 # end between two files.
 # SPDX-License-Identifier: LGPL-2.1-or-later
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../lib.sh"
 . "$TOP/tests/lib-vsphere.sh"
 
 SECRET=s3cr3t-Pa55

@@ -2,7 +2,7 @@
 # VMs of ESXi and vCenter as sources.  VMware's own simulator library plays the
 # servers, extended by disks, leases and changed blocks (see lib-vsphere.sh).
 # SPDX-License-Identifier: LGPL-2.1-or-later
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../lib.sh"
 . "$TOP/tests/lib-vsphere.sh"
 
 SECRET=s3cr3t-Pa55

@@ -3,7 +3,7 @@
 # the result is the final disk byte for byte, whatever is killed on the way, and
 # nothing of ours stays at the source.
 # SPDX-License-Identifier: LGPL-2.1-or-later
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../lib.sh"
 . "$TOP/tests/lib-vsphere.sh"
 
 : "${MOVES:=1}" # make check-live asks for 20

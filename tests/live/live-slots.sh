@@ -3,7 +3,7 @@
 # all runs of a user, and nobody is kept waiting for ever.  The simulator counts
 # (tests/oracles/vsphere_more.go); -http1 since HTTP/2 would hide them in one.
 # SPDX-License-Identifier: LGPL-2.1-or-later
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../lib.sh"
 . "$TOP/tests/lib-vsphere.sh"
 
 SECRET=s3cr3t-Pa55
