@@ -170,7 +170,8 @@ test_checked_before_the_first_byte() {
     URL="libvirt:$URI#none" push
     expect_error DELIVERY_PLACE 4
     expect_stderr 'there are: images'
-    push --network-map '*=nowhere' --network-map 'VM Network=br78'
+    run timeout 100 "$REHOST" push web01 --to "$URL" --network-map '*=nowhere' \
+        --network-map 'VM Network=br78'
     expect_error DELIVERY_NETWORK 4
     expect_stderr 'networks there: lan'
     URL=libvirt: push
