@@ -177,7 +177,8 @@ test_a_log_to_replay_is_left_to_the_appliance() {
 # --- hostile ones ---------------------------------------------------------------------
 # Bounded in memory and time, and nothing made up: what is damaged is missing.
 expect_marked() { # PATH WHAT
-    run bash -c 'ulimit -v 1500000; exec timeout 60 "$1" x.img 0' _ "$BUILD/guest-tree"
+    run bash -c '[ -n "${REHOST_SAN-}" ] || ulimit -v 1500000
+        exec timeout 60 "$1" x.img 0' _ "$BUILD/guest-tree"
     expect_status 0
     grep -qE "^! $1|unreadable $1" .stdout || fail "$2: $1 is not marked" "$(head -n 5 .stdout)"
 }

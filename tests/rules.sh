@@ -79,9 +79,11 @@ disks() { # COUNT
 
 # In OPTIONS a '?' stands for a blank.
 report() { # OPTION...
+    local map=(--network-map '*=vmbr0')
+    [[ " $*" != *" *="* ]] || map=() # it has one of its own
     set -- "${@//\?/ }"
     (set -f; run "$REHOST" report rule.vmx --to all --no-guest --json \
-        --set clock=utc --network-map '*=vmbr0' "$@"; echo "$status" >.status)
+        --set clock=utc "${map[@]}" "$@"; echo "$status" >.status)
     status=$(cat .status)
 }
 # What the report says of one id: "severity by-itself remedy?", "" when nothing.

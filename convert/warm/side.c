@@ -64,7 +64,7 @@ int rh_warm_side_open(rh_warm *w, struct rh_warm_side *s, rh_error **err)
     rh_options_put(o, "warm", "yes");
     if (keeps(w))
         rh_options_put(o, "keep-snapshot", "yes");
-    s->package = rh_package_load(w->lib, source, o, err);
+    s->package = rh_package_load_for(w->lib, source, o, false, err);
     rh_options_free(o);
     if (!s->package)
         return -1;

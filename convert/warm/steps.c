@@ -240,9 +240,12 @@ static int set_up(rh_warm *w, struct rh_warm_side *s, rh_error **err)
 rh_warm *rh_warm_start(rh_lib *lib, const char *source, const rh_options *o,
                        rh_error **err)
 {
+    const struct rh_reach reach = {.sources = &source, .count = 1};
     RH_AUTO(warm_freep) rh_warm *w = warm_new(lib);
     RH_AUTO(rh_warm_side_close) struct rh_warm_side s = {0};
 
+    if (rh_options_check_reach(o, &reach, err) < 0)
+        return NULL;
     if (!rh_option(o, "out")) {
         rh_fail(err, RH_ERR_USAGE, "it was not said where to write");
         rh_hint(err, "add --out DIR");
