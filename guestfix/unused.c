@@ -128,9 +128,8 @@ static int ask(struct look *l, const struct rh_volume *v, struct rh_fs *fs,
 static const char *other_kind(const struct rh_volume *v)
 {
     static const char *const kinds[] = {
-        "ufs",       "zfs_member", "crypto_LUKS", "jfs",
-        "BitLocker", "reiserfs",   "f2fs",        "geli",
-        "ReFS",      "linux_raid_member"};
+        "ufs",      "zfs_member", "crypto_LUKS", "jfs",  "BitLocker",
+        "reiserfs", "f2fs",       "geli",        "ReFS", "linux_raid_member"};
 
     for (size_t i = 0; v->fstype && i < RH_COUNT(kinds); i++)
         if (!strcmp(v->fstype, kinds[i]))

@@ -452,7 +452,8 @@ RH_PUBLIC void rh_batch_close(rh_batch *);
 typedef struct rh_warm rh_warm;
 /* A new job for one VM, not copied yet: rh_warm_sync does the first pass.
  * Options: those of rh_package_load and rh_job_new, and "job" (its name),
- * "quiesce", "enable-cbt", "keep-snapshot", "min-free".  "out" is a folder, or a server's URL.
+ * "quiesce", "enable-cbt", "keep-snapshot", "min-free".  "out" is a folder, or
+ * a server's URL.
  */
 RH_PUBLIC rh_warm *rh_warm_start(rh_lib *, const char *source,
                                  const rh_options *, rh_error **);
