@@ -216,10 +216,23 @@ test_a_run_that_is_killed_leaves_nothing_for_long() {
     until_there calls
     kill -KILL $!
     wait $! 2>/dev/null
-    ls -d cache/rehost/.making-* >/dev/null || fail "nothing was begun"
+    ls -d cache/rehost/.appliance-*.* >/dev/null || fail "nothing was begun"
     : >again
     ask
     expect_made 2
+    ! ls -d cache/rehost/.appliance-* 2>/dev/null || fail "the half is still there"
+}
+# REHOST_APPLIANCE may name a folder with other things in it.
+test_what_is_not_ours_stays() {
+    prepare
+    mkdir -p own/appliance-backup own/.making-things own/.old-letters own/.appliance-notes.d
+    touch -d '90 days ago' own/* own/.[!.]*
+    export REHOST_APPLIANCE=$PWD/own
+    chmod 755 own
+    ask
+    expect_made 1
+    expect_equal "$(cd own && echo appliance-backup .making-* .old-* .appliance-notes.*)" \
+        "appliance-backup .making-things .old-letters .appliance-notes.d" "others' folders"
 }
 test_an_interrupt_ends_the_making() {
     prepare "echo \$\$ >'$PWD/pid'; sleep 300"

@@ -6,7 +6,8 @@
  *       appliance-DIGEST/     kernel, initrd, root, README.fixed: libguestfs'
  *                             "fixed appliance"; files: what it was made of;
  *                             seal: its digests; failed: it did not start
- *       .making-XXXXXX/       until it is whole and on the disk */
+ *       .appliance-DIGEST.XXXXXX/   until it is whole and on the disk
+ *       .appliance-DIGEST.old/      while another one takes its place */
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "guestfix/backends/kept.h"
 
@@ -37,7 +38,8 @@ enum {
     TEXT_MAX = 1024 * 1024,
     WAIT_TENTHS = 1800, /* for another that makes one */
     DAY = 24 * 3600,
-    UNUSED_DAYS = 7
+    UNUSED_DAYS = 7,
+    NAME_DIGITS = 24
 };
 static const uint64_t space_needed = 512 * RH_MIB, size_max = RH_GIB;
 static const char *const parts[] = {"kernel", "initrd", "root", "README.fixed",
@@ -210,7 +212,7 @@ static char *name_of(const struct cache *c, const struct rh_kept_wish *wish)
     add_text(d, c->supermin);
     add_text(d, wish->emulated ? "emulated" : "as it is");
     rh_digest_hex(d, hex);
-    return rh_printf("appliance-%.24s", hex);
+    return rh_printf("appliance-%.*s", NAME_DIGITS, hex);
 }
 
 /* --- is it right
@@ -313,6 +315,18 @@ static enum state state_of(const struct cache *c)
 
 /* --- making it
  * ----------------------------------------------------------------------- */
+/* The folder may be one that the user has named, with other things in it: a
+ * name is ours as far as nobody else gives such. */
+static bool is_ours(const char *name, const char *end)
+{
+    static const char stem[] = "appliance-";
+    size_t n = sizeof stem - 1;
+
+    return !strncmp(name, stem, n) &&
+           strspn(name + n, "0123456789abcdef") == NAME_DIGITS &&
+           !strncmp(name + n + NAME_DIGITS, end, 1);
+}
+
 /* What nobody needs: halves of killed runs, and others of long ago. */
 static void tidy(const struct cache *c)
 {
@@ -325,12 +339,10 @@ static void tidy(const struct cache *c)
         return;
     }
     while ((e = readdir(dir))) {
-        bool half = !strncmp(e->d_name, ".making-", 8) ||
-                    !strncmp(e->d_name, ".old-", 5);
+        bool half = e->d_name[0] == '.' && is_ours(e->d_name + 1, ".");
         struct stat st;
 
-        if (!half && (strncmp(e->d_name, "appliance-", 10) != 0 ||
-                      !strcmp(e->d_name, c->name) ||
+        if (!half && (!is_ours(e->d_name, "") || !strcmp(e->d_name, c->name) ||
                       fstatat(c->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
                       time(NULL) - st.st_mtime < UNUSED_DAYS * DAY))
             continue;
@@ -365,7 +377,7 @@ static int put_seal(int folder, rh_error **err)
 
 static int put_in_place(const struct cache *c, const char *made, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *old = rh_printf(".old-%s", c->name);
+    RH_AUTO(rh_freep) char *old = rh_printf(".%s.old", c->name);
 
     if (renameat(c->fd, c->name, c->fd, old) < 0 && errno != ENOENT)
         return rh_fail_errno(err, RH_ERR_FILE_WRITE, errno, "%s", c->name);
@@ -392,7 +404,7 @@ static int make_in(const struct cache *c, const char *path, const char *made,
 
 static int make_it(const struct cache *c, rh_error **err)
 {
-    RH_AUTO(rh_freep) char *path = rh_printf("%s/.making-XXXXXX", c->path);
+    RH_AUTO(rh_freep) char *path = rh_printf("%s/.%s.XXXXXX", c->path, c->name);
     struct statvfs space;
     const char *made;
     int failed;

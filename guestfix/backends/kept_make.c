@@ -75,7 +75,7 @@ static int wait_for(rh_lib *lib, pid_t pid, int *ret_status, rh_error **err)
         if (ended == pid)
             return 0;
         if (ended < 0 && errno != EINTR)
-            return rh_fail_errno(err, RH_ERR_SERVICE, errno, "sh");
+            return rh_fail_errno(err, RH_ERR_SERVICE, errno, "/bin/sh");
         if (rh_wait_nap(lib, err) < 0)
             break;
     }
