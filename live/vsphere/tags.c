@@ -107,6 +107,8 @@ void rh_vs_tags_take(struct rh_vs_tags *t, const json_t *list)
             json_object_get(json_object_get(row, "object_id"), "id"));
         struct tagged *v;
 
+        if (i == AT_ONCE) /* more than was asked for */
+            return;
         if (!vm || !json_array_size(ids) || find_vm(t, vm))
             continue;
         v = add_vm(t, vm);
