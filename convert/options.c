@@ -254,6 +254,7 @@ static enum reach reach_of(const char *key)
         {"tls-ca", TO_SERVER},          {"source-pin", FROM_SERVER},
         {"source-tls-ca", FROM_SERVER}, {"quiesce", FROM_PLATFORM},
         {"snapshot", FROM_PLATFORM},    {"transport", FROM_PLATFORM},
+        {"enable-cbt", FROM_PLATFORM},  {"min-free", FROM_PLATFORM},
     };
 
     for (size_t i = 0; i < RH_COUNT(all); i++)

@@ -279,6 +279,11 @@ test_times_are_understood_or_refused() {
     done
     warm sync j --every 0
     expect_error USAGE 2
+    # A lone disk has no platform.
+    for bad in --enable-cbt '--min-free 1GiB' --quiesce; do
+        warm start d.raw --to kvm --out out "${VM[@]}" --job other $bad
+        expect_error PLAN_OPTION 2
+    done
     # A window that is open: at once.
     warm cutover j --window "$(date -d '-1 hour' +%H:%M)-$(date -d '+1 hour' +%H:%M)" \
         --max-last-round 5m

@@ -51,9 +51,9 @@ static int check_keeping(const rh_warm *w, const struct rh_warm_side *s,
 {
     if (!keeps(w) || (s->vm && on(s)->follows))
         return 0;
-    return rh_fail(err, RH_ERR_USAGE,
-                   "--keep-snapshot is for VMs of vSphere: esxi://, "
-                   "vcenter://");
+    rh_fail(err, RH_ERR_USAGE,
+            "--keep-snapshot is for VMs of vSphere: esxi://, vcenter://");
+    return rh_hint(err, "leave it out");
 }
 
 int rh_warm_side_open(rh_warm *w, struct rh_warm_side *s, rh_error **err)
