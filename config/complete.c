@@ -110,6 +110,10 @@ static void say_facts(const struct rh_disk_facts *f, size_t disk,
     if (f->bitlocker)
         rh_finding_add(findings, RH_F_DISK_BITLOCKER, subject,
                        "a volume is encrypted by BitLocker");
+    if (f->lacking)
+        rh_finding_add(findings, RH_F_DISK_CUT, subject,
+                       "its partitions reach %llu bytes behind its end",
+                       (unsigned long long)f->lacking);
 }
 
 struct candidate {

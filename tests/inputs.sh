@@ -992,4 +992,19 @@ test_a_file_of_a_name_too_long_is_not_there() {
     expect_equal "$(ls -A out 2>/dev/null)" ""
 }
 
+# A copy that broke off looks like a disk, up to where its partitions should end.
+test_a_disk_that_is_cut_is_told() {
+    local label
+    need sfdisk
+    for label in dos gpt; do
+        truncate -s 64M $label.raw
+        printf 'label: %s\n1M,60M,L\n' $label | sfdisk -q $label.raw
+        for size in 64M 30M; do
+            truncate -s $size $label.raw
+            run "$REHOST" report $label.raw --source-format raw --to kvm --no-guest --set memory=1GiB --json r.json
+            expect_equal "$(jq -r '[.vms[0].targets[0].findings[] | select(.id == "DISK-CUT") | .message] | join(" ")' r.json)" \
+                "$([ $size = 64M ] || echo 'its partitions reach 32505856 bytes behind its end')" "$label of $size"
+        done
+    done
+}
 run_tests

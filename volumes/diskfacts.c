@@ -121,9 +121,12 @@ int rh_disk_facts_of(struct rh_disks *d, const struct rh_volumes *v,
                      size_t disk, struct rh_disk_facts *ret, rh_error **err)
 {
     const struct rh_disk_table *table = &v->disks.items[disk];
+    uint64_t size = rh_disks_size(d, disk);
     struct rh_disk_facts f = {.table = table->kind,
                               .boot_code = table->boot_code,
-                              .active = table->active};
+                              .active = table->active,
+                              .lacking =
+                                  table->end > size ? table->end - size : 0};
 
     for (size_t i = 0; i < v->all.count; i++) {
         const struct rh_volume *one = &v->all.items[i];

@@ -23,6 +23,7 @@ struct rh_disk_facts {
     bool bios_boot;  /* a BIOS boot partition (also FreeBSD's) */
     bool windows;    /* Microsoft's reserved partition, or NTFS and active */
     bool bitlocker, luks, lvm;
+    uint64_t lacking; /* bytes that partitions reach behind its end */
     struct rh_partition partition[RH_PARTITIONS_SHOWN];
     unsigned partitions;
 };

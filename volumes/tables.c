@@ -14,6 +14,7 @@ enum {
     SECTOR = 512,
     PARTITIONS_MAX = 256, /* of one disk */
     GPT_ENTRY_MAX = 4096,
+    PROTECTIVE = 0xee, /* a partition type that only says that a GPT follows */
 };
 
 /* --- partitions
@@ -28,6 +29,14 @@ struct search {
     unsigned found;
     rh_error **err;
 };
+
+static void note_end(struct search *s, uint64_t offset, uint64_t size)
+{
+    uint64_t end;
+
+    if (!rh_add_overflows(offset, size, &end))
+        s->table->end = RH_MAX(s->table->end, end);
+}
 
 /* What reaches behind the end of the disk is cut there, as Linux does. */
 static struct rh_volume *add_volume(struct search *s, unsigned partition,
@@ -90,6 +99,7 @@ static void gpt_entry(struct search *s, const uint8_t *e, unsigned number)
         rh_mul_overflows(first, sector, &offset) ||
         rh_mul_overflows(last - first + 1, sector, &length))
         return;
+    note_end(s, offset, length);
     v = add_volume(s, number, offset, length);
     if (!v)
         return;
@@ -163,6 +173,8 @@ static struct rh_volume *mbr_entry(struct search *s, const uint8_t *e,
 
     if (!e[4] || !count)
         return NULL;
+    if (e[4] != PROTECTIVE)
+        note_end(s, base + first * SECTOR, count * SECTOR);
     v = add_volume(s, number, base + first * SECTOR, count * SECTOR);
     if (!v)
         return NULL;
@@ -243,7 +255,7 @@ static bool has_table(const uint8_t *sector)
 static bool is_protective(const uint8_t *sector)
 {
     for (unsigned i = 0; i < 4; i++)
-        if (sector[446 + 16 * i + 4] == 0xee)
+        if (sector[446 + 16 * i + 4] == PROTECTIVE)
             return true;
     return false;
 }

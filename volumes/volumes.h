@@ -16,6 +16,7 @@ struct rh_disk_table {
     uint32_t sector; /* bytes, as the table counts them: 512 or 4096 */
     bool boot_code;  /* in the first sector, and it is no file system's */
     bool active;     /* an MBR partition is marked active */
+    uint64_t end;    /* bytes that partitions reach to, also behind the disk */
 };
 
 struct rh_volumes {
