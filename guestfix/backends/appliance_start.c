@@ -434,7 +434,7 @@ struct rh_appliance *rh_appliance_take(struct rh_session *s, rh_error **err)
         rh_finding_add(
             s->o->findings, RH_F_GUEST_NO_KVM, "os",
             N_("no KVM here (%s): the appliance that reads the guest runs "
-               "in software emulation, which takes some minutes"),
+               "in software emulation, which takes longer"),
             a->no_kvm);
     return a;
 }
